@@ -1,0 +1,66 @@
+"""The HTTP routes, and with them the services: one line here for each method that HTTP can reach.
+
+The gateway serves what this table lists; the Flink job hosts `system.services.<service>` for each
+service named here. So a new service is one file in `system/services` and one line below.
+"""
+
+from typing import NamedTuple
+
+
+class Integer(NamedTuple):
+    """An optional query parameter."""
+
+    minimum: int
+    default: int
+
+
+class Route(NamedTuple):
+    """`path` segments in braces are parameters: `{amount}` is an integer from 1, all others are ids.
+
+    `key` names the parameter that is the Kafka record's key. Where it is not in the path, the
+    gateway mints it from the request_id, so that a request sent again names the same entity.
+    """
+
+    verb: str
+    path: str
+    service: str
+    method: str
+    key: str
+    query: dict[str, Integer] = {}  # noqa: RUF012 (a NamedTuple's default, never mutated)
+
+
+ROUTES = (
+    Route("POST", "/users/create", "user", "create_user", "user_id"),
+    Route("GET", "/users/find/{user_id}", "user", "find_user", "user_id"),
+    Route("DELETE", "/users/remove/{user_id}", "user", "remove_user", "user_id"),
+    Route("GET", "/users/credit/{user_id}", "user", "get_credit", "user_id"),
+    Route("POST", "/users/credit/add/{user_id}/{amount}", "user", "add_credit", "user_id"),
+    Route("POST", "/users/credit/subtract/{user_id}/{amount}", "user", "subtract_credit", "user_id"),
+    Route("POST", "/orders/create/{user_id}", "order", "create_order", "order_id"),
+    Route("GET", "/orders/find/{order_id}", "order", "find_order", "order_id"),
+    Route("DELETE", "/orders/remove/{order_id}", "order", "remove_order", "order_id"),
+    Route("POST", "/orders/addItem/{order_id}/{item_id}", "order", "add_item", "order_id"),
+    Route("DELETE", "/orders/removeItem/{order_id}/{item_id}", "order", "remove_item", "order_id"),
+    Route("POST", "/orders/checkout/{order_id}", "order", "checkout", "order_id"),
+    Route(
+        "POST",
+        "/stock/item/create",
+        "stock",
+        "create_item",
+        "item_id",
+        query={"price": Integer(1, 1), "stock": Integer(0, 0)},
+    ),
+    Route("GET", "/stock/availability/{item_id}", "stock", "get_availability", "item_id"),
+    Route("POST", "/stock/add/{item_id}/{amount}", "stock", "add_stock", "item_id"),
+    Route("POST", "/stock/subtract/{item_id}/{amount}", "stock", "subtract_stock", "item_id"),
+    Route("POST", "/payment/pay/{order_id}", "payment", "pay", "order_id"),
+    Route("POST", "/payment/cancelPayment/{order_id}", "payment", "cancel_payment", "order_id"),
+    Route("GET", "/payment/status/{order_id}", "payment", "get_status", "order_id"),
+    Route("GET", "/echo/{echo_id}", "echo", "echo", "echo_id"),
+)
+
+CLAIM = "claim"
+"""The service that binds a client's own Idempotency-Key to one request; no route leads to it."""
+
+SERVICES = tuple(sorted({CLAIM, *(route.service for route in ROUTES)}))
+"""Every service that the Flink job can host."""

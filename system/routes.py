@@ -15,7 +15,7 @@ class Integer(NamedTuple):
 
 
 class Route(NamedTuple):
-    """`path` segments in braces are parameters: `{amount}` is an integer from 1, all others are ids.
+    """`path` segments in braces are parameters: `{amount}` is an integer from 1, others are ids.
 
     `key` names the parameter that is the Kafka record's key. Where it is not in the path, the
     gateway mints it from the request_id, so that a request sent again names the same entity.
@@ -26,7 +26,7 @@ class Route(NamedTuple):
     service: str
     method: str
     key: str
-    query: dict[str, Integer] = {}  # noqa: RUF012 (a NamedTuple's default, never mutated)
+    query: dict[str, Integer] = {}
 
 
 ROUTES = (
@@ -35,7 +35,9 @@ ROUTES = (
     Route("DELETE", "/users/remove/{user_id}", "user", "remove_user", "user_id"),
     Route("GET", "/users/credit/{user_id}", "user", "get_credit", "user_id"),
     Route("POST", "/users/credit/add/{user_id}/{amount}", "user", "add_credit", "user_id"),
-    Route("POST", "/users/credit/subtract/{user_id}/{amount}", "user", "subtract_credit", "user_id"),
+    Route(
+        "POST", "/users/credit/subtract/{user_id}/{amount}", "user", "subtract_credit", "user_id"
+    ),
     Route("POST", "/orders/create/{user_id}", "order", "create_order", "order_id"),
     Route("GET", "/orders/find/{order_id}", "order", "find_order", "order_id"),
     Route("DELETE", "/orders/remove/{order_id}", "order", "remove_order", "order_id"),

@@ -1,0 +1,1 @@
+"""The services: pure functions of (state, request), hosted by one Flink job (`job.py`)."""

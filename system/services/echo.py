@@ -1,0 +1,10 @@
+"""Echo: what a service costs that does nothing. The worked example of docs/add-a-service.md."""
+
+from system.services.service import Call, Entity, Outcome, Reply, Service
+
+ECHO = Service("echo", key="echo_id", stateless=True)
+
+
+@ECHO.method
+def echo(_entity: Entity | None, call: Call) -> Outcome:
+    return Outcome(None, (Reply({"echo_id": call.id("echo_id")}),))

@@ -1,0 +1,296 @@
+"""Hosts services in one Flink job; the only module that imports PyFlink.
+
+    {service}_in ─source→ key_by(entity's id) ─→ Host(service) ─sink→ the topic of each record
+
+A pipeline a service, so that each has its own state and can be deployed in a job of its own.
+
+    python -m system.services.job --bootstrap HOST:PORT --rest HOST:PORT --connector-jars A.jar,B.jar
+"""
+
+import argparse
+import importlib
+import json
+import sys
+import time
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import orjson
+from pyflink.common import Configuration, Duration, Row, Types, WatermarkStrategy
+from pyflink.common.serialization import ByteArraySchema
+from pyflink.datastream import (
+    KeyedProcessFunction,
+    RuntimeContext,
+    StreamExecutionEnvironment,
+)
+from pyflink.datastream.connectors.base import DeliveryGuarantee
+from pyflink.datastream.connectors.kafka import (
+    KafkaOffsetResetStrategy,
+    KafkaOffsetsInitializer,
+    KafkaRecordSerializationSchema,
+    KafkaSink,
+    KafkaSource,
+    RowFieldExtractorSchema,
+)
+from pyflink.datastream.state import MapStateDescriptor, StateTtlConfig, ValueStateDescriptor
+
+from system.routes import SERVICES
+from system.services.service import Record, Service, handle, refuse_malformed, ring
+from system.wire import ID_PATTERN, Request, WireError, decode_request, input_topic
+
+MEMORY_S = 15 * 60
+"""How long a step is remembered, and so how late it may be sent again. Longer than any outage that a
+service deployed on its own may have."""
+
+MEMORY_STEPS_MAX = 10_000
+"""Steps remembered for one entity; at more, the older half is forgotten."""
+
+CHECKPOINT_INTERVAL_MS = 1_000
+CHECKPOINT_TIMEOUT_MS = 60_000
+RESTART_DELAY_MS_MAX = 5_000
+
+MALFORMED = ""
+"""The key of records that name no entity: they have no state."""
+
+
+def load(name: str) -> Service:
+    """The service of `system.services.<name>`, which stands there as <NAME>."""
+    module = importlib.import_module(f"system.services.{name}")
+    service = getattr(module, name.upper())
+    assert isinstance(service, Service)
+    return service
+
+
+class KeyOf:
+    """The entity that a record is for, by the service's key parameter."""
+
+    def __init__(self, service: str) -> None:
+        self.parameter = load(service).key
+
+    def __call__(self, record: bytes) -> str:
+        try:
+            request = decode_request(record)
+        except WireError:
+            return MALFORMED
+        key = request.request_id if self.parameter == "request_id" else None
+        key = key or request.params.get(self.parameter)
+        return key if isinstance(key, str) and ID_PATTERN.fullmatch(key) else MALFORMED
+
+
+class Host(KeyedProcessFunction):  # type: ignore[misc]
+    """Keeps what a service's pure methods return, and sends what they send.
+
+    State of a key: the entity with the time of its alarm, as one value; its remembered steps, as a
+    map that expires. A value in the map begins with the 8 bytes of its time, for forgetting by age.
+    """
+
+    def __init__(self, service: str) -> None:
+        self.name = service
+
+    def open(self, context: RuntimeContext) -> None:
+        self.service = load(self.name)
+        self.steps_of: Counter[str] = Counter()
+        self.counted_since_s = time.monotonic()
+        self.malformed = context.get_metrics_group().counter("malformed_records")
+        if self.service.stateless:
+            return
+        ttl = StateTtlConfig.new_builder(Duration.of_seconds(MEMORY_S)).build()
+        memory = MapStateDescriptor("memory", Types.STRING(), Types.PRIMITIVE_ARRAY(Types.BYTE()))
+        memory.enable_time_to_live(ttl)
+        self.memory = context.get_map_state(memory)
+        self.entity = context.get_state(
+            ValueStateDescriptor("entity", Types.PRIMITIVE_ARRAY(Types.BYTE()))
+        )
+
+    def process_element(self, value: bytes, context: KeyedProcessFunction.Context) -> Iterator[Row]:
+        try:
+            request = decode_request(value)
+        except WireError:
+            self.malformed.inc()
+            return
+        key = context.get_current_key()
+        if key == MALFORMED:
+            self.malformed.inc()
+            records = refuse_malformed(request)
+        elif self.service.stateless:
+            records = handle(self.service, None, no_memory, request).records
+        else:
+            records = self.handle(key, request, context)
+        for record in records:
+            yield to_row(record)
+
+    def handle(
+        self, key: str, request: Request, context: KeyedProcessFunction.Context
+    ) -> list[Record]:
+        stored = self.entity.value()
+        entity, wake_at_ms = (None, 0) if stored is None else orjson.loads(stored)
+        effect = handle(self.service, entity, self.recall, request)
+        if effect.wake_after_s is not None:
+            timers = context.timer_service()
+            wake_at_ms = timers.current_processing_time() + int(effect.wake_after_s * 1000)
+            timers.register_processing_time_timer(wake_at_ms)
+        if effect.entity is None:
+            if entity is not None:
+                self.entity.clear()
+        elif effect.entity is not entity or effect.wake_after_s is not None:
+            self.entity.update(orjson.dumps([effect.entity, wake_at_ms]))
+        for step, outputs in effect.memory.items():
+            self.remember(key, step, outputs)
+        return effect.records
+
+    def on_timer(
+        self, timestamp: int, context: KeyedProcessFunction.OnTimerContext
+    ) -> Iterator[Row]:
+        """A timer whose saga has ended fires too; only the one asked for last counts."""
+        stored = self.entity.value()
+        entity, wake_at_ms = (None, 0) if stored is None else orjson.loads(stored)
+        if timestamp == wake_at_ms:
+            for record in ring(self.service, context.get_current_key(), entity):
+                yield to_row(record)
+
+    def recall(self, step: str) -> bytes | None:
+        remembered = self.memory.get(step)
+        return None if remembered is None else bytes(remembered[8:])
+
+    def remember(self, key: str, step: str, outputs: bytes) -> None:
+        self.memory.put(step, time.time_ns().to_bytes(8, "big") + outputs)
+        now_s = time.monotonic()
+        if now_s - self.counted_since_s > MEMORY_S:
+            self.steps_of.clear()
+            self.counted_since_s = now_s
+        self.steps_of[key] += 1
+        if self.steps_of[key] > MEMORY_STEPS_MAX:
+            self.forget_older_half()
+            self.steps_of[key] = MEMORY_STEPS_MAX // 2
+
+    def forget_older_half(self) -> None:
+        ages = sorted((bytes(outputs[:8]), step) for step, outputs in self.memory.items())
+        for _, step in ages[: -MEMORY_STEPS_MAX // 2]:
+            self.memory.remove(step)
+
+
+def no_memory(_step: str) -> None:
+    return None
+
+
+def to_row(record: Record) -> Row:
+    return Row(record.topic, record.key.encode(), record.value)
+
+
+def topic_of(row: Row) -> str:
+    topic: str = row[0]
+    return topic
+
+
+def add_service(environment: StreamExecutionEnvironment, name: str, bootstrap_servers: str) -> None:
+    source = (
+        KafkaSource.builder()
+        .set_bootstrap_servers(bootstrap_servers)
+        .set_topics(input_topic(name))
+        .set_group_id(f"kaflinkshop-{name}")
+        .set_starting_offsets(
+            KafkaOffsetsInitializer.committed_offsets(KafkaOffsetResetStrategy.EARLIEST)
+        )
+        .set_value_only_deserializer(ByteArraySchema())
+        .set_property("fetch.min.bytes", "1")
+        .build()
+    )
+    serializer = (
+        KafkaRecordSerializationSchema.builder()
+        .set_topic_selector(topic_of)
+        .set_key_serialization_schema(RowFieldExtractorSchema(1))
+        .set_value_serialization_schema(RowFieldExtractorSchema(2))
+        .build()
+    )
+    sink = (
+        KafkaSink.builder()
+        .set_bootstrap_servers(bootstrap_servers)
+        .set_record_serializer(serializer)
+        .set_delivery_guarantee(DeliveryGuarantee.AT_LEAST_ONCE)
+        .set_property("linger.ms", "0")
+        .build()
+    )
+    row_type = Types.ROW(
+        [Types.STRING(), Types.PRIMITIVE_ARRAY(Types.BYTE()), Types.PRIMITIVE_ARRAY(Types.BYTE())]
+    )
+    (
+        environment.from_source(source, WatermarkStrategy.no_watermarks(), input_topic(name))
+        .uid(f"{name}-source")
+        .key_by(KeyOf(name), key_type=Types.STRING())
+        .process(Host(name), output_type=row_type)
+        .name(name)
+        .uid(f"{name}-service")
+        .sink_to(sink)
+        .name(f"{name}-sink")
+        .uid(f"{name}-sink")
+    )
+
+
+def job_configuration(arguments: argparse.Namespace) -> Configuration:
+    """What holds on whatever cluster the job runs; the cluster's own is `system.runtime`'s."""
+    host, _, port = arguments.rest.rpartition(":")
+    settings: dict[str, Any] = {
+        "execution.target": "remote",
+        "execution.attached": "false",
+        "rest.address": host,
+        "rest.port": port,
+        "pipeline.name": arguments.job_name,
+        "pipeline.jars": ";".join(
+            Path(jar).resolve().as_uri() for jar in arguments.connector_jars.split(",")
+        ),
+        "pipeline.object-reuse": "true",
+        "parallelism.default": str(arguments.parallelism),
+        "execution.buffer-timeout.interval": "0 ms",
+        "execution.checkpointing.interval": f"{CHECKPOINT_INTERVAL_MS} ms",
+        "execution.checkpointing.timeout": f"{CHECKPOINT_TIMEOUT_MS} ms",
+        "execution.checkpointing.mode": "EXACTLY_ONCE",
+        "execution.checkpointing.min-pause": "200 ms",
+        "execution.checkpointing.max-concurrent-checkpoints": "1",
+        "execution.checkpointing.tolerable-failed-checkpoints": "10",
+        "restart-strategy.type": "exponential-delay",
+        "restart-strategy.exponential-delay.initial-backoff": "100 ms",
+        "restart-strategy.exponential-delay.max-backoff": f"{RESTART_DELAY_MS_MAX} ms",
+        "restart-strategy.exponential-delay.attempts-before-reset-backoff": "infinite",
+        "python.execution-mode": arguments.execution_mode,
+        "python.executable": sys.executable,
+        "python.client.executable": sys.executable,
+        "python.fn-execution.bundle.time": "1",
+    }
+    configuration = Configuration()
+    for name, value in settings.items():
+        configuration.set_string(name, value)
+    return configuration
+
+
+def parse_arguments(argv: list[str] | None = None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m system.services.job", description=__doc__)
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.add_argument("--bootstrap", required=True, help="Kafka's HOST:PORT, as Flink sees it")
+    parser.add_argument("--rest", required=True, help="the JobManager's REST HOST:PORT")
+    parser.add_argument("--services", default=",".join(SERVICES), help="a comma-separated subset")
+    parser.add_argument("--execution-mode", choices=("thread", "process"), default="thread")
+    parser.add_argument("--parallelism", type=int, default=1)
+    parser.add_argument("--connector-jars", required=True, help="comma-separated paths")
+    parser.add_argument("--job-name", default="kaflinkshop")
+    arguments = parser.parse_args(argv)
+    arguments.services = arguments.services.split(",")
+    for name in arguments.services:
+        if name not in SERVICES:
+            parser.error(f"no service {name!r}; there are {', '.join(SERVICES)}")
+    return arguments
+
+
+def main(argv: list[str] | None = None) -> int:
+    arguments = parse_arguments(argv)
+    environment = StreamExecutionEnvironment.get_execution_environment(job_configuration(arguments))
+    for name in arguments.services:
+        add_service(environment, name, arguments.bootstrap)
+    job = environment.execute_async(arguments.job_name)
+    print(json.dumps({"job_id": str(job.get_job_id())}), flush=True)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

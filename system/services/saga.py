@@ -1,0 +1,60 @@
+"""The saga's vocabulary, shared by the order, which leads, and by those that take part in it.
+
+A saga is known by the request_id that began it. The order sends every participant its step at once;
+each answers `stepped` to the order. When one refuses, or the time is over, the order sends the
+compensation to all others, also to those that have not answered yet.
+
+Source: H. Garcia-Molina and K. Salem, "Sagas", SIGMOD 1987.
+"""
+
+from collections.abc import Callable
+
+from system.services.service import Call, Entity, Outcome, Refused, Send
+
+CHECKOUT_TIMEOUT_S = 3.0
+"""A checkout or payment whose steps have not all been answered by then is compensated; the order is
+released after the same time again, even where a compensation is still on its way."""
+
+
+def done(call: Call) -> Send:
+    return stepped(call, undone=False, refusal=None)
+
+
+def undone(call: Call) -> Send:
+    return stepped(call, undone=True, refusal=None)
+
+
+def refused(call: Call, refusal: Refused) -> Send:
+    return stepped(call, undone=False, refusal=refusal)
+
+
+def stepped(call: Call, *, undone: bool, refusal: Refused | None) -> Send:
+    order_id = call.id("order_id")
+    params = {
+        "order_id": order_id,
+        "participant": call.params["participant"],
+        "undone": undone,
+        "refusal": None if refusal is None else [refusal.code, str(refusal)],
+    }
+    return Send("order", order_id, "stepped", params)
+
+
+def took_effect(outputs: tuple[object, ...]) -> bool:
+    """Whether a remembered step was done, not refused."""
+    return any(isinstance(output, Send) and output.params["refusal"] is None for output in outputs)
+
+
+def compensate(
+    entity: Entity | None, call: Call, of: str, revert: Callable[[Entity], Entity]
+) -> Outcome:
+    """Reverts the step `of` of the same request where it took effect.
+
+    A step that has not come yet finds itself remembered as refused when it does.
+    """
+    earlier = call.earlier(of)
+    if earlier is None:
+        tombstone = refused(call, Refused("unavailable", "compensated before it came"))
+        return Outcome(entity, (undone(call),), also={of: (tombstone,)})
+    if entity is not None and took_effect(earlier):
+        entity = revert(entity)
+    return Outcome(entity, (undone(call),))

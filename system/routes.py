@@ -4,6 +4,8 @@ The gateway serves what this table lists; the Flink job hosts `system.services.<
 service named here. So a new service is one file in `system/services` and one line below.
 """
 
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import NamedTuple
 
 
@@ -26,7 +28,7 @@ class Route(NamedTuple):
     service: str
     method: str
     key: str
-    query: dict[str, Integer] = {}
+    query: Mapping[str, Integer] = MappingProxyType({})
 
 
 ROUTES = (

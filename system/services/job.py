@@ -4,7 +4,7 @@
 
 A pipeline a service, so that each has its own state and can be deployed in a job of its own.
 
-    python -m system.services.job --bootstrap HOST:PORT --rest HOST:PORT --connector-jars A.jar,B.jar
+    python -m system.services.job --bootstrap H:P --rest H:P --connector-jars A.jar,B.jar
 """
 
 import argparse
@@ -19,7 +19,7 @@ from typing import Any
 
 import orjson
 from pyflink.common import Configuration, Duration, Row, Types, WatermarkStrategy
-from pyflink.common.serialization import ByteArraySchema
+from pyflink.common.serialization import ByteArraySchema, RowFieldExtractorSchema
 from pyflink.datastream import (
     KeyedProcessFunction,
     RuntimeContext,
@@ -32,7 +32,6 @@ from pyflink.datastream.connectors.kafka import (
     KafkaRecordSerializationSchema,
     KafkaSink,
     KafkaSource,
-    RowFieldExtractorSchema,
 )
 from pyflink.datastream.state import MapStateDescriptor, StateTtlConfig, ValueStateDescriptor
 
@@ -41,8 +40,8 @@ from system.services.service import Record, Service, handle, refuse_malformed, r
 from system.wire import ID_PATTERN, Request, WireError, decode_request, input_topic
 
 MEMORY_S = 15 * 60
-"""How long a step is remembered, and so how late it may be sent again. Longer than any outage that a
-service deployed on its own may have."""
+"""How long a step is remembered, and so how late it may be sent again: longer than any outage of a
+service that is deployed on its own."""
 
 MEMORY_STEPS_MAX = 10_000
 """Steps remembered for one entity; at more, the older half is forgotten."""

@@ -202,7 +202,7 @@ def to_record(request: Request, output: Output) -> Record:
 def encode_outputs(outputs: tuple[Output, ...]) -> bytes:
     """Sinks are left out: a step that comes again is answered to the sink that it names."""
     return orjson.dumps(
-        [[output.body] if isinstance(output, Reply) else output for output in outputs]
+        [[output.body] if isinstance(output, Reply) else list(output) for output in outputs]
     )
 
 

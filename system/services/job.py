@@ -15,10 +15,9 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import orjson
-from pyflink.common import Configuration, Duration, Row, Types, WatermarkStrategy
+from pyflink.common import Configuration, Row, Time, Types, WatermarkStrategy
 from pyflink.common.serialization import ByteArraySchema, RowFieldExtractorSchema
 from pyflink.datastream import (
     KeyedProcessFunction,
@@ -27,13 +26,14 @@ from pyflink.datastream import (
 )
 from pyflink.datastream.connectors.base import DeliveryGuarantee
 from pyflink.datastream.connectors.kafka import (
-    KafkaOffsetResetStrategy,
     KafkaOffsetsInitializer,
     KafkaRecordSerializationSchema,
     KafkaSink,
     KafkaSource,
 )
 from pyflink.datastream.state import MapStateDescriptor, StateTtlConfig, ValueStateDescriptor
+from pyflink.java_gateway import get_gateway
+from pyflink.util.java_utils import to_jarray
 
 from system.routes import SERVICES
 from system.services.service import Record, Service, handle, refuse_malformed, ring
@@ -95,7 +95,7 @@ class Host(KeyedProcessFunction):  # type: ignore[misc]
         self.malformed = context.get_metrics_group().counter("malformed_records")
         if self.service.stateless:
             return
-        ttl = StateTtlConfig.new_builder(Duration.of_seconds(MEMORY_S)).build()
+        ttl = StateTtlConfig.new_builder(Time.seconds(MEMORY_S)).build()
         memory = MapStateDescriptor("memory", Types.STRING(), Types.PRIMITIVE_ARRAY(Types.BYTE()))
         memory.enable_time_to_live(ttl)
         self.memory = context.get_map_state(memory)
@@ -189,9 +189,7 @@ def add_service(environment: StreamExecutionEnvironment, name: str, bootstrap_se
         .set_bootstrap_servers(bootstrap_servers)
         .set_topics(input_topic(name))
         .set_group_id(f"kaflinkshop-{name}")
-        .set_starting_offsets(
-            KafkaOffsetsInitializer.committed_offsets(KafkaOffsetResetStrategy.EARLIEST)
-        )
+        .set_starting_offsets(KafkaOffsetsInitializer.earliest())
         .set_value_only_deserializer(ByteArraySchema())
         .set_property("fetch.min.bytes", "1")
         .build()
@@ -227,40 +225,44 @@ def add_service(environment: StreamExecutionEnvironment, name: str, bootstrap_se
     )
 
 
-def job_configuration(arguments: argparse.Namespace) -> Configuration:
-    """What holds on whatever cluster the job runs; the cluster's own is `system.runtime`'s."""
+def remote_environment(arguments: argparse.Namespace) -> StreamExecutionEnvironment:
+    """PyFlink's own factory runs the job in the client's JVM unless `flink run` started it; Java's
+    for a remote cluster needs no such script."""
     host, _, port = arguments.rest.rpartition(":")
-    settings: dict[str, Any] = {
-        "execution.target": "remote",
-        "execution.attached": "false",
-        "rest.address": host,
-        "rest.port": port,
-        "pipeline.name": arguments.job_name,
-        "pipeline.jars": ";".join(
-            Path(jar).resolve().as_uri() for jar in arguments.connector_jars.split(",")
-        ),
+    configuration = Configuration()
+    for name, value in job_settings(arguments.execution_mode, arguments.parallelism).items():
+        configuration.set_string(name, value)
+    gateway = get_gateway()
+    java_environment = gateway.jvm.org.apache.flink.streaming.api.environment
+    environment = StreamExecutionEnvironment(
+        java_environment.StreamExecutionEnvironment.createRemoteEnvironment(
+            host, int(port), configuration._j_configuration, to_jarray(gateway.jvm.String, [])
+        )
+    )
+    environment.add_jars(
+        *(Path(jar).resolve().as_uri() for jar in arguments.connector_jars.split(","))
+    )
+    return environment
+
+
+def job_settings(execution_mode: str, parallelism: int) -> dict[str, str]:
+    """What holds on whatever cluster the job runs; the cluster's own is `system.runtime`'s."""
+    return {
         "pipeline.object-reuse": "true",
-        "parallelism.default": str(arguments.parallelism),
+        "parallelism.default": str(parallelism),
         "execution.buffer-timeout.interval": "0 ms",
         "execution.checkpointing.interval": f"{CHECKPOINT_INTERVAL_MS} ms",
         "execution.checkpointing.timeout": f"{CHECKPOINT_TIMEOUT_MS} ms",
         "execution.checkpointing.mode": "EXACTLY_ONCE",
-        "execution.checkpointing.min-pause": "200 ms",
-        "execution.checkpointing.max-concurrent-checkpoints": "1",
         "execution.checkpointing.tolerable-failed-checkpoints": "10",
         "restart-strategy.type": "exponential-delay",
         "restart-strategy.exponential-delay.initial-backoff": "100 ms",
         "restart-strategy.exponential-delay.max-backoff": f"{RESTART_DELAY_MS_MAX} ms",
-        "restart-strategy.exponential-delay.attempts-before-reset-backoff": "infinite",
-        "python.execution-mode": arguments.execution_mode,
+        "python.execution-mode": execution_mode,
         "python.executable": sys.executable,
         "python.client.executable": sys.executable,
         "python.fn-execution.bundle.time": "1",
     }
-    configuration = Configuration()
-    for name, value in settings.items():
-        configuration.set_string(name, value)
-    return configuration
 
 
 def parse_arguments(argv: list[str] | None = None) -> argparse.Namespace:
@@ -283,7 +285,7 @@ def parse_arguments(argv: list[str] | None = None) -> argparse.Namespace:
 
 def main(argv: list[str] | None = None) -> int:
     arguments = parse_arguments(argv)
-    environment = StreamExecutionEnvironment.get_execution_environment(job_configuration(arguments))
+    environment = remote_environment(arguments)
     for name in arguments.services:
         add_service(environment, name, arguments.bootstrap)
     job = environment.execute_async(arguments.job_name)

@@ -91,10 +91,10 @@ def remove_order(order: Entity | None, call: Call) -> Outcome:
 
 @ORDER.method
 def add_item(order: Entity | None, call: Call) -> Outcome:
-    """Asks the stock for the price; `quoted` adds the item."""
+    """Asks the stock for the price; `quoted` adds the item, or refuses."""
     order, item_id = changeable(order, call), call.id("item_id")
     params = {"item_id": item_id, "order_id": call.params["order_id"]}
-    return Outcome(order, (Send("stock", item_id, "quote", params),), remember=False)
+    return Outcome(order, (Send("stock", item_id, "quote", params),))
 
 
 @ORDER.method
@@ -310,8 +310,9 @@ def end(order: Entity, saga: dict[str, Any], call: Call) -> Outcome:
 
 @ORDER.alarm
 def expire(order_id: str, order: Entity) -> Request | None:
+    """A refund may begin before the alarm of the payment that it gives back: it must not expire."""
     saga = order["saga"]
-    if saga is None:
+    if saga is None or saga["kind"] == "refund_order":
         return None
     params = {"order_id": order_id}
     return Request(saga["request_id"], saga["sinks"][0], "saga_expired", params)

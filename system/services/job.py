@@ -50,6 +50,9 @@ CHECKPOINT_INTERVAL_MS = 1_000
 CHECKPOINT_TIMEOUT_MS = 60_000
 RESTART_DELAY_MS_MAX = 5_000
 
+TIME_DIGITS = 20
+"""Of nanoseconds since 1970; sorts as text."""
+
 MALFORMED = ""
 """The key of records that name no entity: they have no state."""
 
@@ -82,7 +85,8 @@ class Host(KeyedProcessFunction):  # type: ignore[misc]
     """Keeps what a service's pure methods return, and sends what they send.
 
     State of a key: the entity with the time of its alarm, as one value; its remembered steps, as a
-    map that expires. A value in the map begins with the 8 bytes of its time, for forgetting by age.
+    map that expires. A value in the map begins with the digits of its time, for forgetting by age.
+    Both are strings: PyFlink hands arrays of bytes to Java one byte at a time.
     """
 
     def __init__(self, service: str) -> None:
@@ -96,12 +100,10 @@ class Host(KeyedProcessFunction):  # type: ignore[misc]
         if self.service.stateless:
             return
         ttl = StateTtlConfig.new_builder(Time.seconds(MEMORY_S)).build()
-        memory = MapStateDescriptor("memory", Types.STRING(), Types.PRIMITIVE_ARRAY(Types.BYTE()))
+        memory = MapStateDescriptor("memory", Types.STRING(), Types.STRING())
         memory.enable_time_to_live(ttl)
         self.memory = context.get_map_state(memory)
-        self.entity = context.get_state(
-            ValueStateDescriptor("entity", Types.PRIMITIVE_ARRAY(Types.BYTE()))
-        )
+        self.entity = context.get_state(ValueStateDescriptor("entity", Types.STRING()))
 
     def process_element(self, value: bytes, context: KeyedProcessFunction.Context) -> Iterator[Row]:
         try:
@@ -134,7 +136,7 @@ class Host(KeyedProcessFunction):  # type: ignore[misc]
             if entity is not None:
                 self.entity.clear()
         elif effect.entity is not entity or effect.wake_after_s is not None:
-            self.entity.update(orjson.dumps([effect.entity, wake_at_ms]))
+            self.entity.update(orjson.dumps([effect.entity, wake_at_ms]).decode())
         for step, outputs in effect.memory.items():
             self.remember(key, step, outputs)
         return effect.records
@@ -151,10 +153,10 @@ class Host(KeyedProcessFunction):  # type: ignore[misc]
 
     def recall(self, step: str) -> bytes | None:
         remembered = self.memory.get(step)
-        return None if remembered is None else bytes(remembered[8:])
+        return None if remembered is None else remembered[TIME_DIGITS:].encode()
 
     def remember(self, key: str, step: str, outputs: bytes) -> None:
-        self.memory.put(step, time.time_ns().to_bytes(8, "big") + outputs)
+        self.memory.put(step, f"{time.time_ns():0{TIME_DIGITS}}" + outputs.decode())
         now_s = time.monotonic()
         if now_s - self.counted_since_s > MEMORY_S:
             self.steps_of.clear()
@@ -165,7 +167,7 @@ class Host(KeyedProcessFunction):  # type: ignore[misc]
             self.steps_of[key] = MEMORY_STEPS_MAX // 2
 
     def forget_older_half(self) -> None:
-        ages = sorted((bytes(outputs[:8]), step) for step, outputs in self.memory.items())
+        ages = sorted((outputs[:TIME_DIGITS], step) for step, outputs in self.memory.items())
         for _, step in ages[: -MEMORY_STEPS_MAX // 2]:
             self.memory.remove(step)
 

@@ -1,0 +1,9 @@
+"""The HTTP gateway: a request becomes a Kafka record, and the reply record its response.
+
+    HTTP → connection → app → pending, kafka ─{service}_in→ services
+    HTTP ← connection ← app ← pending ← kafka ←gateway_out_<id>─ services
+
+`router` and `request_id` are pure, `pending` and `memory` are plain data structures, `kafka` alone
+knows aiokafka, `connection` alone knows how aiohttp parses, `worker` is a process, and `supervisor`
+is several of them.
+"""

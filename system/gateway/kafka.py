@@ -1,0 +1,332 @@
+"""The gateway's Kafka: records out, replies in. The only module here that knows aiokafka.
+
+It uses aiokafka's client and record codec, not its producer and consumer. A gateway must know the
+fate of each record, and aiokafka's producer retries by itself, so its last error does not tell
+whether an earlier attempt reached the broker. Here a record is sent at most once, and is
+
+    acknowledged   in the log of the broker
+    not sent       refused, or never written to a connection: the request is answered 503
+    unknown        the connection broke, or no answer came: a reply or the deadline decides
+
+The reader long-polls one partition without pause, which also shows within a second whether the
+broker can be reached.
+"""
+
+import asyncio
+import logging
+from asyncio import Future
+from collections.abc import Callable, Iterable
+from struct import unpack_from
+from typing import Any, NamedTuple
+
+from aiokafka import TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from aiokafka.client import AIOKafkaClient
+from aiokafka.errors import (
+    KafkaError,
+    NodeNotReadyError,
+    NoError,
+    NotEnoughReplicasAfterAppendError,
+    OffsetOutOfRangeError,
+    RequestTimedOutError,
+    TopicAlreadyExistsError,
+    for_code,
+)
+from aiokafka.protocol.fetch import FetchRequest
+from aiokafka.protocol.offset import OffsetRequest
+from aiokafka.protocol.produce import ProduceRequest
+from aiokafka.record.default_records import DefaultRecordBatchBuilder
+from aiokafka.record.memory_records import MemoryRecords
+
+from system.gateway.errors import RefusedError, StartError
+
+log = logging.getLogger(__name__)
+
+QUEUE_MAX = 16384
+"""Records waiting for a connection's turn; more are refused."""
+BATCH_BYTES_MAX = 512 * 1024
+"""Of a partition's records in one produce request; a broker takes 1 MiB by default."""
+PRODUCE_REQUESTS_MAX = 2
+"""In flight at once: while they are, records gather to larger batches."""
+FETCH_BYTES_MAX = 4 * 1024 * 1024
+FETCH_WAIT_MS = 500
+REQUEST_TIMEOUT_MS = 3000
+"""A broker that does not answer for this long counts as not reachable."""
+RETRY_S = 0.2
+REPLY_RETENTION_MS = 10 * 60 * 1000
+
+ACKS_ALL = -1
+LATEST, EARLIEST = -1, -2
+READ_UNCOMMITTED = 0
+REPLY_PARTITION = 0
+
+
+class Record(NamedTuple):
+    target: TopicPartition
+    key: bytes
+    value: bytes
+    request_id: str
+    future: "Future[Any]"
+
+
+class Kafka:
+    """One reply topic in, the input topics out.
+
+    `on_reply(value)` gets each reply record, `on_not_sent(request_id, future)` each record that the
+    broker surely does not have, `on_fate(name, count)` the fate of the rest.
+    """
+
+    def __init__(
+        self,
+        bootstrap: str,
+        reply_topic: str,
+        input_topics: Iterable[str],
+        *,
+        on_reply: Callable[[bytes], None],
+        on_not_sent: "Callable[[str, Future[Any]], None]",
+        on_fate: Callable[[str, int], None],
+    ) -> None:
+        self.bootstrap = bootstrap
+        self.reachable = False
+        """Whether the reader is positioned, and the broker answered its last poll."""
+        self._loop = asyncio.get_running_loop()
+        self._options = {"bootstrap_servers": bootstrap, "request_timeout_ms": REQUEST_TIMEOUT_MS}
+        self._out = AIOKafkaClient(**self._options)
+        self._in = AIOKafkaClient(**self._options)
+        self._reply = TopicPartition(reply_topic, REPLY_PARTITION)
+        self._input_topics = sorted(input_topics)
+        self._on_reply = on_reply
+        self._on_not_sent = on_not_sent
+        self._on_fate = on_fate
+        self._partitions: dict[str, int] = {}
+        self._queue: list[Record] = []
+        self._drain_scheduled = False
+        self._producing: set[asyncio.Task[None]] = set()
+        self._reader: asyncio.Task[None] | None = None
+        self._position = 0
+
+    async def start(self, wait_s: float) -> "asyncio.Task[None]":
+        """Connects, makes the reply topic, positions the reader at its end; returns the reader.
+
+        Raises `StartError` when Kafka or an input topic is still missing after `wait_s`.
+        """
+        missing = "it does not answer"
+        try:
+            async with asyncio.timeout(wait_s):
+                while True:
+                    try:
+                        missing = await self._connect()
+                    except (KafkaError, TimeoutError) as cause:
+                        log.debug("Kafka is not ready: %s", cause)
+                    if not missing:
+                        break
+                    await asyncio.sleep(RETRY_S)
+        except TimeoutError:
+            raise StartError(f"Kafka at {self.bootstrap}: {missing} after {wait_s:g} s") from None
+        self.reachable = True
+        self._reader = self._loop.create_task(self._read())
+        return self._reader
+
+    async def _connect(self) -> str:
+        """Returns what is still missing."""
+        await self._out.bootstrap()
+        await self._in.bootstrap()
+        admin = AIOKafkaAdminClient(**self._options)
+        try:
+            await admin.start()
+            existing = set(await admin.list_topics())
+            if self._reply.topic not in existing:
+                topic = NewTopic(
+                    self._reply.topic, 1, 1, topic_configs={"retention.ms": str(REPLY_RETENTION_MS)}
+                )
+                for _, code, *_ in (await admin.create_topics([topic])).topic_errors:
+                    if for_code(code) not in (NoError, TopicAlreadyExistsError):
+                        return f"topic {self._reply.topic} could not be made: {for_code(code)()}"
+        finally:
+            await admin.close()
+        if absent := [topic for topic in self._input_topics if topic not in existing]:
+            return f"topics are missing: {', '.join(absent)}"
+        await self._out.set_topics(self._input_topics)
+        await self._in.set_topics([self._reply.topic])
+        for topic in self._input_topics:
+            partitions = self._out.cluster.partitions_for_topic(topic)
+            if not partitions:
+                return f"topic {topic} has no leader yet"
+            self._partitions[topic] = len(partitions)
+        if self._in.cluster.partitions_for_topic(self._reply.topic) != {REPLY_PARTITION}:
+            return f"topic {self._reply.topic} has not exactly one partition"
+        self._position = await self._offset(LATEST)
+        return ""
+
+    async def stop(self) -> None:
+        """Sends what is queued, then closes the connections."""
+        while self._producing or self._queue:
+            self._drain()
+            if self._producing:
+                await asyncio.wait(self._producing)
+        if self._reader is not None:
+            self._reader.cancel()
+            await asyncio.wait((self._reader,))
+        self.reachable = False
+        await self._out.close()
+        await self._in.close()
+
+    # ---- out
+
+    def send(
+        self, topic: str, key: str, value: bytes, request_id: str, future: "Future[Any]"
+    ) -> None:
+        """Queues a record for the batch of this turn of the event loop. Raises `RefusedError`."""
+        if not self.reachable:
+            raise RefusedError("unavailable", "Kafka is not reachable", request_id)
+        if len(self._queue) >= QUEUE_MAX:
+            raise RefusedError("unavailable", "Kafka is too slow", request_id)
+        raw_key = key.encode()
+        target = TopicPartition(topic, partition(raw_key, self._partitions[topic]))
+        self._queue.append(Record(target, raw_key, value, request_id, future))
+        if not self._drain_scheduled and len(self._producing) < PRODUCE_REQUESTS_MAX:
+            self._drain_scheduled = True
+            self._loop.call_soon(self._drain)
+
+    def _drain(self) -> None:
+        self._drain_scheduled = False
+        queue, self._queue = self._queue, []
+        leaders: dict[int, dict[TopicPartition, list[Record]]] = {}
+        for record in queue:
+            node = self._out.cluster.leader_for_partition(record.target)
+            if node is None or node < 0:
+                self._not_sent([record])
+                self._out.force_metadata_update()
+            else:
+                leaders.setdefault(node, {}).setdefault(record.target, []).append(record)
+        for node, batches in leaders.items():
+            task = self._loop.create_task(self._produce(node, batches))
+            self._producing.add(task)
+            task.add_done_callback(self._produced)
+
+    def _produced(self, task: "asyncio.Task[None]") -> None:
+        self._producing.discard(task)
+        task.result()
+        if self._queue and not self._drain_scheduled:
+            self._drain()
+
+    async def _produce(self, node: int, batches: dict[TopicPartition, list[Record]]) -> None:
+        topics: dict[str, list[tuple[int, bytes]]] = {}
+        for target, records in batches.items():
+            batch = DefaultRecordBatchBuilder(2, 0, 0, -1, -1, 0, BATCH_BYTES_MAX)
+            for at, record in enumerate(records):
+                if batch.append(at, None, record.key, record.value, []) is None:
+                    self._queue.extend(records[at:])
+                    del records[at:]
+                    break
+            topics.setdefault(target.topic, []).append((target.partition, bytes(batch.build())))
+        request = ProduceRequest(None, ACKS_ALL, REQUEST_TIMEOUT_MS, list(topics.items()))
+        try:
+            response = await self._out.send(node, request)
+        except NodeNotReadyError:  # raised before anything is written
+            self._lost("no connection")
+            for records in batches.values():
+                self._not_sent(records)
+            return
+        except KafkaError as cause:
+            self._lost(str(cause))
+            self._on_fate("unknown", sum(map(len, batches.values())))
+            return
+        for topic, partitions in response.topics:
+            for index, code, *_ in partitions:
+                records = batches[TopicPartition(topic, index)]
+                error = for_code(code)
+                if error is NoError:
+                    self._on_fate("acknowledged", len(records))
+                elif error in (RequestTimedOutError, NotEnoughReplicasAfterAppendError):
+                    self._on_fate("unknown", len(records))
+                else:
+                    log.warning("Kafka refused records for %s: %s", topic, error.__name__)
+                    self._out.force_metadata_update()
+                    self._not_sent(records)
+
+    def _not_sent(self, records: list[Record]) -> None:
+        self._on_fate("not_sent", len(records))
+        for record in records:
+            self._on_not_sent(record.request_id, record.future)
+
+    # ---- in
+
+    async def _read(self) -> None:
+        while True:
+            try:
+                await self._poll()
+            except (KafkaError, TimeoutError) as cause:
+                self._lost(str(cause) or type(cause).__name__)
+                self._in.force_metadata_update()
+                await asyncio.sleep(RETRY_S)
+                continue
+            if not self.reachable:
+                log.warning("Kafka at %s is reachable again", self.bootstrap)
+                self._out.force_metadata_update()
+                self.reachable = True
+
+    async def _poll(self) -> None:
+        reply = self._reply
+        wanted = [(reply.topic, [(reply.partition, self._position, FETCH_BYTES_MAX)])]
+        response = await self._in.send(
+            self._leader(),
+            FetchRequest(FETCH_WAIT_MS, 1, FETCH_BYTES_MAX, READ_UNCOMMITTED, wanted),
+        )
+        _, code, *_, data = response.topics[0][1][0]
+        error = for_code(code)
+        if error is OffsetOutOfRangeError:
+            self._position = await self._offset(EARLIEST)
+            log.warning("%s lost records: reading on at %d", reply.topic, self._position)
+        elif error is not NoError:
+            raise error()
+        elif data:
+            self._take(data)
+
+    def _take(self, data: bytes) -> None:
+        batches = MemoryRecords(data)
+        while batches.has_next():
+            batch = batches.next_batch()
+            if not batch.is_control_batch:
+                for record in batch:
+                    if record.offset >= self._position:
+                        self._on_reply(record.value or b"")
+            self._position = batch.next_offset
+
+    async def _offset(self, which: int) -> int:
+        wanted = [(self._reply.topic, [(self._reply.partition, which)])]
+        response = await self._in.send(self._leader(), OffsetRequest(-1, READ_UNCOMMITTED, wanted))
+        _, code, *_, offset = response.topics[0][1][0]
+        if for_code(code) is not NoError:
+            raise for_code(code)()
+        return int(offset)
+
+    def _leader(self) -> int:
+        node = self._in.cluster.leader_for_partition(self._reply)
+        if node is None or node < 0:
+            raise NodeNotReadyError(f"{self._reply.topic} has no leader")
+        return int(node)
+
+    def _lost(self, why: str) -> None:
+        if self.reachable:
+            log.warning("Kafka at %s is not reachable: %s", self.bootstrap, why)
+            self.reachable = False
+
+
+def partition(key: bytes, partitions: int) -> int:
+    """Where Kafka's Java clients, and so Flink's sinks, put a record with this key."""
+    return (murmur2(key) & 0x7FFFFFFF) % partitions
+
+
+def murmur2(data: bytes) -> int:
+    """32 bits; as org.apache.kafka.common.utils.Utils.murmur2, unsigned."""
+    size = len(data)
+    hash_ = 0x9747B28C ^ size
+    for word in unpack_from(f"<{size // 4}I", data):
+        word = word * 0x5BD1E995 & 0xFFFFFFFF
+        word = (word ^ word >> 24) * 0x5BD1E995 & 0xFFFFFFFF
+        hash_ = hash_ * 0x5BD1E995 & 0xFFFFFFFF ^ word
+    if rest := data[size & ~3 :]:
+        hash_ = (hash_ ^ int.from_bytes(rest, "little")) * 0x5BD1E995 & 0xFFFFFFFF
+    hash_ = (hash_ ^ hash_ >> 13) * 0x5BD1E995 & 0xFFFFFFFF
+    return hash_ ^ hash_ >> 15

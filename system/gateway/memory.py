@@ -1,0 +1,42 @@
+"""A bounded memory of ids that also forgets by age."""
+
+
+class Memory:
+    """Remembers at least the last `size_max / 2` ids, at most `size_max`, none for over `age_s`.
+
+    Two generations instead of a queue: adding is one insertion into a set, and forgetting drops
+    half of the memory at once.
+    """
+
+    __slots__ = ("_age_s", "_new", "_old", "_size_max", "_turn_s")
+
+    def __init__(self, size_max: int, age_s: float) -> None:
+        self._size_max = size_max
+        self._age_s = age_s
+        self._new: set[str] = set()
+        self._old: set[str] = set()
+        self._turn_s = 0.0
+
+    def __len__(self) -> int:
+        return len(self._new | self._old)
+
+    def __contains__(self, id_: str) -> bool:
+        return id_ in self._new or id_ in self._old
+
+    def add(self, id_: str) -> None:
+        if 2 * len(self._new) >= self._size_max:
+            self._turn()
+        self._new.add(id_)
+
+    def discard(self, id_: str) -> None:
+        self._new.discard(id_)
+        self._old.discard(id_)
+
+    def forget(self, now_s: float) -> None:
+        """To be called now and then: drops what is older than `age_s`."""
+        if now_s - self._turn_s >= self._age_s / 2:
+            self._turn_s = now_s
+            self._turn()
+
+    def _turn(self) -> None:
+        self._old, self._new = self._new, set()

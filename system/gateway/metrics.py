@@ -1,0 +1,87 @@
+"""What /metrics shows. Counting is a plain integer each; the client library formats at a scrape."""
+
+from bisect import bisect_left
+from collections import Counter
+from collections.abc import Callable, Iterable
+
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
+from prometheus_client.metrics_core import Metric
+from prometheus_client.registry import Collector
+
+from system import __version__
+from system.gateway.pending import REPLY_KINDS
+
+LATENCY_BUCKETS_S = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0)
+
+
+class Metrics(Collector):
+    """Prefix kaflinkshop_gateway_, label gateway_id on all: each worker counts for itself."""
+
+    def __init__(self, gateway_id: str, in_flight: Callable[[], int]) -> None:
+        self.responses: Counter[tuple[str, int]] = Counter()
+        """(method, HTTP status) → responses; method "none" where no route was reached."""
+        self.replies: Counter[str] = Counter(dict.fromkeys((*REPLY_KINDS, "malformed"), 0))
+        self.records: Counter[str] = Counter(acknowledged=0, not_sent=0, unknown=0)
+        """Fate → request records; unknown: the broker may or may not have them."""
+        self.timeouts = 0
+        self.abandoned = 0
+        """Responses whose client had gone."""
+        self._latencies = [0] * (len(LATENCY_BUCKETS_S) + 1)
+        self._latency_sum_s = 0.0
+        self._gateway_id = gateway_id
+        self._in_flight = in_flight
+        self._registry = CollectorRegistry()
+        self._registry.register(self)
+
+    def observe(self, latency_s: float) -> None:
+        self._latencies[bisect_left(LATENCY_BUCKETS_S, latency_s)] += 1
+        self._latency_sum_s += latency_s
+
+    def text(self) -> bytes:
+        return generate_latest(self._registry)
+
+    def collect(self) -> Iterable[Metric]:
+        prefix, me = "kaflinkshop_gateway_", self._gateway_id
+        responses = CounterMetricFamily(
+            prefix + "responses", "HTTP responses", labels=["gateway_id", "method", "status"]
+        )
+        for (method, status), count in self.responses.items():
+            responses.add_metric([me, method, str(status)], count)
+        yield responses
+        for name, text, counts in (
+            ("replies", "Reply records by kind", self.replies),
+            ("records", "Request records by fate", self.records),
+        ):
+            family = CounterMetricFamily(prefix + name, text, labels=["gateway_id", "kind"])
+            for kind, count in counts.items():
+                family.add_metric([me, kind], count)
+            yield family
+        for name, text, count in (
+            ("timeouts", "Requests without a reply in time", self.timeouts),
+            ("abandoned", "Responses whose client had gone", self.abandoned),
+        ):
+            single = CounterMetricFamily(prefix + name, text, labels=["gateway_id"])
+            single.add_metric([me], count)
+            yield single
+        gauge = GaugeMetricFamily(
+            prefix + "in_flight", "Requests waiting for a reply", labels=["gateway_id"]
+        )
+        gauge.add_metric([me], self._in_flight())
+        yield gauge
+        info = GaugeMetricFamily(
+            prefix + "build_info", "Always 1", labels=["gateway_id", "version"]
+        )
+        info.add_metric([me, __version__], 1)
+        yield info
+        total, buckets = 0, []
+        for bound, count in zip(
+            (*map(str, LATENCY_BUCKETS_S), "+Inf"), self._latencies, strict=True
+        ):
+            total += count
+            buckets.append((bound, float(total)))
+        latency = HistogramMetricFamily(
+            prefix + "latency_seconds", "From the request to its response", labels=["gateway_id"]
+        )
+        latency.add_metric([me], buckets, self._latency_sum_s)
+        yield latency

@@ -1,0 +1,107 @@
+"""The requests in flight: who waits for which reply, and what each reply that arrives is.
+
+Every reply is exactly one of
+    matched    somebody waited for it
+    late       its request was answered 504 before
+    duplicate  its request was answered with a reply before
+    unknown    none of these: not a request of this gateway, or one it no longer remembers
+"""
+
+from asyncio import Future
+from collections.abc import Callable
+from typing import Generic, TypeVar
+
+from system.gateway.errors import RefusedError
+from system.gateway.limits import Limits
+from system.gateway.memory import Memory
+
+REPLY_KINDS = ("matched", "late", "duplicate", "unknown")
+Answer = TypeVar("Answer")
+
+
+class _Entry(Generic[Answer]):
+    __slots__ = ("deadline_s", "fingerprint", "future", "waiters")
+
+    def __init__(self, future: "Future[Answer]", fingerprint: str, deadline_s: float) -> None:
+        self.future = future
+        self.fingerprint = fingerprint
+        self.deadline_s = deadline_s
+        self.waiters = 1
+
+
+class Pending(Generic[Answer]):
+    """request_id → the future that all its waiters share.
+
+    The timeout is the same for all, so the order of insertion is the order of the deadlines: the
+    table is its own deadline wheel, and one timer that calls `expire` serves every request.
+    """
+
+    def __init__(self, limits: Limits, create_future: "Callable[[], Future[Answer]]") -> None:
+        self._limits = limits
+        self._create_future = create_future
+        self._entries: dict[str, _Entry[Answer]] = {}
+        self._answered = Memory(limits.remembered_max, limits.remembered_s)
+        self._timed_out = Memory(limits.remembered_max, limits.remembered_s)
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    def futures(self) -> "list[Future[Answer]]":
+        return [entry.future for entry in self._entries.values()]
+
+    def register(
+        self, request_id: str, fingerprint: str, now_s: float
+    ) -> "tuple[Future[Answer], bool]":
+        """The future of the answer, and whether the request is new (else it joins one in flight).
+
+        Raises `RefusedError`: overloaded at a limit, idempotency_key_reused for another request.
+        """
+        entry = self._entries.get(request_id)
+        if entry is not None:
+            if entry.fingerprint != fingerprint:
+                raise RefusedError(
+                    "idempotency_key_reused", "this key belongs to another request", request_id
+                )
+            if entry.waiters >= self._limits.waiters_max:
+                raise RefusedError("overloaded", "too many requests wait for this key", request_id)
+            entry.waiters += 1
+            return entry.future, False
+        if len(self._entries) >= self._limits.in_flight_max:
+            raise RefusedError("overloaded", "too many requests in flight")
+        entry = _Entry(self._create_future(), fingerprint, now_s + self._limits.timeout_s)
+        self._entries[request_id] = entry
+        return entry.future, True
+
+    def settle(self, request_id: str, answer: Answer) -> str:
+        """A reply arrived; returns its kind, one of `REPLY_KINDS`."""
+        entry = self._entries.pop(request_id, None)
+        if entry is not None:
+            self._answered.add(request_id)
+            entry.future.set_result(answer)
+            return "matched"
+        if request_id in self._timed_out:
+            self._timed_out.discard(request_id)
+            self._answered.add(request_id)
+            return "late"
+        return "duplicate" if request_id in self._answered else "unknown"
+
+    def withdraw(self, request_id: str, future: "Future[Answer]", answer: Answer) -> None:
+        """The record of this very future was not sent; a resend may have taken its place since."""
+        entry = self._entries.get(request_id)
+        if entry is not None and entry.future is future:
+            del self._entries[request_id]
+            future.set_result(answer)
+
+    def expire(self, now_s: float, answer: Callable[[str], Answer]) -> int:
+        """Answers what is past its deadline with `answer(request_id)`; returns how many."""
+        expired = []
+        for request_id, entry in self._entries.items():
+            if entry.deadline_s > now_s:
+                break
+            expired.append(request_id)
+        for request_id in expired:
+            self._timed_out.add(request_id)
+            self._entries.pop(request_id).future.set_result(answer(request_id))
+        self._answered.forget(now_s)
+        self._timed_out.forget(now_s)
+        return len(expired)

@@ -1,0 +1,106 @@
+"""From an HTTP verb and target to a route and its validated parameters."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any, NamedTuple
+from urllib.parse import parse_qsl
+
+from system.gateway.errors import RefusedError
+from system.routes import Integer, Route
+from system.wire import AMOUNT_MAX, ID_PATTERN
+
+AMOUNT_DIGITS_MAX = len(str(AMOUNT_MAX))
+AMOUNT = "amount"
+
+
+class Match(NamedTuple):
+    route: Route
+    params: dict[str, Any]
+
+
+class _Node:
+    """A place in the tree of path segments."""
+
+    __slots__ = ("children", "parameter", "routes")
+
+    def __init__(self) -> None:
+        self.children: dict[str, _Node] = {}
+        self.parameter: _Node | None = None
+        self.routes: dict[str, tuple[Route, list[str]]] = {}
+
+
+class Router:
+    """The routes as a tree: a level for each segment, the verbs at its ends."""
+
+    def __init__(self, routes: Iterable[Route]) -> None:
+        self._root = _Node()
+        for route in routes:
+            node, names = self._root, []
+            for segment in route.path.removeprefix("/").split("/"):
+                if segment.startswith("{"):
+                    names.append(segment[1:-1])
+                    node.parameter = node.parameter or _Node()
+                    node = node.parameter
+                else:
+                    node = node.children.setdefault(segment, _Node())
+            if route.verb in node.routes:
+                raise ValueError(f"two routes for {route.verb} {route.path}")
+            node.routes[route.verb] = (route, names)
+
+    def match(self, verb: str, target: str) -> Match:
+        """Raises `RefusedError`: not_found without a route, bad_request for a parameter."""
+        path, _, query = target.partition("?")
+        node, values = self._root, []
+        for segment in path[1:].split("/"):
+            child = node.children.get(segment)
+            if child is None:
+                child = node.parameter
+                if child is None:
+                    raise RefusedError("not_found", "no such route")
+                values.append(segment)
+            node = child
+        found = node.routes.get(verb)
+        if found is None or path[:1] != "/":
+            raise RefusedError("not_found", "no such route")
+        route, names = found
+        params: dict[str, Any] = {}
+        for name, value in zip(names, values, strict=True):
+            if name == AMOUNT:
+                params[name] = integer(name, value, 1)
+            elif ID_PATTERN.fullmatch(value):
+                params[name] = value
+            else:
+                raise RefusedError(
+                    "bad_request", f"{name} is not 1 to 64 characters of [A-Za-z0-9_-]"
+                )
+        if query or route.query:
+            params.update(query_params(route.query, query))
+        return Match(route, params)
+
+
+def query_params(declared: Mapping[str, Integer], query: str) -> dict[str, int]:
+    """All declared parameters, given or default. Raises `RefusedError` for any other query."""
+    try:
+        pairs = parse_qsl(
+            query, keep_blank_values=True, strict_parsing=bool(query), max_num_fields=len(declared)
+        )
+    except ValueError:
+        pairs = [("", "")]
+    given = dict(pairs)
+    if len(given) < len(pairs) or not given.keys() <= declared.keys():
+        allowed = ", ".join(declared) or "none"
+        raise RefusedError(
+            "bad_request", f"malformed query; parameters, each at most once: {allowed}"
+        )
+    return {
+        name: integer(name, given[name], kind.minimum) if name in given else kind.default
+        for name, kind in declared.items()
+    }
+
+
+def integer(name: str, text: str, minimum: int) -> int:
+    """Plain ASCII digits only: what `int` also takes (signs, spaces, underscores) is refused."""
+    if text.isascii() and text.isdigit() and len(text) <= AMOUNT_DIGITS_MAX:
+        value = int(text)
+        if minimum <= value <= AMOUNT_MAX:
+            return value
+    raise RefusedError("bad_request", f"{name} is not an integer from {minimum} to {AMOUNT_MAX}")

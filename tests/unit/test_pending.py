@@ -1,0 +1,121 @@
+from asyncio import Future
+from collections import Counter
+
+import pytest
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
+
+from system.gateway.errors import RefusedError
+from system.gateway.limits import Limits
+from system.gateway.pending import REPLY_KINDS, Pending
+
+LIMITS = Limits(in_flight_max=3, waiters_max=2, timeout_s=5, remembered_max=10_000)
+IDS = st.sampled_from("abcdef")
+
+
+class FakeFuture(Future):
+    """A future without an event loop; the second result raises as a real one's does."""
+
+    def __init__(self):
+        self.results = []
+
+    def set_result(self, result):
+        assert not self.results, "a waiter was answered twice"
+        self.results.append(result)
+
+    def __del__(self):
+        pass
+
+
+class PendingMachine(RuleBasedStateMachine):
+    """Any order of requests, replies, failed sends and time."""
+
+    def __init__(self):
+        super().__init__()
+        self.pending = Pending(LIMITS, FakeFuture)
+        self.now_s = 1.0
+        self.open = {}  # request_id → (future, fingerprint, waiters, deadline)
+        self.timed_out, self.answered = set(), set()
+        self.replies = Counter()
+
+    @rule(id_=IDS, print_=st.sampled_from("xy"))
+    def request(self, id_, print_):
+        known = self.open.get(id_)
+        full = len(self.open) == LIMITS.in_flight_max
+        if known and known[1] != print_:
+            refusal = "idempotency_key_reused"
+        else:
+            crowded = known[2] == LIMITS.waiters_max if known else full
+            refusal = "overloaded" if crowded else None
+        if refusal:
+            with pytest.raises(RefusedError) as refused:
+                self.pending.register(id_, print_, self.now_s)
+            assert refused.value.code == refusal
+            return
+        future, is_new = self.pending.register(id_, print_, self.now_s)
+        assert is_new == (known is None)
+        if known:
+            assert future is known[0]
+            self.open[id_] = (future, print_, known[2] + 1, known[3])
+        else:
+            self.open[id_] = (future, print_, 1, self.now_s + LIMITS.timeout_s)
+
+    @rule(id_=IDS)
+    def reply(self, id_):
+        kind = self.pending.settle(id_, "reply")
+        self.replies[kind] += 1
+        if id_ in self.open:
+            assert kind == "matched"
+            assert self.open.pop(id_)[0].results == ["reply"]
+        elif id_ in self.timed_out:
+            assert kind == "late"
+            self.timed_out.discard(id_)
+        else:
+            assert kind == ("duplicate" if id_ in self.answered else "unknown")
+        if kind in ("matched", "late"):
+            self.answered.add(id_)
+
+    @rule(id_=IDS)
+    def not_sent(self, id_):
+        if id_ in self.open:
+            future = self.open.pop(id_)[0]
+            self.pending.withdraw(id_, FakeFuture(), "another's")
+            assert not future.results
+            self.pending.withdraw(id_, future, "not sent")
+            assert future.results == ["not sent"]
+
+    @rule(passed_s=st.sampled_from([0, 1, 4.999, 5]))
+    def time(self, passed_s):
+        self.now_s += passed_s
+        due = {id_ for id_, entry in self.open.items() if entry[3] <= self.now_s}
+        assert self.pending.expire(self.now_s, lambda id_: f"timeout {id_}") == len(due)
+        for id_ in due:
+            assert self.open.pop(id_)[0].results == [f"timeout {id_}"]
+            self.timed_out.add(id_)
+
+    @invariant()
+    def nothing_is_lost(self):
+        assert len(self.pending) == len(self.open) <= LIMITS.in_flight_max
+        assert all(not entry[0].results for entry in self.open.values())
+        assert set(self.replies) <= set(REPLY_KINDS)
+
+
+PendingMachine.TestCase.settings = settings(max_examples=200, stateful_step_count=40)
+TestPending = PendingMachine.TestCase
+
+
+def test_what_is_remembered_expires():
+    pending = Pending(Limits(remembered_s=10), FakeFuture)
+    pending.register("a", "x", 0)
+    assert pending.settle("a", "reply") == "matched"
+    assert pending.settle("a", "reply") == "duplicate"
+    for now_s in (10, 20):
+        pending.expire(now_s, str)
+    assert pending.settle("a", "reply") == "unknown"
+
+
+@pytest.mark.parametrize("name", ["timeout_s", "in_flight_max", "retry_after_s"])
+def test_limits_are_positive(name):
+    with pytest.raises(ValueError, match=name):
+        Limits(**{name: 0})

@@ -8,7 +8,6 @@ import sys
 from dataclasses import fields
 
 from system.gateway import supervisor, worker
-from system.gateway.errors import StartError
 from system.gateway.limits import Limits
 from system.wire import ID_PATTERN
 
@@ -46,13 +45,9 @@ def main() -> int:
     except ValueError as cause:
         parser.error(str(cause))
     options = worker.Options(args.bootstrap, args.host, args.port, args.gateway_id, limits)
-    try:
-        if args.workers > 1:
-            return supervisor.run(options, args.workers)
-        return worker.run(options, worker.bind(options, shared=False))
-    except StartError as cause:
-        print(f"gateway {args.gateway_id}: {cause}", file=sys.stderr)
-        return worker.EXIT_START_FAILED
+    if args.workers > 1:
+        return supervisor.run(options, args.workers)
+    return worker.run(options, shared=False)
 
 
 if __name__ == "__main__":

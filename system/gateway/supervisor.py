@@ -12,6 +12,7 @@ import sys
 from dataclasses import replace
 
 from system.gateway import worker
+from system.gateway.errors import StartError
 from system.gateway.worker import Options
 
 PR_SET_PDEATHSIG = 1
@@ -20,7 +21,12 @@ EXIT_WORKER_DIED = 1
 
 def run(options: Options, workers: int) -> int:
     """Returns the exit code: 0 after a signal, else that something died."""
-    with worker.bind(options, shared=True) as reserved:  # port 0: the same for all
+    try:
+        reserved = worker.bind(options, shared=True)
+    except StartError as cause:
+        print(f"gateway {options.gateway_id}: {cause}", file=sys.stderr)
+        return worker.EXIT_START_FAILED
+    with reserved:  # so that port 0 is the same for all
         return _supervise(replace(options, port=reserved.getsockname()[1]), workers)
 
 
@@ -52,7 +58,8 @@ def _supervise(options: Options, workers: int) -> int:
         children.discard(pid)
         died = os.waitstatus_to_exitcode(status)
         if died and not code:
-            code = died if died == worker.EXIT_START_FAILED else EXIT_WORKER_DIED
+            known = (worker.EXIT_START_FAILED, worker.EXIT_INTERRUPTED)
+            code = died if died in known else EXIT_WORKER_DIED
         if not stopping:
             stopping = True
             print(f"gateway worker {pid} ended with {died}: stopping all", file=sys.stderr)
@@ -65,10 +72,11 @@ def _run_child(options: Options, parent: int) -> None:
     """Never returns."""
     code = EXIT_WORKER_DIED
     try:
+        os.setpgid(0, 0)  # else a terminal's Ctrl-C arrives twice, and twice means at once
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, (signal.SIGTERM, signal.SIGINT))
         if os.getppid() == parent:  # else it died before the line above
-            code = worker.run(options, worker.bind(options, shared=True))
+            code = worker.run(options, shared=True)
     finally:
         sys.stdout.flush()
         sys.stderr.flush()

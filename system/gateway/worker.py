@@ -51,11 +51,12 @@ def bind(options: Options, *, shared: bool) -> socket.socket:
     return listener
 
 
-def run(options: Options, listener: socket.socket) -> int:
-    """Serves until a signal; returns the exit code."""
+def run(options: Options, *, shared: bool) -> int:
+    """Serves until a signal, on a port that is `shared` between workers; returns the exit code."""
     logging.basicConfig(level=logging.WARNING, format=f"{options.gateway_id}: %(message)s")
     logging.getLogger("aiokafka").setLevel(logging.CRITICAL)  # kafka.py tells what matters, once
     try:
+        listener = bind(options, shared=shared)
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             return runner.run(_serve(options, listener))
     except StartError as cause:

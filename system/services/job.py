@@ -248,8 +248,14 @@ def remote_environment(arguments: argparse.Namespace) -> StreamExecutionEnvironm
 
 
 def job_settings(execution_mode: str, parallelism: int) -> dict[str, str]:
-    """What holds on whatever cluster the job runs; the cluster's own is `system.runtime`'s."""
+    """What holds on whatever cluster the job runs; the cluster's own is `system.runtime`'s.
+
+    Process mode collects records for its workers; thread mode has nothing to collect, and a short
+    bundle time would only have every operator wake up each millisecond.
+    """
+    bundle = {"python.fn-execution.bundle.time": "1"} if execution_mode == "process" else {}
     return {
+        **bundle,
         "pipeline.object-reuse": "true",
         "parallelism.default": str(parallelism),
         "execution.buffer-timeout.interval": "0 ms",
@@ -263,7 +269,6 @@ def job_settings(execution_mode: str, parallelism: int) -> dict[str, str]:
         "python.execution-mode": execution_mode,
         "python.executable": sys.executable,
         "python.client.executable": sys.executable,
-        "python.fn-execution.bundle.time": "1",
     }
 
 

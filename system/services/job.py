@@ -12,17 +12,17 @@ import importlib
 import json
 import sys
 import time
-from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
 import orjson
-from pyflink.common import Configuration, Row, Time, Types, WatermarkStrategy
+from pyflink.common import Configuration, Row, Types, WatermarkStrategy
 from pyflink.common.serialization import ByteArraySchema, RowFieldExtractorSchema
 from pyflink.datastream import (
     KeyedProcessFunction,
     RuntimeContext,
     StreamExecutionEnvironment,
+    TimerService,
 )
 from pyflink.datastream.connectors.base import DeliveryGuarantee
 from pyflink.datastream.connectors.kafka import (
@@ -31,7 +31,7 @@ from pyflink.datastream.connectors.kafka import (
     KafkaSink,
     KafkaSource,
 )
-from pyflink.datastream.state import MapStateDescriptor, StateTtlConfig, ValueStateDescriptor
+from pyflink.datastream.state import MapStateDescriptor, ValueStateDescriptor
 from pyflink.java_gateway import get_gateway
 from pyflink.util.java_utils import to_jarray
 
@@ -40,8 +40,8 @@ from system.services.service import Record, Service, handle, refuse_malformed, r
 from system.wire import ID_PATTERN, Request, WireError, decode_request, input_topic
 
 MEMORY_S = 15 * 60
-"""How long a step is remembered, and so how late it may be sent again: longer than any outage of a
-service that is deployed on its own."""
+"""How long a step is remembered at least (at most twice as long), and so how late it may be sent
+again: longer than any outage of a service that is deployed on its own."""
 
 MEMORY_STEPS_MAX = 10_000
 """Steps remembered for one entity; at more, the older half is forgotten."""
@@ -85,8 +85,11 @@ class Host(KeyedProcessFunction):  # type: ignore[misc]
     """Keeps what a service's pure methods return, and sends what they send.
 
     State of a key: the entity with the time of its alarm, as one value; its remembered steps, as a
-    map that expires. A value in the map begins with the digits of its time, for forgetting by age.
-    Both are strings: PyFlink hands arrays of bytes to Java one byte at a time.
+    map, whose values begin with the digits of their time. Both are strings: PyFlink hands arrays of
+    bytes to Java one byte at a time.
+
+    Steps are forgotten by a timer of their key. Flink's own time-to-live would look at other keys'
+    whole maps at every access (heap state), and starts a second JVM when PyFlink configures it.
     """
 
     def __init__(self, service: str) -> None:
@@ -94,15 +97,14 @@ class Host(KeyedProcessFunction):  # type: ignore[misc]
 
     def open(self, context: RuntimeContext) -> None:
         self.service = load(self.name)
-        self.steps_of: Counter[str] = Counter()
-        self.counted_since_s = time.monotonic()
         self.malformed = context.get_metrics_group().counter("malformed_records")
         if self.service.stateless:
             return
-        ttl = StateTtlConfig.new_builder(Time.seconds(MEMORY_S)).build()
-        memory = MapStateDescriptor("memory", Types.STRING(), Types.STRING())
-        memory.enable_time_to_live(ttl)
-        self.memory = context.get_map_state(memory)
+        self.steps_of: dict[str, int] = {}
+        """For each key with a timer to forget by: how many steps came since the last time."""
+        self.memory = context.get_map_state(
+            MapStateDescriptor("memory", Types.STRING(), Types.STRING())
+        )
         self.entity = context.get_state(ValueStateDescriptor("entity", Types.STRING()))
 
     def process_element(self, value: bytes, context: KeyedProcessFunction.Context) -> Iterator[Row]:
@@ -118,18 +120,15 @@ class Host(KeyedProcessFunction):  # type: ignore[misc]
         elif self.service.stateless:
             records = handle(self.service, None, no_memory, request).records
         else:
-            records = self.handle(key, request, context)
+            records = self.handle(key, request, context.timer_service())
         for record in records:
             yield to_row(record)
 
-    def handle(
-        self, key: str, request: Request, context: KeyedProcessFunction.Context
-    ) -> list[Record]:
+    def handle(self, key: str, request: Request, timers: TimerService) -> list[Record]:
         stored = self.entity.value()
         entity, wake_at_ms = (None, 0) if stored is None else orjson.loads(stored)
         effect = handle(self.service, entity, self.recall, request)
         if effect.wake_after_s is not None:
-            timers = context.timer_service()
             wake_at_ms = timers.current_processing_time() + int(effect.wake_after_s * 1000)
             timers.register_processing_time_timer(wake_at_ms)
         if effect.entity is None:
@@ -138,38 +137,55 @@ class Host(KeyedProcessFunction):  # type: ignore[misc]
         elif effect.entity is not entity or effect.wake_after_s is not None:
             self.entity.update(orjson.dumps([effect.entity, wake_at_ms]).decode())
         for step, outputs in effect.memory.items():
-            self.remember(key, step, outputs)
+            self.remember(key, step, outputs, timers)
         return effect.records
 
     def on_timer(
         self, timestamp: int, context: KeyedProcessFunction.OnTimerContext
     ) -> Iterator[Row]:
-        """A timer whose saga has ended fires too; only the one asked for last counts."""
+        """A timer whose saga has ended fires too; only the one asked for last rings."""
+        key = context.get_current_key()
         stored = self.entity.value()
         entity, wake_at_ms = (None, 0) if stored is None else orjson.loads(stored)
         if timestamp == wake_at_ms:
-            for record in ring(self.service, context.get_current_key(), entity):
+            for record in ring(self.service, key, entity):
                 yield to_row(record)
+        else:
+            self.steps_of.pop(key, None)
+            self.forget(key, time.time_ns() - MEMORY_S * 10**9, context.timer_service())
 
     def recall(self, step: str) -> bytes | None:
         remembered = self.memory.get(step)
         return None if remembered is None else remembered[TIME_DIGITS:].encode()
 
-    def remember(self, key: str, step: str, outputs: bytes) -> None:
-        self.memory.put(step, f"{time.time_ns():0{TIME_DIGITS}}" + outputs.decode())
-        now_s = time.monotonic()
-        if now_s - self.counted_since_s > MEMORY_S:
-            self.steps_of.clear()
-            self.counted_since_s = now_s
-        self.steps_of[key] += 1
-        if self.steps_of[key] > MEMORY_STEPS_MAX:
-            self.forget_older_half()
-            self.steps_of[key] = MEMORY_STEPS_MAX // 2
+    def remember(self, key: str, step: str, outputs: bytes, timers: TimerService) -> None:
+        self.memory.put(step, f"{time.time_ns():0{TIME_DIGITS}}{outputs.decode()}")
+        count = self.steps_of.get(key, 0) + 1
+        self.steps_of[key] = count
+        if count == 1:
+            self.forget_later(timers)
+        elif count > MEMORY_STEPS_MAX:
+            times = sorted(int(value[:TIME_DIGITS]) for value in self.memory.values())
+            self.forget(key, times[len(times) // 2], timers)
 
-    def forget_older_half(self) -> None:
-        ages = sorted((outputs[:TIME_DIGITS], step) for step, outputs in self.memory.items())
-        for _, step in ages[: -MEMORY_STEPS_MAX // 2]:
+    def forget(self, key: str, before_ns: int, timers: TimerService) -> None:
+        """Forgets what is older, and comes again for the rest."""
+        old, kept = [], 0
+        for step, value in self.memory.items():
+            if int(value[:TIME_DIGITS]) < before_ns:
+                old.append(step)
+            else:
+                kept += 1
+        for step in old:
             self.memory.remove(step)
+        if kept:
+            if key not in self.steps_of:
+                self.forget_later(timers)
+            self.steps_of[key] = kept
+
+    def forget_later(self, timers: TimerService) -> None:
+        now_ms = timers.current_processing_time()
+        timers.register_processing_time_timer(now_ms + MEMORY_S * 1000)
 
 
 def no_memory(_step: str) -> None:

@@ -1,0 +1,73 @@
+"""A recording HTTP client for an event loop: plays journeys where Locust is not wanted."""
+
+import asyncio
+import time
+from collections.abc import Generator
+from types import TracebackType
+from typing import Any, Self, TypeVar
+
+import aiohttp
+import orjson
+
+from bench.history import Row
+from bench.workload import Call, Reply
+
+REPLY_TIMEOUT_S = 15.0
+"""Well above the gateway's own timeout."""
+
+KEY_HEADER = "Idempotency-Key"
+Result = TypeVar("Result")
+
+
+class Client:
+    """`rows` is the history of everything sent. At most `in_flight_max` requests at a time."""
+
+    def __init__(self, url: str, in_flight_max: int) -> None:
+        self.rows: list[Row] = []
+        self._url = url.rstrip("/")
+        self._session = aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(limit=in_flight_max),
+            timeout=aiohttp.ClientTimeout(total=None, sock_read=REPLY_TIMEOUT_S),
+        )
+        self._free = asyncio.Semaphore(in_flight_max)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        await self._session.close()
+
+    async def send(self, call: Call, key: str | None = None) -> Row:
+        headers = {KEY_HEADER: key} if key else {}
+        async with self._free:
+            sent_ns = time.monotonic_ns()
+            status, body = await self._ask(call, headers)
+            done_ns = time.monotonic_ns()
+        row = Row(call.operation, call.path, key, sent_ns, done_ns, status, body)
+        self.rows.append(row)
+        return row
+
+    async def play(self, journey: Generator[Call, Reply, Result]) -> Result:
+        """Plays a journey to its end and returns what it returns."""
+        try:
+            call = next(journey)
+            while True:
+                row = await self.send(call)
+                call = journey.send(Reply(row.status, row.body))
+        except StopIteration as end:
+            result: Result = end.value
+            return result
+
+    async def _ask(self, call: Call, headers: dict[str, str]) -> tuple[int, dict[str, Any]]:
+        try:
+            async with self._session.request(
+                call.verb, self._url + call.path, headers=headers
+            ) as response:
+                return response.status, orjson.loads(await response.read())
+        except (aiohttp.ClientError, TimeoutError) as cause:
+            return 0, {"error": {"code": "connection", "message": type(cause).__name__}}

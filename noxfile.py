@@ -1,0 +1,70 @@
+"""What a developer and CI run: ``nox -s lint tests``, ``nox -s bench``, ``nox -s locust``.
+
+All sessions share one virtual environment, ``.venv``, with what ``requirements.lock`` pins; nox
+itself could give each session one of its own only. After a change of dependencies in
+pyproject.toml, write the lock file anew with
+
+    uv pip compile pyproject.toml --group dev --universal --python-version 3.11 --generate-hashes \
+        --no-header --no-emit-index-url --no-annotate --output-file requirements.lock
+"""
+
+import hashlib
+import shutil
+from pathlib import Path
+
+import nox
+
+nox.options.default_venv_backend = "none"
+nox.options.sessions = ["lint", "tests"]
+
+LOCK = Path("requirements.lock")
+VENV = Path(".venv").absolute()
+STAMP = VENV / "requirements.sha256"
+END_TIMEOUT_S = 120
+"""After Ctrl-C, a session has this long to stop what it started; nox's default is 0.3 s."""
+
+
+def run(session: nox.Session, module: str, *arguments: str) -> None:
+    """Runs a module in the environment, which is installed first where it is not up to date."""
+    python = str(VENV / "bin" / "python")
+    digest = hashlib.sha256(LOCK.read_bytes()).hexdigest()
+    if not STAMP.exists() or STAMP.read_text() != digest:
+        session.run("python3.11", "-m", "venv", "--clear", str(VENV), external=True)
+        uv = shutil.which("uv")
+        install = (
+            [uv, "pip", "install", "--python", python] if uv else [python, "-m", "pip", "install"]
+        )
+        session.run(*install, "--require-hashes", "--requirement", str(LOCK), external=True)
+        STAMP.write_text(digest)
+    session.run(
+        *(python, "-m", module, *arguments),
+        external=True,
+        interrupt_timeout=END_TIMEOUT_S,
+        terminate_timeout=END_TIMEOUT_S,
+    )
+
+
+@nox.session
+def lint(session: nox.Session) -> None:
+    """Style, format and types."""
+    run(session, "ruff", "check")
+    run(session, "ruff", "format", "--check")
+    run(session, "mypy")
+
+
+@nox.session
+def tests(session: nox.Session) -> None:
+    """Unit, contract, end-to-end and fault tests; arguments go to pytest."""
+    run(session, "pytest", *session.posargs)
+
+
+@nox.session
+def bench(session: nox.Session) -> None:
+    """Measures the system on a stack of its own; arguments go to ``python -m bench run``."""
+    run(session, "bench", "run", *session.posargs)
+
+
+@nox.session
+def locust(session: nox.Session) -> None:
+    """The stack with Locust's web page; arguments go to ``python -m bench locust``."""
+    run(session, "bench", "locust", *session.posargs)

@@ -1,0 +1,194 @@
+"""``python -m system up|status|down``: the reference system on this machine."""
+
+import argparse
+import json
+import os
+import re
+import signal
+import sys
+import time
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING, NoReturn
+
+from system.routes import SERVICES
+from system.runtime.errors import EXIT_CODE, StackError
+
+if TYPE_CHECKING:
+    from system.runtime.registry import Entry
+
+WATCH_S = 0.5
+"""How often a running stack is checked for parts that have died."""
+
+
+class Ended(BaseException):
+    """SIGTERM or SIGHUP: an end that was asked for."""
+
+
+def main(argv: list[str] | None = None) -> int:
+    arguments = parse(argv)
+    try:
+        code: int = arguments.command(arguments)
+    except StackError as cause:
+        print(f"error: {cause}", file=sys.stderr)
+        return EXIT_CODE
+    except KeyboardInterrupt:
+        return 130
+    except Ended:
+        return 0
+    return code
+
+
+def parse(argv: list[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m system", description=__doc__)
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    def command(name: str, help: str) -> argparse.ArgumentParser:
+        sub = commands.add_parser(
+            name, help=help, formatter_class=argparse.ArgumentDefaultsHelpFormatter
+        )
+        sub.add_argument("--name", type=stack_name, default="default", help="which stack")
+        return sub
+
+    up_parser = command("up", "bring the stack up, and keep it up until Ctrl-C")
+    up_parser.set_defaults(command=up)
+    add = up_parser.add_argument
+    add("--port", type=port, default=8000, help="of the gateway; 0 is any free one")
+    add("--kafka-port", type=port, default=0, help="0 is any free one")
+    add("--flink-rest-port", type=port, default=0, help="0 is any free one")
+    add("--services", type=services, default=",".join(SERVICES), help="a comma-separated subset")
+    add("--workers", type=positive, default=1, help="gateway processes")
+    add("--parallelism", type=positive, default=1, help="of the Flink job, at most its task slots")
+    add("--execution-mode", choices=("thread", "process"), default="thread", help="of PyFlink")
+    add("--taskmanager-heap-mib", type=positive, default=1024, help="Java heap of the TaskManager")
+    add("--data-dir", type=Path, help="an empty or new folder, which stays; else a temporary one")
+
+    for name, run, help in (
+        ("status", status, "where the stack is; exit code 1 when it is not up"),
+        ("down", down, "end the stack, and wait until it has ended"),
+    ):
+        sub = command(name, help)
+        sub.set_defaults(command=run)
+        sub.add_argument("--json", action="store_true", help="print JSON")
+    return parser.parse_args(argv)
+
+
+def up(arguments: argparse.Namespace) -> int:
+    from system.runtime import registry
+    from system.runtime.settings import Heaps
+    from system.runtime.stack import Stack, StackOptions
+
+    try:
+        options = StackOptions(
+            services=arguments.services,
+            port=arguments.port,
+            kafka_port=arguments.kafka_port,
+            flink_rest_port=arguments.flink_rest_port,
+            workers=arguments.workers,
+            execution_mode=arguments.execution_mode,
+            parallelism=arguments.parallelism,
+            heaps=Heaps(taskmanager=arguments.taskmanager_heap_mib),
+            data_dir=arguments.data_dir,
+        )
+    except ValueError as cause:
+        print(f"error: {cause}", file=sys.stderr)
+        return 2
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, end)
+    with registry.reserve(arguments.name) as file, Stack(options, progress) as stack:
+        entry = registry.Entry(
+            name=arguments.name,
+            pid=os.getpid(),
+            url=stack.url,
+            bootstrap_servers=stack.bootstrap_servers,
+            flink_rest=stack.flink_rest,
+            data_dir=str(stack.data_dir),
+            pids=stack.pids(),
+        )
+        registry.write(file, entry)
+        progress(describe(entry))
+        progress("Ctrl-C ends it.")
+        while True:
+            stack.check()
+            time.sleep(WATCH_S)
+
+
+def status(arguments: argparse.Namespace) -> int:
+    from system.runtime import registry
+
+    entry = registry.find(arguments.name)
+    if entry is None:
+        return not_up(arguments)
+    ready = registry.is_ready(entry)
+    if arguments.json:
+        print(json.dumps({"up": True, "ready": ready, **vars(entry)}))
+    else:
+        print(describe(entry))
+        print(f"ready      {'yes' if ready else 'no'}")
+    return 0
+
+
+def down(arguments: argparse.Namespace) -> int:
+    from system.runtime import registry
+
+    entry = registry.find(arguments.name)
+    if entry is None:
+        return not_up(arguments)
+    registry.end(entry)
+    print(json.dumps({"up": False}) if arguments.json else f"the stack {entry.name} has ended")
+    return 0
+
+
+def not_up(arguments: argparse.Namespace) -> int:
+    print(
+        json.dumps({"up": False}) if arguments.json else f"no stack named {arguments.name} is up",
+        file=sys.stdout if arguments.json else sys.stderr,
+    )
+    return 1
+
+
+def describe(entry: "Entry") -> str:
+    rows = [
+        ("gateway", entry.url),
+        ("Kafka", entry.bootstrap_servers),
+        ("Flink", f"http://{entry.flink_rest}"),
+        ("data", entry.data_dir),
+        ("processes", ", ".join(f"{part} {ids[0]}" for part, ids in entry.pids.items() if ids)),
+    ]
+    return "\n".join(f"{label:10} {value}" for label, value in rows)
+
+
+def progress(line: str) -> None:
+    print(line, flush=True)
+
+
+def end(number: int, frame: FrameType | None) -> NoReturn:
+    # Ending has its own limits; a second signal must not cut it short.
+    signal.signal(number, signal.SIG_IGN)
+    raise Ended
+
+
+def stack_name(text: str) -> str:
+    if not re.fullmatch(r"[A-Za-z0-9_-]{1,64}", text):
+        raise argparse.ArgumentTypeError("a name is 1 to 64 characters of [A-Za-z0-9_-]")
+    return text
+
+
+def port(text: str) -> int:
+    if not text.isdecimal() or int(text) > 65_535:
+        raise argparse.ArgumentTypeError(f"{text} is not a port, 0 to 65535")
+    return int(text)
+
+
+def positive(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text} is not an integer from 1")
+    return int(text)
+
+
+def services(text: str) -> tuple[str, ...]:
+    return tuple(text.split(","))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,50 @@
+"""Where files that outlive a stack are kept, and file locks that end with their process."""
+
+import fcntl
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+
+def cache_dir() -> Path:
+    """``$KAFLINKSHOP_CACHE``, else ``kaflinkshop`` in the user's cache folder (XDG)."""
+    chosen = os.environ.get("KAFLINKSHOP_CACHE")
+    if chosen:
+        return Path(chosen).absolute()
+    # XDG: a relative path in the variable is invalid and to be ignored.
+    base = Path(os.environ.get("XDG_CACHE_HOME", ""))
+    return (base if base.is_absolute() else Path.home() / ".cache") / "kaflinkshop"
+
+
+class LockHeldError(Exception):
+    """Another living process holds the lock."""
+
+
+@contextmanager
+def lock(path: Path, *, wait: bool) -> Iterator[None]:
+    """Holds an exclusive lock on `path`; the kernel lets go of it when the process dies.
+
+    Raises `LockHeldError` when another holds it and `wait` is false.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+        except BlockingIOError:
+            raise LockHeldError(str(path)) from None
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def is_held(path: Path) -> bool:
+    """Whether a living process holds the lock on `path`."""
+    if not path.exists():
+        return False
+    try:
+        with lock(path, wait=False):
+            return False
+    except LockHeldError:
+        return True

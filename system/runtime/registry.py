@@ -1,0 +1,86 @@
+"""The stacks that ``python -m system up`` runs, by name: for ``status`` and ``down``."""
+
+import json
+import os
+import signal
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from system.runtime.cache import LockHeldError, cache_dir, is_held, lock
+from system.runtime.errors import StackError
+from system.runtime.http import answers
+
+DOWN_TIMEOUT_S = 60.0
+"""More than a stack's own limits of drain and stop add up to."""
+
+READY_TIMEOUT_S = 5.0
+POLL_S = 0.1
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A running stack; `pid` is that of ``up``, addresses are those of `Stack`."""
+
+    name: str
+    pid: int
+    url: str
+    bootstrap_servers: str
+    flink_rest: str
+    data_dir: str
+    pids: dict[str, list[int]]
+
+
+@contextmanager
+def reserve(name: str) -> Iterator[Path]:
+    """The file for the stack's `Entry`, this process's alone; raises `StackError` when in use."""
+    file = _file(name)
+    try:
+        with lock(file.with_suffix(".lock"), wait=False):
+            file.unlink(missing_ok=True)  # a killed process may have left it
+            yield file
+            file.unlink(missing_ok=True)
+    except LockHeldError:
+        raise StackError(
+            f"a stack named {name} is running: end it with `python -m system down --name {name}`, "
+            "or choose another --name"
+        ) from None
+
+
+def write(file: Path, entry: Entry) -> None:
+    """Writes at once or not at all: a reader never sees half of it."""
+    temporary = file.with_suffix(f".{os.getpid()}")
+    temporary.write_text(json.dumps(asdict(entry)))
+    temporary.rename(file)
+
+
+def find(name: str) -> Entry | None:
+    """The stack when it is up, None when it isn't (or not yet)."""
+    file = _file(name)
+    if not is_held(file.with_suffix(".lock")):
+        return None
+    try:
+        return Entry(**json.loads(file.read_text()))
+    except FileNotFoundError:
+        return None
+
+
+def is_ready(entry: Entry) -> bool:
+    """Whether the gateway says that it can serve."""
+    return answers(f"{entry.url}/health/ready", READY_TIMEOUT_S)
+
+
+def end(entry: Entry) -> None:
+    """Asks the stack to end and waits for it; raises `StackError` when it doesn't."""
+    os.kill(entry.pid, signal.SIGTERM)
+    deadline = time.monotonic() + DOWN_TIMEOUT_S
+    while is_held(_file(entry.name).with_suffix(".lock")):
+        if time.monotonic() > deadline:
+            raise StackError(f"process {entry.pid} does not end within {DOWN_TIMEOUT_S:g} s")
+        time.sleep(POLL_S)
+
+
+def _file(name: str) -> Path:
+    return cache_dir() / "up" / f"{name}.json"

@@ -1,0 +1,40 @@
+"""Whether this machine has what a stack needs, checked before anything starts."""
+
+import shutil
+from pathlib import Path
+
+import psutil
+
+from system.runtime.errors import StackError
+from system.runtime.settings import Heaps
+
+DISK_FREE_BYTES_MIN = 2 * 1024**3
+"""Ten minutes of topics at some thousand requests a second, and checkpoints."""
+
+OUTSIDE_HEAP_BYTES = 1536 * 1024**2
+"""Metaspace, buffers and threads of three JVMs, and the gateway and Python."""
+
+
+def check_disk(folder: Path, free_min: int = DISK_FREE_BYTES_MIN) -> None:
+    """Raises `StackError` when the disk below `folder` has too little space."""
+    free = shutil.disk_usage(folder).free
+    if free < free_min:
+        raise StackError(
+            f"{folder} has {_mib(free)} free, a stack needs {_mib(free_min)}: "
+            "make room, or choose another place with --data-dir"
+        )
+
+
+def check_memory(heaps: Heaps, available: int | None = None) -> None:
+    """Raises `StackError` when the heaps don't fit in the `available` bytes of memory."""
+    needed = heaps.total_bytes() + OUTSIDE_HEAP_BYTES
+    available = psutil.virtual_memory().available if available is None else available
+    if available < needed:
+        raise StackError(
+            f"{_mib(available)} of memory are available, a stack needs {_mib(needed)}: "
+            "end other programs, or choose a smaller --taskmanager-heap-mib"
+        )
+
+
+def _mib(size: int) -> str:
+    return f"{size // 1024**2} MiB"

@@ -1,0 +1,204 @@
+"""Every setting of Kafka and Flink, for the processes on this machine and for the containers.
+
+Sizes are in MiB, durations as Flink and Kafka write them. What is not here is at its default.
+"""
+
+import json
+from typing import NamedTuple
+
+KAFKA_HEAP_MIB = 512
+JOBMANAGER_HEAP_MIB = 512
+TASKMANAGER_HEAP_MIB = 1024
+HEAP_MIB_MIN = 192
+"""Less does not even start: Flink's own use of the TaskManager's heap is 128 MiB."""
+
+TASKMANAGER_FRAMEWORK_HEAP_MIB = 128
+"""Part of the heap above: Flink's default for its own use."""
+
+DIRECT_MIB = 256
+"""Off-heap memory of the TaskManager besides its network memory: half framework, half tasks."""
+
+NETWORK_MIB = 64
+"""2,048 buffers of 32 KiB between tasks: ample for six services at parallelism 4."""
+
+MANAGED_MIB = 256
+"""For RocksDB's caches and Python worker processes; thread mode on heap state leaves it unused."""
+
+METASPACE_MIB = 256
+
+OVERHEAD_MIB = 256
+"""What Flink's containers add for threads, code cache and, in thread mode, Python."""
+
+TASK_SLOTS = 4
+"""Slots of the one TaskManager: the highest parallelism of the job."""
+
+INPUT_PARTITIONS = 4
+
+TOPIC = {
+    # Shorter than the 15 minutes for which services remember their replies: what Kafka may still
+    # deliver again after a restart is then still known, and has no second effect.
+    "retention.ms": "600000",
+    # Retention removes whole segments only, so they must be closed more often than that.
+    "segment.ms": "300000",
+    "segment.bytes": str(128 * 1024 * 1024),
+}
+"""Configuration of each input topic."""
+
+KAFKA = {
+    "process.roles": "broker,controller",
+    "node.id": "1",
+    "controller.listener.names": "CONTROLLER",
+    "inter.broker.listener.name": "PLAINTEXT",
+    "listener.security.protocol.map": "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT",
+    # A topic comes into being by intent: a reply to a sink that does not exist must fail.
+    "auto.create.topics.enable": "false",
+    "num.partitions": "1",
+    # One broker has no second one to replicate to.
+    "offsets.topic.replication.factor": "1",
+    "transaction.state.log.replication.factor": "1",
+    "transaction.state.log.min.isr": "1",
+    "share.coordinator.state.topic.replication.factor": "1",
+    "share.coordinator.state.topic.min.isr": "1",
+    # Its default, 50 partitions, would be 50 folders to make at start.
+    "offsets.topic.num.partitions": "1",
+    # Wait for no more members before the first assignment: start-up time.
+    "group.initial.rebalance.delay.ms": "0",
+    # The wire format allows records of 64 KiB; batches of them stay below this.
+    "message.max.bytes": str(1024 * 1024),
+    "num.network.threads": "2",
+    "num.io.threads": "4",
+    "log.retention.ms": "600000",
+    "log.retention.check.interval.ms": "30000",
+    "log.segment.bytes": str(128 * 1024 * 1024),
+}
+"""The broker, in KRaft's combined mode: one process is broker and controller."""
+
+FLINK: dict[str, str | int] = {
+    # A dead TaskManager is noticed after 4 s instead of 50, which bounds the time to recovery.
+    "heartbeat.interval": "1 s",
+    "heartbeat.timeout": "4 s",
+    "taskmanager.numberOfTaskSlots": TASK_SLOTS,
+    "state.backend.type": "hashmap",
+    "execution.checkpointing.storage": "filesystem",
+    # The TaskManager is started without Flink's scripts, which would work these out.
+    "taskmanager.cpu.cores": TASK_SLOTS,
+    "taskmanager.memory.framework.heap.size": f"{TASKMANAGER_FRAMEWORK_HEAP_MIB}m",
+    "taskmanager.memory.framework.off-heap.size": f"{DIRECT_MIB // 2}m",
+    "taskmanager.memory.task.off-heap.size": f"{DIRECT_MIB // 2}m",
+    "taskmanager.memory.network.min": f"{NETWORK_MIB}m",
+    "taskmanager.memory.network.max": f"{NETWORK_MIB}m",
+    "taskmanager.memory.managed.size": f"{MANAGED_MIB}m",
+    "taskmanager.memory.jvm-overhead.min": f"{OVERHEAD_MIB}m",
+    "taskmanager.memory.jvm-overhead.max": f"{OVERHEAD_MIB}m",
+    "taskmanager.memory.jvm-metaspace.size": f"{METASPACE_MIB}m",
+    "jobmanager.memory.jvm-metaspace.size": f"{METASPACE_MIB}m",
+}
+"""Flink's cluster-level configuration; ``system.services.job`` sets what belongs to the job."""
+
+_OPENED = (
+    "lang lang.reflect net io nio text time util util.concurrent util.concurrent.atomic "
+    "util.concurrent.locks"
+)
+
+FLINK_JVM = (
+    # Flink reaches into the JDK for serialization and unloading of job classes.
+    "--add-exports=java.rmi/sun.rmi.registry=ALL-UNNAMED",
+    "--add-exports=java.security.jgss/sun.security.krb5=ALL-UNNAMED",
+    "--add-opens=java.base/sun.nio.ch=ALL-UNNAMED",
+    *(f"--add-opens=java.base/java.{package}=ALL-UNNAMED" for package in _OPENED.split()),
+)
+
+SHORT_LIVED_JVM = ("-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1")
+"""For JVMs off the path of requests: less CPU for compiling and collecting while others start."""
+
+TASKMANAGER_JVM = ("-XX:+UseG1GC",)
+
+KAFKA_JVM = (
+    "-XX:+UseG1GC",
+    "-XX:MaxGCPauseMillis=20",
+    "-XX:InitiatingHeapOccupancyPercent=35",
+    "-Djava.awt.headless=true",
+)
+
+LOG4J = """\
+rootLogger.level = INFO
+rootLogger.appenderRef.console.ref = console
+appender.console.name = console
+appender.console.type = CONSOLE
+appender.console.target = SYSTEM_ERR
+appender.console.layout.type = PatternLayout
+appender.console.layout.pattern = %d{HH:mm:ss,SSS} %-5p %c{1} - %m%n
+"""
+"""Every JVM logs to its standard error, which is the log file that the supervisor opened."""
+
+
+class Heaps(NamedTuple):
+    """Heap sizes in MiB."""
+
+    kafka: int = KAFKA_HEAP_MIB
+    jobmanager: int = JOBMANAGER_HEAP_MIB
+    taskmanager: int = TASKMANAGER_HEAP_MIB
+
+    def total_bytes(self) -> int:
+        return sum(self) * 1024 * 1024
+
+
+def kafka_properties(
+    broker: tuple[str, int], controller: tuple[str, int], log_dir: str, bind_host: str | None = None
+) -> dict[str, str]:
+    """The broker's ``server.properties``; the two addresses are those that it advertises."""
+    bind_broker, bind_controller = bind_host or broker[0], bind_host or controller[0]
+    return {
+        **KAFKA,
+        "listeners": (
+            f"PLAINTEXT://{bind_broker}:{broker[1]},CONTROLLER://{bind_controller}:{controller[1]}"
+        ),
+        "advertised.listeners": (
+            f"PLAINTEXT://{broker[0]}:{broker[1]},CONTROLLER://{controller[0]}:{controller[1]}"
+        ),
+        "controller.quorum.bootstrap.servers": f"{controller[0]}:{controller[1]}",
+        "log.dirs": log_dir,
+    }
+
+
+def flink_configuration(
+    jobmanager: tuple[str, int],
+    rest: tuple[str, int],
+    taskmanager_host: str | None,
+    checkpoint_uri: str,
+    heaps: Heaps,
+    bind_host: str | None = None,
+) -> dict[str, str | int]:
+    """``config.yaml`` of JobManager, TaskManager and client.
+
+    The addresses are those under which others reach them; `taskmanager_host` None leaves it to
+    the TaskManager to find its own.
+    """
+    return {
+        **FLINK,
+        "jobmanager.rpc.address": jobmanager[0],
+        "jobmanager.rpc.port": jobmanager[1],
+        "jobmanager.bind-host": bind_host or jobmanager[0],
+        "jobmanager.memory.heap.size": f"{heaps.jobmanager}m",
+        "rest.address": rest[0],
+        "rest.port": rest[1],
+        "rest.bind-address": bind_host or rest[0],
+        "rest.bind-port": str(rest[1]),
+        **({"taskmanager.host": taskmanager_host} if taskmanager_host else {}),
+        "taskmanager.bind-host": bind_host or taskmanager_host or "0.0.0.0",
+        "taskmanager.memory.task.heap.size": (
+            f"{heaps.taskmanager - TASKMANAGER_FRAMEWORK_HEAP_MIB}m"
+        ),
+        "execution.checkpointing.dir": checkpoint_uri,
+        "env.java.opts.all": " ".join(FLINK_JVM),
+    }
+
+
+def render_properties(settings: dict[str, str]) -> str:
+    """Java's ``.properties`` format, for values without line ends and backslashes."""
+    return "".join(f"{key}={value}\n" for key, value in settings.items())
+
+
+def render_yaml(settings: dict[str, str | int]) -> str:
+    """Flat YAML; a JSON scalar is a YAML scalar."""
+    return "".join(f"{key}: {json.dumps(value)}\n" for key, value in settings.items())

@@ -1,0 +1,67 @@
+"""`python -m bench run` as a person runs it, on the stack of the session."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import jsonschema
+import orjson
+import pytest
+
+from bench.history import History
+from bench.record import SCHEMA_FILE
+from system.runtime.stack import Stack
+
+RUN_TIMEOUT_S = 300.0
+
+
+def bench(*arguments: str) -> "subprocess.CompletedProcess[str]":
+    command = [sys.executable, "-m", "bench", *arguments]
+    return subprocess.run(command, capture_output=True, text=True, timeout=RUN_TIMEOUT_S)
+
+
+@pytest.mark.parametrize("scenario", ["shop", "checkout"])
+def test_a_quick_run_is_valid_and_recorded(stack: Stack, tmp_path: Path, scenario: str) -> None:
+    done = bench(
+        *("run", "--quick", "--users", "1,8", "--duration", "1", "--generators", "2"),
+        *("--scenario", scenario, "--seed", "7", "--target", stack.url, "--out", str(tmp_path)),
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    (folder,) = tmp_path.iterdir()
+    assert folder.name.endswith("-7")
+    run = orjson.loads((folder / "run.json").read_bytes())
+    jsonschema.validate(run, orjson.loads(SCHEMA_FILE.read_bytes()))
+    assert run["verdict"] == "valid"
+    assert (folder / "summary.md").read_text().strip() == done.stdout.strip()
+    warmup, one, eight = run["phases"]
+    assert warmup["window"] is None
+    assert (one["generators"], eight["generators"]) == (1, 2)
+    assert one["window"]["answered"] > 0
+    assert eight["window"]["cpu"]["generator"]["cpu_s"] > 0
+    recorded = [folder / name for phase in run["phases"] for name in phase["histories"]]
+    assert sum(1 for _ in History(recorded)) == run["ledger"]["entries"][1]["total"]
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("run", "--users", "0"),
+        ("run", "--users", "8,8"),
+        ("run", "--duration", "nan"),
+        ("run", "--zipf", "1"),
+        ("run", "--target", "ftp://here"),
+        ("measure",),
+    ],
+)
+def test_wrong_usage(arguments: tuple[str, ...]) -> None:
+    done = bench(*arguments)
+    assert done.returncode == 2
+    assert "error: " in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_target_that_is_not_there(tmp_path: Path) -> None:
+    done = bench("run", "--target", "http://127.0.0.1:9", "--out", str(tmp_path))
+    assert done.returncode == 1
+    (line,) = done.stderr.splitlines()
+    assert line.startswith("error: http://127.0.0.1:9/metrics does not answer")

@@ -1,0 +1,45 @@
+"""A thousand buyers at the same time, and a hundred pieces."""
+
+import asyncio
+from collections import Counter
+
+from bench.audit import ids_in, read_all
+from bench.check import check
+from bench.client import Client
+from bench.workload import add_item, checkout, create_item, create_order, create_user
+from system.runtime.stack import Stack
+
+BUYERS, PIECES = 1000, 100
+PREPARING_MAX = 64
+
+
+async def test_no_more_is_sold_than_there_is(stack: Stack) -> None:
+    async with Client(stack.url, BUYERS) as client:
+        item_id = await client.play(create_item(price=1, stock=PIECES))
+        assert item_id
+        preparing = asyncio.Semaphore(PREPARING_MAX)
+
+        async def prepare() -> str:
+            async with preparing:
+                user_id = await client.play(create_user(1))
+                assert user_id
+                order_id = await client.play(create_order(user_id))
+                assert order_id
+                added = await client.send(add_item(order_id, item_id))
+                assert added.status == 200
+                return order_id
+
+        order_ids = await asyncio.gather(*(prepare() for _ in range(BUYERS)))
+        replies = await asyncio.gather(*(client.play(checkout(each)) for each in order_ids))
+        outcomes = Counter((reply.status, reply.body.get("paid")) for reply in replies)
+        assert outcomes == {(200, True): PIECES, (409, None): BUYERS - PIECES}
+
+        final = await read_all(stack.url, ids_in(client.rows))
+        report = check(client.rows, final)
+    assert report.holds, report.violations
+    item = final.items[item_id]
+    assert item is not None
+    assert item["stock"] == 0
+    paid = [order for order in final.orders.values() if order and order["paid"]]
+    assert len(paid) == PIECES
+    assert report.totals["credit"] == BUYERS - PIECES

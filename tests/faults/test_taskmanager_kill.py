@@ -1,0 +1,115 @@
+"""`kill -9` of the TaskManager under load: it comes back, and no promise is broken."""
+
+import asyncio
+import time
+import uuid
+from collections.abc import Iterator
+from itertools import count
+
+from bench.audit import ids_in, read_all
+from bench.check import check
+from bench.client import Client
+from bench.workload import Call, add_item, create_item, create_order, create_user
+from system.runtime.stack import Stack
+
+RECOVERY_S_MAX = 15.0
+BUYERS = 32
+BEFORE = 300
+"""Requests that are answered before the kill."""
+AFTER = 300
+"""Requests that are answered after the recovery."""
+RESEND_TIMEOUT_S = 30.0
+WAIT_S = 0.1
+ECHO = Call("echo", "GET", "/echo/kill")
+
+
+class Buyers:
+    """Each request has an Idempotency-Key; `sent` remembers them all."""
+
+    def __init__(self, client: Client, item_ids: list[str]) -> None:
+        self._client = client
+        self._item_ids = item_ids
+        self._keys: Iterator[str] = (f"{uuid.uuid4().hex}-{number}" for number in count())
+        self.sent: dict[str, Call] = {}
+        self._answered = asyncio.Semaphore(0)
+        self.stopping = False
+
+    async def buy(self, user_id: str) -> None:
+        """Funds itself, fills an order and checks it out, again and again."""
+        for number in count():
+            if self.stopping:
+                return
+            await self._send(Call("add_credit", "POST", f"/users/credit/add/{user_id}/10"))
+            order_id = await self._client.play(create_order(user_id))
+            if order_id:
+                item_id = self._item_ids[number % len(self._item_ids)]
+                await self._send(add_item(order_id, item_id))
+                await self._send(Call("checkout", "POST", f"/orders/checkout/{order_id}"))
+
+    async def _send(self, call: Call) -> None:
+        key = next(self._keys)
+        self.sent[key] = call
+        row = await self._client.send(call, key)
+        if row.status == 200:
+            self._answered.release()
+
+    async def until_answered(self, more: int) -> None:
+        """Counts answers from where it counted before."""
+        async with asyncio.timeout(RESEND_TIMEOUT_S):
+            for _ in range(more):
+                await self._answered.acquire()
+
+
+async def test_a_killed_taskmanager_breaks_no_promise(stack: Stack) -> None:
+    async with Client(stack.url, 2 * BUYERS) as client:
+        item_ids = [await client.play(create_item(price=3, stock=100_000)) for _ in range(4)]
+        user_ids = [await client.play(create_user(1000)) for _ in range(BUYERS)]
+        buyers = Buyers(client, [item_id for item_id in item_ids if item_id])
+        async with asyncio.TaskGroup() as shop:
+            for user_id in user_ids:
+                assert user_id
+                shop.create_task(buyers.buy(user_id))
+            await buyers.until_answered(BEFORE)
+            recovered_s = await _kill_and_recover(stack)
+            await buyers.until_answered(AFTER)
+            buyers.stopping = True
+        assert recovered_s <= RECOVERY_S_MAX
+
+        unknown = sum(row.status == 504 for row in client.rows)
+        assert unknown, "the kill met no request: it was no test"
+        for _ in range(2):
+            await asyncio.gather(*(_outcome(client, *each) for each in buyers.sent.items()))
+        final = await read_all(stack.url, ids_in(client.rows))
+        report = check(client.rows, final)
+    assert report.holds, report.violations
+
+
+async def _kill_and_recover(stack: Stack) -> float:
+    """Seconds from the kill to the first answer that needed the job to run again."""
+    await asyncio.to_thread(stack.kill, "flink_taskmanager")
+    killed_s = time.monotonic()
+    await asyncio.to_thread(stack.start, "flink_taskmanager")
+    async with Client(stack.url, 64) as probe:
+        async with asyncio.timeout(2 * RECOVERY_S_MAX):
+            async with asyncio.TaskGroup() as probes:
+                answered = asyncio.Event()
+
+                async def ask() -> None:
+                    row = await probe.send(ECHO)
+                    if row.status == 200:
+                        answered.set()
+
+                while not answered.is_set():
+                    probes.create_task(ask())
+                    await asyncio.sleep(WAIT_S)
+                return time.monotonic() - killed_s
+
+
+async def _outcome(client: Client, key: str, call: Call) -> None:
+    """Sends a request again until its outcome is known."""
+    async with asyncio.timeout(RESEND_TIMEOUT_S):
+        while True:
+            row = await client.send(call, key)
+            if row.status == 200 or 400 <= row.status < 500:
+                return
+            await asyncio.sleep(WAIT_S)

@@ -1,0 +1,73 @@
+"""A ledger that balances, and each way in which it does not."""
+
+from collections import Counter
+
+from bench.history import Footer, Row
+from bench.ledger import balance
+from bench.metrics import Metrics, rise
+
+
+def row(status: int, operation: str = "find_user") -> Row:
+    return Row(operation, "/", None, 1, 2, status, {})
+
+
+HISTORY = [row(200), row(200, "index"), row(404), row(503), row(504), row(0)]
+FOOTERS = [Footer(scheduled=4, dropped=0), Footer(scheduled=3, dropped=1)]
+
+
+def gateway(responses: int = 4, timeouts: int = 1, malformed: int = 0) -> Metrics:
+    return Metrics(
+        responses,
+        replies=Counter(matched=2, late=1, malformed=malformed),
+        records=Counter(acknowledged=3),
+        timeouts=timeouts,
+        in_flight=0,
+        workers=frozenset({"gw"}),
+    )
+
+
+def test_all_accounted_for() -> None:
+    ledger = balance(HISTORY, FOOTERS, gateway())
+    assert not ledger.faults
+    assert [entry.total for entry in ledger.entries] == [7, 6, 4, 3, 3]
+
+
+def test_a_missing_row() -> None:
+    (fault,) = balance([*HISTORY[:4], HISTORY[5]], FOOTERS, gateway(responses=3)).faults
+    assert fault == "scheduled requests: 7 in all, 1 unaccounted for"
+
+
+def test_a_response_that_no_generator_saw() -> None:
+    (fault,) = balance(HISTORY, FOOTERS, gateway(responses=6)).faults
+    assert fault == "responses of the gateway: 6 in all, 1 unaccounted for"
+
+
+def test_the_response_of_a_broken_connection_may_have_been_sent() -> None:
+    assert not balance(HISTORY, FOOTERS, gateway(responses=5)).faults
+
+
+def test_a_status_that_the_contract_does_not_know() -> None:
+    history, footers = [*HISTORY, row(500)], [*FOOTERS, Footer(1, 0)]
+    (fault,) = balance(history, footers, gateway(responses=5)).faults
+    assert fault == "sent requests: 7 in all, 1 unaccounted for"
+
+
+def test_a_malformed_reply() -> None:
+    (fault,) = balance(HISTORY, FOOTERS, gateway(malformed=1)).faults
+    assert fault == "replies: 4 in all, 1 unaccounted for"
+
+
+def test_a_record_that_became_nothing() -> None:
+    (fault,) = balance(HISTORY, FOOTERS, gateway(timeouts=0)).faults
+    assert fault == "records of the gateway: 3 in all, 1 unaccounted for"
+
+
+def test_a_generator_that_was_killed() -> None:
+    faults = balance(HISTORY, [Footer(6, 0), None], gateway()).faults
+    assert faults == ["1 generators did not come to their end"]
+
+
+def test_a_gateway_that_was_started_anew() -> None:
+    again = gateway()._replace(workers=frozenset({"other"}))
+    faults = balance(HISTORY, FOOTERS, rise(gateway(), again)).faults
+    assert faults == ["the gateway's counters could not be read, or it was started anew"]

@@ -21,9 +21,6 @@ IN_FLIGHT_MAX = 256
 SETTLE_TIMEOUT_S = 15.0
 """An order whose checkout has not ended by then is kept as it was read: the checker names it."""
 SETTLE_INTERVAL_S = 0.2
-READ_TIMEOUT_S = 30.0
-"""One entity; a read that gets no answer is tried again until then."""
-READ_INTERVAL_S = 0.5
 
 READS = {
     "user_id": ("find_user", "/users/find/"),
@@ -96,16 +93,9 @@ async def _read(client: Client, kind: str, ids: Sequence[str]) -> dict[str, Enti
 
 
 async def _entity(client: Client, call: Call) -> Entity:
-    deadline_s = time.monotonic() + READ_TIMEOUT_S
-    while True:
-        row = await client.send(call)
-        if row.status == 200:
-            return row.body
-        if row.status == 404:
-            return None
-        if time.monotonic() > deadline_s:
-            raise BenchError(
-                f"the final read GET {call.path} was answered {row.status} {row.code} for "
-                f"{READ_TIMEOUT_S:g} s: see the logs of the gateway and of Flink"
-            )
-        await asyncio.sleep(READ_INTERVAL_S)
+    row = await client.outcome(call)
+    if row.status == 200:
+        return row.body
+    if row.status == 404:
+        return None
+    raise BenchError(f"the final read GET {call.path} was answered {row.status} {row.code}")

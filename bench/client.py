@@ -9,11 +9,16 @@ from typing import Any, Self, TypeVar
 import aiohttp
 import orjson
 
+from bench.errors import BenchError
 from bench.history import Row
 from bench.workload import Call, Reply
 
 REPLY_TIMEOUT_S = 15.0
 """Well above the gateway's own timeout."""
+
+OUTCOME_TIMEOUT_S = 30.0
+"""A request without a definite answer is sent again until then."""
+OUTCOME_INTERVAL_S = 0.5
 
 KEY_HEADER = "Idempotency-Key"
 Result = TypeVar("Result")
@@ -51,6 +56,23 @@ class Client:
         row = Row(call.operation, call.path, key, sent_ns, done_ns, status, body)
         self.rows.append(row)
         return row
+
+    async def outcome(self, call: Call, key: str | None = None) -> Row:
+        """Sends a request again and again until its outcome is known, and returns that reply.
+
+        Without a key, only for what has no effect. Raises `BenchError` when it stays unknown.
+        """
+        deadline_s = time.monotonic() + OUTCOME_TIMEOUT_S
+        while True:
+            row = await self.send(call, key)
+            if row.status not in (0, 504) and row.code != "overloaded":
+                return row
+            if time.monotonic() > deadline_s:
+                raise BenchError(
+                    f"{call.verb} {call.path} was answered {row.status} {row.code} for "
+                    f"{OUTCOME_TIMEOUT_S:g} s: see the logs of the gateway and of Flink"
+                )
+            await asyncio.sleep(OUTCOME_INTERVAL_S)
 
     async def play(self, journey: Generator[Call, Reply, Result]) -> Result:
         """Plays a journey to its end and returns what it returns."""

@@ -148,7 +148,7 @@ class Kafka:
             return f"topics are missing: {', '.join(absent)}"
         await self._out.set_topics(self._input_topics)
         await self._in.set_topics([self._reply.topic])
-        # A second set_topics with the same topics asks nothing: a leader elected since stays unknown.
+        # A second set_topics with the same topics asks nothing: a new leader would stay unknown.
         await asyncio.gather(self._out.force_metadata_update(), self._in.force_metadata_update())
         for topic in self._input_topics:
             partitions = self._out.cluster.partitions_for_topic(topic)

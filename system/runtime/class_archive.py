@@ -18,8 +18,8 @@ from system.runtime.cache import cache_dir, lock
 from system.runtime.errors import StackError
 
 BASE_TIMEOUT_S = 120.0
-STOPPED_BY_SIGTERM = (0, 143)
-"""Exit codes of JVMs that ended in order on SIGTERM, and so have written their archives."""
+STOPPED_BY_SIGTERM = 143
+"""The exit code of a JVM that ended in order on SIGTERM, and so has written its archive."""
 
 
 class ClassArchive:
@@ -44,7 +44,7 @@ class ClassArchive:
 
     def publish(self, exit_code: int | None) -> None:
         """Keeps the recording of a JVM that ended in order, for the next start."""
-        if exit_code in STOPPED_BY_SIGTERM and self._recording.exists():
+        if exit_code == STOPPED_BY_SIGTERM and self._recording.exists():
             # Copied beside its place first: it may come from another disk.
             copy = self._file.with_suffix(f".{os.getpid()}")
             shutil.copyfile(self._recording, copy)

@@ -26,7 +26,11 @@ LOG_LINE_MAX = 300
 """Characters of a log line that go into an error message."""
 
 _TELLING = re.compile(r"\b(FATAL|ERROR|Caused by|Exception|Error|error:|Could not)\b|^OSError")
-_NOISE = re.compile(r"^\s*(at |\.\.\. |File \"|\^|$)")
+_NOISE = re.compile(
+    r"^\s*(at |\.\.\. |File \"|\^|$)"
+    # The JVM's launcher ends with these whatever the reason was.
+    r"|^Error: (A fatal exception has occurred|Could not create the Java)"
+)
 
 
 class Child:
@@ -65,25 +69,7 @@ class Child:
 
     def kill(self) -> None:
         """Ends the process and its descendants by SIGKILL; returns after their death."""
-        doomed = self.tree()
-        for process in doomed:
-            try:
-                process.kill()
-            except psutil.NoSuchProcess:
-                continue
-        psutil.wait_procs(doomed, timeout=KILL_WAIT_S)
-        self.process.wait(KILL_WAIT_S)
-
-    def stop(self, timeout_s: float) -> None:
-        """SIGTERM, and SIGKILL for what is left after `timeout_s`."""
-        family = self.tree()
-        self.terminate()
-        _, left = psutil.wait_procs(family, timeout=timeout_s)
-        for process in left:
-            try:
-                process.kill()
-            except psutil.NoSuchProcess:
-                continue
+        _kill(self.tree())
         self.process.wait(KILL_WAIT_S)
 
 
@@ -160,11 +146,13 @@ class Supervisor:
         Returns their exit codes by name.
         """
         stopping = [self.children.pop(name) for name in names if name in self.children]
-        deadline = time.monotonic() + timeout_s
+        # Looked up before the signal: the children of a process that has ended are nobody's.
+        families = [process for child in stopping for process in child.tree()]
         for child in stopping:
             child.terminate()
+        _kill(_wait(families, timeout_s))
         for child in stopping:
-            child.stop(max(0.0, deadline - time.monotonic()))
+            child.process.wait(KILL_WAIT_S)
         return {child.name: child.exit_code() for child in stopping}
 
     def close(self) -> None:
@@ -176,6 +164,35 @@ class Supervisor:
         for child in self.children.values():
             child.process.wait(KILL_WAIT_S)
         self.children.clear()
+
+
+def _kill(processes: Sequence[psutil.Process]) -> None:
+    for process in processes:
+        try:
+            process.kill()
+        except psutil.NoSuchProcess:
+            continue
+    _wait(processes, KILL_WAIT_S)
+
+
+def _wait(processes: Sequence[psutil.Process], timeout_s: float) -> list[psutil.Process]:
+    """Those of the processes that still live after `timeout_s`.
+
+    psutil's own wait would collect the children's exit codes, which `Popen` then could not.
+    """
+    deadline = time.monotonic() + timeout_s
+    while (left := [process for process in processes if _lives(process)]) and (
+        time.monotonic() < deadline
+    ):
+        time.sleep(POLL_S)
+    return left
+
+
+def _lives(process: psutil.Process) -> bool:
+    try:
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
 
 
 def telling_line(log: Path) -> str:

@@ -30,6 +30,11 @@ class Rest:
         tasks = {vertex["status"] for vertex in job["vertices"]}
         return bool(job["state"] == "RUNNING" and tasks == {"RUNNING"})
 
+    def running(self) -> list[str]:
+        """The ids of the jobs that run."""
+        jobs = self._call("GET", "/jobs")["jobs"]
+        return [job["id"] for job in jobs if job["status"] == "RUNNING"]
+
     def failure(self, job_id: str) -> str:
         """The root cause of the job's latest exception; empty when there is none."""
         history = self._call("GET", f"/jobs/{job_id}/exceptions")["exceptionHistory"]["entries"]

@@ -35,6 +35,9 @@ STEP_TIMEOUT_S = 120.0
 """Limit of each step of a start. It only ends what hangs: a process that dies is noticed at once,
 and a crowded machine takes a minute for what an idle one does in seconds."""
 
+REACH_TIMEOUT_S = 15.0
+"""An existing cluster answers within this time, or the start ends."""
+
 PROBE_TIMEOUT_S = 6.0
 """Longer than the gateway waits for a reply."""
 
@@ -106,6 +109,7 @@ class Stack:
         self._commands: dict[str, Sequence[str]] = {}
         self._environment: dict[str, str] = {}
         self._archives: dict[str, ClassArchive] = {}
+        self._is_up = False
         self._cleanup = ExitStack()
 
     def __enter__(self) -> Self:
@@ -177,14 +181,15 @@ class Stack:
             self.bootstrap_servers = bootstrap_servers
         else:
             self._start_kafka()
-        self._make_topics()
+        self._make_topics(REACH_TIMEOUT_S if bootstrap_servers else STEP_TIMEOUT_S)
         self._start_gateway()
         cleanup.callback(self._supervisor.stop, (GATEWAY,), DRAIN_TIMEOUT_S)
-        self._wait_for_flink()
+        self._wait_for_flink(REACH_TIMEOUT_S if flink_rest else STEP_TIMEOUT_S)
         self._submit_job(connector)
         if flink_rest:
             cleanup.callback(self._cancel_job)
         self.wait_ready()
+        self._is_up = True
         self._step(f"ready at {self.url}")
 
     def _start_flink(self) -> None:
@@ -213,10 +218,10 @@ class Stack:
         self._supervisor.run(self._start("kafka_format", broker.format_command()), STEP_TIMEOUT_S)
         self._start(KAFKA, broker.command())
 
-    def _make_topics(self) -> None:
-        arguments = ("--bootstrap", self.bootstrap_servers, "--timeout-s", str(STEP_TIMEOUT_S))
+    def _make_topics(self, timeout_s: float) -> None:
+        arguments = ("--bootstrap", self.bootstrap_servers, "--timeout-s", str(timeout_s))
         child = self._start("topics", self._python("system.runtime.topics", *arguments))
-        self._supervisor.run(child, STEP_TIMEOUT_S + 10.0)
+        self._supervisor.run(child, 2 * timeout_s)
         self._step(f"Kafka is at {self.bootstrap_servers}, with its topics")
 
     def _start_gateway(self) -> None:
@@ -231,10 +236,9 @@ class Stack:
         )
         self._start(GATEWAY, command)
 
-    def _wait_for_flink(self) -> None:
-        self._supervisor.wait_for(
-            Rest(self.flink_rest).has_task_manager, f"Flink at {self.flink_rest}", STEP_TIMEOUT_S
-        )
+    def _wait_for_flink(self, timeout_s: float) -> None:
+        what = f"a TaskManager of Flink at {self.flink_rest}"
+        self._supervisor.wait_for(Rest(self.flink_rest).has_task_manager, what, timeout_s)
         self._step(f"Flink is at {self.flink_rest}, with a TaskManager")
 
     def _submit_job(self, connector: Sequence[Path]) -> None:
@@ -255,7 +259,7 @@ class Stack:
         self._step(f"the job is submitted: {', '.join(self.options.services)}")
 
     def _stop_clusters(self) -> None:
-        records = any(archive.records for archive in self._archives.values())
+        records = self._is_up and any(archive.records for archive in self._archives.values())
         if records:
             self._step("recording Java classes for faster starts: once, some seconds")
         timeout_s = RECORD_TIMEOUT_S if records else STOP_TIMEOUT_S

@@ -61,7 +61,8 @@ def reply_topic(gateway_id: str) -> str:
 
 
 def encode_request(request: Request) -> bytes:
-    return encode(request._asdict())
+    request_id, sink, method, params = request
+    return encode({"request_id": request_id, "sink": sink, "method": method, "params": params})
 
 
 def decode_request(record: bytes) -> Request:

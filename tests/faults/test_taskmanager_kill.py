@@ -3,7 +3,7 @@
 import asyncio
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import count
 
 from bench.audit import ids_in, read_all
@@ -13,7 +13,9 @@ from bench.workload import Call, add_item, create_item, create_order, create_use
 from system.runtime.rest import Rest
 from system.runtime.stack import Stack
 
-RECOVERY_S_MAX = 15.0
+RECOVERY_TIMEOUT_S = 60.0
+"""Ends a test that hangs. The goal, 15 s, is a figure to report: it depends on the machine."""
+
 BUYERS = 32
 BEFORE = 300
 """Requests that are answered before the kill."""
@@ -60,7 +62,9 @@ class Buyers:
                 await self._answered.acquire()
 
 
-async def test_a_killed_taskmanager_breaks_no_promise(stack: Stack) -> None:
+async def test_a_killed_taskmanager_breaks_no_promise(
+    stack: Stack, record_property: Callable[[str, object], None]
+) -> None:
     async with Client(stack.url, 2 * BUYERS) as client:
         item_ids = [await client.play(create_item(price=3, stock=100_000)) for _ in range(4)]
         user_ids = [await client.play(create_user(1000)) for _ in range(BUYERS)]
@@ -70,7 +74,7 @@ async def test_a_killed_taskmanager_breaks_no_promise(stack: Stack) -> None:
                 assert user_id
                 shop.create_task(buyers.buy(user_id))
             await buyers.until_answered(BEFORE)
-            recovered_s = await _kill_and_recover(stack)
+            record_property("recovered_s", await _kill_and_recover(stack))
             await buyers.until_answered(AFTER)
             buyers.stopping = True
         unknown = sum(row.status == 504 for row in client.rows)
@@ -80,7 +84,6 @@ async def test_a_killed_taskmanager_breaks_no_promise(stack: Stack) -> None:
         final = await read_all(stack.url, ids_in(client.rows))
         report = check(client.rows, final)
     assert report.holds, report.violations
-    assert recovered_s <= RECOVERY_S_MAX
 
 
 async def _kill_and_recover(stack: Stack) -> float:
@@ -88,7 +91,7 @@ async def _kill_and_recover(stack: Stack) -> float:
     killed_s = time.monotonic()
     await asyncio.to_thread(stack.kill, "flink_taskmanager")
     await asyncio.to_thread(stack.start, "flink_taskmanager")
-    async with asyncio.timeout(4 * RECOVERY_S_MAX):
+    async with asyncio.timeout(RECOVERY_TIMEOUT_S):
         await _until_running(stack, False)  # Flink has to notice first
         await _until_running(stack, True)
     return time.monotonic() - killed_s

@@ -115,13 +115,14 @@ def test_a_childs_children_end_with_it(supervisor, tmp_path, end, until):
 
 
 def test_close_leaves_nothing(supervisor, tmp_path, until):
+    others = psutil.Process().children()
     log = tmp_path / "log"
     supervisor.start("parent", script(PARENT_OF_A_SLEEPER), log=log)
     supervisor.start("deaf", script(DEAF_TO_SIGTERM), log=tmp_path / "deaf")
     pid = grandchild(until, log)
     supervisor.close()
     until(lambda: is_gone(pid))
-    until(lambda: psutil.Process().children() == [])
+    until(lambda: psutil.Process().children() == others)
 
 
 def test_children_outlive_the_thread_that_started_them(supervisor, tmp_path):

@@ -88,8 +88,8 @@ class Host(KeyedProcessFunction):  # type: ignore[misc]
     map, whose values begin with the digits of their time. Both are strings: PyFlink hands arrays of
     bytes to Java one byte at a time.
 
-    Steps are forgotten by a timer of their key. Flink's own time-to-live would look at other keys'
-    whole maps at every access (heap state), and starts a second JVM when PyFlink configures it.
+    Steps are forgotten by a timer of their key. PyFlink starts a second JVM in the TaskManager to
+    configure Flink's own time-to-live, which on heap state looks at other keys' maps as well.
     """
 
     def __init__(self, service: str) -> None:

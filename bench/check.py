@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 from bench.accounts import Account
 from bench.history import Row
 from bench.replies import DONE, REFUSED, UNKNOWN, Outcome, faults, outcome_of, verdict_of
+from bench.stats import is_answered
 
 INVARIANTS = {
     "money": "credit and totals of paid orders are what was added less what was subtracted",
@@ -97,7 +98,7 @@ class Judge:
     def merge(self, request_id: str, rows: list[Row]) -> Outcome:
         """One request, sent several times: the effect is that of its one definite reply."""
         verdicts = {verdict_of(row.status) for row in rows}
-        replies = [row for row in rows if row.status == 200 or 400 <= row.status < 500]
+        replies = [row for row in rows if is_answered(row)]
         replies = [row for row in replies if row.code != "idempotency_key_reused"]
         for row in replies[1:]:
             if (row.status, row.body) != (replies[0].status, replies[0].body):

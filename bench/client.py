@@ -4,14 +4,14 @@ import asyncio
 import time
 from collections.abc import Generator
 from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import Self, TypeVar
 
 import aiohttp
 import orjson
 
 from bench.errors import BenchError
 from bench.history import Row
-from bench.workload import Call, Reply
+from bench.workload import Call, Reply, broken
 
 REPLY_TIMEOUT_S = 15.0
 """Well above the gateway's own timeout."""
@@ -51,9 +51,9 @@ class Client:
         headers = {KEY_HEADER: key} if key else {}
         async with self._free:
             sent_ns = time.monotonic_ns()
-            status, body = await self._ask(call, headers)
+            reply = await self._ask(call, headers)
             done_ns = time.monotonic_ns()
-        row = Row(call.operation, call.path, key, sent_ns, done_ns, status, body)
+        row = Row(call.operation, call.path, key, sent_ns, done_ns, *reply)
         self.rows.append(row)
         return row
 
@@ -85,11 +85,11 @@ class Client:
             result: Result = end.value
             return result
 
-    async def _ask(self, call: Call, headers: dict[str, str]) -> tuple[int, dict[str, Any]]:
+    async def _ask(self, call: Call, headers: dict[str, str]) -> Reply:
         try:
             async with self._session.request(
                 call.verb, self._url + call.path, headers=headers
             ) as response:
-                return response.status, orjson.loads(await response.read())
+                return Reply(response.status, orjson.loads(await response.read()))
         except (aiohttp.ClientError, TimeoutError) as cause:
-            return 0, {"error": {"code": "connection", "message": type(cause).__name__}}
+            return broken(type(cause).__name__)

@@ -22,7 +22,7 @@ from locust.exception import StopUser
 from locust.user.task import LOCUST_STATE_STOPPING, LOCUST_STATE_WAITING
 
 from bench.history import Writer
-from bench.workload import Call, Journey, Reply, WrongAnswerError, problem
+from bench.workload import Call, Journey, Reply, WrongAnswerError, broken, problem
 
 REPLY_TIMEOUT_S = 15.0
 """Well above the gateway's own timeout: whoever waits this long has lost the connection."""
@@ -66,10 +66,6 @@ class Connection:
         if self._socket is not None:
             self._socket.close()
             self._socket = None
-
-
-def broken(kind: str) -> Reply:
-    return Reply(0, {"error": {"code": "connection", "message": kind}})
 
 
 class JourneyUser(FastHttpUser):  # type: ignore[misc]

@@ -42,6 +42,11 @@ class Reply(NamedTuple):
         return self.status == 200
 
 
+def broken(kind: str) -> Reply:
+    """What stands for a reply when the connection could not be made or broke."""
+    return Reply(0, {"error": {"code": "connection", "message": kind}})
+
+
 class WrongAnswerError(AssertionError):
     """A reply that contradicts the contract."""
 

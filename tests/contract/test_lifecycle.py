@@ -34,6 +34,8 @@ async def refuses(address) -> bool:
         _, writer = await asyncio.open_connection(*address)
     except ConnectionRefusedError:
         return True
+    except ConnectionResetError:  # it was waiting to be accepted when the port was closed
+        return False
     writer.close()
     return False
 

@@ -61,6 +61,7 @@ ROUTES = (
     Route("POST", "/payment/cancelPayment/{order_id}", "payment", "cancel_payment", "order_id"),
     Route("GET", "/payment/status/{order_id}", "payment", "get_status", "order_id"),
     Route("GET", "/echo/{echo_id}", "echo", "echo", "echo_id"),
+    Route("GET", "/silence/{echo_id}", "echo", "silence", "echo_id"),
 )
 
 CLAIM = "claim"

@@ -5,16 +5,23 @@
 A request record is ``{"request_id", "sink", "method", "params"}``, a reply record is
 ``{"request_id", ...fields}`` or ``{"request_id", "error": {"code", "message"}}``: JSON in UTF-8, at
 most `RECORD_BYTES_MAX` bytes. Fields that a reader does not know are ignored.
+
+A traced request's records have one field more, ``"trace": [[service, in_ns, out_ns], ...]``: the
+services that it came through, in order, by the wall clock.
 """
 
 import re
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import orjson
 
 RECORD_BYTES_MAX = 64 * 1024
 AMOUNT_MAX = 2**53 - 1
 """Money and stock are exact in every JSON reader: IEEE 754 doubles hold integers up to here."""
+
+TRACE_HOPS_MAX = 16
+"""Services in a row of a traced request; the longest row in the shop, a checkout that is refused
+and undone under a client's own key, has 6."""
 
 ID_PATTERN = re.compile(r"[A-Za-z0-9_-]{1,64}")
 """A request_id, and the id of a user, an order or an item."""
@@ -45,11 +52,19 @@ class WireError(ValueError):
     """A record that is not of the contract's form; the message says where."""
 
 
+Hop = tuple[str, int, int]
+"""A service, when it began with a record and when it gave one away: ns of the wall clock."""
+
+Trace = list[Hop]
+
+
 class Request(NamedTuple):
     request_id: str
     sink: str
     method: str
     params: dict[str, Any]
+    trace: Trace | None = None
+    """None: not traced."""
 
 
 def input_topic(service: str) -> str:
@@ -61,8 +76,9 @@ def reply_topic(gateway_id: str) -> str:
 
 
 def encode_request(request: Request) -> bytes:
-    request_id, sink, method, params = request
-    return encode({"request_id": request_id, "sink": sink, "method": method, "params": params})
+    request_id, sink, method, params, trace = request
+    record = encode({"request_id": request_id, "sink": sink, "method": method, "params": params})
+    return record if trace is None else with_trace(record, trace)
 
 
 def decode_request(record: bytes) -> Request:
@@ -78,7 +94,31 @@ def decode_request(record: bytes) -> Request:
         raise WireError("method is not a string")
     if not isinstance(params, dict):
         raise WireError("params is not an object")
-    return Request(request_id, sink, method, params)
+    trace = decode_trace(fields["trace"]) if "trace" in fields else None
+    return Request(request_id, sink, method, params, trace)
+
+
+def with_trace(record: bytes, trace: Trace) -> bytes:
+    """An encoded record with this trace; as it is where that would be beyond a limit.
+
+    A trace with a gap would show a service's time as that of a topic: rather none.
+    """
+    if len(trace) > TRACE_HOPS_MAX:
+        return record
+    traced = b'%b,"trace":%b}' % (record[:-1], orjson.dumps(trace))
+    return traced if len(traced) <= RECORD_BYTES_MAX else record
+
+
+def decode_trace(value: Any) -> Trace | None:
+    """None for what is no trace: it is for measurement only, and never a reason to refuse."""
+    if not isinstance(value, list) or len(value) > TRACE_HOPS_MAX:
+        return None
+    for hop in value:
+        if not isinstance(hop, list) or [*map(type, hop)] != [str, int, int]:
+            return None
+        if not ID_PATTERN.fullmatch(hop[0]):
+            return None
+    return cast(Trace, value)
 
 
 def error(code: str, message: str) -> dict[str, Any]:

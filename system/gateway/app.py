@@ -3,7 +3,7 @@
 import asyncio
 from asyncio import Future
 from collections.abc import Callable
-from time import perf_counter
+from time import perf_counter, time_ns
 from typing import NamedTuple
 
 import orjson
@@ -14,7 +14,7 @@ from system import __version__, wire
 from system.gateway import request_id as ids
 from system.gateway.connection import JSON, error_body
 from system.gateway.errors import RefusedError
-from system.gateway.kafka import Kafka
+from system.gateway.kafka import Kafka, Stamps
 from system.gateway.limits import Limits
 from system.gateway.metrics import Metrics
 from system.gateway.pending import Pending
@@ -22,13 +22,17 @@ from system.gateway.router import Match, Router
 from system.routes import CLAIM, ROUTES
 
 KEY_HEADER = "Idempotency-Key"
-EXPIRE_TICK_S = 0.05
+TRACE_HEADER = "X-Trace"
+"""Asks for the request's trace, where its value is 1."""
+EXPIRE_TICK_S = 0.01
 """How late a 504 may be."""
 
 
 class Answer(NamedTuple):
     status: int
     body: bytes
+    trace: tuple[tuple[str, int] | wire.Hop, ...] = ()
+    """Of a traced request: the services that it came through, and when its reply came."""
 
 
 class Gateway:
@@ -70,13 +74,15 @@ class Gateway:
         own = self._own.get(request.raw_path)
         if own is not None and request.method == "GET":
             return own()
+        traced = request.headers.get(TRACE_HEADER) == "1"
+        stamps: Stamps | None = [("gateway_in", time_ns())] if traced else None
         method = "none"
         try:
             match = self._router.match(request.method, request.raw_path)
             method = match.route.method
             if request.body_exists:
                 await self._check_body(request)
-            answer = await self._forward(match, request.headers.getall(KEY_HEADER, []))
+            answer = await self._forward(match, request.headers.getall(KEY_HEADER, []), stamps)
         except RefusedError as refusal:
             body = error_body(refusal.code, refusal.message, refusal.request_id)
             answer = Answer(wire.HTTP_STATUS[refusal.code], body)
@@ -84,13 +90,15 @@ class Gateway:
         self.metrics.observe(perf_counter() - started_s)
         if request.transport is None:
             self.metrics.abandoned += 1
+        if stamps is not None:
+            answer = _with_trace(answer, stamps)
         headers = self._json_retry if answer.status == 503 else JSON
         response = Response(status=answer.status, body=answer.body, headers=headers)
         if self.draining or answer.status == 413:
             response.force_close()
         return response
 
-    def _forward(self, match: Match, keys: list[str]) -> "Future[Answer]":
+    def _forward(self, match: Match, keys: list[str], stamps: Stamps | None) -> "Future[Answer]":
         """Sends the request on unless it is in flight already. Raises `RefusedError`."""
         route, params = match
         fingerprint = ids.fingerprint(route.service, route.method, params)
@@ -114,11 +122,14 @@ class Gateway:
         if claimed:
             params = {"service": service, "key": key, "method": method, "params": params}
             service, key, method = CLAIM, request_id, CLAIM
-        record = wire.encode_request(wire.Request(request_id, self._sink, method, params))
+        trace: wire.Trace | None = None if stamps is None else []
+        record = wire.encode_request(wire.Request(request_id, self._sink, method, params, trace))
         future, is_new = self.pending.register(request_id, fingerprint, self._loop.time())
         if is_new:
+            if stamps is not None:
+                stamps.append(("queued", time_ns()))
             try:
-                self.kafka.send(wire.input_topic(service), key, record, request_id, future)
+                self.kafka.send(wire.input_topic(service), key, record, request_id, future, stamps)
             except RefusedError as refusal:
                 self.pending.withdraw(
                     request_id, future, _failed(refusal.code, refusal.message, request_id)
@@ -150,7 +161,12 @@ class Gateway:
             if not isinstance(request_id, str):
                 raise TypeError("request_id is not a string")
             status = 200 if error is None else wire.HTTP_STATUS.get(error["code"], 500)
-            kind = self.pending.settle(request_id, Answer(status, record))
+            answer = Answer(status, record)
+            if "trace" in fields:  # also of one who joined a traced request, and gets no trace
+                hops = wire.decode_trace(fields.pop("trace")) or ()
+                came = ("reply_in", self.kafka.fetched_ns)
+                answer = Answer(status, orjson.dumps(fields), (*hops, came))
+            kind = self.pending.settle(request_id, answer)
         except (wire.WireError, KeyError, TypeError):
             kind = "malformed"
         self.metrics.replies[kind] += 1
@@ -182,6 +198,12 @@ class Gateway:
 
     def _metrics(self) -> Response:
         return Response(body=self.metrics.text(), headers={"Content-Type": CONTENT_TYPE_LATEST})
+
+
+def _with_trace(answer: Answer, stamps: Stamps) -> Answer:
+    """The answer to who asked for the trace."""
+    trace = (*stamps, *answer.trace, ("gateway_out", time_ns()))
+    return Answer(answer.status, orjson.dumps(orjson.loads(answer.body) | {"trace": trace}))
 
 
 def _failed(code: str, message: str, request_id: str) -> Answer:

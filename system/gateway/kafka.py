@@ -16,7 +16,9 @@ import asyncio
 import logging
 from asyncio import Future
 from collections.abc import Callable, Iterable
+from itertools import chain
 from struct import unpack_from
+from time import time_ns
 from typing import Any, NamedTuple
 
 from aiokafka import TopicPartition
@@ -61,12 +63,17 @@ READ_UNCOMMITTED = 0
 REPLY_PARTITION = 0
 
 
+Stamps = list[tuple[str, int]]
+"""Of a traced request: what happened, and when, in ns of the wall clock."""
+
+
 class Record(NamedTuple):
     target: TopicPartition
     key: bytes
     value: bytes
     request_id: str
     future: "Future[Any]"
+    stamps: Stamps | None
 
 
 class Kafka:
@@ -89,6 +96,8 @@ class Kafka:
         self.bootstrap = bootstrap
         self.reachable = False
         """Whether the reader is positioned, and the broker answered its last poll."""
+        self.fetched_ns = 0
+        """When the replies that are being handled came, by the wall clock."""
         self._loop = asyncio.get_running_loop()
         self._options = {"bootstrap_servers": bootstrap, "request_timeout_ms": REQUEST_TIMEOUT_MS}
         self._out = AIOKafkaClient(**self._options)
@@ -176,16 +185,25 @@ class Kafka:
     # ---- out
 
     def send(
-        self, topic: str, key: str, value: bytes, request_id: str, future: "Future[Any]"
+        self,
+        topic: str,
+        key: str,
+        value: bytes,
+        request_id: str,
+        future: "Future[Any]",
+        stamps: Stamps | None = None,
     ) -> None:
-        """Queues a record for the batch of this turn of the event loop. Raises `RefusedError`."""
+        """Queues a record for the batch of this turn of the event loop. Raises `RefusedError`.
+
+        A traced request gets the stamp `produced` when its batch goes to the connection.
+        """
         if not self.reachable:
             raise RefusedError("unavailable", "Kafka is not reachable", request_id)
         if len(self._queue) >= QUEUE_MAX:
             raise RefusedError("unavailable", "Kafka is too slow", request_id)
         raw_key = key.encode()
         target = TopicPartition(topic, partition(raw_key, self._partitions[topic]))
-        self._queue.append(Record(target, raw_key, value, request_id, future))
+        self._queue.append(Record(target, raw_key, value, request_id, future, stamps))
         if not self._drain_scheduled and len(self._producing) < PRODUCE_REQUESTS_MAX:
             self._drain_scheduled = True
             self._loop.call_soon(self._drain)
@@ -223,6 +241,10 @@ class Kafka:
                     break
             topics.setdefault(target.topic, []).append((target.partition, bytes(batch.build())))
         request = ProduceRequest(None, ACKS_ALL, REQUEST_TIMEOUT_MS, list(topics.items()))
+        # Before the writing, so never after the moment at which a service has the record.
+        for record in chain.from_iterable(batches.values()):
+            if record.stamps is not None:
+                record.stamps.append(("produced", time_ns()))
         try:
             response = await self._out.send(node, request)
         except NodeNotReadyError:  # raised before anything is written
@@ -286,6 +308,7 @@ class Kafka:
             self._take(data)
 
     def _take(self, data: bytes) -> None:
+        self.fetched_ns = time_ns()
         batches = MemoryRecords(data)
         while batches.has_next():
             batch = batches.next_batch()

@@ -40,6 +40,8 @@ class Flink:
     ) -> None:
         self.rest = f"{HOST}:{rest_port}"
         self.conf_dir = data_dir / "conf"
+        self.jobmanager_gc_log = data_dir / "jobmanager-gc.log"
+        self.taskmanager_gc_log = data_dir / "taskmanager-gc.log"
         self._log4j = self.conf_dir / "log4j2.properties"
         self._heaps = heaps
         home = flink_home()
@@ -66,6 +68,7 @@ class Flink:
             "org.apache.flink.runtime.entrypoint.StandaloneSessionClusterEntrypoint",
             self._heaps.jobmanager,
             *settings.SHORT_LIVED_JVM,
+            settings.gc_log_option(self.jobmanager_gc_log),
             *self.jobmanager_archive.use_or_record(),
         )
 
@@ -75,6 +78,7 @@ class Flink:
             self._heaps.taskmanager,
             f"-XX:MaxDirectMemorySize={settings.DIRECT_MIB + settings.NETWORK_MIB}m",
             *settings.TASKMANAGER_JVM,
+            settings.gc_log_option(self.taskmanager_gc_log),
             *self.taskmanager_archive.use_or_record(),
         )
 

@@ -16,6 +16,7 @@ class Kafka:
 
     def __init__(self, data_dir: Path, port: int, controller_port: int, heap_mib: int) -> None:
         self.bootstrap_servers = f"{HOST}:{port}"
+        self.gc_log = data_dir / "gc.log"
         self._heap_mib = heap_mib
         self._properties = data_dir / "server.properties"
         self._log4j = data_dir / "log4j2.properties"
@@ -53,5 +54,9 @@ class Kafka:
             log4j=self._log4j,
             temporary=self._temporary,
             heap_mib=self._heap_mib,
-            options=(*settings.KAFKA_JVM, *self.archive.use_or_record()),
+            options=(
+                *settings.KAFKA_JVM,
+                settings.gc_log_option(self.gc_log),
+                *self.archive.use_or_record(),
+            ),
         )

@@ -4,6 +4,7 @@ Sizes are in MiB, durations as Flink and Kafka write them. What is not here is a
 """
 
 import json
+from pathlib import Path
 from typing import NamedTuple
 
 KAFKA_HEAP_MIB = 512
@@ -28,6 +29,9 @@ METASPACE_MIB = 256
 
 OVERHEAD_MIB = 256
 """What Flink's containers add for threads, code cache and, in thread mode, Python."""
+
+GC_LOG_MIB = 1
+"""Of each JVM's log of its pauses, and as much of the one before: some ten thousand pauses."""
 
 TASK_SLOTS = 4
 """Slots of the one TaskManager: the highest parallelism of the job."""
@@ -77,6 +81,9 @@ FLINK: dict[str, str | int] = {
     # A dead TaskManager is noticed after 4 s instead of 50, which bounds the time to recovery.
     "heartbeat.interval": "1 s",
     "heartbeat.timeout": "4 s",
+    # How old may be what it tells who measures; nothing is gathered unless somebody asks.
+    "metrics.fetcher.update-interval": "1 s",
+    "web.refresh-interval": "1 s",
     "taskmanager.numberOfTaskSlots": TASK_SLOTS,
     # Fifteen minutes of remembered steps outgrow a heap, and a heap's snapshot is a whole copy each
     # second: measured, a fifth of a core after two minutes. Price: 6 % of find_user's throughput.
@@ -122,6 +129,12 @@ KAFKA_JVM = (
     "-XX:InitiatingHeapOccupancyPercent=35",
     "-Djava.awt.headless=true",
 )
+
+
+def gc_log_option(file: Path) -> str:
+    """Logs each pause. The decorator is System.nanoTime(), on Linux the monotonic clock."""
+    return f'-Xlog:gc:file="{file}":timenanos:filecount=1,filesize={GC_LOG_MIB}m'
+
 
 LOG4J = """\
 rootLogger.level = INFO

@@ -109,6 +109,7 @@ class Stack:
         self._commands: dict[str, Sequence[str]] = {}
         self._environment: dict[str, str] = {}
         self._archives: dict[str, ClassArchive] = {}
+        self._gc_logs: dict[str, Path] = {}
         self._is_up = False
         self._cleanup = ExitStack()
 
@@ -129,8 +130,12 @@ class Stack:
 
     def pids(self) -> dict[str, list[int]]:
         """The process ids of each part that this stack runs itself, descendants included."""
-        children = self._supervisor.children
+        children = self._supervisor.children.copy()  # another thread may start or kill a part
         return {name: [p.pid for p in child.tree()] for name, child in children.items()}
+
+    def gc_logs(self) -> dict[str, Path]:
+        """The log of pauses of each JVM that this stack runs itself."""
+        return self._gc_logs.copy()
 
     def check(self) -> None:
         """Raises `StackError` when a part has ended that was not killed by `kill`."""
@@ -203,6 +208,8 @@ class Stack:
         self._environment = flink.environment(self.log_dir, cluster)
         self._archives[JOBMANAGER] = cluster.jobmanager_archive
         self._archives[TASKMANAGER] = cluster.taskmanager_archive
+        self._gc_logs[JOBMANAGER] = cluster.jobmanager_gc_log
+        self._gc_logs[TASKMANAGER] = cluster.taskmanager_gc_log
         self._start(JOBMANAGER, cluster.jobmanager_command())
         self._start(TASKMANAGER, cluster.taskmanager_command())
 
@@ -215,6 +222,7 @@ class Stack:
         )
         self.bootstrap_servers = broker.bootstrap_servers
         self._archives[KAFKA] = broker.archive
+        self._gc_logs[KAFKA] = broker.gc_log
         self._supervisor.run(self._start("kafka_format", broker.format_command()), STEP_TIMEOUT_S)
         self._start(KAFKA, broker.command())
 

@@ -37,7 +37,15 @@ from pyflink.util.java_utils import to_jarray
 
 from system.routes import SERVICES
 from system.services.service import Record, Service, handle, refuse_malformed, ring
-from system.wire import ID_PATTERN, Request, WireError, decode_request, input_topic
+from system.wire import (
+    ID_PATTERN,
+    Request,
+    Trace,
+    WireError,
+    decode_request,
+    input_topic,
+    with_trace,
+)
 
 MEMORY_S = 15 * 60
 """How long a step is remembered at least (at most twice as long), and so how late it may be sent
@@ -108,6 +116,7 @@ class Host(KeyedProcessFunction):  # type: ignore[misc]
         self.entity = context.get_state(ValueStateDescriptor("entity", Types.STRING()))
 
     def process_element(self, value: bytes, context: KeyedProcessFunction.Context) -> Iterator[Row]:
+        in_ns = time.time_ns()
         try:
             request = decode_request(value)
         except WireError:
@@ -122,6 +131,8 @@ class Host(KeyedProcessFunction):  # type: ignore[misc]
         else:
             records = self.handle(key, request, context.timer_service())
         for record in records:
+            if request.trace is not None:
+                record = with_hop(record, request.trace, self.name, in_ns)
             yield to_row(record)
 
     def handle(self, key: str, request: Request, timers: TimerService) -> list[Record]:
@@ -190,6 +201,12 @@ class Host(KeyedProcessFunction):  # type: ignore[misc]
 
 def no_memory(_step: str) -> None:
     return None
+
+
+def with_hop(record: Record, trace: Trace, service: str, in_ns: int) -> Record:
+    """The trace is not the services' business: it is added to what they send, never remembered."""
+    hops = [*trace, (service, in_ns, time.time_ns())]
+    return record._replace(value=with_trace(record.value, hops))
 
 
 def to_row(record: Record) -> Row:

@@ -1,12 +1,13 @@
 """Each service alone: what its methods answer, at and beyond every limit."""
 
 import pytest
-from shop import Shop
+from shop import HOSTED, SINK, Shop
 
 from system.routes import ROUTES
 from system.services.order import LINES_PER_ORDER_MAX
+from system.services.service import Effect, handle
 from system.services.user import ORDERS_PER_USER_MAX
-from system.wire import AMOUNT_MAX, Request, input_topic
+from system.wire import AMOUNT_MAX, Request, Trace, decode_request, input_topic
 
 
 @pytest.fixture
@@ -27,11 +28,20 @@ def code(reply: dict[str, dict[str, str]]) -> str:
 
 def test_every_route_reaches_a_method(shop: Shop) -> None:
     for number, route in enumerate(ROUTES):
+        if route.method == "silence":
+            continue
         params = {"user_id": "u", "order_id": "o", "item_id": "i", "echo_id": "e", "amount": 1}
         params |= {"price": 1, "stock": 1}
         key = str(params.pop(route.key))
         reply = shop.ask(route.service, route.method, f"route{number}", key, **params)
         assert code(reply) != "bad_request" if "error" in reply else reply
+
+
+def test_silence_answers_nobody(shop: Shop) -> None:
+    request = Request("silent", SINK, "silence", {"echo_id": "e"})
+    shop.produce(input_topic("echo"), "e", request)
+    shop.settle()
+    assert "silent" not in shop.replies
 
 
 def test_credit(shop: Shop) -> None:
@@ -221,6 +231,31 @@ def test_a_claim_belongs_to_one_request(shop: Shop) -> None:
     }
     assert claim(1)["credit"] == 101
     assert shop.ask("user", "get_credit", "b", "u")["credit"] == 101
+
+
+@pytest.mark.parametrize("topic", ["order_in", "user_in", "claim_in", "payment_in"])
+def test_a_trace_changes_nothing_that_is_sent_or_remembered(shop: Shop, topic: str) -> None:
+    service, key = HOSTED[topic], topic[0]
+    steps = {"order": "checkout", "user": "find_user", "claim": "claim", "payment": "pay"}
+    params = {service.key: key, "service": "user", "key": "u", "method": "find_user", "params": {}}
+
+    def effect(trace: Trace | None) -> Effect:
+        request = Request("a", SINK, steps[service.name], params, trace)
+        return handle(service, shop.entities.get((topic, key)), lambda _step: None, request)
+
+    traced = effect([("before", 1, 2)])
+    assert traced == effect(None)
+    assert traced.records
+
+
+def test_an_alarm_has_no_trace(shop: Shop) -> None:
+    request = Request("a", SINK, "checkout", {"order_id": "o"}, [("before", 1, 2)])
+    shop.produce("order_in", "o", request)
+    shop.deliver(shop.log.pop())
+    shop.log = []
+    shop.fire(("order_in", "o"))
+    (alarm,) = shop.log
+    assert decode_request(alarm.value) == Request("a", SINK, "saga_expired", {"order_id": "o"})
 
 
 def test_topics_are_the_services() -> None:

@@ -1,6 +1,9 @@
-"""CPU time of the processes that take part in a run."""
+"""CPU time and memory of the processes that take part in a run."""
 
+import time
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple
 
 import psutil
 
@@ -14,6 +17,11 @@ GROUPS = {
     "generator": "generator",
 }
 """Part of the stack → the group that it is reported under."""
+
+ONE_THREAD = ("gateway", "generator")
+"""Parts whose processes do their work in their main thread."""
+PIDS_INTERVAL_S = 10.0
+"""Between looks for new processes, which cost more than everything else of a sample."""
 
 
 class CpuMeter:
@@ -48,3 +56,84 @@ def spent(
         group: sum(cpu_s - before.get(group, {}).get(pid, 0.0) for pid, cpu_s in pids.items())
         for group, pids in after.items()
     }
+
+
+class Usage(NamedTuple):
+    """Of one process, since it began."""
+
+    cpu_s: float
+    rss_bytes: int
+    """Resident; what processes share counts for each of them."""
+    waited_s: float | None
+    """Time for which its main thread could have run, but had no CPU; None where not known."""
+
+
+class UsageMeter:
+    """Reads the same processes again and again, at a small price.
+
+    A new process is seen after `PIDS_INTERVAL_S` at most, and at once where it takes the place of
+    one that has ended.
+    """
+
+    def __init__(self, pids: Pids) -> None:
+        self._pids = pids
+        self._processes: dict[str, dict[int, psutil.Process]] = {}
+        self._asked_s = -PIDS_INTERVAL_S
+
+    def read(self) -> dict[str, dict[int, Usage]]:
+        """Part → pid → usage. A part whose processes have all ended is empty."""
+        if time.monotonic() - self._asked_s >= PIDS_INTERVAL_S:
+            self._ask()
+        read = self._read()
+        if any(len(read[part]) < max(1, len(known)) for part, known in self._processes.items()):
+            self._ask()
+            read = self._read()
+        return read
+
+    def _ask(self) -> None:
+        self._asked_s = time.monotonic()
+        parts = {**dict.fromkeys(self._processes, ()), **self._pids()}
+        for part, pids in parts.items():
+            known = self._processes.get(part, {})
+            self._processes[part] = {
+                pid: process
+                for pid in pids
+                if (process := known.get(pid) or _process(pid)) is not None
+            }
+
+    def _read(self) -> dict[str, dict[int, Usage]]:
+        return {
+            part: {
+                pid: usage
+                for pid, process in processes.items()
+                if (usage := _usage(process, part in ONE_THREAD)) is not None
+            }
+            for part, processes in self._processes.items()
+        }
+
+
+def _process(pid: int) -> psutil.Process | None:
+    try:
+        return psutil.Process(pid)
+    except psutil.Error:
+        return None
+
+
+def _usage(process: psutil.Process, one_thread: bool) -> Usage | None:
+    """None for a process that has ended, or is another user's."""
+    try:
+        times, memory = process.cpu_times(), process.memory_info()
+    except psutil.Error:
+        return None
+    if not memory.rss:
+        return None  # dead, and its parent has not looked yet
+    waited_s = _waited_s(process.pid) if one_thread else None
+    return Usage(times.user + times.system, memory.rss, waited_s)
+
+
+def _waited_s(pid: int) -> float | None:
+    """Source: Documentation/scheduler/sched-stats.rst of Linux."""
+    try:
+        return int(Path(f"/proc/{pid}/schedstat").read_text().split()[1]) / 1e9
+    except (OSError, ValueError, IndexError):
+        return None

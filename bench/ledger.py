@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
+from bench import samples
 from bench.history import Footer, Row
 from bench.metrics import Metrics
 
@@ -73,6 +74,21 @@ def balance(
     else:
         entries += _gateway_entries(gateway, sent - outcomes["connection"] - index, outcomes)
     return Ledger(entries, missing)
+
+
+def balance_samples(sent: int, dropped: int, footers: Sequence["samples.Footer | None"]) -> Ledger:
+    """What any generator must account for; `sent` and `dropped` are its recorded samples."""
+    known = [footer for footer in footers if footer is not None]
+    killed = len(footers) - len(known)
+    scheduled = sum(footer.scheduled for footer in known)
+    counted = sum(footer.sent for footer in known)
+    return Ledger(
+        [
+            Entry("scheduled samples", scheduled, {"sent": sent, "dropped": dropped}),
+            Entry("sent samples", counted, {"recorded": sent}),
+        ],
+        [f"{killed} generators did not come to their end"] if killed else [],
+    )
 
 
 def _gateway_entries(gateway: Metrics, seen: int, outcomes: Counter[str]) -> list[Entry]:

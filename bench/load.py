@@ -1,43 +1,29 @@
-"""Load: one phase of a run, made by headless Locust processes that record what they send.
+"""Load: one phase of a run, made by generator processes that record what they send.
 
-The measured window opens when every simulated user is ready and the warm-up is over. Whatever the
-processes send before and after is in their history too, and judged, but not measured.
+The measured window opens when everything is prepared and the warm-up is over.
+Whatever the processes send before and after is recorded too, and judged, but not measured.
 """
 
 import os
-import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
+
+from bench import steady
 from bench.cpu import CpuMeter, Pids, spent
 from bench.errors import BenchError
-from bench.history import Row, Tail
-from bench.stats import Tally, Window
-from system.runtime.errors import StackError
-from system.runtime.process import Child, Supervisor, telling_line
+from bench.generators import READY_TIMEOUT_S, Generators, Load, Phase
+from bench.sampler import Sampler
+from bench.samples import Reader, Samples, merge
+from bench.series import Series, write_series
+from bench.stats import Window
+from bench.steady import STRETCH_S, Steadiness
 
-PROJECT_DIR = Path(__file__).resolve().parents[1]
-READY_TIMEOUT_S = 120.0
-"""All users of a phase must have created what they need by then."""
-STOP_TIMEOUT_S = 10
-"""Journeys under way may end in this time; Locust's --stop-timeout."""
-KILL_TIMEOUT_S = STOP_TIMEOUT_S + 10.0
-BACKSTOP_S = 60.0
-"""A generator ends by itself so long after it should have been ended."""
 POLL_S = 0.05
 PROGRESS_INTERVAL_S = 1.0
-
-
-class Phase(NamedTuple):
-    """A number of users for a time."""
-
-    name: str
-    users: int
-    warmup_s: float
-    duration_s: float
-    """0: a phase that only warms up."""
 
 
 class System(NamedTuple):
@@ -48,90 +34,30 @@ class System(NamedTuple):
     """The processes of its parts, as far as they are known."""
     check: Callable[[], None]
     """Raises `BenchError` when a part of it has ended."""
-
-
-class Load(NamedTuple):
-    """What stays the same in all phases of a run."""
-
-    scenario: str
-    """A file in locustfiles/, without its suffix."""
-    zipf: float
-    generators: int
-    """Locust processes; never more than users."""
+    bootstrap: str | None = None
+    """``host:port`` of its Kafka, where that is known; so of the rest."""
+    flink_rest: str | None = None
+    gc_logs: Callable[[], Mapping[str, Path]] = dict
+    """The log of pauses of each JVM."""
+    workers: int = 1
 
 
 class Measured(NamedTuple):
     phase: Phase
     generators: int
+    samples: list[Path]
     histories: list[Path]
+    traces: list[Path]
     window: Window | None
     """None when it was interrupted before the window opened, and where nothing is measured."""
     cpu_s: dict[str, float]
+    warmup_s: float
+    """How long it was really warmed up."""
+    settled: Steadiness | None
+    """Of a phase that only warms up."""
     interrupted: bool
-
-
-class Generators:
-    """The Locust processes of one phase. They die with this process, however it ends."""
-
-    def __init__(self, url: str, load: Load, phase: Phase, seed: int, folder: Path) -> None:
-        self._supervisor = Supervisor()
-        self._children: list[Child] = []
-        self.histories: list[Path] = []
-        count = min(load.generators, phase.users)
-        try:
-            for index in range(count):
-                users = phase.users // count + (index < phase.users % count)
-                history = folder / f"history-{phase.name}-{index}.jsonl"
-                self.histories.append(history)
-                command = _command(url, load, phase, users, seed + index, history)
-                log = folder / f"generator-{phase.name}-{index}.log"
-                name = f"generator {index}"
-                child = self._supervisor.start(name, command, log=log, cwd=PROJECT_DIR)
-                self._children.append(child)
-        except StackError as cause:
-            self.close()
-            raise BenchError(str(cause)) from None
-        self.tails = [Tail(path) for path in self.histories]
-
-    def check(self) -> None:
-        """Raises `BenchError` when one has ended by itself."""
-        try:
-            self._supervisor.check()
-        except StackError as cause:
-            raise BenchError(str(cause)) from None
-
-    def pids(self) -> list[int]:
-        return [process.pid for child in self._children for process in child.tree()]
-
-    def ready(self) -> int:
-        return sum(tail.ready for tail in self.tails)
-
-    def written(self) -> list[Path]:
-        """A generator that was ended while it started has no history."""
-        return [path for path in self.histories if path.exists()]
-
-    def last_words(self) -> str:
-        return telling_line(self._children[0].log)
-
-    def stop(self) -> None:
-        """Lets the journeys under way end."""
-        names = [child.name for child in self._children]
-        self._supervisor.stop(names, KILL_TIMEOUT_S)
-
-    def close(self) -> None:
-        self._supervisor.close()
-
-
-def _command(url: str, load: Load, phase: Phase, users: int, seed: int, history: Path) -> list[str]:
-    run_time_s = READY_TIMEOUT_S + phase.warmup_s + phase.duration_s + BACKSTOP_S
-    return [
-        *(sys.executable, "-m", "locust", "--headless", "--only-summary"),
-        *("--locustfile", f"locustfiles/{load.scenario}.py", "--host", url),
-        *("--users", str(users), "--spawn-rate", str(users)),
-        *("--run-time", f"{run_time_s:.0f}s", "--stop-timeout", str(STOP_TIMEOUT_S)),
-        *("--loglevel", "WARNING", "--history", str(history.resolve())),
-        *("--seed", str(seed), "--zipf", str(load.zipf)),
-    ]
+    series: Path | None = None
+    stages: Path | None = None
 
 
 class Live:
@@ -140,24 +66,29 @@ class Live:
     def __init__(self, phase: Phase, progress: Callable[[str], object]) -> None:
         self._phase = phase
         self._progress = progress
-        self._tally = Tally()
+        self._parts: list[Samples] = []
         self._since_s = self._started_s = time.monotonic()
 
-    def see(self, rows: Sequence[Row], stage: str) -> None:
-        for row in rows:
-            self._tally.add(row)
+    def see(self, samples: Samples, stage: str) -> None:
+        self._parts.append(samples)
         now_s = time.monotonic()
         if now_s - self._since_s < PROGRESS_INTERVAL_S:
             return
-        figures = self._tally.figures(now_s - self._since_s)
-        latency = figures.latency_ms
-        errors = sum(figures.failed.values())
-        quantiles = f"p50 {latency.p50:.1f} ms  p99 {latency.p99:.1f} ms" if latency else "no reply"
+        seen = merge(self._parts)
+        answered = seen.where(seen.of_kind("ok", "refused"))
+        quantiles = "no reply"
+        if len(answered):
+            p50, p99 = np.percentile(answered.response_ns / 1e6, (50, 99))
+            quantiles = f"p50 {p50:.1f} ms  p99 {p99:.1f} ms"
+        failed = int(seen.of_kind("failed", "censored").sum())
+        dropped = int(seen.of_kind("dropped").sum())
+        lost = f"  dropped {dropped}" if self._phase.schedule is not None else ""
+        rate = len(answered) / (now_s - self._since_s)
         self._progress(
             f"{self._phase.name:>8} {now_s - self._started_s:4.0f} s  {stage:<8}"
-            f"{figures.throughput_per_s:8,.0f}/s  {quantiles}  errors {errors}"
+            f"{rate:8,.0f}/s  {quantiles}  errors {failed}{lost}"
         )
-        self._tally, self._since_s = Tally(), now_s
+        self._parts, self._since_s = [], now_s
 
 
 def run_phase(
@@ -170,11 +101,16 @@ def run_phase(
 ) -> Measured:
     """Ctrl-C ends the phase early, and keeps the window as far as it got.
 
-    Each generator has a seed of its own, counted up from `seed`. Raises `BenchError` when a
+    Each Locust process has a seed of its own, counted up from `seed`. Raises `BenchError` when a
     generator or the system ends, or when the users are not ready in time.
     """
     generators = Generators(system.url, load, phase, seed, folder)
-    meter = CpuMeter(lambda: {**system.pids(), "generator": [os.getpid(), *generators.pids()]})
+
+    def pids() -> dict[str, Sequence[int]]:
+        return {**system.pids(), "generator": [os.getpid(), *generators.pids()]}
+
+    meter, sampler = CpuMeter(pids), _sampler(system, load, pids)
+    sampler.start()
     watch = _Watch(system, generators, phase, meter, Live(phase, progress))
     interrupted = False
     try:
@@ -185,9 +121,44 @@ def run_phase(
             watch.close()
         generators.stop()
     finally:
+        series = sampler.stop()
         generators.close()
-    count, histories = len(generators.histories), generators.written()
-    return Measured(phase, count, histories, watch.window, watch.cpu_s, interrupted)
+    samples, histories, traces = generators.written()
+    series_path = folder / f"series-{phase.name}.json"
+    write_series(series_path, with_generators(series, samples))
+    return Measured(
+        phase,
+        len(generators.samples),
+        samples,
+        histories,
+        traces,
+        watch.window,
+        watch.cpu_s,
+        watch.warmup_s,
+        watch.settled,
+        interrupted,
+        series_path,
+    )
+
+
+def _sampler(system: System, load: Load, pids: Pids) -> Sampler:
+    gateway = system.url if load.is_shop else None
+    return Sampler(
+        gateway, system.workers, pids, system.flink_rest, system.gc_logs(), system.bootstrap
+    )
+
+
+def with_generators(series: Series, samples: Sequence[Path]) -> Series:
+    """With how the generators fared by their own account, on the same time axis."""
+    marks: list[dict[str, float]] = []
+    for path in samples:
+        reader = Reader(path)
+        reader.read_marks()
+        marks += [{**mark, "loop_lag_ms": mark["loop_lag_ns"] / 1e6} for mark in reader.watched]
+    names = {"loop_lag_ms": "generator.loop_lag_ms"}
+    if len(samples) == 1 and marks and "in_flight" in marks[0]:
+        names["in_flight"] = "generator.in_flight"
+    return series.with_marks(names, marks)
 
 
 class _Watch:
@@ -204,34 +175,79 @@ class _Watch:
         self._opened: tuple[int, dict[str, dict[int, float]]] | None = None
         self.window: Window | None = None
         self.cpu_s: dict[str, float] = {}
+        self.warmup_s = 0.0
+        self.settled: Steadiness | None = None
 
     def until_closed(self) -> None:
         phase = self._phase
-        self._follow("prepare", READY_TIMEOUT_S, until_ready=True)
-        self._follow("warm up", phase.warmup_s)
+        self._follow("prepare", time.monotonic() + READY_TIMEOUT_S, self._prepared)
+        if self._generators.unready():
+            raise BenchError(
+                f"{self._generators.unready()} users or generators were not ready after "
+                f"{READY_TIMEOUT_S:g} s: {self._generators.last_words()}"
+            )
+        begin_ns = self._generators.go()
+        begin_s = begin_ns / 1e9
+        open_s = begin_s + phase.warmup_s
         if phase.duration_s:
+            self._follow("warm up", open_s)
+            self.warmup_s = phase.warmup_s
             self._opened = (time.monotonic_ns(), self._meter.read())
-            self._follow("measure", phase.duration_s)
+            self._follow("measure", open_s + phase.duration_s)
             self.close()
+            if phase.schedule is not None:  # exactly the scheduled times
+                length_ns = int(phase.duration_s * 1e9)
+                opened_ns = begin_ns + int(phase.warmup_s * 1e9)
+                self.window = Window(opened_ns, opened_ns + length_ns, is_open_loop=True)
+        else:
+            warming = _Warming(begin_ns, given_rate=phase.schedule is not None)
+            self._follow("warm up", open_s, warming.is_over)
+            self.settled, self.warmup_s = warming.settled, time.monotonic() - begin_s
 
     def close(self) -> None:
         if self._opened is not None:
             opened_ns, cpu = self._opened
-            self.window = Window(opened_ns, time.monotonic_ns())
+            is_open_loop = self._phase.schedule is not None
+            self.window = Window(opened_ns, time.monotonic_ns(), is_open_loop)
             self.cpu_s = spent(cpu, self._meter.read())
 
-    def _follow(self, stage: str, duration_s: float, until_ready: bool = False) -> None:
-        generators, users = self._generators, self._phase.users
-        deadline_s = time.monotonic() + duration_s
+    def _prepared(self, _: Samples) -> bool:
+        return self._generators.unready() == 0
+
+    def _follow(
+        self, stage: str, deadline_s: float, is_over: Callable[[Samples], bool] = lambda _: False
+    ) -> None:
         while time.monotonic() < deadline_s:
             self._system.check()
-            generators.check()
-            self._live.see([row for tail in generators.tails for row in tail.rows()], stage)
-            if until_ready and generators.ready() == users:
+            self._generators.check()
+            samples = self._generators.read()
+            self._live.see(samples, stage)
+            if is_over(samples):
                 return
             time.sleep(max(0.0, min(POLL_S, deadline_s - time.monotonic())))
-        if until_ready:
-            raise BenchError(
-                f"{generators.ready()} of {users} users were ready after {duration_s:g} s: "
-                f"{generators.last_words()}"
-            )
+
+
+class _Warming:
+    """Judges the last seconds, each time that one more has passed."""
+
+    def __init__(self, begin_ns: int, *, given_rate: bool) -> None:
+        self._begin_ns = begin_ns
+        self._given_rate = given_rate
+        self._parts: list[Samples] = []
+        self._judged = 0
+        self.settled = Steadiness(False, "it was too short to tell")
+
+    def is_over(self, samples: Samples) -> bool:
+        self._parts.append(samples)
+        passed = (time.monotonic_ns() - self._begin_ns) // 1_000_000_000
+        if passed <= self._judged or passed < STRETCH_S + 1:
+            return False
+        self._judged = passed
+        # The last second is left out: its samples may not all be written yet.
+        end_ns = self._begin_ns + (passed - 1) * 1_000_000_000
+        recent = merge(self._parts)
+        from_ns = end_ns - STRETCH_S * 1_000_000_000
+        self._parts = [recent.where(recent.done_ns >= from_ns)]
+        stretch = steady.seconds(self._parts[0], from_ns, end_ns)
+        self.settled = steady.judge(stretch, given_rate=self._given_rate)
+        return self.settled.steady

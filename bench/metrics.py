@@ -1,5 +1,6 @@
 """The counters of the gateway, scraped from its /metrics before and after a run."""
 
+import re
 import time
 import urllib.request
 from collections import Counter
@@ -8,11 +9,14 @@ from typing import NamedTuple
 from prometheus_client.parser import text_string_to_metric_families
 
 from bench.errors import BenchError
+from bench.keep_alive import KeepAlive
 
 PREFIX = "kaflinkshop_gateway_"
 SCRAPE_TIMEOUT_S = 5.0
 SCRAPES_PER_WORKER_MAX = 64
 """Workers share one port, and a scrape reaches one of them by chance."""
+CONNECTIONS_PER_WORKER_MAX = 8
+"""Opened in one go until each worker has one; it is tried again at the next sample."""
 QUIET_TIMEOUT_S = 10.0
 """Longer than the gateway waits for a reply."""
 QUIET_INTERVAL_S = 0.25
@@ -111,3 +115,74 @@ def _sum(texts: dict[str, str]) -> Metrics:
         singles["in_flight"],
         frozenset(texts),
     )
+
+
+class Gauge(NamedTuple):
+    """What one worker says of itself."""
+
+    in_flight: int
+    replies: int
+    """Records that it has read from its reply topic since it started."""
+
+
+class Gauges:
+    """Reads each worker again and again, over a connection of its own to each.
+
+    Not for use by several threads at once.
+    """
+
+    def __init__(self, url: str, workers: int) -> None:
+        self._url = url
+        self._workers = workers
+        self._connections: dict[str, KeepAlive] = {}
+
+    def read(self) -> dict[str, Gauge]:
+        """gateway_id → its gauge. Raises `BenchError` unless every worker answers."""
+        read = {}
+        for gateway_id, connection in list(self._connections.items()):
+            try:
+                read[gateway_id] = parse_gauge(connection.get("/metrics"))[1]
+            except BenchError:
+                self._connections.pop(gateway_id).close()
+                raise  # the others are asked again next time
+        for _ in range(CONNECTIONS_PER_WORKER_MAX * self._workers):
+            if len(read) >= self._workers:
+                return read
+            connection = KeepAlive(self._url)
+            try:
+                gateway_id, gauge = parse_gauge(connection.get("/metrics"))
+            except BenchError:
+                connection.close()
+                raise
+            read[gateway_id] = gauge
+            if self._connections.setdefault(gateway_id, connection) is not connection:
+                connection.close()
+        raise BenchError(f"{self._url} has {len(read)} gateway workers, not {self._workers}")
+
+    def close(self) -> None:
+        for connection in self._connections.values():
+            connection.close()
+
+
+_GAUGE = re.compile(
+    rb'^kaflinkshop_gateway_(in_flight|replies_total)\{[^}]*gateway_id="([\w-]+)"[^}]*\} (\S+)$',
+    re.MULTILINE,
+)
+
+
+def parse_gauge(text: bytes) -> tuple[str, Gauge]:
+    """The gateway_id and its gauge; the client library's parser takes ten times as long.
+
+    Raises `BenchError`.
+    """
+    found = _GAUGE.findall(text)
+    counts: Counter[bytes] = Counter()
+    try:
+        for name, _, value in found:
+            counts[name] += int(float(value))
+    except (ValueError, OverflowError):
+        counts.clear()
+    ids = {gateway_id for _, gateway_id, _ in found}
+    if len(ids) != 1 or b"in_flight" not in counts:
+        raise BenchError("/metrics is not of a gateway of KaflinkShop")
+    return ids.pop().decode(), Gauge(counts[b"in_flight"], counts[b"replies_total"])

@@ -1,26 +1,20 @@
 """The record of a run: run.json, as bench/run.schema.json describes it."""
 
-import os
 from collections.abc import Sequence
 from dataclasses import asdict
-from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
-import orjson
-
+from bench import phase
 from bench.check import Report
-from bench.history import History
 from bench.ledger import Ledger
-from bench.load import Measured
+from bench.phase import Findings
 from bench.settings import Settings
-from bench.stats import Figures, summarize
 
-SCHEMA_VERSION = 1
-SCHEMA_FILE = Path(__file__).with_name("run.schema.json")
+SCHEMA_VERSION = 2
 WRONG_ANSWERS_MAX = 100
 """Kept; all are counted."""
 
-Verdict = Literal["valid", "failed", "invalid", "interrupted"]
+Verdict = Literal["valid", "failed", "invalid", "void", "interrupted"]
 
 
 class Judgement(NamedTuple):
@@ -32,16 +26,33 @@ class Judgement(NamedTuple):
     """What the journeys found wrong."""
     problems: Sequence[str] = ()
     """Why the run could not go on."""
+    void: Sequence[str] = ()
+    """Why the generator, or the machine, was the bottleneck."""
+    probes: Sequence[dict[str, Any]] | None = None
+    """Results of probes; such a run has no load of its own to judge."""
     interrupted: bool = False
 
     @property
     def verdict(self) -> Verdict:
-        """failed: the system broke a promise. invalid: the run can't tell."""
+        """failed: the system broke a promise. invalid: the run can't tell. void: its figures are
+        not the system's."""
         if self.wrong_answers or (self.report is not None and not self.report.holds):
+            return "failed"
+        if self._failed_probes:
             return "failed"
         if self.interrupted:
             return "interrupted"
-        return "invalid" if self.reasons else "valid"
+        if self.problems or not self._is_judged or (self.ledger and self.ledger.faults):
+            return "invalid"
+        return "void" if self.void else "valid"
+
+    @property
+    def _failed_probes(self) -> list[str]:
+        return [probe["name"] for probe in self.probes or () if not probe["passed"]]
+
+    @property
+    def _is_judged(self) -> bool:
+        return self.ledger is not None or self.probes is not None
 
     @property
     def reasons(self) -> list[str]:
@@ -52,13 +63,15 @@ class Judgement(NamedTuple):
             reasons += [f"{name}: broken {count} times" for name, count in counts if count]
         if self.wrong_answers:
             reasons.append(f"wrong answers: {len(self.wrong_answers)}")
+        if self._failed_probes:
+            reasons.append(f"probes failed: {', '.join(self._failed_probes)}")
         if self.ledger is not None:
             reasons += self.ledger.faults
         if self.interrupted:
             reasons.append("interrupted")
-        elif not reasons and (self.ledger is None or self.report is None):
+        elif not reasons and not self._is_judged:
             reasons.append("the run was not judged")
-        return reasons
+        return [*reasons, *self.void]
 
 
 def describe(
@@ -67,8 +80,9 @@ def describe(
     settings: Settings,
     environment: dict[str, Any],
     commit: dict[str, Any],
-    measured: Sequence[Measured],
+    phases: Sequence[Findings],
     judgement: Judgement,
+    capacity: dict[str, Any] | None = None,
 ) -> dict[str, Any]:
     """The content of run.json."""
     return {
@@ -81,7 +95,9 @@ def describe(
         "seed": settings.seed,
         "settings": asdict(settings),
         "environment": environment,
-        "phases": [_phase(phase) for phase in measured],
+        "phases": [phase.describe(findings) for findings in phases],
+        "capacity": capacity,
+        "probes": None if judgement.probes is None else list(judgement.probes),
         "ledger": _ledger(judgement.ledger),
         "invariants": _invariants(judgement.report),
         "wrong_answers": {
@@ -89,48 +105,6 @@ def describe(
             "first": list(judgement.wrong_answers[:WRONG_ANSWERS_MAX]),
         },
     }
-
-
-def _phase(measured: Measured) -> dict[str, Any]:
-    phase, window = measured.phase, measured.window
-    described: dict[str, Any] = {
-        **phase._asdict(),
-        "generators": measured.generators,
-        "histories": [path.name + ".gz" for path in measured.histories],
-        "window": None,
-    }
-    if window is None:
-        return described
-    total, operations = summarize(History(measured.histories), window)
-    answered = total.answered
-    described["window"] = {
-        **window._asdict(),
-        "length_s": round(window.length_s, 3),
-        **_figures(total),
-        "operations": {name: _figures(figures) for name, figures in operations.items()},
-        "checkout_paid_share": _paid_share(operations.get("checkout")),
-        "cpu": {
-            group: {
-                "cpu_s": round(cpu_s, 3),
-                "us_per_request": round(cpu_s * 1e6 / answered, 1) if answered else None,
-            }
-            for group, cpu_s in measured.cpu_s.items()
-        },
-    }
-    return described
-
-
-def _figures(figures: Figures) -> dict[str, Any]:
-    latency = figures.latency_ms
-    return {**figures._asdict(), "latency_ms": None if latency is None else latency._asdict()}
-
-
-def _paid_share(checkouts: Figures | None) -> float | None:
-    """Of the checkouts that ended in the window, however they did."""
-    if checkouts is None:
-        return None
-    paid = checkouts.answered - sum(checkouts.refused.values())
-    return round(paid / checkouts.requests, 4)
 
 
 def _ledger(ledger: Ledger | None) -> dict[str, Any] | None:
@@ -145,17 +119,3 @@ def _invariants(report: Report | None) -> dict[str, Any] | None:
         return None
     violations = [violation._asdict() for violation in report.violations]
     return {**report._asdict(), "violations": violations}
-
-
-def write(path: Path, content: bytes) -> None:
-    """All of it or nothing: a reader never finds half a file."""
-    partial = path.with_name(path.name + ".partial")
-    with partial.open("wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    partial.replace(path)
-
-
-def to_json(run: dict[str, Any]) -> bytes:
-    return orjson.dumps(run, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE)

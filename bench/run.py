@@ -4,18 +4,27 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
-from bench import summary
+from bench import capacity, stages, summary
 from bench.audit import audit
+from bench.capacity import Capacity, Level
 from bench.check import check
 from bench.environment import commit, environment
 from bench.errors import BenchError
+from bench.files import to_json, write
+from bench.generators import Phase
+from bench.histogram import write_log
 from bench.history import History, compress
-from bench.ledger import balance
+from bench.ledger import Ledger, balance, balance_samples
 from bench.load import Measured, System, run_phase
 from bench.metrics import Metrics, rise, scrape, scrape_quiet
-from bench.record import Judgement, describe, to_json, write
+from bench.phase import Findings, examine, wall_offset_ns
+from bench.probe import Options
+from bench.probes import run_probes
+from bench.record import Judgement, describe
+from bench.samples import Reader, read
+from bench.schedule import Schedule, Stage
 from bench.settings import Settings
 from system.runtime.errors import StackError
 from system.runtime.stack import Stack, StackOptions
@@ -23,13 +32,33 @@ from system.runtime.stack import Stack, StackOptions
 Progress = Callable[[str], object]
 
 
+class Search(NamedTuple):
+    """For the capacity."""
+
+    level: Level
+    start_per_s: float
+
+
+class Probing(NamedTuple):
+    """Probes instead of a load."""
+
+    names: tuple[str, ...]
+    """Empty: all that the system allows."""
+    kafka: str | None
+    """``host:port`` of the target's Kafka; an own stack knows its own."""
+    options: Options
+
+
 @contextmanager
-def system_under_test(settings: Settings, progress: Progress) -> Iterator[System]:
+def system_under_test(
+    settings: Settings, progress: Progress, gateway_options: tuple[str, ...] = ()
+) -> Iterator[System]:
     """A stack of its own, or the target. Raises `StackError` when the stack does not come up."""
     if settings.target is not None:
-        yield System(settings.target, pids=dict, check=lambda: None)
+        yield System(settings.target, dict, check=lambda: None, workers=settings.workers)
         return
-    with Stack(StackOptions(workers=settings.workers), progress=progress) as stack:
+    options = StackOptions(workers=settings.workers, gateway_options=gateway_options)
+    with Stack(options, progress=progress) as stack:
 
         def check_stack() -> None:
             try:
@@ -37,17 +66,34 @@ def system_under_test(settings: Settings, progress: Progress) -> Iterator[System
             except StackError as cause:
                 raise BenchError(str(cause)) from None
 
-        yield System(stack.url, stack.pids, check_stack)
+        yield System(
+            stack.url,
+            stack.pids,
+            check_stack,
+            stack.bootstrap_servers,
+            stack.flink_rest,
+            stack.gc_logs,
+            settings.workers,
+        )
 
 
 class Run:
     """One run and its folder, results/<utc>-<commit>-<seed>."""
 
-    def __init__(self, settings: Settings, results: Path, progress: Progress) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        results: Path,
+        progress: Progress,
+        task: Search | Probing | None = None,
+    ) -> None:
+        """`task`: what to do instead of the phases of `settings`."""
         self._settings = settings
         self._results = results
         self._progress = progress
-        self._measured: list[Measured] = []
+        self._task = task
+        self._found: list[Findings] = []
+        self._capacity: Capacity | None = None
 
     def execute(self) -> tuple[dict[str, Any], Path]:
         """Returns the content of run.json, and its folder.
@@ -55,10 +101,14 @@ class Run:
         Ctrl-C during the load, or a system that ends, ends the run early: what was measured is
         kept. Raises `StackError` when the stack does not come up.
         """
-        with system_under_test(self._settings, self._progress) as system:
-            before = scrape(system.url, self._settings.workers)
+        settings = self._settings
+        gateway_options: tuple[str, ...] = ()
+        if isinstance(self._task, Probing):
+            gateway_options = self._task.options.gateway_options()
+        with system_under_test(settings, self._progress, gateway_options) as system:
+            before = scrape(system.url, settings.workers) if settings.is_shop else None
             started, source = datetime.now(UTC), commit()
-            run_id = f"{started:%Y%m%dT%H%M%SZ}-{source['id']}-{self._settings.seed}"
+            run_id = f"{started:%Y%m%dT%H%M%SZ}-{source['id']}-{settings.seed}"
             folder = self._results / run_id
             try:
                 folder.mkdir(parents=True)
@@ -68,23 +118,28 @@ class Run:
         run = describe(
             run_id,
             started.isoformat(timespec="seconds"),
-            self._settings,
-            environment(own_stack=self._settings.target is None),
+            settings,
+            environment(own_stack=settings.target is None),
             source,
-            self._measured,
+            self._found,
             judgement,
+            None if self._capacity is None else self._capacity.describe(),
         )
         write(folder / "run.json", to_json(run))
         write(folder / "summary.md", summary.summarize(run).encode())
+        for findings in self._found:
+            _write_logs(findings, folder)
         for path in folder.glob("history-*.jsonl"):
             compress(path)
         return run, folder
 
     def _histories(self) -> History:
-        return History([path for phase in self._measured for path in phase.histories])
+        return History([path for found in self._found for path in found.measured.histories])
 
-    def _load_and_judge(self, system: System, folder: Path, before: Metrics) -> Judgement:
+    def _load_and_judge(self, system: System, folder: Path, before: Metrics | None) -> Judgement:
         try:
+            if isinstance(self._task, Probing):
+                return self._probe(system, self._task)
             if not self._load(system, folder):
                 return Judgement(wrong_answers=self._histories().wrong(), interrupted=True)
             return self._judge(system, before)
@@ -95,18 +150,111 @@ class Run:
 
     def _load(self, system: System, folder: Path) -> bool:
         """False when it was interrupted."""
-        for index, phase in enumerate(self._settings.phases()):
-            seed = self._settings.phase_seed(index)
-            measured = run_phase(system, self._settings.load(), phase, seed, folder, self._progress)
-            self._measured.append(measured)
-            if measured.interrupted:
-                return False
-        return True
+        if isinstance(self._task, Search):
+            return self._search_capacity(system, folder, *self._task)
+        return all(self._run_phase(system, folder, phase) for phase in self._settings.phases())
 
-    def _judge(self, system: System, before: Metrics) -> Judgement:
+    def _probe(self, system: System, task: Probing) -> Judgement:
+        kafka = task.kafka or system.bootstrap
+        results = run_probes(task.names, system.url, kafka, task.options, self._progress)
+        return Judgement(probes=results)
+
+    def _search_capacity(
+        self, system: System, folder: Path, level: Level, start_per_s: float
+    ) -> bool:
+        settings = self._settings
+        found = self._capacity = Capacity(level, [])
+        if not self._run_phase(system, folder, settings.warm_up(start_per_s)):
+            return False
+        while True:
+            rate = capacity.next_rate(found.steps, start_per_s, capacity.RATE_PER_S_MAX)
+            if rate is None:
+                return True
+            name = f"step-{len(found.steps) + 1}"
+            schedule = Schedule((Stage(rate, rate, settings.duration_s),), settings.arrivals)
+            if not self._run_phase(system, folder, settings.open_phase(name, schedule)):
+                return False
+            last = self._found[-1]
+            assert last.summary is not None
+            step = capacity.judge(rate, level, last.summary, _in_flight(last.measured))
+            found.steps.append(step)
+            self._progress(f"{rate:,.1f}/s: {step.why}")
+            if last.void:
+                return True  # a higher rate would say nothing about the system
+
+    def _run_phase(self, system: System, folder: Path, phase: Phase) -> bool:
+        """False when it was interrupted."""
+        settings = self._settings
+        seed = settings.phase_seed(len(self._found))
+        measured = run_phase(system, settings.load(), phase, seed, folder, self._progress)
+        measured = measured._replace(stages=_write_stages(measured, folder))
+        found = examine(measured)
+        self._found.append(found)
+        if found.settled is not None:
+            steady = "steady" if found.settled.steady else "not steady"
+            self._progress(f"{phase.name}: {steady}: {found.settled.why}")
+        return not measured.interrupted
+
+    def _judge(self, system: System, before: Metrics | None) -> Judgement:
+        void = [reason for found in self._found for reason in found.void]
+        ledger = self._balance_samples()
+        if before is None:
+            return Judgement(ledger, void=void)
         history = self._histories()
         gateway = rise(before, scrape_quiet(system.url, self._settings.workers))
-        ledger = balance(history, history.footers(), gateway)
+        told = balance(history, history.footers(), gateway)
+        ledger = Ledger(ledger.entries + told.entries, ledger.missing + told.missing)
         final = audit(system.url, history, self._progress)
         self._progress("checking the invariants")
-        return Judgement(ledger, check(history, final), history.wrong())
+        return Judgement(ledger, check(history, final), history.wrong(), void=void)
+
+    def _balance_samples(self) -> Ledger:
+        return balance_samples(
+            sum(found.sent for found in self._found),
+            sum(found.dropped for found in self._found),
+            [footer for found in self._found for footer in found.footers],
+        )
+
+
+def _in_flight(measured: Measured) -> list[float]:
+    """Requests under way in each second of the window, of all generators."""
+    window = measured.window
+    assert window is not None
+    seconds: dict[int, float] = {}
+    for path in measured.samples:
+        reader = Reader(path)
+        reader.read_marks()
+        for mark in reader.watched:
+            if window.opened_ns <= mark["at_ns"] < window.closed_ns:
+                second = (mark["at_ns"] - window.opened_ns) // 1_000_000_000
+                seconds[second] = seconds.get(second, 0.0) + mark["in_flight"]
+    return [seconds[second] for second in sorted(seconds)]
+
+
+def _write_stages(measured: Measured, folder: Path) -> Path | None:
+    """Where the time of the window's traced requests went; None where none was traced."""
+    window = measured.window
+    if window is None:
+        return None
+    ahead_ns = wall_offset_ns(measured.samples)
+    opened_ns, closed_ns = window.opened_ns + ahead_ns, window.closed_ns + ahead_ns
+    traced = stages.read(measured.traces)
+    found = stages.summarize(each for each in traced if opened_ns <= each.intended_ns < closed_ns)
+    if not found["requests"]:
+        return None
+    path = folder / f"stages-{measured.phase.name}.json"
+    write(path, to_json(found))
+    return path
+
+
+def _write_logs(findings: Findings, folder: Path) -> None:
+    """Response times for other tools; of an open loop the service times too."""
+    measured = findings.measured
+    if measured.window is None:
+        return
+    sent = measured.window.of(read(measured.samples))
+    sent = sent.where(~sent.of_kind("dropped"))
+    offset_ns, name = wall_offset_ns(measured.samples), measured.phase.name
+    write_log(folder / f"response-{name}.hlog", sent, sent.response_ns, offset_ns)
+    if measured.phase.schedule is not None:
+        write_log(folder / f"service-{name}.hlog", sent, sent.service_ns, offset_ns)

@@ -4,9 +4,10 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
-from bench.load import KILL_TIMEOUT_S, PROJECT_DIR, STOP_TIMEOUT_S
+from bench.generators import KILL_TIMEOUT_S, PROJECT_DIR, STOP_TIMEOUT_S, spec_of
 from bench.settings import Settings
 from system.runtime import ports
 from system.runtime.process import Supervisor
@@ -27,10 +28,10 @@ def serve(
         try:
             command = [
                 *(sys.executable, "-m", "locust", "--host", stack.url),
-                *("--locustfile", f"locustfiles/{settings.scenario}.py"),
                 *("--web-host", ports.HOST, "--web-port", str(port)),
-                *("--stop-timeout", str(STOP_TIMEOUT_S), "--seed", str(settings.seed)),
-                *("--zipf", str(settings.zipf), *arguments),
+                *("--stop-timeout", str(STOP_TIMEOUT_S)),
+                *_locustfile(settings, stack.url, Path(folder)),
+                *arguments,
             ]
             log = Path(folder) / "locust.log"
             locust = supervisor.start(NAME, command, log=log, cwd=PROJECT_DIR)
@@ -43,3 +44,17 @@ def serve(
         finally:
             supervisor.stop((NAME,), KILL_TIMEOUT_S)
             supervisor.close()
+
+
+def _locustfile(settings: Settings, url: str, folder: Path) -> list[str]:
+    """The scenario, or a schedule that begins when somebody starts it on the page."""
+    if settings.rate is None:
+        return [
+            *("--locustfile", f"locustfiles/{settings.scenario}.py"),
+            *("--seed", str(settings.seed), "--zipf", str(settings.zipf)),
+        ]
+    phase = settings.open_phase("page", settings.schedule())
+    spec = spec_of(url, settings.load(), phase, settings.seed, folder)
+    path = folder / "spec.json"
+    path.write_bytes(replace(spec, go="").to_json())
+    return ["--locustfile", "locustfiles/open_loop.py", "--spec", str(path)]

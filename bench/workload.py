@@ -11,6 +11,8 @@ from itertools import accumulate
 from random import Random
 from typing import Any, NamedTuple
 
+from bench.samples import CONNECTION, UNEXPECTED
+
 POOL_MAX = 1024
 """Entities of each kind that one generator keeps in play; the oldest is forgotten first."""
 CREDIT = 100_000
@@ -287,3 +289,14 @@ def problem(call: Call, reply: Reply) -> str | None:
         return None
     code: str = reply.body.get("error", {}).get("code", "no error code")
     return None if code in call.expected else f"{reply.status} {code}"
+
+
+def outcome(call: Call, reply: Reply) -> str:
+    """The outcome of a sample: see `bench.samples`."""
+    if reply.ok:
+        return str(reply.status)
+    error = reply.body.get("error", {})
+    if reply.status == 0:
+        return f"{CONNECTION} {error.get('message', '')}".rstrip()
+    text = f"{reply.status} {error.get('code', 'no error code')}"
+    return f"{UNEXPECTED} {text}" if reply.status < 500 and problem(call, reply) else text

@@ -9,7 +9,7 @@ import orjson
 import pytest
 
 from bench.history import History
-from bench.record import SCHEMA_FILE
+from bench.read_run import SCHEMA_FILE
 from system.runtime.stack import Stack
 
 RUN_TIMEOUT_S = 300.0

@@ -2,8 +2,9 @@
 
 from collections import Counter
 
+from bench import samples
 from bench.history import Footer, Row
-from bench.ledger import balance
+from bench.ledger import balance, balance_samples
 from bench.metrics import Metrics, rise
 
 
@@ -71,3 +72,15 @@ def test_a_gateway_that_was_started_anew() -> None:
     again = gateway()._replace(workers=frozenset({"other"}))
     faults = balance(HISTORY, FOOTERS, rise(gateway(), again)).faults
     assert faults == ["the gateway's counters could not be read, or it was started anew"]
+
+
+def test_the_samples_of_any_target() -> None:
+    footers = [samples.Footer(scheduled=10, sent=8), samples.Footer(scheduled=5, sent=5)]
+    assert not balance_samples(13, 2, footers).faults
+    assert balance_samples(12, 2, footers).faults == [
+        "scheduled samples: 15 in all, 1 unaccounted for",
+        "sent samples: 13 in all, 1 unaccounted for",
+    ]
+    assert balance_samples(8, 2, [footers[0], None]).missing == [
+        "1 generators did not come to their end"
+    ]

@@ -10,12 +10,18 @@ from test_ledger import FOOTERS, HISTORY, gateway
 
 from bench.check import INVARIANTS, Report, Violation
 from bench.environment import commit, environment
+from bench.files import to_json, write
+from bench.generators import Phase
 from bench.history import History, HistoryError, Writer, compress
 from bench.ledger import Ledger, balance
-from bench.load import Measured, Phase
-from bench.record import SCHEMA_FILE, Judgement, describe, to_json, write
+from bench.load import Measured
+from bench.phase import examine
+from bench.read_run import SCHEMA_FILE
+from bench.record import Judgement, describe
+from bench.samples import Writer as SamplesWriter
 from bench.settings import Settings
 from bench.stats import Window
+from bench.steady import Steadiness
 from bench.summary import summarize
 
 BALANCED = balance(HISTORY, FOOTERS, gateway())
@@ -28,7 +34,6 @@ BROKEN = HOLDS._replace(
 def a_history(folder: Path) -> Path:
     path = folder / "history-users-1-0.jsonl"
     writer = Writer(path)
-    writer.ready()
     paid = {"order_id": "o", "paid": True, "total_cost": 7}
     sold_out = {"error": {"code": "out_of_stock", "message": "none left"}}
     for status, body in ((200, paid), (409, sold_out), (0, {"error": {"code": "connection"}})):
@@ -39,16 +44,33 @@ def a_history(folder: Path) -> Path:
     return path
 
 
+def some_samples(folder: Path) -> Path:
+    path = folder / "samples-users-1-0.bin"
+    writer = SamplesWriter(path)
+    for outcome in ("200", "409 out_of_stock", "connection closed"):
+        writer.scheduled += 1
+        writer.sent += 1
+        label = writer.label("checkout", outcome)
+        writer.add((label, 10**9, 10**9, 10**9 + 5000))
+    writer.close()
+    return path
+
+
 def a_run(folder: Path, judgement: Judgement) -> dict[str, Any]:
     cpu_s = {"gateway": 0.5, "generator": 0.25}
     window = Window(10**9, 3 * 10**9)
+    settled = Steadiness(False, "it was too short to tell")
+    samples, histories = [some_samples(folder)], [a_history(folder)]
     measured = [
-        Measured(Phase("warmup", 1, 1.0, 0.0), 1, [], None, {}, False),
-        Measured(Phase("users-1", 1, 1, 2), 1, [a_history(folder)], window, cpu_s, False),
+        Measured(Phase("warmup", 1, 1.0, 0.0), 1, [], [], [], None, {}, 1.0, settled, False),
+        Measured(
+            Phase("users-1", 1, 1, 2), 1, samples, histories, [], window, cpu_s, 1.0, None, False
+        ),
     ]
     started = "2026-01-02T03:04:05+00:00"
     where = environment(own_stack=True)
-    run = describe("id", started, Settings(), where, commit(), measured, judgement)
+    found = [examine(each) for each in measured]
+    run = describe("id", started, Settings(), where, commit(), found, judgement)
     described: dict[str, Any] = orjson.loads(to_json(run))
     return described
 
@@ -63,6 +85,9 @@ def a_run(folder: Path, judgement: Judgement) -> dict[str, Any]:
         (Judgement(Ledger([], ["no counters"]), HOLDS), "invalid"),
         (Judgement(problems=["kafka ended"]), "invalid"),
         (Judgement(), "invalid"),
+        (Judgement(BALANCED, HOLDS, void=["the generator was late"]), "void"),
+        (Judgement(BALANCED, BROKEN, void=["the generator was late"]), "failed"),
+        (Judgement(BALANCED), "valid"),
         (Judgement(interrupted=True), "interrupted"),
     ],
 )
@@ -80,10 +105,13 @@ def test_the_figures_of_a_phase(tmp_path: Path) -> None:
     warmup, phase = a_run(tmp_path, Judgement(BALANCED, HOLDS))["phases"]
     assert warmup["window"] is None
     window = phase["window"]
-    assert window["latency_ms"] == {"p50": 0.005, "p90": 0.005, "p99": 0.005, "max": 0.005}
+    assert window["latency_ms"]["max"] == 0.005
+    assert "max" in window["latency_ms"]["at_least"]
+    assert window["open"] is None
+    assert warmup["steady"]["why"] == "it was too short to tell"
     assert window["throughput_per_s"] == 1
     assert window["refused"] == {"409 out_of_stock": 1}
-    assert window["failed"] == {"connection": 1}
+    assert window["failed"] == {"connection closed": 1}
     assert window["checkout_paid_share"] == 0.3333
     assert window["cpu"]["gateway"] == {"cpu_s": 0.5, "us_per_request": 250_000}
 

@@ -1,61 +1,66 @@
-"""Figures of hand-made histories."""
+"""Figures of hand-made samples."""
 
-import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from pathlib import Path
 
-from bench.history import Row
-from bench.stats import Window, percentile, summarize
+from bench.samples import Samples, Writer, read
+from bench.stats import Window, summarize
 
 MS = 1_000_000
 
 
-def row(done_ms: int, latency_ms: int, status: int = 200, code: str | None = None) -> Row:
-    body = {"error": {"code": code}} if code else {}
-    sent_ns = (done_ms - latency_ms) * MS
-    return Row("find_user", "/users/find/u", None, sent_ns, done_ms * MS, status, body)
+def made(folder: Path, *rows: tuple[int, int, str]) -> Samples:
+    """(done_ms, latency_ms, outcome): sent 1 ms after it was due."""
+    writer = Writer(folder / "s.bin")
+    for done_ms, latency_ms, outcome in rows:
+        intended_ns = (done_ms - latency_ms) * MS
+        label = writer.label("find_user", outcome)
+        writer.add((label, intended_ns, intended_ns + MS, done_ms * MS))
+    writer.close()
+    return read([folder / "s.bin"])
 
 
-@pytest.mark.parametrize(("percent", "expected"), [(0, 1), (50, 5), (90, 9), (99, 10), (100, 10)])
-def test_the_nearest_rank_of_ten(percent: float, expected: int) -> None:
-    assert percentile(range(1, 11), percent) == expected
-
-
-@given(
-    st.lists(st.integers(0, 1000), min_size=1).map(sorted),
-    st.floats(min_value=0, max_value=100, allow_nan=False),
+ROWS = (
+    (1100, 10, "200"),
+    (1200, 20, "409 out_of_stock"),
+    (1300, 5000, "504 timeout"),
+    (1400, 1, "503 overloaded"),
+    (2500, 30, "200"),
+    (3500, 700, "200"),
 )
-def test_a_percentile_is_a_sample_that_enough_are_not_above(
-    samples: list[int], percent: float
-) -> None:
-    found = percentile(samples, percent)
-    assert found in samples
-    assert sum(sample <= found for sample in samples) >= len(samples) * percent / 100 - 1e-9
 
 
-def test_only_answers_are_samples_of_latency() -> None:
-    history = [
-        row(1100, 10),
-        row(1200, 20, 409, "out_of_stock"),
-        row(1300, 5000, 504, "timeout"),
-        row(1400, 1, 503, "overloaded"),
-        row(1500, 1, 0, "connection"),
-    ]
-    total, operations = summarize(history, Window(1000 * MS, 2000 * MS))
-    assert total.latency_ms == (10, 20, 20, 20)
-    assert (total.requests, total.answered, total.throughput_per_s) == (5, 2, 2)
+def test_a_closed_loop_counts_what_ended_in_the_window(tmp_path: Path) -> None:
+    window = Window(1000 * MS, 3000 * MS)
+    total, operations, kept = summarize(made(tmp_path, *ROWS), window)
+    assert kept is None
+    assert (total.requests, total.answered, total.throughput_per_s) == (5, 3, 1.5)
     assert total.refused == {"409 out_of_stock": 1}
-    assert total.failed == {"504 timeout": 1, "503 overloaded": 1, "connection": 1}
+    assert total.failed == {"504 timeout": 1, "503 overloaded": 1}
+    assert total.latency_ms == {
+        "p50": 20, "p90": 5000, "p99": 5000, "p99.9": 5000, "max": 5000,
+        "at_least": ["p90", "p99", "p99.9", "max"],
+    }  # fmt: skip
     assert operations == {"find_user": total}
 
 
-def test_a_window_holds_what_ended_in_it() -> None:
-    history = [row(999, 10), row(1000, 30), row(1999, 40), row(2000, 50)]
-    total, _ = summarize(history, Window(1000 * MS, 2000 * MS))
-    assert total.latency_ms == (30, 40, 40, 40)
+def test_an_open_loop_counts_what_was_due_in_the_window(tmp_path: Path) -> None:
+    window = Window(1000 * MS, 3000 * MS, is_open_loop=True)
+    rows = (*ROWS, (1500, 0, "dropped in_flight"))
+    total, _, kept = summarize(made(tmp_path, *rows), window)
+    assert kept is not None
+    assert (total.requests, total.answered) == (5, 4)
+    assert total.latency_ms is not None
+    assert total.latency_ms["p50"] == 30
+    assert "p50" not in total.latency_ms["at_least"]
+    assert total.latency_ms["max"] == 700
+    assert "max" in total.latency_ms["at_least"]
+    assert (kept.scheduled, kept.dropped, kept.achieved_ratio) == (6, 1, 0.8333)
+    assert kept.service_ms is not None
+    assert kept.service_ms["max"] == 699
+    assert kept.schedule_lag_ms is not None
+    assert kept.schedule_lag_ms["p50"] == 1
 
 
-def test_nothing_answered_has_no_latency() -> None:
-    total, _ = summarize([row(1500, 5, 504, "timeout")], Window(1000 * MS, 2000 * MS))
-    assert total.latency_ms is None
-    assert total.throughput_per_s == 0
+def test_nothing_in_the_window(tmp_path: Path) -> None:
+    total, operations, _ = summarize(made(tmp_path, *ROWS), Window(0, 1))
+    assert (total.requests, total.latency_ms, operations) == (0, None, {})

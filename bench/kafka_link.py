@@ -1,0 +1,120 @@
+"""Records into Kafka's topics and out of them; the only module of the bench that knows aiokafka."""
+
+import asyncio
+import logging
+import time
+import uuid
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from types import TracebackType
+from typing import NamedTuple, Self
+
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from aiokafka.errors import KafkaError, for_code
+
+from bench.errors import BenchError
+
+REQUEST_TIMEOUT_MS = 5_000
+"""A broker that does not answer for so long counts as not reachable."""
+
+
+class Record(NamedTuple):
+    value: bytes
+    at_ns: int
+    """When it was read."""
+
+
+OnRecord = Callable[[Record], None]
+
+
+class KafkaLink:
+    """A producer, and a consumer for each topic that is followed. A context manager.
+
+    Raises `BenchError` when Kafka does not answer.
+    """
+
+    def __init__(self, bootstrap: str) -> None:
+        self._bootstrap = bootstrap
+        self._options = {"bootstrap_servers": bootstrap, "request_timeout_ms": REQUEST_TIMEOUT_MS}
+        logging.getLogger("aiokafka").setLevel(logging.CRITICAL)  # each failure is raised as well
+
+    async def __aenter__(self) -> Self:
+        self._producer = AIOKafkaProducer(**self._options)
+        try:
+            await self._producer.start()
+        except (KafkaError, ValueError, OverflowError):  # the last two: no address at all
+            await self._producer.stop()
+            raise BenchError(f"Kafka at {self._bootstrap} does not answer") from None
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        await self._producer.stop()
+
+    async def produce(self, topic: str, value: bytes, key: str | None = None) -> None:
+        """Returns when the broker has it. Records with a key go where Kafka's own clients put them,
+        those without one to the first partition."""
+        place = {"partition": 0} if key is None else {"key": key.encode()}
+        try:
+            await self._producer.send_and_wait(topic, value, **place)
+        except KafkaError as cause:
+            raise self._error(cause) from None
+
+    @asynccontextmanager
+    async def following(self, topic: str, on_record: OnRecord) -> AsyncIterator[None]:
+        """Hands over each record that is written to the topic from now on."""
+        consumer = AIOKafkaConsumer(**self._options)
+        try:
+            await consumer.start()
+            await self._seek_to_end(consumer, topic)
+            reader = asyncio.create_task(_read(consumer, on_record))
+            try:
+                yield
+            finally:
+                reader.cancel()
+                await asyncio.wait((reader,))
+            if not reader.cancelled():
+                reader.result()  # it ends by an error only
+        except KafkaError as cause:
+            raise self._error(cause) from None
+        finally:
+            await consumer.stop()
+
+    @asynccontextmanager
+    async def own_topic(self) -> AsyncIterator[str]:
+        """A new topic of one partition, removed at the end."""
+        name = f"probe_{uuid.uuid4().hex[:12]}"
+        admin = AIOKafkaAdminClient(**self._options)
+        try:
+            await admin.start()
+            made = await admin.create_topics([NewTopic(name, 1, 1)])
+            for _, code, *_ in made.topic_errors:
+                if code:
+                    raise for_code(code)(name)
+            try:
+                yield name
+            finally:
+                await admin.delete_topics([name])
+        except KafkaError as cause:
+            raise self._error(cause) from None
+        finally:
+            await admin.close()
+
+    async def _seek_to_end(self, consumer: AIOKafkaConsumer, topic: str) -> None:
+        partitions = await self._producer.partitions_for(topic)
+        consumer.assign([TopicPartition(topic, partition) for partition in partitions])
+        for target, end in (await consumer.end_offsets(consumer.assignment())).items():
+            consumer.seek(target, end)
+
+    def _error(self, cause: Exception) -> BenchError:
+        return BenchError(f"Kafka at {self._bootstrap}: {str(cause) or type(cause).__name__}")
+
+
+async def _read(consumer: AIOKafkaConsumer, on_record: OnRecord) -> None:
+    async for record in consumer:
+        on_record(Record(record.value or b"", time.monotonic_ns()))

@@ -1,0 +1,58 @@
+"""Quantiles of latencies, of which some are only known to be longer than the wait was.
+
+A request without an answer is right-censored: its latency is at least as long as it was waited for.
+To leave it out would make a system that loses requests look fast.
+"""
+
+from collections.abc import Sequence
+from math import ceil
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+PERCENTS = {"p50": 50.0, "p90": 90.0, "p99": 99.0, "p99.9": 99.9, "max": 100.0}
+"""The quantiles that every table shows."""
+
+
+class Quantile(NamedTuple):
+    value_ns: int
+    at_least: bool
+    """Only a lower bound is known."""
+
+
+def quantiles(
+    known_ns: NDArray[np.int64],
+    waited_ns: NDArray[np.int64],
+    lost: int,
+    percents: Sequence[float],
+) -> list[Quantile]:
+    """Nearest-rank quantiles; none where nothing was answered or waited for.
+
+    `known_ns` are latencies, `waited_ns` lower bounds of others, and `lost` counts the requests
+    that rank behind all of them. With each bound in place of its latency a quantile is a lower
+    bound; it is exact where every bound lies above it, whatever the latencies are.
+    """
+    ordered = np.sort(np.concatenate([known_ns, waited_ns]))
+    if not len(ordered):
+        return []
+    shortest_wait = int(waited_ns.min()) if len(waited_ns) else None
+    total = len(ordered) + lost
+    found = []
+    for percent in percents:
+        rank = max(1, ceil(round(total * percent / 100, 6)))
+        value = int(ordered[min(rank, len(ordered)) - 1])
+        unknown = shortest_wait is not None and shortest_wait <= value
+        found.append(Quantile(value, unknown or rank > len(ordered)))
+    return found
+
+
+def describe(found: Sequence[Quantile]) -> dict[str, object] | None:
+    """The quantiles of `PERCENTS` as the record of a run has them: in ms, to the microsecond."""
+    if not found:
+        return None
+    named = dict(zip(PERCENTS, found, strict=True))
+    return {
+        **{name: round(quantile.value_ns / 1e6, 3) for name, quantile in named.items()},
+        "at_least": [name for name, quantile in named.items() if quantile.at_least],
+    }

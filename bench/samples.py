@@ -1,0 +1,283 @@
+"""The recorded samples of a generator: when each request should have been sent, was, and ended.
+
+Two files for each process. NAME.bin: four little-endian 64-bit integers for each request,
+
+    label, intended_ns, sent_ns, done_ns          label = operation index << 16 | outcome index
+
+and NAME.jsonl, which names the indexes in the order in which they came up, and ends with a footer:
+
+    {"schema_version": 1, "monotonic_ns": ..., "wall_ns": ...}
+    {"operation": "find_user"}
+    {"outcome": "200"}
+    {"ready": true}                                  a generator, or one of its users, is prepared
+    {"watch": {"at_ns": ..., "loop_lag_ns": ..., "in_flight": ..., "cpu_ns": ...}}
+    {"scheduled": 1000, "sent": 990}
+
+All times are ns of the machine's monotonic clock. A file without its footer is of a generator that
+was killed. An outcome is "200", "409 out_of_stock", "503 overloaded", or one of the words below.
+"""
+
+from array import array
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from time import monotonic_ns, time_ns
+from typing import Any, BinaryIO, Literal, NamedTuple
+
+import numpy as np
+import orjson
+from numpy.typing import NDArray
+
+from bench.errors import BenchError
+
+SCHEMA_VERSION = 1
+FIELDS = 4
+SAMPLE_BYTES = FIELDS * 8
+LABELS_MAX = 1 << 16
+"""Operations of one generator, and outcomes."""
+
+TIMEOUT = "timeout"
+"""The generator gave the request up: no answer in time."""
+CONNECTION = "connection"
+"""The connection could not be made or broke; the kind of failure follows."""
+DROPPED_IN_FLIGHT = "dropped in_flight"
+"""Not sent: as many requests as are allowed were under way."""
+DROPPED_LATE = "dropped late"
+"""Not sent: the generator itself was too late."""
+UNEXPECTED = "unexpected"
+"""An answer that the workload does not expect; its status follows."""
+
+Kind = Literal["ok", "refused", "failed", "censored", "dropped"]
+Ints = NDArray[np.int64]
+
+
+class SamplesError(BenchError):
+    """Samples that can't be read; the message says which and why."""
+
+
+def kind_of(outcome: str) -> Kind:
+    """What an outcome says about the latency.
+
+    ok and refused: an answer, and a sample of latency. failed: an answer that says that the system
+    did not do it, however quick. censored: no answer; the latency is only known to be longer than
+    the wait was. dropped: never sent.
+    """
+    word = outcome.partition(" ")[0]
+    if word in (TIMEOUT, CONNECTION, "504"):
+        return "censored"
+    if word in ("dropped", UNEXPECTED):
+        return "dropped" if word == "dropped" else "failed"
+    if word[:1] in ("1", "2", "3"):
+        return "ok"
+    return "refused" if word[:1] == "4" else "failed"
+
+
+class Writer:
+    """Appends to new files. `add((label, intended_ns, sent_ns, done_ns))` costs 0.2 µs."""
+
+    def __init__(self, path: Path) -> None:
+        """`path` ends in .bin. Raises `OSError`."""
+        self.scheduled = 0
+        self.sent = 0
+        self._buffer = array("q")
+        self.add = self._buffer.extend
+        self._operations: dict[str, int] = {}
+        self._outcomes: dict[str, int] = {}
+        self._samples: BinaryIO = path.open("xb", buffering=0)
+        self._marks: BinaryIO = path.with_suffix(".jsonl").open("xb", buffering=0)
+        self._mark(schema_version=SCHEMA_VERSION, monotonic_ns=monotonic_ns(), wall_ns=time_ns())
+
+    def label(self, operation: str, outcome: str) -> int:
+        """The label of a sample; keep it where it is needed often."""
+        return (
+            self._index(self._operations, "operation", operation) << 16
+            | self._index(self._outcomes, "outcome", outcome)
+        )  # fmt: skip
+
+    def operation_of(self, label: int) -> str:
+        return list(self._operations)[label >> 16]
+
+    def ready(self) -> None:
+        """All that comes before the load is done, for one more user."""
+        self.flush()
+        self._mark(ready=True)
+
+    def watch(self, **figures: int) -> None:
+        """How the generator itself fares; flushes what was added."""
+        self.flush()
+        self._mark(watch=figures)
+
+    def flush(self) -> None:
+        if self._buffer:
+            self._samples.write(self._buffer.tobytes())
+            del self._buffer[:]
+
+    def close(self) -> None:
+        self.flush()
+        self._mark(scheduled=self.scheduled, sent=self.sent)
+        self._samples.close()
+        self._marks.close()
+
+    def _index(self, known: dict[str, int], what: str, name: str) -> int:
+        index = known.get(name)
+        if index is None:
+            index = known[name] = len(known)
+            if index >= LABELS_MAX:
+                raise SamplesError(f"more than {LABELS_MAX} different names of an {what}")
+            self._mark(**{what: name})
+        return index
+
+    def _mark(self, **fields: Any) -> None:
+        self._marks.write(orjson.dumps(fields, option=orjson.OPT_APPEND_NEWLINE))
+
+
+class Footer(NamedTuple):
+    scheduled: int
+    """Requests that were due."""
+    sent: int
+    """The rest was dropped."""
+
+
+class Samples(NamedTuple):
+    """Columns, all of one length; `operation` and `outcome` index the names."""
+
+    operations: list[str]
+    outcomes: list[str]
+    operation: Ints
+    outcome: Ints
+    intended_ns: Ints
+    sent_ns: Ints
+    done_ns: Ints
+
+    def __len__(self) -> int:
+        return len(self.done_ns)
+
+    def where(self, mask: NDArray[np.bool_]) -> "Samples":
+        return Samples(self.operations, self.outcomes, *(column[mask] for column in self[2:]))
+
+    def of_kind(self, *kinds: Kind) -> NDArray[np.bool_]:
+        wanted = [kind_of(name) in kinds for name in self.outcomes]
+        return np.array(wanted, dtype=bool)[self.outcome] if wanted else np.zeros(0, dtype=bool)
+
+    def count(self, outcome: str) -> int:
+        if outcome not in self.outcomes:
+            return 0
+        return int((self.outcome == self.outcomes.index(outcome)).sum())
+
+    @property
+    def response_ns(self) -> Ints:
+        """From when it should have been sent."""
+        return self.done_ns - self.intended_ns
+
+    @property
+    def service_ns(self) -> Ints:
+        """From when it was sent."""
+        return self.done_ns - self.sent_ns
+
+    @property
+    def schedule_lag_ns(self) -> Ints:
+        return self.sent_ns - self.intended_ns
+
+
+class Reader:
+    """Follows the files of one generator while they are written, or reads them whole."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._offset = 0
+        self._marks_offset = 0
+        self._marks_read = 0
+        self.operations: list[str] = []
+        self.outcomes: list[str] = []
+        self.watched: list[dict[str, int]] = []
+        self.ready = 0
+        self.monotonic_ns = 0
+        self.wall_ns = 0
+        """At the same moment as `monotonic_ns`, in the header."""
+        self.footer: Footer | None = None
+
+    def read(self) -> Samples:
+        """What came since the last call; nothing where there is no file yet.
+
+        Raises `SamplesError`.
+        """
+        content = _rest(self._path, self._offset)
+        content = content[: len(content) // SAMPLE_BYTES * SAMPLE_BYTES]
+        self._offset += len(content)
+        self.read_marks()  # after the samples: their names were written before them
+        table = np.frombuffer(content, dtype="<i8").reshape(-1, FIELDS)
+        operation, outcome = table[:, 0] >> 16, table[:, 0] & LABELS_MAX - 1
+        known = len(self.operations), len(self.outcomes)
+        if len(table) and (operation.max() >= known[0] or outcome.max() >= known[1]):
+            raise SamplesError(f"{self._path} has a label without a name")
+        times = (table[:, column] for column in (1, 2, 3))
+        return Samples(self.operations, self.outcomes, operation, outcome, *times)
+
+    def read_marks(self) -> None:
+        """What came in the smaller file alone. Raises `SamplesError`."""
+        path = self._path.with_suffix(".jsonl")
+        content = _rest(path, self._marks_offset)
+        content = content[: content.rfind(b"\n") + 1]
+        self._marks_offset += len(content)
+        for line in content.splitlines():
+            self._marks_read += 1
+            try:
+                mark = orjson.loads(line)
+                self._take(mark)
+            except (orjson.JSONDecodeError, KeyError, TypeError, AttributeError):
+                raise SamplesError(f"{path} line {self._marks_read} is not a mark") from None
+
+    def _take(self, mark: dict[str, Any]) -> None:
+        if self._marks_read == 1:
+            if mark.get("schema_version") != SCHEMA_VERSION:
+                raise SamplesError(f"{self._path} is not of schema {SCHEMA_VERSION}")
+            self.monotonic_ns, self.wall_ns = mark["monotonic_ns"], mark["wall_ns"]
+        elif "operation" in mark:
+            self.operations.append(mark["operation"])
+        elif "outcome" in mark:
+            self.outcomes.append(mark["outcome"])
+        elif "watch" in mark:
+            self.watched.append(mark["watch"])
+        elif "ready" in mark:
+            self.ready += 1
+        else:
+            self.footer = Footer(mark["scheduled"], mark["sent"])
+
+
+def _rest(path: Path, offset: int) -> bytes:
+    try:
+        with path.open("rb") as file:
+            file.seek(offset)
+            return file.read()
+    except FileNotFoundError:
+        return b""
+
+
+def merge(parts: Sequence[Samples]) -> Samples:
+    """One set of columns of several generators', which number the same names differently."""
+    operations = _names(part.operations for part in parts)
+    outcomes = _names(part.outcomes for part in parts)
+    columns: list[list[Ints]] = [[np.zeros(0, dtype=np.int64)] for _ in range(5)]
+    for part in parts:
+        translated = (
+            np.array([operations[name] for name in part.operations], np.int64)[part.operation],
+            np.array([outcomes[name] for name in part.outcomes], np.int64)[part.outcome],
+        ) if len(part) else (part.operation, part.outcome)  # fmt: skip
+        for column, values in zip(columns, (*translated, *part[4:]), strict=True):
+            column.append(values)
+    return Samples(list(operations), list(outcomes), *map(np.concatenate, columns))
+
+
+def _names(groups: Iterable[Iterable[str]]) -> dict[str, int]:
+    known: dict[str, int] = {}
+    for group in groups:
+        for name in group:
+            known.setdefault(name, len(known))
+    return known
+
+
+def read(paths: Sequence[Path]) -> Samples:
+    """All samples of some generators. Raises `SamplesError`."""
+    for path in paths:
+        if not path.exists():
+            raise SamplesError(f"{path} is missing")
+    return merge([Reader(path).read() for path in paths])

@@ -1,0 +1,219 @@
+"""The generator against servers whose latencies are known: what it says must be the truth.
+
+Open loop and closed loop, side by side over the same server with the same stall.
+"""
+
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from math import ceil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import truth_server
+from numpy.typing import NDArray
+
+from bench import self_watch
+from bench.generate import Spec
+from bench.samples import DROPPED_IN_FLIGHT, DROPPED_LATE, Reader, Samples
+from bench.schedule import Schedule, Stage, intended_ns
+from bench.stats import Window, summarize
+
+RATE_PER_S = 300.0
+DURATION_S = 12.0
+STALL_AT_S = 5.0
+LOSS_ALLOWED = 0.02
+"""How far a quantile may be from the truth."""
+SEED = 5
+
+
+@contextmanager
+def server(*arguments: str) -> Iterator[str]:
+    command = [sys.executable, truth_server.__file__, *arguments]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            assert process.stdout is not None
+            yield f"http://127.0.0.1:{int(process.stdout.readline())}"
+        finally:
+            process.terminate()
+
+
+class Generating:
+    """A generator process, as `bench.load` runs it."""
+
+    def __init__(self, url: str, folder: Path, **changes: object) -> None:
+        workload = folder / "workload.toml"
+        workload.write_text('[[request]]\noperation = "root"\npath = "/"\nexpect = [200, 503]\n')
+        fields = {
+            "url": url,
+            "workload": str(workload),
+            "zipf": 0.0,
+            "seed": SEED,
+            "stages": ((RATE_PER_S, RATE_PER_S, DURATION_S),),
+            "arrivals": "constant",
+            "users": 0,
+            "duration_s": DURATION_S,
+            "index": 0,
+            "count": 1,
+            "in_flight_max": 1500,
+            "timeout_s": 20.0,
+            "trace_every": 0,
+            "samples": str(folder / "samples.bin"),
+            "history": str(folder / "history.jsonl"),
+            "traces": str(folder / "traces.jsonl"),
+            "go": str(folder / "go"),
+        }
+        self.spec = Spec(**{**fields, **changes})  # type: ignore[arg-type]
+        path = folder / "spec.json"
+        path.write_bytes(self.spec.to_json())
+        self._go = folder / "go"
+        self.process = subprocess.Popen([sys.executable, "-m", "bench.generate", str(path)])
+        self.reader = Reader(Path(self.spec.samples))
+        self._parts: list[Samples] = []
+
+    def __enter__(self) -> "Generating":
+        while not self.reader.ready:
+            self.reader.read()
+            assert self.process.poll() is None
+            time.sleep(0.01)
+        partial = self._go.with_suffix(".partial")
+        partial.write_text(str(time.monotonic_ns() + 100_000_000))
+        partial.rename(self._go)
+        self.begin_ns = int(self._go.read_text())
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.process.kill()
+        self.process.wait()
+
+    def finish(self) -> Samples:
+        """Lets it end, and returns all that it recorded."""
+        while time.monotonic_ns() < self.begin_ns + self.spec.duration_s * 1e9:
+            assert self.process.poll() is None
+            time.sleep(0.05)
+        self.process.send_signal(signal.SIGTERM)
+        assert self.process.wait(timeout=60) == 0
+        self.reader = Reader(Path(self.spec.samples))
+        return self.reader.read()
+
+
+def truth_ms(times_s: NDArray[np.float64], stall_at_s: float | None) -> NDArray[np.float64]:
+    """The response time of each request that was due at these times."""
+    latency = np.array([truth_server.latency_ms(request) for request in range(len(times_s))])
+    if stall_at_s is None:
+        return latency
+    left_s = np.where(
+        (times_s >= stall_at_s) & (times_s < stall_at_s + truth_server.STALL_S),
+        stall_at_s + truth_server.STALL_S - times_s,
+        0,
+    )
+    return latency + left_s * 1e3
+
+
+def quantile(values: NDArray[np.float64], percent: float) -> float:
+    return float(np.sort(values)[ceil(round(len(values) * percent / 100, 6)) - 1])
+
+
+@pytest.mark.parametrize("stall_at_s", [None, STALL_AT_S])
+def test_an_open_loop_tells_the_truth(tmp_path: Path, stall_at_s: float | None) -> None:
+    arguments = [] if stall_at_s is None else [str(stall_at_s)]
+    with server(*arguments) as url, Generating(url, tmp_path) as generating:
+        samples = generating.finish()
+        spec = generating.spec
+    stages = tuple(Stage(*stage) for stage in spec.stages)
+    due_ns = intended_ns(Schedule(stages, spec.arrivals), spec.seed)
+    expected = truth_ms(due_ns / 1e9, stall_at_s)
+    begin_ns = generating.begin_ns
+    window = Window(begin_ns, begin_ns + int(DURATION_S * 1e9), is_open_loop=True)
+    total, _, kept = summarize(samples, window)
+    assert kept is not None
+    assert (kept.scheduled, kept.dropped, total.requests) == (len(due_ns), 0, len(due_ns))
+    errors = [truth_server.is_error(request) for request in range(len(due_ns))]
+    assert total.failed == {"503": sum(errors)}
+    answered = expected[~np.array(errors)]
+    assert total.latency_ms is not None
+    for name, percent in (("p50", 50), ("p99", 99), ("p99.9", 99.9)):
+        assert total.latency_ms[name] == pytest.approx(quantile(answered, percent), LOSS_ALLOWED)
+    in_time = np.count_nonzero(due_ns[~np.array(errors)] / 1e6 + answered < DURATION_S * 1e3)
+    assert total.throughput_per_s == pytest.approx(in_time / DURATION_S, LOSS_ALLOWED)
+
+
+def test_a_closed_loop_hides_the_stall(tmp_path: Path) -> None:
+    """20 users: 20 requests see 2 s of stall, where 600 were due in it."""
+    with (
+        server(str(STALL_AT_S)) as url,
+        Generating(url, tmp_path, stages=(), users=20) as generating,
+    ):
+        samples = generating.finish()
+    due_ns = np.arange(0, DURATION_S, 1 / RATE_PER_S)
+    truth_p90 = quantile(truth_ms(due_ns, STALL_AT_S), 90)
+    answered = samples.where(samples.of_kind("ok"))
+    assert truth_p90 > 500
+    assert quantile(answered.response_ns / 1e6, 90) < truth_p90 / 2
+    assert np.count_nonzero(answered.response_ns > 1.5e9) <= 40
+
+
+def test_more_than_may_be_under_way_is_dropped_and_counted(tmp_path: Path) -> None:
+    with (
+        server() as url,
+        Generating(
+            url, tmp_path, in_flight_max=8, stages=((RATE_PER_S, RATE_PER_S, 3.0),), duration_s=3.0
+        ) as generating,
+    ):
+        samples = generating.finish()
+    dropped = samples.count(DROPPED_IN_FLIGHT)
+    assert dropped > 0
+    footer = generating.reader.footer
+    assert footer is not None
+    assert (footer.scheduled, footer.sent) == (900, 900 - dropped)
+    sent = samples.where(~samples.of_kind("dropped"))
+    began = np.sort(sent.sent_ns)
+    ended = np.sort(sent.done_ns)
+    under_way = np.arange(1, len(began) + 1) - np.searchsorted(ended, began, side="right")
+    assert under_way.max() <= 8
+
+
+def test_what_is_not_answered_in_time_is_censored(tmp_path: Path) -> None:
+    with (
+        server("0") as url,
+        Generating(
+            url, tmp_path, timeout_s=0.5, stages=((20.0, 20.0, 1.0),), duration_s=1.0
+        ) as generating,
+    ):
+        samples = generating.finish()
+    assert samples.count("timeout") == len(samples) == 20
+    assert (samples.service_ns >= 5e8).all()
+
+
+def test_a_server_that_is_not_there(tmp_path: Path) -> None:
+    with Generating(
+        "http://127.0.0.1:9", tmp_path, stages=((20.0, 20.0, 1.0),), duration_s=1.0
+    ) as generating:
+        samples = generating.finish()
+    assert samples.count("connection ConnectionRefusedError") == len(samples) == 20
+
+
+def test_a_generator_that_is_held_back_says_so(tmp_path: Path) -> None:
+    """Stopped for half of the time: 300 ms of each 600."""
+    stages = ((RATE_PER_S, RATE_PER_S, 6.0),)
+    with (
+        server() as url,
+        Generating(url, tmp_path, stages=stages, duration_s=6.0) as generating,
+    ):
+        while time.monotonic_ns() < generating.begin_ns + 5.5e9:
+            generating.process.send_signal(signal.SIGSTOP)
+            time.sleep(0.3)
+            generating.process.send_signal(signal.SIGCONT)
+            time.sleep(0.3)
+        samples = generating.finish()
+    window = Window(generating.begin_ns, generating.begin_ns + 6 * 10**9, is_open_loop=True)
+    kept = summarize(samples, window).open
+    reasons = self_watch.reasons(
+        [generating.reader.watched], window, kept, samples.count(DROPPED_LATE)
+    )
+    assert any("late at p99" in reason for reason in reasons)
+    assert any("were not sent" in reason for reason in reasons)

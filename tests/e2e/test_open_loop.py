@@ -1,0 +1,110 @@
+"""`python -m bench` with an open loop, as a person runs it."""
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import orjson
+from test_known_truth import server
+
+from bench.read_run import SCHEMA_FILE
+from bench.samples import read
+from system.runtime.stack import Stack
+
+RUN_TIMEOUT_S = 300.0
+EXIT_CODES = {"valid": 0, "void": 4}
+"""A busy machine makes a run void; it is measured, recorded and told all the same."""
+WORKLOAD = '[[request]]\noperation = "root"\npath = "/"\nexpect = [200, 503]\n'
+
+
+def bench(*arguments: str) -> "subprocess.CompletedProcess[str]":
+    command = [sys.executable, "-m", "bench", *arguments]
+    return subprocess.run(command, capture_output=True, text=True, timeout=RUN_TIMEOUT_S)
+
+
+def recorded(out: Path, done: "subprocess.CompletedProcess[str]") -> tuple[dict[str, Any], Path]:
+    folders = list(out.iterdir())
+    assert len(folders) == 1, done.stdout + done.stderr
+    run = orjson.loads((folders[0] / "run.json").read_bytes())
+    jsonschema.validate(run, orjson.loads(SCHEMA_FILE.read_bytes()))
+    assert done.returncode == EXIT_CODES[run["verdict"]], done.stdout + done.stderr
+    assert (folders[0] / "report.html").stat().st_size > 0
+    return run, folders[0]
+
+
+def test_the_shop_at_a_rate(stack: Stack, tmp_path: Path) -> None:
+    done = bench(
+        *("run", "--quick", "--rate", "20..60", "--duration", "4", "--trace-every", "5"),
+        *("--seed", "3", "--target", stack.url, "--out", str(tmp_path)),
+    )
+    run, folder = recorded(tmp_path, done)
+    warmup, phase = run["phases"]
+    assert (warmup["window"], phase["loop"]) == (None, "open")
+    assert phase["window"]["open"]["scheduled"] > 100
+    assert phase["window"]["requests"] == phase["window"]["answered"]
+    assert not phase["window"]["failed"]
+    samples = read([folder / name for each in run["phases"] for name in each["samples"]])
+    entries = {entry["name"]: entry for entry in run["ledger"]["entries"]}
+    sent = int((~samples.of_kind("dropped")).sum())
+    assert entries["sent requests"]["total"] == entries["sent samples"]["total"] == sent
+    assert all(entry["remainder"] == 0 for entry in entries.values())
+    stages = orjson.loads((folder / phase["stages"]).read_bytes())
+    assert stages["requests"] > 10
+    assert stages["disordered"] == 0
+    assert (folder / "response-open.hlog").exists()
+    assert (folder / "service-open.hlog").exists()
+    anew = bench("report", str(folder))
+    assert anew.stdout.strip() == str(folder / "report.html"), anew.stderr
+
+
+def test_locust_walks_the_same_schedule(stack: Stack, tmp_path: Path) -> None:
+    runs = []
+    for engine in ([], ["--locust"]):
+        out = tmp_path / str(len(engine))
+        done = bench(
+            *("run", "--quick", "--rate", "20", "--duration", "3", "--seed", "3"),
+            *("--target", stack.url, "--out", str(out), *engine),
+        )
+        runs.append(recorded(out, done)[0])
+    ours, locusts = (run["phases"][1]["window"] for run in runs)
+    assert ours["open"]["scheduled"] == locusts["open"]["scheduled"] > 0
+    assert locusts["requests"] == locusts["answered"]
+    assert all(entry["remainder"] == 0 for entry in runs[1]["ledger"]["entries"])
+
+
+def test_the_capacity_of_any_service(tmp_path: Path) -> None:
+    """Answers take 400 ms and more, and 16 may be under way: some 40 requests/s can hold."""
+    workload = tmp_path / "workload.toml"
+    workload.write_text(WORKLOAD)
+    with server() as url:
+        done = bench(
+            *("capacity", "--target", url, "--workload", str(workload), "--in-flight", "16"),
+            *("--start", "8", "--duration", "2", "--p99-ms", "2000", "--failed-share", "0.2"),
+            *("--arrivals", "constant", "--out", str(tmp_path / "out")),
+        )
+    run, _ = recorded(tmp_path / "out", done)
+    assert 8 <= run["capacity"]["knee_per_s"] <= 64
+    assert any(not step["held"] for step in run["capacity"]["steps"])
+    assert run["invariants"] is None
+    assert [entry["remainder"] for entry in run["ledger"]["entries"]] == [0, 0]
+
+
+def test_wrong_usage_is_one_line(tmp_path: Path) -> None:
+    for arguments in (
+        ("run", "--rate", "fast"),
+        ("run", "--rate", "5", "--users", "3"),
+        ("run", "--workload", "none.toml"),
+        ("capacity", "--p99-ms", "0"),
+        ("probe", "nothing"),
+    ):
+        done = bench(*arguments)
+        assert done.returncode == 2
+        assert "error: " in done.stderr.splitlines()[-1]
+    missing = bench(
+        "run", "--target", "http://127.0.0.1:9", "--workload", str(tmp_path / "no.toml")
+    )
+    assert (missing.returncode, missing.stderr.count("\n")) == (1, 1)
+    nowhere = bench("report", str(tmp_path))
+    assert (nowhere.returncode, nowhere.stderr.count("\n")) == (1, 1)

@@ -1,0 +1,72 @@
+"""All probes on the real system, and what they say of one that is not there."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from bench.errors import BenchError
+from bench.probe import Options
+from bench.probes import PROBES, run_probes
+from system.runtime.stack import Stack
+from tests.faults.faulty import gateway
+
+UNTIMED = Options(timeout_s=1.0, duration_s=2.0, late_504_ms_max=5_000, refusal_share_max=50.0)
+"""How quick it is depends on the machine, and is for the run to say, not for a test."""
+TIGHT = UNTIMED._replace(in_flight_max=32)
+
+
+@pytest.fixture(scope="module")
+def roomy(stack: Stack) -> Iterator[str]:
+    with gateway(stack.bootstrap_servers, UNTIMED) as url:
+        yield url
+
+
+@pytest.fixture(scope="module")
+def tight(stack: Stack) -> Iterator[str]:
+    with gateway(stack.bootstrap_servers, TIGHT) as url:
+        yield url
+
+
+@pytest.mark.parametrize("name", [name for name in PROBES if name != "overload"])
+def test_a_probe_passes(stack: Stack, roomy: str, name: str) -> None:
+    lines: list[str] = []
+    (result,) = run_probes([name], roomy, stack.bootstrap_servers, UNTIMED, lines.append)
+    assert result["reasons"] == []
+    assert result["passed"]
+    assert result["name"] == name
+    assert result["requests"] > 100
+    assert set(result["latency_ms"]) == {"p50", "p90", "p99", "p99.9", "max", "at_least"}
+    (line,) = lines
+    assert line.startswith(f"{name} ")
+    assert " passed: " in line
+
+
+def test_the_probe_of_overload_passes(stack: Stack, tight: str) -> None:
+    (result,) = run_probes(["overload"], tight, stack.bootstrap_servers, TIGHT, print)
+    assert result["reasons"] == []
+    figures = result["figures"]
+    assert figures["refused"] > figures["capacity_per_s"]
+    assert figures["goodput_share"] >= 0.9
+
+
+def test_without_kafkas_address(roomy: str) -> None:
+    lines: list[str] = []
+    results = run_probes([], roomy, None, UNTIMED._replace(duration_s=1.0), lines.append)
+    assert [result["name"] for result in results] == ["http", "gateway", "echo"]
+    assert all(result["passed"] for result in results), results
+    left_out = [
+        line for line in lines if " left out: it needs Kafka's address: give --kafka" in line
+    ]
+    assert len(left_out) == len(PROBES) - 3
+    with pytest.raises(BenchError, match="probe replies: it needs Kafka's address: give --kafka"):
+        run_probes(["replies"], roomy, None, UNTIMED, lines.append)
+
+
+@pytest.mark.parametrize("name", PROBES)
+def test_a_target_that_is_not_there(name: str) -> None:
+    nowhere = ("http://127.0.0.1:9", "127.0.0.1:9")
+    (result,) = run_probes([name], *nowhere, TIGHT, lambda line: None)
+    assert not result["passed"]
+    (reason,) = result["reasons"]
+    assert "127.0.0.1:9" in reason
+    assert "\n" not in reason

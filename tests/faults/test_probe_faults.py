@@ -1,0 +1,135 @@
+"""Each probe says so when its fault is put in: by a proxy in front of a real gateway, mostly."""
+
+import re
+from collections.abc import Iterator
+from itertools import count
+
+import pytest
+
+from bench import probe_kafka
+from bench.kafka_link import KafkaLink
+from bench.probe import Options, Target
+from bench.probes import run_probe
+from system.runtime.stack import Stack
+from tests.faults.faulty import (
+    Fault,
+    delays,
+    delivers,
+    drops,
+    gateway,
+    loses_header,
+    miscounts,
+    repeats,
+    reroutes,
+    spoiled,
+    swaps,
+)
+
+ROOMY = Options(timeout_s=1.0, duration_s=2.5)
+"""No stall of a busy machine fills its table."""
+TIGHT = ROOMY._replace(in_flight_max=32, duration_s=2.0)
+"""Ten times its capacity is little."""
+
+
+@pytest.fixture(scope="module")
+def roomy(stack: Stack) -> Iterator[Target]:
+    with gateway(stack.bootstrap_servers, ROOMY) as url:
+        yield Target(url, stack.bootstrap_servers, ROOMY)
+
+
+@pytest.fixture(scope="module")
+def tight(stack: Stack) -> Iterator[Target]:
+    with gateway(stack.bootstrap_servers, TIGHT) as url:
+        yield Target(url, stack.bootstrap_servers, TIGHT)
+
+
+async def reasons(probe: str, target: Target, fault: Fault) -> str:
+    async with spoiled(target.url, fault) as url:
+        result = await run_probe(probe, target._replace(url=url))
+    assert not result.passed
+    return "; ".join(result.reasons)
+
+
+@pytest.mark.parametrize(("probe", "every"), [("echo", 1000), ("http", 100)])
+async def test_a_wrong_reply(roomy: Target, probe: str, every: int) -> None:
+    found = await reasons(probe, roomy, swaps(every))
+    assert re.search(r"\b[24] of [\d,]+ requests got another request's answer: asked for ", found)
+
+
+async def test_a_reply_in_a_thousand_is_dropped(roomy: Target) -> None:
+    found = await reasons("echo", roomy, drops(1000))
+    assert re.search(r"\b1 of 1,\d\d\d requests ended with 504 timeout, not 200", found)
+
+
+async def test_a_missing_row(roomy: Target) -> None:
+    found = await reasons("echo", roomy, repeats(500))
+    assert re.search(r"responses of the gateway: 1\d\d\d in all, 1 unaccounted for", found)
+
+
+async def test_a_late_timeout(roomy: Target) -> None:
+    found = await reasons("timeout", roomy, delays(504, delay_s=0.2))
+    for when in ("504s", "504s under load"):
+        late = re.search(rf"{when} came (\d+\.\d) ms after their deadline at p99 of \d+", found)
+        assert late
+        assert float(late[1]) >= 200
+
+
+async def test_late_replies_that_are_not_counted_as_such(roomy: Target) -> None:
+    found = await reasons("timeout", roomy, miscounts("late", "unknown"))
+    assert re.search(r"late replies: \d+ were sent, 0 counted", found)
+    assert re.search(r"unknown replies: 0 were sent, \d+ counted", found)
+
+
+async def test_replies_that_are_counted_under_other_names(roomy: Target) -> None:
+    found = await reasons("replies", roomy, miscounts("duplicate", "unknown"))
+    assert "duplicate replies: 13 were sent, 11 counted" in found
+    assert "unknown replies: 11 were sent, 13 counted" in found
+
+
+async def test_a_stray_reply_that_is_delivered(roomy: Target) -> None:
+    found = await reasons("replies", roomy, delivers(20))
+    assert re.search(r"\b1 of [\d,]+ requests got another request's answer", found)
+    assert re.search(r"\b1 of \d+ requests ended with 200 no error code, not 504", found)
+
+
+async def test_a_route_that_sends_a_record(roomy: Target) -> None:
+    found = await reasons("gateway", roomy, reroutes("/", "/echo/index"))
+    assert re.search(r"the gateway sent \d+ records to Kafka", found)
+    assert re.search(r"\d+ of \d+ answers name no version", found)
+
+
+async def test_a_service_without_a_gateway_that_drops_requests(
+    roomy: Target, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    numbers = count(1)
+
+    class Dropping(KafkaLink):
+        """Each tenth request goes to the method that never answers."""
+
+        async def produce(self, topic: str, value: bytes, key: str | None = None) -> None:
+            if topic == "echo_in" and next(numbers) % 10 == 0:
+                value = value.replace(b'"method":"echo"', b'"method":"silence"')
+            await super().produce(topic, value, key)
+
+    monkeypatch.setattr(probe_kafka, "KafkaLink", Dropping)
+    result = await run_probe("kafka", roomy)
+    (reason,) = result.reasons
+    assert re.fullmatch(r"(\d+) of \1\d requests had no reply in 2 s", reason)
+
+
+async def test_slow_refusals(tight: Target) -> None:
+    found = await reasons("overload", tight, delays(503, delay_s=0.2))
+    assert re.search(r"a refusal took \d\d\d\.\d ms at p99, more than 20%", found)
+
+
+async def test_refusals_without_retry_after(tight: Target) -> None:
+    found = await reasons("overload", tight, loses_header("Retry-After"))
+    assert re.search(r"([\d,]+) of \1 refusals have no Retry-After", found)
+
+
+async def test_a_table_without_a_limit(roomy: Target) -> None:
+    """The gateway takes whatever comes, and most of it waits until it is a 504."""
+    result = await run_probe("overload", roomy._replace(options=TIGHT))
+    found = "; ".join(result.reasons)
+    assert "nothing was refused at 10 times the capacity" in found
+    assert re.search(r"[\d,]+ of [\d,]+ requests ended with 504 timeout, not 200 or 503", found)

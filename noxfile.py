@@ -65,6 +65,36 @@ def bench(session: nox.Session) -> None:
 
 
 @nox.session
+def capacity(session: nox.Session) -> None:
+    """Searches the highest rate that holds: ``nox -s capacity -- --p99-ms 50``."""
+    run(session, "bench", "capacity", *session.posargs)
+
+
+@nox.session
+def probe(session: nox.Session) -> None:
+    """Checks single promises of the system: ``nox -s probe -- timeout``."""
+    run(session, "bench", "probe", *session.posargs)
+
+
+@nox.session
+def report(session: nox.Session) -> None:
+    """Draws report.html of recorded runs anew: ``nox -s report -- RUN…``."""
+    run(session, "bench", "report", *session.posargs)
+
+
+@nox.session
+def compare(session: nox.Session) -> None:
+    """Compares recorded runs: ``nox -s compare -- RUN_A RUN_B``."""
+    run(session, "bench", "compare", *session.posargs)
+
+
+@nox.session
+def history(session: nox.Session) -> None:
+    """Draws each metric over commits: ``nox -s history -- DIR``."""
+    run(session, "bench", "history", *session.posargs)
+
+
+@nox.session
 def locust(session: nox.Session) -> None:
     """The stack with Locust's web page; arguments go to ``python -m bench locust``."""
     run(session, "bench", "locust", *session.posargs)

@@ -52,15 +52,15 @@ RULES: dict[str, tuple[Names, Names]] = {
         both(inside("system", "bench", "locustfiles"), outside("system.services.job")),
         inside("pyflink", "py4j"),
     ),
-    "aiokafka is behind one module of the gateway, and one of the runtime": (
+    "aiokafka is behind one module of the gateway, one of the runtime and one of the bench": (
         both(
             inside("system", "bench", "locustfiles"),
-            outside("system.gateway.kafka", "system.runtime.topics"),
+            outside("system.gateway.kafka", "system.runtime.topics", "bench.kafka_link"),
         ),
         inside("aiokafka"),
     ),
     "Locust patches its whole process": (
-        both(inside("system", "bench"), outside("bench.locust_user")),
+        both(inside("system", "bench"), outside("bench.locust_user", "bench.locust_dispatcher")),
         inside("locust", "gevent", "geventhttpclient"),
     ),
     "the bench sees the wire, the routes and the runtime": (
@@ -196,6 +196,7 @@ def test_a_forbidden_import_is_found(tmp_path, file, line, rule):
         ("system/services/job.py", "import pyflink.common"),
         ("system/services/user.py", "from .saga import done\nfrom system.wire import error"),
         ("system/gateway/kafka.py", "import aiokafka"),
+        ("bench/kafka_link.py", "from aiokafka import AIOKafkaProducer"),
         ("bench/locust_user.py", "import gevent, locust"),
         ("bench/run.py", "from system import wire\nfrom system.runtime.stack import Stack"),
     ],

@@ -39,7 +39,7 @@ class Kafka:
         return jvm.command(
             self._classpath,
             "kafka.tools.StorageTool",
-            *("format", "--standalone", "-t", cluster_id, "-c", str(self._properties)),
+            *("format", "--standalone", f"--cluster-id={cluster_id}", "-c", str(self._properties)),
             log4j=self._log4j,
             temporary=self._temporary,
             heap_mib=FORMAT_HEAP_MIB,

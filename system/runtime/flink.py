@@ -14,6 +14,8 @@ from system.runtime.ports import HOST
 
 PROJECT_DIR = Path(__file__).resolve().parents[2]
 CLIENT_HEAP_MIB = 256
+WITHOUT_BEAM = Path(__file__).with_name("without_beam")
+"""A folder that hides Apache Beam, see the file in it."""
 
 
 def find_shared_libpython() -> str | None:
@@ -98,17 +100,20 @@ class Flink:
         )
 
 
-def environment(log_dir: Path, cluster: Flink | None) -> dict[str, str]:
+def environment(log_dir: Path, cluster: Flink | None, execution_mode: str) -> dict[str, str]:
     """What Flink's processes and the job's client need in their environment.
 
     Thread mode runs Python inside the TaskManager's JVM, where no virtual environment is active:
     it finds the project and the installed packages by PYTHONPATH.
     """
+    path = [str(PROJECT_DIR), sysconfig.get_path("purelib")]
+    if execution_mode == "thread":
+        path.insert(0, str(WITHOUT_BEAM))
     variables = {
         "JAVA_HOME": str(jvm.java_home()),
         "FLINK_HOME": str(flink_home()),
         "FLINK_LOG_DIR": str(log_dir),
-        "PYTHONPATH": f"{PROJECT_DIR}:{sysconfig.get_path('purelib')}",
+        "PYTHONPATH": ":".join(path),
         "JVM_ARGS": " ".join((f"-Xmx{CLIENT_HEAP_MIB}m", *settings.SHORT_LIVED_JVM)),
     }
     if cluster is not None:

@@ -4,6 +4,7 @@ All children are in one process group, led by ``guard.py``, which kills the grou
 supervising process dies: by a signal, ``kill -9`` included, or in a failed start.
 """
 
+import contextlib
 import os
 import re
 import signal
@@ -63,6 +64,12 @@ class Child:
         how = f"exit code {code}" if code is None or code >= 0 else signal.Signals(-code).name
         return f"{self.name} ended ({how}): {telling_line(self.log)} [{self.log}]"
 
+    def tell(self, line: str) -> None:
+        """Writes to the standard input of a child that was started with `told`."""
+        assert self.process.stdin is not None
+        with contextlib.suppress(BrokenPipeError), self.process.stdin as stdin:
+            stdin.write(f"{line}\n".encode())  # one that has ended says why in its log
+
     def terminate(self) -> None:
         if self.exit_code() is None:
             self.process.terminate()
@@ -88,8 +95,12 @@ class Supervisor:
         log: Path,
         env: Mapping[str, str] | None = None,
         cwd: Path | None = None,
+        told: bool = False,
     ) -> Child:
-        """Starts a child, its output appended to `log`. `env` is added to this process's own."""
+        """Starts a child, its output appended to `log`. `env` is added to this process's own.
+
+        `told`: it has a standard input, for `Child.tell`.
+        """
         if self._guard is None:
             guard = str(Path(__file__).with_name("guard.py"))
             self._guard = subprocess.Popen(
@@ -101,7 +112,7 @@ class Supervisor:
             with log.open("ab") as output:
                 process = subprocess.Popen(
                     command,
-                    stdin=subprocess.DEVNULL,
+                    stdin=subprocess.PIPE if told else subprocess.DEVNULL,
                     stdout=output,
                     stderr=subprocess.STDOUT,
                     env={**os.environ, **(env or {})},
@@ -163,6 +174,8 @@ class Supervisor:
             self._guard = None
         for child in self.children.values():
             child.process.wait(KILL_WAIT_S)
+            if child.process.stdin is not None:
+                child.process.stdin.close()
         self.children.clear()
 
 

@@ -177,7 +177,7 @@ class Stack:
         cleanup.callback(self._supervisor.close)
         cleanup.callback(self._stop_clusters)
 
-        self._environment = flink.environment(self.log_dir, None)
+        self._environment = flink.environment(self.log_dir, None, self.execution_mode)
         if flink_rest:
             self.flink_rest = flink_rest
         else:
@@ -186,11 +186,12 @@ class Stack:
             self.bootstrap_servers = bootstrap_servers
         else:
             self._start_kafka()
+        submission = self._prepare_submission(connector)
         self._make_topics(REACH_TIMEOUT_S if bootstrap_servers else STEP_TIMEOUT_S)
         self._start_gateway()
         cleanup.callback(self._supervisor.stop, (GATEWAY,), DRAIN_TIMEOUT_S)
         self._wait_for_flink(REACH_TIMEOUT_S if flink_rest else STEP_TIMEOUT_S)
-        self._submit_job(connector)
+        self._submit_job(submission)
         if flink_rest:
             cleanup.callback(self._cancel_job)
         self.wait_ready()
@@ -205,7 +206,7 @@ class Stack:
             heaps=self.options.heaps,
         )
         self.flink_rest = cluster.rest
-        self._environment = flink.environment(self.log_dir, cluster)
+        self._environment = flink.environment(self.log_dir, cluster, self.execution_mode)
         self._archives[JOBMANAGER] = cluster.jobmanager_archive
         self._archives[TASKMANAGER] = cluster.taskmanager_archive
         self._gc_logs[JOBMANAGER] = cluster.jobmanager_gc_log
@@ -249,16 +250,21 @@ class Stack:
         self._supervisor.wait_for(Rest(self.flink_rest).has_task_manager, what, timeout_s)
         self._step(f"Flink is at {self.flink_rest}, with a TaskManager")
 
-    def _submit_job(self, connector: Sequence[Path]) -> None:
+    def _prepare_submission(self, connector: Sequence[Path]) -> Child:
+        """The client takes as long to start as Kafka and Flink: it does so beside them."""
         command = self._python(
             "system.services.job",
+            "--when-told",
             *("--bootstrap", self.bootstrap_servers, "--rest", self.flink_rest),
             *("--services", ",".join(self.options.services)),
             *("--execution-mode", self.execution_mode),
             *("--parallelism", str(self.options.parallelism)),
             *("--connector-jars", ",".join(map(str, connector))),
         )
-        child = self._start("job_submission", command)
+        return self._start("job_submission", command, told=True)
+
+    def _submit_job(self, child: Child) -> None:
+        child.tell("submit")
         self._supervisor.run(child, STEP_TIMEOUT_S)
         answers = [line for line in child.log.read_text().splitlines() if line.startswith("{")]
         if not answers:
@@ -291,7 +297,7 @@ class Stack:
     def _python(self, module: str, *arguments: str) -> list[str]:
         return [sys.executable, "-m", module, *arguments]
 
-    def _start(self, name: str, command: Sequence[str]) -> Child:
+    def _start(self, name: str, command: Sequence[str], *, told: bool = False) -> Child:
         self._commands[name] = command
         return self._supervisor.start(
             name,
@@ -299,6 +305,7 @@ class Stack:
             log=self.log_dir / f"{name}.log",
             env=self._environment,
             cwd=flink.PROJECT_DIR,
+            told=told,
         )
 
     def _step(self, text: str) -> None:

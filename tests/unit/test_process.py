@@ -187,3 +187,21 @@ def test_the_telling_line_of_a_log(tmp_path, log, expected):
 
 def test_the_telling_line_of_no_log(tmp_path):
     assert telling_line(tmp_path / "none") == "no log"
+
+
+def test_a_child_can_be_told_a_line(supervisor, tmp_path):
+    source = "import sys; print(sys.stdin.readline(), end='')"
+    child = supervisor.start("client", script(source), log=tmp_path / "log", told=True)
+    child.tell("submit")
+    supervisor.run(child, WAIT_S)
+    assert (tmp_path / "log").read_text() == "submit\n"
+
+
+def test_telling_one_that_has_ended_is_no_error(supervisor, tmp_path):
+    child = supervisor.start(
+        "client", script("raise SystemExit(4)"), log=tmp_path / "log", told=True
+    )
+    child.process.wait(WAIT_S)
+    child.tell("submit")
+    with pytest.raises(StackError, match=r"^client ended \(exit code 4\)"):
+        supervisor.run(child, WAIT_S)

@@ -48,7 +48,7 @@ QUEUE_MAX = 16384
 """Records waiting for a connection's turn; more are refused."""
 BATCH_BYTES_MAX = 512 * 1024
 """Of a partition's records in one produce request; a broker takes 1 MiB by default."""
-PRODUCE_REQUESTS_MAX = 2
+PRODUCE_REQUESTS_MAX = 1
 """In flight at once: while they are, records gather to larger batches."""
 FETCH_BYTES_MAX = 4 * 1024 * 1024
 FETCH_WAIT_MS = 500

@@ -1,8 +1,10 @@
 """Hosts services in one Flink job; the only module that imports PyFlink.
 
-    {service}_in ─source→ key_by(entity's id) ─→ Host(service) ─sink→ the topic of each record
+    {service}_in ─source→ KeyedRecord ─→ Host(service) ─→ RoutedRecord ─sink→ the record's topic
 
-A pipeline a service, so that each has its own state and can be deployed in a job of its own.
+A pipeline a service, so that each has its own state and can be deployed in a job of its own. All
+Python of a TaskManager shares one interpreter lock, so a record goes through Python once: its key
+and its topic are looked at in Java.
 
     python -m system.services.job --bootstrap H:P --rest H:P --connector-jars A.jar,B.jar
 """
@@ -14,12 +16,16 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+from zipfile import ZipFile
 
 import orjson
-from pyflink.common import Configuration, Row, Types, WatermarkStrategy
-from pyflink.common.serialization import ByteArraySchema, RowFieldExtractorSchema
+from pyflink.common import Configuration, Types, WatermarkStrategy
 from pyflink.datastream import (
+    DataStream,
     KeyedProcessFunction,
+    KeyedStream,
     RuntimeContext,
     StreamExecutionEnvironment,
     TimerService,
@@ -27,7 +33,6 @@ from pyflink.datastream import (
 from pyflink.datastream.connectors.base import DeliveryGuarantee
 from pyflink.datastream.connectors.kafka import (
     KafkaOffsetsInitializer,
-    KafkaRecordSerializationSchema,
     KafkaSink,
     KafkaSource,
 )
@@ -36,9 +41,8 @@ from pyflink.java_gateway import get_gateway
 from pyflink.util.java_utils import to_jarray
 
 from system.routes import SERVICES
-from system.services.service import Record, Service, handle, refuse_malformed, ring
+from system.services.service import Entity, Record, Service, handle, refuse_malformed, ring
 from system.wire import (
-    ID_PATTERN,
     Request,
     Trace,
     WireError,
@@ -54,6 +58,9 @@ again: longer than any outage of a service that is deployed on its own."""
 MEMORY_STEPS_MAX = 10_000
 """Steps remembered for one entity; at more, the older half is forgotten."""
 
+CACHE_ENTITIES_MAX = 10_000
+"""Entities that a task keeps beside Flink's state: reads there were a quarter of its time."""
+
 CHECKPOINT_INTERVAL_MS = 1_000
 CHECKPOINT_TIMEOUT_MS = 60_000
 RESTART_DELAY_MS_MAX = 5_000
@@ -65,6 +72,12 @@ MALFORMED = ""
 """The key of records that name no entity: they have no state."""
 
 
+Stored = tuple[Entity | None, int]
+"""An entity, and when its alarm is to ring, in ms since 1970; 0 is never."""
+
+NOTHING: Stored = (None, 0)
+
+
 def load(name: str) -> Service:
     """The service of `system.services.<name>`, which stands there as <NAME>."""
     module = importlib.import_module(f"system.services.{name}")
@@ -73,20 +86,11 @@ def load(name: str) -> Service:
     return service
 
 
-class KeyOf:
-    """The entity that a record is for, by the service's key parameter."""
-
-    def __init__(self, service: str) -> None:
-        self.parameter = load(service).key
-
-    def __call__(self, record: bytes) -> str:
-        try:
-            request = decode_request(record)
-        except WireError:
-            return MALFORMED
-        key = request.request_id if self.parameter == "request_id" else None
-        key = key or request.params.get(self.parameter)
-        return key if isinstance(key, str) and ID_PATTERN.fullmatch(key) else MALFORMED
+def key_of(service: Service, request: Request) -> Any:
+    """What the service's key parameter says of the entity that a request is for."""
+    if service.key == "request_id":
+        return request.request_id
+    return request.params.get(service.key)
 
 
 class Host(KeyedProcessFunction):  # type: ignore[misc]
@@ -95,6 +99,8 @@ class Host(KeyedProcessFunction):  # type: ignore[misc]
     State of a key: the entity with the time of its alarm, as one value; its remembered steps, as a
     map, whose values begin with the digits of their time. Both are strings: PyFlink hands arrays of
     bytes to Java one byte at a time.
+
+    A task that fails is made anew, with an empty cache: it never knows more than Flink's state.
 
     Steps are forgotten by a timer of their key. PyFlink starts a second JVM in the TaskManager to
     configure Flink's own time-to-live, which on heap state looks at other keys' maps as well.
@@ -114,30 +120,33 @@ class Host(KeyedProcessFunction):  # type: ignore[misc]
             MapStateDescriptor("memory", Types.STRING(), Types.STRING())
         )
         self.entity = context.get_state(ValueStateDescriptor("entity", Types.STRING()))
+        self.cache: dict[str, Stored] = {}
 
-    def process_element(self, value: bytes, context: KeyedProcessFunction.Context) -> Iterator[Row]:
+    def process_element(
+        self, value: bytes, context: KeyedProcessFunction.Context
+    ) -> Iterator[bytes]:
         in_ns = time.time_ns()
+        named, _, record = value.partition(b"\n")
         try:
-            request = decode_request(value)
+            request = decode_request(record)
         except WireError:
             self.malformed.inc()
             return
-        key = context.get_current_key()
-        if key == MALFORMED:
+        key = named.decode()
+        if key == MALFORMED or key != key_of(self.service, request):
             self.malformed.inc()
             records = refuse_malformed(request)
         elif self.service.stateless:
             records = handle(self.service, None, no_memory, request).records
         else:
             records = self.handle(key, request, context.timer_service())
-        for record in records:
+        for sent in records:
             if request.trace is not None:
-                record = with_hop(record, request.trace, self.name, in_ns)
-            yield to_row(record)
+                sent = with_hop(sent, request.trace, self.name, in_ns)
+            yield routed(sent)
 
     def handle(self, key: str, request: Request, timers: TimerService) -> list[Record]:
-        stored = self.entity.value()
-        entity, wake_at_ms = (None, 0) if stored is None else orjson.loads(stored)
+        entity, wake_at_ms = self.stored(key)
         effect = handle(self.service, entity, self.recall, request)
         if effect.wake_after_s is not None:
             wake_at_ms = timers.current_processing_time() + int(effect.wake_after_s * 1000)
@@ -145,25 +154,37 @@ class Host(KeyedProcessFunction):  # type: ignore[misc]
         if effect.entity is None:
             if entity is not None:
                 self.entity.clear()
+                self.cache[key] = NOTHING
         elif effect.entity is not entity or effect.wake_after_s is not None:
             self.entity.update(orjson.dumps([effect.entity, wake_at_ms]).decode())
+            self.cache[key] = (effect.entity, wake_at_ms)
         for step, outputs in effect.memory.items():
             self.remember(key, step, outputs, timers)
         return effect.records
 
     def on_timer(
         self, timestamp: int, context: KeyedProcessFunction.OnTimerContext
-    ) -> Iterator[Row]:
+    ) -> Iterator[bytes]:
         """A timer whose saga has ended fires too; only the one asked for last rings."""
         key = context.get_current_key()
-        stored = self.entity.value()
-        entity, wake_at_ms = (None, 0) if stored is None else orjson.loads(stored)
+        entity, wake_at_ms = self.stored(key)
         if timestamp == wake_at_ms:
             for record in ring(self.service, key, entity):
-                yield to_row(record)
+                yield routed(record)
         else:
             self.steps_of.pop(key, None)
             self.forget(key, time.time_ns() - MEMORY_S * 10**9, context.timer_service())
+
+    def stored(self, key: str) -> Stored:
+        """The entity from the cache, or else from Flink's state: what was used last is kept."""
+        found = self.cache.pop(key, None)
+        if found is None:
+            text = self.entity.value()
+            found = NOTHING if text is None else tuple(orjson.loads(text))
+            if len(self.cache) >= CACHE_ENTITIES_MAX:
+                del self.cache[next(iter(self.cache))]
+        self.cache[key] = found
+        return found
 
     def recall(self, step: str) -> bytes | None:
         remembered = self.memory.get(step)
@@ -209,55 +230,77 @@ def with_hop(record: Record, trace: Trace, service: str, in_ns: int) -> Record:
     return record._replace(value=with_trace(record.value, hops))
 
 
-def to_row(record: Record) -> Row:
-    return Row(record.topic, record.key.encode(), record.value)
-
-
-def topic_of(row: Row) -> str:
-    topic: str = row[0]
-    return topic
+def routed(record: Record) -> bytes:
+    """As RoutedRecord.java reads it: of a row, PyFlink would convert each field by itself."""
+    return b"%b\n%b\n%b" % (record.topic.encode(), record.key.encode(), record.value)
 
 
 def add_service(environment: StreamExecutionEnvironment, name: str, bootstrap_servers: str) -> None:
+    """Source, service and sink. Python has no name for Java's deserializers that see a key."""
+    jvm = get_gateway().jvm
+    source = KafkaSource.builder()
+    source._j_builder.setDeserializer(jvm.kaflinkshop.KeyedRecord())
     source = (
-        KafkaSource.builder()
-        .set_bootstrap_servers(bootstrap_servers)
+        source.set_bootstrap_servers(bootstrap_servers)
         .set_topics(input_topic(name))
         .set_group_id(f"kaflinkshop-{name}")
         .set_starting_offsets(KafkaOffsetsInitializer.earliest())
-        .set_value_only_deserializer(ByteArraySchema())
         .set_property("fetch.min.bytes", "1")
         .build()
     )
-    serializer = (
-        KafkaRecordSerializationSchema.builder()
-        .set_topic_selector(topic_of)
-        .set_key_serialization_schema(RowFieldExtractorSchema(1))
-        .set_value_serialization_schema(RowFieldExtractorSchema(2))
-        .build()
-    )
+    sink = KafkaSink.builder().set_bootstrap_servers(bootstrap_servers)
+    sink._j_builder.setRecordSerializer(jvm.kaflinkshop.RoutedRecord())
     sink = (
-        KafkaSink.builder()
-        .set_bootstrap_servers(bootstrap_servers)
-        .set_record_serializer(serializer)
-        .set_delivery_guarantee(DeliveryGuarantee.AT_LEAST_ONCE)
+        sink.set_delivery_guarantee(DeliveryGuarantee.AT_LEAST_ONCE)
         .set_property("linger.ms", "0")
+        # What comes while a batch is under way becomes the next one: larger batches under load,
+        # and no waiting without.
+        .set_property("max.in.flight.requests.per.connection", "1")
         .build()
     )
-    row_type = Types.ROW(
-        [Types.STRING(), Types.PRIMITIVE_ARRAY(Types.BYTE()), Types.PRIMITIVE_ARRAY(Types.BYTE())]
-    )
+    records = environment.from_source(
+        source, WatermarkStrategy.no_watermarks(), input_topic(name)
+    ).uid(f"{name}-source")
     (
-        environment.from_source(source, WatermarkStrategy.no_watermarks(), input_topic(name))
-        .uid(f"{name}-source")
-        .key_by(KeyOf(name), key_type=Types.STRING())
-        .process(Host(name), output_type=row_type)
+        keyed(records)
+        .process(Host(name), output_type=Types.PRIMITIVE_ARRAY(Types.BYTE()))
         .name(name)
         .uid(f"{name}-service")
         .sink_to(sink)
         .name(f"{name}-sink")
         .uid(f"{name}-sink")
     )
+
+
+def keyed(records: DataStream) -> KeyedStream:
+    """The stream by its rows' first field.
+
+    With one task a service no key has to go anywhere else, and the source hands its records on
+    without a network buffer between.
+    """
+    jvm = get_gateway().jvm
+    key_type = Types.ROW([Types.STRING()]).get_java_type_info()
+    stream, selector = records._j_data_stream, jvm.KeyByKeySelector()
+    if stream.getExecutionEnvironment().getParallelism() == 1:
+        utils = jvm.org.apache.flink.streaming.api.datastream.DataStreamUtils
+        by_key = utils.reinterpretAsKeyedStream(stream, selector, key_type)
+    else:
+        by_key = stream.keyBy(selector, key_type)
+    return KeyedStream(by_key, records.get_type(), records)
+
+
+def compile_java(folder: Path) -> str:
+    """The URI of a jar of the Java sources beside this file, compiled by what Flink brings."""
+    jvm = get_gateway().jvm
+    jar = folder / "kaflinkshop.jar"
+    with ZipFile(jar, "w") as file:
+        for source in Path(__file__).parent.glob("*.java"):
+            compiler = jvm.org.codehaus.janino.SimpleCompiler()
+            compiler.setParentClassLoader(jvm.Thread.currentThread().getContextClassLoader())
+            compiler.cook(source.read_text())
+            for name, code in compiler.getBytecodes().items():
+                file.writestr(f"{name.replace('.', '/')}.class", bytes(code))
+    return jar.resolve().as_uri()
 
 
 def remote_environment(arguments: argparse.Namespace) -> StreamExecutionEnvironment:
@@ -315,6 +358,7 @@ def parse_arguments(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--parallelism", type=int, default=1)
     parser.add_argument("--connector-jars", required=True, help="comma-separated paths")
     parser.add_argument("--job-name", default="kaflinkshop")
+    parser.add_argument("--when-told", action="store_true", help="wait for a line of input")
     arguments = parser.parse_args(argv)
     arguments.services = arguments.services.split(",")
     for name in arguments.services:
@@ -326,9 +370,13 @@ def parse_arguments(argv: list[str] | None = None) -> argparse.Namespace:
 def main(argv: list[str] | None = None) -> int:
     arguments = parse_arguments(argv)
     environment = remote_environment(arguments)
-    for name in arguments.services:
-        add_service(environment, name, arguments.bootstrap)
-    job = environment.execute_async(arguments.job_name)
+    with TemporaryDirectory() as folder:
+        environment.add_jars(compile_java(Path(folder)))
+        for name in arguments.services:
+            add_service(environment, name, arguments.bootstrap)
+        if arguments.when_told and not sys.stdin.readline():
+            return 1  # who started this has ended
+        job = environment.execute_async(arguments.job_name)
     print(json.dumps({"job_id": str(job.get_job_id())}), flush=True)
     return 0
 

@@ -177,8 +177,8 @@ def ring(service: Service, key: str, entity: Entity | None) -> list[Record]:
 
 
 def refuse_malformed(request: Request) -> list[Record]:
-    """The answer to a request without a usable key: it belongs to no entity."""
-    reply = Reply(error("bad_request", "the parameter that names the entity is missing"))
+    """The answer to a request that names no entity, or has come to another one's state."""
+    reply = Reply(error("bad_request", "the record's key must be the id of the request's entity"))
     return to_records(request, (reply,))
 
 

@@ -5,6 +5,7 @@
   probe     single promises, each on its own: what a timeout, an overload, a late reply do
   report    report.html of recorded runs, anew
   compare   two recorded runs, or sets of them: slower, faster, the same, or can't tell
+  regression  two commits, built and measured in turns, and compared
   history   each metric over commits
   locust    Locust's web UI on a stack
 
@@ -22,7 +23,7 @@ from dataclasses import replace
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from bench import capacity, compare_cli, summary
+from bench import capacity, compare_cli, regression_cli, summary
 from bench.capacity import Level
 from bench.errors import BenchError
 from bench.files import write
@@ -152,6 +153,7 @@ def parser() -> argparse.ArgumentParser:
     report = commands.add_parser("report", help="report.html and summary.md from recorded data")
     report.add_argument("runs", nargs="+", type=Path, metavar="RUN", help="a run's folder")
     compare_cli.add_commands(commands)
+    regression_cli.add_command(commands, real, whole, SEED_MAX)
     locust = commands.add_parser("locust", parents=[shared], help="Locust's web UI on a stack")
     locust.add_argument("--web-port", type=whole("a port", 65535, 0), default=0,
                         help="0 for any free one (default: %(default)s)")  # fmt: skip
@@ -253,6 +255,8 @@ def main() -> int:
     try:
         if args.command in compare_cli.COMMANDS:
             return compare_cli.COMMANDS[args.command](args)
+        if args.command == "regression":
+            return regression_cli.run_regression(args, progress)
         if args.command == "report":
             return rebuild(args.runs)
         if args.command == "locust":

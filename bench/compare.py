@@ -68,9 +68,24 @@ def compare(
     try:
         sides = _read(a, b)
         fresh_sides = _read(*fresh) if fresh else Sides([], [])
-        return _compare(sides, fresh_sides, budgets, looks, spreads or {})
     except UnfitError as cause:
-        return _described(cause.fault, list(cause.lines))
+        return unfit(cause)
+    return compare_sets(sides, fresh_sides, budgets, looks, spreads)
+
+
+def compare_sets(
+    sides: Sides, fresh: Sides, budgets: Budgets, looks: int = 1, spreads: Spreads | None = None
+) -> Comparison:
+    """The same of runs that were read already, each side by time."""
+    try:
+        return _compare(sides, fresh, budgets, looks, spreads or {})
+    except UnfitError as cause:
+        return unfit(cause)
+
+
+def unfit(cause: UnfitError) -> Comparison:
+    """The comparison of what can't be compared."""
+    return _described(cause.fault, list(cause.lines))
 
 
 def _read(a: Path, b: Path) -> Sides:

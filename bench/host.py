@@ -11,7 +11,7 @@ from pathlib import Path
 from statistics import fmean
 from typing import NamedTuple, TypeVar
 
-from bench.cpu import GROUPS
+from bench.cpu import BESIDE, GROUPS
 from bench.series import Series
 
 STEAL_SHARE_MAX = 0.05
@@ -123,13 +123,15 @@ def of_window(series: Series, opened_ns: int, closed_ns: int, cores: int) -> Hos
         return fmean(known) if len(known) >= SAMPLES_MIN else None
 
     groups = set(GROUPS.values())
-    used = [each for group in groups if (each := mean(f"cpu.{group}")) is not None]
+    means = {group: mean(f"cpu.{group}") for group in groups}
+    used = [each for each in means.values() if each is not None]
+    needed = groups if means[BESIDE] is not None else groups - {BESIDE}
     return Host(
         cores,
         busy=mean("host.busy"),
         steal=mean("host.steal"),
         runnable=mean("host.runnable"),
-        own=sum(used) if len(used) == len(groups) else None,
+        own=sum(used) if len(used) == len(needed) else None,
     )
 
 

@@ -7,13 +7,14 @@ Whatever the processes send before and after is recorded too, and judged, but no
 import os
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
 from bench import steady
-from bench.cpu import CpuMeter, Pids, spent
+from bench.cpu import BESIDE, CpuMeter, Pids, spent
 from bench.errors import BenchError
 from bench.generators import READY_TIMEOUT_S, Generators, Load, Phase
 from bench.sampler import Sampler
@@ -21,6 +22,7 @@ from bench.samples import Reader, Samples, merge
 from bench.series import Series, write_series
 from bench.stats import Window
 from bench.steady import STRETCH_S, Steadiness
+from bench.traffic import Ends, Traffic, TrafficMeter
 
 POLL_S = 0.05
 PROGRESS_INTERVAL_S = 1.0
@@ -40,6 +42,8 @@ class System(NamedTuple):
     gc_logs: Callable[[], Mapping[str, Path]] = dict
     """The log of pauses of each JVM."""
     workers: int = 1
+    beside: Sequence[int] = ()
+    """Processes that are kept up without load meanwhile: the other side of a comparison."""
 
 
 class Measured(NamedTuple):
@@ -58,6 +62,8 @@ class Measured(NamedTuple):
     interrupted: bool
     series: Path | None = None
     stages: Path | None = None
+    traffic: Traffic | None = None
+    """None where it is not known."""
 
 
 class Live:
@@ -109,9 +115,13 @@ def run_phase(
     def pids() -> dict[str, Sequence[int]]:
         return {**system.pids(), "generator": [os.getpid(), *generators.pids()]}
 
-    meter, sampler = CpuMeter(pids), _sampler(system, load, pids)
+    def all_pids() -> dict[str, Sequence[int]]:
+        return {**pids(), BESIDE: system.beside} if system.beside else pids()
+
+    meter, sampler = CpuMeter(pids), _sampler(system, load, all_pids)
     sampler.start()
-    watch = _Watch(system, generators, phase, meter, Live(phase, progress))
+    counted = Counted(system.bootstrap)
+    watch = _Watch(system, generators, phase, meter, counted, Live(phase, progress))
     interrupted = False
     try:
         try:
@@ -138,7 +148,32 @@ def run_phase(
         watch.settled,
         interrupted,
         series_path,
+        traffic=counted.traffic(),
     )
+
+
+class Counted:
+    """Kafka's records between two moments, as far as the broker tells."""
+
+    def __init__(self, bootstrap: str | None) -> None:
+        self._meter = None if bootstrap is None else TrafficMeter(bootstrap)
+        self._ends: list[Ends] = []
+
+    def read(self) -> None:
+        if self._meter is not None:
+            with suppress(BenchError):
+                self._ends.append(self._meter.ends())
+
+    def traffic(self) -> Traffic | None:
+        """Between the two reads; None where one of them failed. For the end."""
+        if self._meter is None or len(self._ends) != 2:
+            return None
+        try:
+            return self._meter.between(*self._ends)
+        except BenchError:
+            return None
+        finally:
+            self._meter.close()
 
 
 def _sampler(system: System, load: Load, pids: Pids) -> Sampler:
@@ -165,12 +200,19 @@ class _Watch:
     """Follows the generators, and opens and closes the window."""
 
     def __init__(
-        self, system: System, generators: Generators, phase: Phase, meter: CpuMeter, live: Live
+        self,
+        system: System,
+        generators: Generators,
+        phase: Phase,
+        meter: CpuMeter,
+        counted: Counted,
+        live: Live,
     ) -> None:
         self._system = system
         self._generators = generators
         self._phase = phase
         self._meter = meter
+        self._counted = counted
         self._live = live
         self._opened: tuple[int, dict[str, dict[int, float]]] | None = None
         self.window: Window | None = None
@@ -192,6 +234,7 @@ class _Watch:
         if phase.duration_s:
             self._follow("warm up", open_s)
             self.warmup_s = phase.warmup_s
+            self._counted.read()
             self._opened = (time.monotonic_ns(), self._meter.read())
             self._follow("measure", open_s + phase.duration_s)
             self.close()
@@ -210,6 +253,7 @@ class _Watch:
             is_open_loop = self._phase.schedule is not None
             self.window = Window(opened_ns, time.monotonic_ns(), is_open_loop)
             self.cpu_s = spent(cpu, self._meter.read())
+            self._counted.read()
 
     def _prepared(self, _: Samples) -> bool:
         return self._generators.unready() == 0

@@ -112,6 +112,11 @@ def describe(findings: Findings) -> dict[str, Any]:
             for group, cpu_s in measured.cpu_s.items()
         },
     }
+    if measured.traffic is not None and answered:
+        described["window"]["per_request"] = {
+            "kafka_records": round(measured.traffic.records / answered, 4),
+            "kafka_bytes": round(measured.traffic.bytes / answered, 1),
+        }
     return described
 
 

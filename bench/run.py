@@ -10,6 +10,7 @@ from bench import capacity, stages, summary
 from bench.audit import audit
 from bench.capacity import Capacity, Level
 from bench.check import check
+from bench.control import control
 from bench.environment import commit, environment
 from bench.errors import BenchError
 from bench.files import to_json, write
@@ -49,6 +50,15 @@ class Probing(NamedTuple):
     options: Options
 
 
+class Subject(NamedTuple):
+    """A system that is up already and warm, and what the record says of it."""
+
+    system: System
+    commit: dict[str, Any]
+    """As `bench.environment.commit` has it; so the environment."""
+    environment: dict[str, Any]
+
+
 @contextmanager
 def system_under_test(
     settings: Settings, progress: Progress, gateway_options: tuple[str, ...] = ()
@@ -86,12 +96,18 @@ class Run:
         results: Path,
         progress: Progress,
         task: Search | Probing | None = None,
+        subject: Subject | None = None,
     ) -> None:
-        """`task`: what to do instead of the phases of `settings`."""
+        """`task`: what to do instead of the phases of `settings`.
+
+        `subject`: what is measured, in place of a stack of its own or the target; the control
+        workload is then measured too.
+        """
         self._settings = settings
         self._results = results
         self._progress = progress
         self._task = task
+        self._given = subject
         self._found: list[Findings] = []
         self._capacity: Capacity | None = None
 
@@ -102,12 +118,9 @@ class Run:
         kept. Raises `StackError` when the stack does not come up.
         """
         settings = self._settings
-        gateway_options: tuple[str, ...] = ()
-        if isinstance(self._task, Probing):
-            gateway_options = self._task.options.gateway_options()
-        with system_under_test(settings, self._progress, gateway_options) as system:
+        with self._subject() as (system, source, where):
             before = scrape(system.url, settings.workers) if settings.is_shop else None
-            started, source = datetime.now(UTC), commit()
+            started = datetime.now(UTC)
             run_id = f"{started:%Y%m%dT%H%M%SZ}-{source['id']}-{settings.seed}"
             folder = self._results / run_id
             try:
@@ -119,7 +132,7 @@ class Run:
             run_id,
             started.isoformat(timespec="seconds"),
             settings,
-            environment(own_stack=settings.target is None),
+            where,
             source,
             self._found,
             judgement,
@@ -133,6 +146,18 @@ class Run:
             compress(path)
         return run, folder
 
+    @contextmanager
+    def _subject(self) -> Iterator[Subject]:
+        if self._given is not None:
+            yield self._given
+            return
+        settings = self._settings
+        gateway_options: tuple[str, ...] = ()
+        if isinstance(self._task, Probing):
+            gateway_options = self._task.options.gateway_options()
+        with system_under_test(settings, self._progress, gateway_options) as system:
+            yield Subject(system, commit(), environment(own_stack=settings.target is None))
+
     def _histories(self) -> History:
         return History([path for found in self._found for path in found.measured.histories])
 
@@ -140,9 +165,10 @@ class Run:
         try:
             if isinstance(self._task, Probing):
                 return self._probe(system, self._task)
+            probes = None if self._given is None else [control().to_json()]
             if not self._load(system, folder):
                 return Judgement(wrong_answers=self._histories().wrong(), interrupted=True)
-            return self._judge(system, before)
+            return self._judge(system, before)._replace(probes=probes)
         except KeyboardInterrupt:
             return Judgement(interrupted=True)
         except BenchError as cause:

@@ -39,10 +39,15 @@ def read_set(where: Path) -> list[Run]:
         raise UnfitError("unreadable", f"{where} has {len(paths)} runs, at most {RUNS_MAX} do")
     runs = [_read(path) for path in paths]
     for run in runs:
-        if run["verdict"] not in ("valid", "void"):
-            why = "; ".join(run["reasons"])
-            raise UnfitError("invalid", f"run {run['run_id']} is {run['verdict'].upper()}: {why}")
+        refuse_unfit(run)
     return sorted(runs, key=lambda run: (run["started_utc"], run["run_id"]))
+
+
+def refuse_unfit(run: Run) -> None:
+    """Raises `UnfitError` for a run that says nothing, unless it is VOID: then its pair is."""
+    if run["verdict"] not in ("valid", "void"):
+        why = "; ".join(run["reasons"])
+        raise UnfitError("invalid", f"run {run['run_id']} is {run['verdict'].upper()}: {why}")
 
 
 def _read(where: Path) -> Run:

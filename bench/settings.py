@@ -31,7 +31,7 @@ class Settings:
     trace_every: int = 0
     """Each so many-th request of an open loop is traced; 0: none."""
     first_warmup_s: float = 60.0
-    """At most, before all: until the system is steady."""
+    """At most, before all: until the system is steady. 0 for one that is warm, in an open loop."""
     warmup_s: float = 3.0
     """Before each measured window."""
     duration_s: float = 20.0
@@ -68,7 +68,8 @@ class Settings:
         if self.rate is not None:
             schedule = self.schedule()
             warm = self.warm_up(schedule.requests / schedule.duration_s)
-            return [warm, self.open_phase("open", schedule)]
+            measured = self.open_phase("open", schedule)
+            return [warm, measured] if self.first_warmup_s else [measured]
         most = max(self.users)
         warm = Phase("warmup", most, self.first_warmup_s, 0.0)
         return [warm] + [

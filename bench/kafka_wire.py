@@ -1,0 +1,90 @@
+"""Kafka's protocol, as far as the bench speaks it by itself: one request, one answer, one socket.
+
+A client library would bring threads, groups and retries of its own into what is measured. Source:
+https://kafka.apache.org/protocol. The versions used are the oldest that Kafka 4 takes (KIP-896).
+"""
+
+import socket
+from collections.abc import Callable
+from struct import Struct, calcsize, unpack_from
+from typing import Any, TypeVar
+
+CLIENT_ID = b"kaflinkshop-bench"
+TIMEOUT_S = 1.0
+
+_HEADER = Struct(f">hhih{len(CLIENT_ID)}s")
+"""API key, version, correlation id, client id."""
+T = TypeVar("T")
+
+
+def header(api_key: int, version: int) -> bytes:
+    return _HEADER.pack(api_key, version, 0, len(CLIENT_ID), CLIENT_ID)
+
+
+class Link:
+    """A connection to one broker. Not for use by several threads at once."""
+
+    def __init__(
+        self, bootstrap: str, response_bytes_max: int, timeout_s: float = TIMEOUT_S
+    ) -> None:
+        """`bootstrap` is ``host:port``; of several, the first."""
+        self.address = bootstrap.split(",")[0]
+        self._response_bytes_max = response_bytes_max
+        self._timeout_s = timeout_s
+        self._socket: socket.socket | None = None
+
+    def ask(self, content: bytes) -> bytes:
+        """Raises `OSError`, and `ValueError` for an answer that is too long."""
+        if self._socket is None:
+            host, _, port = self.address.rpartition(":")
+            self._socket = socket.create_connection((host, int(port)), self._timeout_s)
+        self._socket.sendall(len(content).to_bytes(4) + content)
+        length = int.from_bytes(self._receive(4))
+        if length > self._response_bytes_max:
+            raise ValueError(f"an answer of {length:,} bytes")
+        return self._receive(length)
+
+    def close(self) -> None:
+        if self._socket is not None:
+            self._socket.close()
+            self._socket = None
+
+    def _receive(self, length: int) -> bytes:
+        assert self._socket is not None
+        content = bytearray()
+        while len(content) < length:
+            part = self._socket.recv(length - len(content))
+            if not part:
+                raise ConnectionError("the connection was closed")
+            content += part
+        return bytes(content)
+
+
+class Reader:
+    """Takes an answer apart, from begin to end. Raises `struct.error` where it is too short."""
+
+    def __init__(self, content: bytes) -> None:
+        self._content = content
+        self._place = 0
+
+    def take(self, form: str) -> Any:
+        """One number, in the notation of `struct`."""
+        (value,) = unpack_from(f">{form}", self._content, self._place)
+        self._place += calcsize(f">{form}")
+        return value
+
+    def text(self) -> str:
+        """Empty for null."""
+        return self._bytes(self.take("h")).decode()
+
+    def blob(self) -> bytes:
+        """Empty for null."""
+        return self._bytes(self.take("i"))
+
+    def several(self, read: Callable[[], T]) -> list[T]:
+        """An array; empty for null."""
+        return [read() for _ in range(self.take("i"))]
+
+    def _bytes(self, length: int) -> bytes:
+        begin, self._place = self._place, self._place + max(0, length)
+        return self._content[begin : self._place]

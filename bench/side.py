@@ -44,6 +44,9 @@ GC_LOGS = {
 }
 """Below a stack's data folder; one that is not there shows no pauses."""
 
+Cluster = dict[str, Any]
+"""What ``python -m system status --json`` says of a stack."""
+
 VERSIONS = """
 import json, sys
 from importlib import metadata
@@ -122,19 +125,19 @@ class Stacks:
         self._progress(f"{side.letter}: up after {time.monotonic() - began_s:.0f} s")
         return self._subject(side, entry, entry["url"], entry["pids"])
 
-    def gateways(self, sides: list[Side]) -> dict[str, Subject]:
-        """A gateway for each side, all on one Kafka and Flink: those of the first side."""
-        self._progress(f"starting one Kafka and Flink for all, of {sides[0].commit.short}")
-        entry = self._up(sides[0])
-        subjects = {}
-        for side in sides:
-            url, pids = self._gateway(side, entry["bootstrap_servers"])
-            subjects[side.letter] = self._subject(side, entry, url, {**entry["pids"], **pids})
-        self._progress(f"gateways are up: {', '.join(subjects)}")
-        return subjects
+    def cluster(self, side: Side) -> Cluster:
+        """The side's Kafka and Flink, for gateways of all sides. Raises `StackError`."""
+        self._progress(f"starting one Kafka and Flink for all, of {side.commit.short}")
+        return self._up(side)
+
+    def gateway(self, side: Side, cluster: Cluster) -> Subject:
+        """The side's gateway on it. Raises `StackError`."""
+        url, pids = self._gateway(side, cluster["bootstrap_servers"])
+        self._progress(f"{side.letter}: its gateway is up")
+        return self._subject(side, cluster, url, {**cluster["pids"], **pids})
 
     def _subject(
-        self, side: Side, entry: Mapping[str, Any], url: str, pids: Mapping[str, list[int]]
+        self, side: Side, entry: Cluster, url: str, pids: Mapping[str, list[int]]
     ) -> Subject:
         parts = {part: found for part, found in pids.items() if part in GROUPS}
         folder = Path(entry["data_dir"])
@@ -155,8 +158,7 @@ class Stacks:
         except StackError as cause:
             raise BenchError(str(cause)) from None
 
-    def _up(self, side: Side) -> dict[str, Any]:
-        """What ``status --json`` says of it."""
+    def _up(self, side: Side) -> Cluster:
         name = f"regression-{self._run}-{side.letter}"
         command = [str(side.python), "-m", "system", "up", "--name", name, "--port", "0"]
         self._start(f"stack {side.letter}", side, command)
@@ -198,7 +200,8 @@ def subjects(
     """By letter; `is_shared`: on one Kafka and Flink. Raises `StackError`."""
     with Stacks(logs, progress) as stacks:
         if is_shared:
-            found = stacks.gateways(sides)
+            cluster = stacks.cluster(sides[0])
+            found = {side.letter: stacks.gateway(side, cluster) for side in sides}
         else:
             found = {side.letter: stacks.whole(side) for side in sides}
         yield apart(found)

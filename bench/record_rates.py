@@ -1,0 +1,142 @@
+"""Records what `bench.resample` draws from: the system as it is, and slowed down, in turn.
+
+A round starts all systems of a group anew. In each cycle of a round every system is measured once,
+in an order that a coin chooses, with the same requests.
+"""
+
+import time
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from dataclasses import replace
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import orjson
+
+from bench.build import python_of
+from bench.errors import BenchError
+from bench.files import to_json, write
+from bench.regression import Options, described
+from bench.resample import BASE
+from bench.run import Run, Subject
+from bench.side import Side, Stacks, apart
+from bench.slowdowns import SLOWDOWNS, SPUN_SERVICE, Cost, Group, slow_down
+from bench.traffic import TrafficMeter
+from bench.worktree import Commit, checked_out, folder_for_trees
+from system.wire import input_topic, reply_topic
+
+COST_S = 12.0
+"""Of the run of the unchanged system that tells what a request costs."""
+COST_BETWEEN = (0.5, 0.9)
+"""The part of that time, from the run's begin, in which records are counted: all of it is loaded."""
+BASES: dict[Group, int] = {"gateway": 3, "service": 1}
+"""Unchanged systems in a group; to compare it with itself takes two."""
+NEXT_WARMUP_S = 2.0
+"""Of a further gateway on a warm Flink."""
+SEEDS_PER_ROUND = 1000
+
+Tell = Callable[[str], object]
+
+
+class Recorder:
+    def __init__(
+        self, folder: Path, commit: Commit, options: Options, cycles: int, tell: Tell
+    ) -> None:
+        self._folder = folder
+        self._commit = commit
+        self._options = options
+        self._cycles = cycles
+        self._tell = tell
+
+    def record(self, group: Group) -> None:
+        """A round. Raises `StackError`, and `KeyboardInterrupt` after which the runs are kept."""
+        number = len(list((self._folder / group).glob("round-*"))) + 1
+        folder = self._folder / group / f"round-{number}"
+        self._tell(f"{folder}: {self._cycles} cycles")
+        with ExitStack() as trees:
+            subjects = self._start(group, trees, self._folder / f"stacks-{group}-{number}")
+            self._measure(subjects, folder, Random(f"{group} {number}"), number)
+
+    def _start(self, group: Group, trees: ExitStack, logs: Path) -> dict[str, Subject]:
+        parent = trees.enter_context(folder_for_trees())
+        tree = trees.enter_context(checked_out(self._commit, parent / BASE))
+        stacks = trees.enter_context(Stacks(logs, self._tell))
+        base = Side(BASE, self._commit, tree, python_of(tree, self._tell))
+        sides = [base._replace(letter=f"{BASE}-{n + 1}") for n in range(BASES[group])]
+        begin = stacks.whole
+        if group == "gateway":
+            cluster = stacks.cluster(base)
+
+            def begin(side: Side) -> Subject:
+                return stacks.gateway(side, cluster)
+
+        found = {side.letter: begin(side) for side in sides}
+        self._warm(found[sides[0].letter], sides[0].letter, self._options.first_warmup_s)
+        cost = self._cost(found[sides[0].letter])
+        for name, slowdown in SLOWDOWNS.items():
+            if slowdown.group == group:
+                slowed = trees.enter_context(checked_out(self._commit, parent / name))
+                slow_down(slowed, slowdown, cost)
+                side = Side(name, self._commit, slowed, base.python, is_patched=True)
+                found[name] = begin(side)
+        found = apart(found)
+        next_s = NEXT_WARMUP_S if group == "gateway" else self._options.first_warmup_s
+        for letter in list(found)[1:]:
+            self._warm(found[letter], letter, next_s)
+        return found
+
+    def _warm(self, subject: Subject, letter: str, at_most_s: float) -> None:
+        settings = replace(self._options.settings(0), first_warmup_s=at_most_s)
+        self._run(subject, settings, self._folder / "warm-up", f"{letter} warm-up")
+
+    def _cost(self, subject: Subject) -> Cost:
+        """Of a request, in the file cost.json: all rounds have the same slowdowns."""
+        path = self._folder / "cost.json"
+        if path.exists():
+            return Cost(**orjson.loads(path.read_bytes()))
+        settings = replace(self._options.settings(0), duration_s=COST_S)
+        with ThreadPoolExecutor(1) as watching:
+            spun = watching.submit(_spun_records, subject.system.bootstrap)
+            run = self._run(subject, settings, self._folder / "cost", "what a request costs")
+        cpu = run["phases"][-1]["window"]["cpu"]
+        gateway_us, flink_us = (cpu[group]["us_per_request"] for group in ("gateway", "flink"))
+        cost = Cost(gateway_us, flink_us, spun.result())
+        write(path, to_json(cost._asdict()))
+        self._tell(f"a request costs {cost}")
+        return cost
+
+    def _measure(
+        self, subjects: Mapping[str, Subject], folder: Path, random: Random, number: int
+    ) -> None:
+        letters = list(subjects)
+        for cycle in range(self._cycles):
+            settings = self._options.settings(SEEDS_PER_ROUND * number + cycle)
+            random.shuffle(letters)
+            for letter in letters:
+                what = f"cycle {cycle + 1} of {self._cycles}, {letter}"
+                self._run(subjects[letter], settings, folder / letter, what)
+
+    def _run(self, subject: Subject, settings: Any, folder: Path, what: str) -> dict[str, Any]:
+        run, _ = Run(settings, folder, lambda _: None, subject=subject).execute()
+        self._tell(f"{what}: {described(run)}")
+        if run["verdict"] == "interrupted":
+            raise KeyboardInterrupt
+        if run["verdict"] not in ("valid", "void"):
+            raise BenchError(f"a run is {run['verdict']}: {'; '.join(run['reasons'])}")
+        return run
+
+
+def _spun_records(bootstrap: str | None) -> float:
+    """Of the service that is slowed down, for each request, in the midst of a run."""
+    assert bootstrap is not None
+    meter = TrafficMeter(bootstrap)
+    time.sleep(COST_S * COST_BETWEEN[0])
+    before = meter.ends()
+    time.sleep(COST_S * (COST_BETWEEN[1] - COST_BETWEEN[0]))
+    risen = {place: end - before.get(place, 0) for place, end in meter.ends().items()}
+    meter.close()
+    spun = sum(n for place, n in risen.items() if place.topic == input_topic(SPUN_SERVICE))
+    replies = sum(n for place, n in risen.items() if place.topic.startswith(reply_topic("")))
+    return spun / replies

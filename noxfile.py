@@ -89,6 +89,12 @@ def compare(session: nox.Session) -> None:
 
 
 @nox.session
+def regression(session: nox.Session) -> None:
+    """Measures two commits side by side: ``nox -s regression -- BASE [HEAD]``."""
+    run(session, "bench", "regression", *session.posargs)
+
+
+@nox.session
 def history(session: nox.Session) -> None:
     """Draws each metric over commits: ``nox -s history -- DIR``."""
     run(session, "bench", "history", *session.posargs)

@@ -15,6 +15,7 @@ from system.runtime.errors import StackError
 
 BUILD_TIMEOUT_S = 900.0
 """Of installing all packages; they are some hundred MiB to download."""
+VENV_OPTIONS: tuple[str, ...] = ()
 DIGEST_CHARS = 16
 """Of the lock file's hash, in the name of its environment."""
 
@@ -35,7 +36,7 @@ def python_of(tree: Path, progress: Progress, project: Path = PROJECT_DIR) -> Pa
         if not stamp.exists():
             progress(f"installing other packages than this work tree's, into {folder}")
             shutil.rmtree(folder, ignore_errors=True)
-            _run("make the environment", sys.executable, "-m", "venv", str(folder))
+            _run("make the environment", sys.executable, "-m", "venv", *VENV_OPTIONS, str(folder))
             _run("install the packages", *_install(folder), str(tree / LOCK_FILE))
             stamp.touch()
     return folder / "bin" / "python"

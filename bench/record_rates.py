@@ -11,6 +11,7 @@ from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 from random import Random
+from statistics import median
 from typing import Any
 
 import orjson
@@ -27,10 +28,12 @@ from bench.traffic import TrafficMeter
 from bench.worktree import Commit, checked_out, folder_for_trees
 from system.wire import input_topic, reply_topic
 
+COST_RUNS = 5
+"""Of the unchanged system, as those that are compared: they tell what a request costs."""
 COST_S = 12.0
-"""Of the run of the unchanged system that tells what a request costs."""
+"""Of a run that tells how many records the slowed service handles for a request."""
 COST_BETWEEN = (0.5, 0.9)
-"""The part of that time, from the run's begin, in which records are counted: all of it is loaded."""
+"""The part of that time, from the begin of the run, in which records are counted: all is load."""
 BASES: dict[Group, int] = {"gateway": 3, "service": 1}
 """Unchanged systems in a group; to compare it with itself takes two."""
 NEXT_WARMUP_S = 2.0
@@ -96,12 +99,20 @@ class Recorder:
         path = self._folder / "cost.json"
         if path.exists():
             return Cost(**orjson.loads(path.read_bytes()))
+        folder, what = self._folder / "cost", "what a request costs"
         settings = replace(self._options.settings(0), duration_s=COST_S)
         with ThreadPoolExecutor(1) as watching:
             spun = watching.submit(_spun_records, subject.system.bootstrap)
-            run = self._run(subject, settings, self._folder / "cost", "what a request costs")
-        cpu = run["phases"][-1]["window"]["cpu"]
-        gateway_us, flink_us = (cpu[group]["us_per_request"] for group in ("gateway", "flink"))
+            self._run(subject, settings, folder, what)
+        runs = [
+            self._run(subject, self._options.settings(number), folder, what)
+            for number in range(COST_RUNS)
+        ]
+        windows = [run["phases"][-1]["window"]["cpu"] for run in runs]
+        gateway_us, flink_us = (
+            median(window[group]["us_per_request"] for window in windows)
+            for group in ("gateway", "flink")
+        )
         cost = Cost(gateway_us, flink_us, spun.result())
         write(path, to_json(cost._asdict()))
         self._tell(f"a request costs {cost}")

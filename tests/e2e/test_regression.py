@@ -1,0 +1,103 @@
+"""`python -m bench regression` as CI runs it, on a small budget: a commit against itself."""
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from xml.etree import ElementTree
+
+import jsonschema
+import orjson
+import pytest
+
+from bench.compare import EXIT_CODES, SCHEMA_FILE
+from bench.compare_outputs import MARK
+from bench.environment import PROJECT_DIR
+from bench.read_run import read_run
+from system.runtime.cache import cache_dir
+
+TIMEOUT_S = 400.0
+SMALL = ("--rate", "60", "--duration", "1", "--warmup", "4", "--budget-s", "75")
+CODES = {EXIT_CODES["same"], EXIT_CODES["faster"], EXIT_CODES["inconclusive"]}
+
+
+def command(*arguments: str) -> list[str]:
+    return [sys.executable, "-m", "bench", "regression", *arguments]
+
+
+def trees() -> list[str]:
+    listed = subprocess.run(
+        ["git", "worktree", "list", "--porcelain"],
+        cwd=PROJECT_DIR,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    place = str(cache_dir() / "worktrees")
+    return [line for line in listed.stdout.splitlines() if place in line]
+
+
+def test_a_commit_is_no_regression_of_itself(tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    done = subprocess.run(
+        command("HEAD", *SMALL, "--results", str(tmp_path), "--out", str(out)),
+        capture_output=True,
+        text=True,
+        timeout=TIMEOUT_S,
+    )
+    assert done.returncode in CODES, done.stdout + done.stderr
+    comparison = orjson.loads((out / "comparison.json").read_bytes())
+    jsonschema.validate(comparison, orjson.loads(SCHEMA_FILE.read_bytes()))
+    assert comparison["exit_code"] == done.returncode
+    assert comparison["verdict"] in ("same", "faster", "inconclusive")
+    assert (out / "comment.md").read_text().startswith(MARK)
+    assert ElementTree.parse(out / "junit.xml").getroot().tag == "testsuites"
+    for name in ("benchmark-smaller.json", "benchmark-bigger.json"):
+        assert isinstance(orjson.loads((out / name).read_bytes()), list)
+    runs = [read_run(path) for path in tmp_path.glob("regression-*/batch/[AB]/*")]
+    assert len(runs) >= 2
+    for run in runs:
+        assert run["verdict"] in ("valid", "void"), run["reasons"]
+        (control,) = run["probes"]
+        assert control["name"] == "control"
+        (phase,) = run["phases"]
+        assert 2 < phase["window"]["per_request"]["kafka_records"] < 5
+    assert trees() == []
+
+
+def test_ctrl_c_ends_it_and_leaves_nothing_behind(
+    tmp_path: Path, until: Callable[[Callable[[], object]], None]
+) -> None:
+    log = tmp_path / "log"
+    with log.open("wb") as output:
+        job = subprocess.Popen(
+            command("HEAD", *SMALL, "--results", str(tmp_path)),
+            stderr=output,
+            env={**os.environ, "PYTHONUNBUFFERED": "1"},
+        )
+    try:
+        until(lambda: job.poll() is not None or b"starting one Kafka" in log.read_bytes())
+        job.send_signal(signal.SIGINT)
+        assert job.wait(TIMEOUT_S) == 130, log.read_text()
+    finally:
+        job.kill()
+        job.wait()
+    assert log.read_text().splitlines()[-1] == "interrupted"
+    assert trees() == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "line"),
+    [
+        (("no-such-commit",), 2, "error: no commit no-such-commit in this repository"),
+        (("HEAD", "--budget-s", "1"), 2, "above 30"),
+        (("HEAD", "--budgets", "nowhere.toml"), 14, "error: cannot read nowhere.toml"),
+    ],
+)
+def test_what_a_person_can_do_wrong(arguments: tuple[str, ...], code: int, line: str) -> None:
+    done = subprocess.run(command(*arguments), capture_output=True, text=True, timeout=TIMEOUT_S)
+    assert done.returncode == code
+    assert line in done.stderr
+    assert "Traceback" not in done.stderr

@@ -27,13 +27,16 @@ from bench.worktree import Commit, changed, checked_out, folder_for_trees, is_ga
 RATE_PER_S = 200.0
 """About half of what two cores answer, next to everything else on them."""
 DURATION_S = 5.0
+"""Of a run: many short ones tell more than few long ones."""
 WARMUP_S = 1.0
 """Before each window: connections open, and caches hold this run's entities."""
 FIRST_WARMUP_S = 40.0
 """At most, of a stack that was just started: until it is steady."""
 BUDGET_S = 1080.0
 """Of a whole job, all included, so that it takes less than 20 minutes."""
-BUDGET_S_MIN, BUDGET_S_MAX = 30.0, 86_400.0
+BUDGET_S_MIN = 30.0
+"""With less, no stack comes up."""
+BUDGET_S_MAX = 86_400.0
 CLOSING_S = 30.0
 """Kept free to end stacks and to compare."""
 

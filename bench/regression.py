@@ -41,6 +41,10 @@ CLOSING_S = 30.0
 """Kept free to end stacks and to compare."""
 
 
+PAIRS_MIN = 2
+"""Of a batch, even when the time is over: one block of ABBA, so that there is something to show."""
+
+
 class Options(NamedTuple):
     rate_per_s: float = RATE_PER_S
     duration_s: float = DURATION_S
@@ -193,7 +197,7 @@ class Batch:
         found: list[Pair] = []
         order = turns(pairs, self._options.seed + first)
         for place in range(pairs):
-            if time.monotonic() > deadline_s:
+            if place >= PAIRS_MIN and time.monotonic() > deadline_s:
                 break
             settings = self._options.settings(first + place + 1)
             letters = order[2 * place : 2 * place + 2]

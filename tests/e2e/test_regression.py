@@ -19,7 +19,7 @@ from bench.read_run import read_run
 from system.runtime.cache import cache_dir
 
 TIMEOUT_S = 400.0
-SMALL = ("--rate", "60", "--duration", "1", "--warmup", "4", "--budget-s", "75")
+SMALL = ("--rate", "60", "--duration", "1", "--warmup", "4", "--budget-s", "100")
 CODES = {EXIT_CODES["same"], EXIT_CODES["faster"], EXIT_CODES["inconclusive"]}
 
 

@@ -1,0 +1,43 @@
+"""The shop with several tasks a service, and with Python in processes of its own."""
+
+import json
+from urllib.request import ProxyHandler, Request, build_opener
+
+import pytest
+
+from system.runtime.stack import Stack, StackOptions
+
+TIMEOUT_S = 30
+"""Far above the gateway's own."""
+BUYERS = 8
+"""More than partitions and tasks, so that their keys meet several of each."""
+SHOP = ("user", "order", "stock", "payment")
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        StackOptions(services=SHOP, parallelism=2),
+        StackOptions(services=SHOP, execution_mode="process"),
+    ],
+    ids=["two tasks", "processes"],
+)
+def test_a_checkout_charges_and_takes_stock(options):
+    opener = build_opener(ProxyHandler({}))
+
+    def ask(verb: str, path: str) -> dict:
+        request = Request(stack.url + path, method=verb)
+        with opener.open(request, timeout=TIMEOUT_S) as response:
+            return json.loads(response.read())
+
+    with Stack(options) as stack:
+        item_id = ask("POST", f"/stock/item/create?price=3&stock={BUYERS}")["item_id"]
+        for bought in range(1, BUYERS + 1):
+            user_id = ask("POST", "/users/create")["user_id"]
+            ask("POST", f"/users/credit/add/{user_id}/5")
+            order_id = ask("POST", f"/orders/create/{user_id}")["order_id"]
+            ask("POST", f"/orders/addItem/{order_id}/{item_id}")
+            assert ask("POST", f"/orders/checkout/{order_id}")["paid"] is True
+            assert ask("GET", f"/orders/find/{order_id}")["status"] == "completed"
+            assert ask("GET", f"/users/credit/{user_id}")["credit"] == 2
+            assert ask("GET", f"/stock/availability/{item_id}")["stock"] == BUYERS - bought

@@ -30,7 +30,7 @@ class Settings:
     """Whether Locust walks the schedule, instead of `bench.generate`."""
     trace_every: int = 0
     """Each so many-th request of an open loop is traced; 0: none."""
-    first_warmup_s: float = 60.0
+    first_warmup_s: float = 120.0
     """At most, before all: until the system is steady. 0 for one that is warm, in an open loop."""
     warmup_s: float = 3.0
     """Before each measured window."""

@@ -196,7 +196,7 @@ def _template(number: int, entry: Any) -> Template:
     path, headers, body = entry.get("path"), entry.get("headers", {}), entry.get("body", "")
     if not isinstance(operation, str) or not operation:
         raise WorkloadError(f"{where}: operation is its name in the results")
-    if verb not in VERBS:
+    if not isinstance(verb, str) or verb not in VERBS:
         raise WorkloadError(f"{where}: method is one of {', '.join(sorted(VERBS))}")
     if not isinstance(path, str) or path[:1] != "/" or _UNSAFE.search(path):
         raise WorkloadError(f"{where}: path begins with / and is ASCII without spaces")

@@ -72,6 +72,7 @@ GOOD: dict[str, Any] = {"operation": "a", "path": "/"}
         ({"request": [{**GOOD, "path": "/a b"}]}, "path"),
         ({"request": [{**GOOD, "path": "/{who}"}]}, "who"),
         ({"request": [{**GOOD, "method": "FETCH"}]}, "method"),
+        ({"request": [{**GOOD, "method": []}]}, "method"),
         ({"request": [{**GOOD, "weight": 0}]}, "weight"),
         ({"request": [{**GOOD, "weight": True}]}, "weight"),
         ({"request": [{**GOOD, "headers": {"A": "b\r\nC: d"}}]}, "headers"),

@@ -27,6 +27,9 @@ SWEEP_S = 0.05
 CONNECT_TIMEOUT_S = 5.0
 CONNECTIONS_READY = 32
 """Opened before the load; more are as they are needed."""
+OPENING_MAX = 16
+"""At a time. To open one takes longer than to send some requests: after a pause, hundreds at once
+would make those late that are due meanwhile, while connections that are open come back."""
 NO_OPERATION = "(not sent)"
 """Of what was dropped: nothing was chosen for that time."""
 
@@ -175,8 +178,7 @@ class Generator:
             self._write(self._idle.pop(), context, request, intended_ns)
         else:
             self._waiting.append((context, request, intended_ns))
-            if self._connections < self._in_flight_max:
-                self._open()
+            self._open_where_needed()
 
     def _write(
         self, connection: Connection, context: Any, request: bytes, intended_ns: int
@@ -188,11 +190,22 @@ class Generator:
         connection.sent_ns = monotonic_ns()
         connection.send(request)
 
+    def _open_where_needed(self) -> None:
+        opening = len(self._opening)
+        has_room = self._connections < self._in_flight_max and opening < OPENING_MAX
+        if has_room and len(self._waiting) > opening:
+            self._open()
+
     def _open(self) -> None:
         self._connections += 1
         task = self._loop.create_task(self._connect())
         self._opening.add(task)
-        task.add_done_callback(self._opening.discard)
+        task.add_done_callback(self._opened)
+
+    def _opened(self, task: asyncio.Task[None]) -> None:
+        self._opening.discard(task)
+        if not task.cancelled():
+            self._open_where_needed()
 
     async def _connect(self) -> None:
         try:
@@ -255,8 +268,7 @@ class Generator:
 
     def _gone(self) -> None:
         self._connections -= 1
-        if len(self._waiting) > len(self._opening):
-            self._open()
+        self._open_where_needed()
 
     def _next_turn(self) -> None:
         if self._feeding:

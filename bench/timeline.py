@@ -37,6 +37,8 @@ PANELS = (
     Panel("Processor time", "cores", "Used by each group of processes, one upon the other.",
           "cpu.", True, (("host.busy", "whole host"),)),
     Panel("Memory", "MiB", "Resident memory of each group, one upon the other.", "rss_mib.", True),
+    Panel("Processor time of Flink", "cores", "Used by each of its processes.", "part.cpu."),
+    Panel("Memory of Flink", "MiB", "Resident memory of each of its processes.", "part.rss_mib."),
     Panel("Requests in flight", "requests", "Sent, and not answered yet.",
           lines=(("in_flight", "gateway"), ("generator.in_flight", "generator"))),
     Panel("Consumer lag", "records", "Records in a topic that have not been read yet.", "lag."),

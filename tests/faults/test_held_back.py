@@ -1,0 +1,83 @@
+"""A generator that is held back to half of its rate: the run is VOID, and says why."""
+
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import orjson
+import psutil
+
+RUN_TIMEOUT_S = 120.0
+HALF_S = 0.3
+"""It may run for so long, then it is stopped for as long."""
+WORKLOAD = '[[request]]\noperation = "root"\npath = "/"\nexpect = [200, 503]\n'
+
+
+@contextmanager
+def served() -> Iterator[str]:
+    command = [sys.executable, "-m", "bench.truth_server"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            assert process.stdout is not None
+            yield f"http://127.0.0.1:{int(process.stdout.readline())}"
+        finally:
+            process.terminate()
+
+
+def generators(parent: int) -> list[psutil.Process]:
+    found = []
+    for process in psutil.Process(parent).children(recursive=True):
+        try:
+            if "bench.generate" in process.cmdline():
+                found.append(process)
+        except psutil.NoSuchProcess:
+            continue
+    return found
+
+
+def hold_back(parent: int, ended: threading.Event) -> None:
+    while not ended.is_set():
+        try:
+            held = generators(parent)
+            for process in held:
+                process.suspend()
+            ended.wait(HALF_S)
+            for process in held:
+                process.resume()
+        except psutil.NoSuchProcess:
+            pass
+        ended.wait(HALF_S)
+
+
+def test_a_run_whose_generator_is_held_back_is_void(tmp_path: Path) -> None:
+    workload = tmp_path / "workload.toml"
+    workload.write_text(WORKLOAD)
+    out = tmp_path / "out"
+    with served() as url:
+        command = [
+            *(sys.executable, "-m", "bench", "run", "--quick", "--rate", "300"),
+            *("--target", url, "--workload", str(workload), "--out", str(out)),
+        ]
+        ended = threading.Event()
+        with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+            holding = threading.Thread(target=hold_back, args=(process.pid, ended))
+            holding.start()
+            try:
+                told, _ = process.communicate(timeout=RUN_TIMEOUT_S)
+            finally:
+                ended.set()
+                holding.join()
+                process.kill()
+    assert process.returncode == 4
+    assert b"VOID" in told
+    (folder,) = out.iterdir()
+    run = orjson.loads((folder / "run.json").read_bytes())
+    assert run["verdict"] == "void"
+    window = run["phases"][1]["window"]
+    assert window["open"]["achieved_ratio"] < 0.9
+    assert any("late at p99" in reason for reason in run["reasons"]), run["reasons"]
+    assert any("were not sent, because the generator was late" in reason
+               for reason in run["reasons"]), run["reasons"]  # fmt: skip

@@ -101,6 +101,12 @@ def history(session: nox.Session) -> None:
 
 
 @nox.session
+def calibrate(session: nox.Session) -> None:
+    """Measures the generator itself, beside wrk and Locust: ``nox -s calibrate -- ceiling``."""
+    run(session, "bench", "calibrate", *session.posargs)
+
+
+@nox.session
 def locust(session: nox.Session) -> None:
     """The stack with Locust's web page; arguments go to ``python -m bench locust``."""
     run(session, "bench", "locust", *session.posargs)

@@ -7,6 +7,7 @@
   compare   two recorded runs, or sets of them: slower, faster, the same, or can't tell
   regression  two commits, built and measured in turns, and compared
   history   each metric over commits
+  calibrate this project's own generator: its ceiling, beside wrk and Locust
   locust    Locust's web UI on a stack
 
 exit codes: 0 the run is valid, 1 an invariant is broken or the run is invalid, 2 wrong usage,
@@ -23,7 +24,7 @@ from dataclasses import replace
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from bench import capacity, compare_cli, regression_cli, summary
+from bench import calibration, capacity, compare_cli, regression_cli, summary
 from bench.capacity import Level
 from bench.errors import BenchError
 from bench.files import write
@@ -154,6 +155,13 @@ def parser() -> argparse.ArgumentParser:
     report.add_argument("runs", nargs="+", type=Path, metavar="RUN", help="a run's folder")
     compare_cli.add_commands(commands)
     regression_cli.add_command(commands, real, whole, SEED_MAX)
+    calibrate = commands.add_parser("calibrate", help="the generator itself, beside wrk and Locust")
+    calibrate.add_argument("names", nargs="*", metavar="PART",
+                           help=f"of {', '.join(calibration.PARTS)} (default: all)")  # fmt: skip
+    calibrate.add_argument("--pairs", type=whole("pairs", calibration.PAIRS_MAX), default=8,
+                           help="bursts of each side (default: %(default)s)")  # fmt: skip
+    calibrate.add_argument("--duration", type=real(calibration.BURST_S_MAX, 0), metavar="S",
+                           default=5.0, help="of a burst (default: %(default)g)")  # fmt: skip
     locust = commands.add_parser("locust", parents=[shared], help="Locust's web UI on a stack")
     locust.add_argument("--web-port", type=whole("a port", 65535, 0), default=0,
                         help="0 for any free one (default: %(default)s)")  # fmt: skip
@@ -251,6 +259,11 @@ def main() -> int:
         arguments.error("--locust is for --rate: users are Locust's anyway")
     if args.command == "probe" and (unknown := sorted({*args.names} - PROBES.keys())):
         arguments.error(f"no probe {unknown[0]!r}: there are {', '.join(PROBES)}")
+    if args.command == "calibrate":
+        if unknown := sorted({*args.names} - calibration.PARTS.keys()):
+            arguments.error(f"no part {unknown[0]!r}: there are {', '.join(calibration.PARTS)}")
+        if args.duration < calibration.BURST_S_MIN:
+            arguments.error(f"--duration: at least {calibration.BURST_S_MIN:g} s")
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         if args.command in compare_cli.COMMANDS:
@@ -262,6 +275,9 @@ def main() -> int:
         if args.command == "locust":
             serve(settings_of(args), args.web_port, args.arguments, progress)
             return 0
+        if args.command == "calibrate":
+            holds = calibration.calibrate(args.names, args.pairs, args.duration, progress)
+            return 0 if holds else EXIT_INVALID
         return measure(args)
     except ScheduleError as cause:
         arguments.error(f"--rate {cause}")

@@ -20,7 +20,7 @@ from bench import history, schedule
 from bench.generator import Generator
 from bench.journeys import SCENARIOS, SaleCustomers, ShopCustomers
 from bench.requests import Address, read_workload
-from bench.samples import Writer
+from bench.samples import Alternating, Writer
 from bench.schedule import Schedule, Stage
 from bench.source import Journeys, Source, Templates
 
@@ -54,6 +54,8 @@ class Spec:
     history: str
     traces: str
     go: str
+    alternating: bool = False
+    """Samples are kept for half of the time, to measure what that costs."""
 
     def to_json(self) -> bytes:
         return orjson.dumps(asdict(self), option=orjson.OPT_INDENT_2)
@@ -82,7 +84,7 @@ def source_of(spec: Spec, address: Address, samples: Writer) -> Source:
 
 
 async def generate(spec: Spec) -> None:
-    samples = Writer(Path(spec.samples))
+    samples = (Alternating if spec.alternating else Writer)(Path(spec.samples))
     address = Address.of(spec.url)
     source = source_of(spec, address, samples)
     times = spec.intended_ns() if spec.stages else array("q")

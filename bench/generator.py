@@ -300,6 +300,7 @@ class Generator:
             in_flight=self.in_flight,
             connections=self._connections,
             cpu_ns=process_time_ns(),
+            sent=self._samples.sent,
         )
         self._watch_at_s += WATCH_S
         self._watch_timer = self._loop.call_at(self._watch_at_s, self._watch)

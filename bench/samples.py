@@ -10,17 +10,18 @@ and NAME.jsonl, which names the indexes in the order in which they came up, and 
     {"operation": "find_user"}
     {"outcome": "200"}
     {"ready": true}                                  a generator, or one of its users, is prepared
-    {"watch": {"at_ns": ..., "loop_lag_ns": ..., "in_flight": ..., "cpu_ns": ...}}
+    {"watch": {"at_ns": ..., "loop_lag_ns": ..., "in_flight": ..., "cpu_ns": ...,
+               "sent": ...}}
     {"scheduled": 1000, "sent": 990}
 
 All times are ns of the machine's monotonic clock. A file without its footer is of a generator that
 was killed. An outcome is "200", "409 out_of_stock", "503 overloaded", or one of the words below.
 """
 
-from array import array
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from time import monotonic_ns, time_ns
+from struct import pack
+from time import monotonic_ns, process_time_ns, time_ns
 from typing import Any, BinaryIO, Literal, NamedTuple
 
 import numpy as np
@@ -72,14 +73,15 @@ def kind_of(outcome: str) -> Kind:
 
 
 class Writer:
-    """Appends to new files. `add((label, intended_ns, sent_ns, done_ns))` costs 0.2 µs."""
+    """Appends to new files. `add((label, intended_ns, sent_ns, done_ns))` costs 0.1 µs, and the
+    flush as much: a batch is packed for less than its samples one by one."""
 
     def __init__(self, path: Path) -> None:
         """`path` ends in .bin. Raises `OSError`."""
         self.scheduled = 0
         self.sent = 0
-        self._buffer = array("q")
-        self.add = self._buffer.extend
+        self._buffer: list[int] = []
+        self.add: Callable[[Iterable[int]], object] = self._buffer.extend
         self._operations: dict[str, int] = {}
         self._outcomes: dict[str, int] = {}
         self._samples: BinaryIO = path.open("xb", buffering=0)
@@ -108,8 +110,8 @@ class Writer:
 
     def flush(self) -> None:
         if self._buffer:
-            self._samples.write(self._buffer.tobytes())
-            del self._buffer[:]
+            self._samples.write(pack(f"<{len(self._buffer)}q", *self._buffer))
+            self._buffer.clear()
 
     def close(self) -> None:
         self.flush()
@@ -128,6 +130,30 @@ class Writer:
 
     def _mark(self, **fields: Any) -> None:
         self._marks.write(orjson.dumps(fields, option=orjson.OPT_APPEND_NEWLINE))
+
+
+class Alternating(Writer):
+    """Keeps samples from each second flush to the next one alone, to measure what keeping costs.
+
+    Each flush writes a mark, whose `kept` says how it was until then (1: samples were kept).
+    """
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path)
+        self._keeping = True
+        keep = self._buffer.extend
+
+        def add(sample: Iterable[int]) -> None:
+            if self._keeping:
+                keep(sample)
+
+        self.add = add
+
+    def flush(self) -> None:
+        super().flush()
+        figures = {"at_ns": monotonic_ns(), "cpu_ns": process_time_ns(), "sent": self.sent}
+        self._mark(watch={**figures, "kept": int(self._keeping)})
+        self._keeping = not self._keeping
 
 
 class Footer(NamedTuple):

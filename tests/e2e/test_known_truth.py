@@ -14,14 +14,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import truth_server
 from numpy.typing import NDArray
 
-from bench import self_watch
+from bench import self_watch, truth_server
 from bench.generate import Spec
 from bench.samples import DROPPED_IN_FLIGHT, DROPPED_LATE, Reader, Samples
 from bench.schedule import Schedule, Stage, intended_ns
 from bench.stats import Window, summarize
+from bench.truth_server import truth_ms
 
 RATE_PER_S = 300.0
 DURATION_S = 12.0
@@ -33,7 +33,7 @@ SEED = 5
 
 @contextmanager
 def server(*arguments: str) -> Iterator[str]:
-    command = [sys.executable, truth_server.__file__, *arguments]
+    command = [sys.executable, "-m", "bench.truth_server", *arguments]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         try:
             assert process.stdout is not None
@@ -99,19 +99,6 @@ class Generating:
         assert self.process.wait(timeout=60) == 0
         self.reader = Reader(Path(self.spec.samples))
         return self.reader.read()
-
-
-def truth_ms(times_s: NDArray[np.float64], stall_at_s: float | None) -> NDArray[np.float64]:
-    """The response time of each request that was due at these times."""
-    latency = np.array([truth_server.latency_ms(request) for request in range(len(times_s))])
-    if stall_at_s is None:
-        return latency
-    left_s = np.where(
-        (times_s >= stall_at_s) & (times_s < stall_at_s + truth_server.STALL_S),
-        stall_at_s + truth_server.STALL_S - times_s,
-        0,
-    )
-    return latency + left_s * 1e3
 
 
 def quantile(values: NDArray[np.float64], percent: float) -> float:

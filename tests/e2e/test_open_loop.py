@@ -7,6 +7,7 @@ from typing import Any
 
 import jsonschema
 import orjson
+import pytest
 from test_known_truth import server
 
 from bench.read_run import SCHEMA_FILE
@@ -53,6 +54,9 @@ def test_the_shop_at_a_rate(stack: Stack, tmp_path: Path) -> None:
     stages = orjson.loads((folder / phase["stages"]).read_bytes())
     assert stages["requests"] > 10
     assert stages["disordered"] == 0
+    for operation in stages["operations"].values():
+        of_stages = sum(stage["mean_ms"] for stage in operation["stages"])
+        assert of_stages == pytest.approx(operation["total_ms"]["mean"], rel=0.05)
     assert (folder / "response-open.hlog").exists()
     assert (folder / "service-open.hlog").exists()
     anew = bench("report", str(folder))
@@ -98,6 +102,8 @@ def test_wrong_usage_is_one_line(tmp_path: Path) -> None:
         ("run", "--workload", "none.toml"),
         ("capacity", "--p99-ms", "0"),
         ("probe", "nothing"),
+        ("calibrate", "nothing"),
+        ("calibrate", "--duration", "1"),
     ):
         done = bench(*arguments)
         assert done.returncode == 2

@@ -1,4 +1,4 @@
-"""An HTTP server whose every latency is known beforehand: ``python truth_server.py [STALL_AT_S]``.
+"""A server whose every latency is known beforehand: ``python -m bench.truth_server [STALL_AT_S]``.
 
 The n-th request is answered after `latency_ms(n)`. With an argument, nothing is answered for
 `STALL_S` from so many seconds after the first request. Each 100th request from 50 on is a 503.
@@ -8,6 +8,9 @@ import asyncio
 import sys
 from functools import partial
 from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 LATENCIES_MS = tuple(400 + 1600 * (place / 999) ** 64 for place in range(1000))
 """Most are near 400 ms: 2 % of that is more than a busy machine adds. The longest is 2 s."""
@@ -22,6 +25,16 @@ def latency_ms(request: int) -> float:
 
 def is_error(request: int) -> bool:
     return request % 100 == 50
+
+
+def truth_ms(times_s: NDArray[np.float64], stall_at_s: float | None) -> NDArray[np.float64]:
+    """The response time of each request that is due at these times, and sent then."""
+    latency = np.array([latency_ms(request) for request in range(len(times_s))])
+    if stall_at_s is None:
+        return latency
+    since_s = times_s - stall_at_s
+    left_s = np.where((since_s >= 0) & (since_s < STALL_S), STALL_S - since_s, 0)
+    return np.asarray(latency + left_s * 1e3)
 
 
 class Connection(asyncio.Protocol):

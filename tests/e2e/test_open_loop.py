@@ -90,7 +90,8 @@ def test_the_capacity_of_any_service(tmp_path: Path) -> None:
         )
     run, _ = recorded(tmp_path / "out", done)
     assert 8 <= run["capacity"]["knee_per_s"] <= 64
-    assert any(not step["held"] for step in run["capacity"]["steps"])
+    # A machine that is too busy ends the search, and is told.
+    assert run["verdict"] == "void" or any(not step["held"] for step in run["capacity"]["steps"])
     assert run["invariants"] is None
     assert [entry["remainder"] for entry in run["ledger"]["entries"]] == [0, 0]
 

@@ -2,7 +2,6 @@
 
 import shutil
 import subprocess
-import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,13 +9,12 @@ from typing import NamedTuple
 
 from bench.environment import PROJECT_DIR
 from bench.errors import BenchError
-from system.runtime.cache import cache_dir, is_held, lock
+from system.runtime.data import held_folder
 
 TIMEOUT_S = 120.0
 """Of one call of git; checking out takes a second."""
 ID_CHARS = 10
 """Of a commit's short id, as run.json has it."""
-LOCK_NAME = "in-use"
 LOCK_FILE = "requirements.lock"
 
 
@@ -71,20 +69,11 @@ def is_gateway_only(paths: Sequence[str]) -> bool:
 @contextmanager
 def folder_for_trees() -> Iterator[Path]:
     """A folder in the cache, removed at the end; what killed processes left is removed first."""
-    parent = cache_dir() / "worktrees"
-    with lock(cache_dir() / "worktrees.lock", wait=True):
-        parent.mkdir(exist_ok=True)
-        for unused in parent.iterdir():
-            if not is_held(unused / LOCK_NAME):
-                shutil.rmtree(unused, ignore_errors=True)
-        folder = Path(tempfile.mkdtemp(dir=parent))
-        held = lock(folder / LOCK_NAME, wait=False)
-        held.__enter__()
-    try:
-        yield folder
-    finally:
-        held.__exit__(None, None, None)
-        shutil.rmtree(folder, ignore_errors=True)
+    with held_folder("worktrees") as folder:
+        try:
+            yield folder
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 @contextmanager

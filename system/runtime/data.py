@@ -33,18 +33,28 @@ def data_folder(chosen: Path | None) -> Iterator[Path]:
 
 
 @contextmanager
-def _temporary() -> Iterator[Path]:
-    parent = cache_dir() / "stacks"
+def held_folder(kind: str) -> Iterator[Path]:
+    """A new folder in the cache, below one for its `kind`, that others leave alone until the end.
+
+    To remove it is the caller's business; what killed processes left is removed first.
+    """
+    parent = cache_dir() / kind
     with ExitStack() as held:
         # Without it, the sweep of another start could take a folder that is not locked yet.
-        with lock(cache_dir() / "stacks.lock", wait=True):
+        with lock(cache_dir() / f"{kind}.lock", wait=True):
             parent.mkdir(exist_ok=True)
             for unused in parent.iterdir():
                 if not is_held(unused / LOCK_NAME):
-                    # A stack that ends right now removes the same files: gone is what both want.
+                    # One that ends right now removes the same files: gone is what both want.
                     shutil.rmtree(unused, ignore_errors=True)
             folder = Path(tempfile.mkdtemp(dir=parent))
             held.enter_context(lock(folder / LOCK_NAME, wait=False))
+        yield folder
+
+
+@contextmanager
+def _temporary() -> Iterator[Path]:
+    with held_folder("stacks") as folder:
         kept = set()
         try:
             yield folder

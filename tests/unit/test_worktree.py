@@ -7,7 +7,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bench import worktree
 from bench.errors import BenchError
 from bench.worktree import (
     CommitError,
@@ -119,7 +118,7 @@ def test_a_patch_that_does_not_fit(project: Path, tmp_path: Path) -> None:
 def test_what_killed_processes_left_is_removed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(worktree, "cache_dir", lambda: tmp_path)
+    monkeypatch.setenv("KAFLINKSHOP_CACHE", str(tmp_path))
     left = tmp_path / "worktrees" / "left"
     left.mkdir(parents=True)
     with folder_for_trees() as ours, folder_for_trees() as others:

@@ -16,7 +16,7 @@ THRESHOLD_MAX = 10.0
 """Eleven times as much; a larger number is percent, by mistake."""
 
 Role = Literal["decides", "alarms", "shown"]
-KINDS = ("cpu", "per_request", "failed", "latency", "throughput", "capacity")
+KINDS = ("cpu", "cpu_ratio", "per_request", "failed", "latency", "throughput", "capacity")
 """The first words of kinds; more may follow a dot."""
 
 

@@ -29,6 +29,18 @@ PIDS_INTERVAL_S = 10.0
 """Between looks for new processes, which cost more than everything else of a sample."""
 
 
+COMPILERS = ("C1 CompilerThre", "C2 CompilerThre")
+"""Threads of a JVM that compile; Linux keeps 15 characters of a name."""
+
+
+class Cpu(NamedTuple):
+    """Seconds."""
+
+    total_s: float
+    compiling_s: float
+    """Of it, by the compilers of a JVM: for minutes after a start, and no request's doing."""
+
+
 class CpuMeter:
     """Reads the CPU time (user and system) of groups of processes.
 
@@ -39,14 +51,14 @@ class CpuMeter:
     def __init__(self, pids: Pids) -> None:
         self._pids = pids
 
-    def read(self) -> dict[str, dict[int, float]]:
-        """CPU seconds so far: group → pid → seconds."""
-        read: dict[str, dict[int, float]] = {}
+    def read(self) -> dict[str, dict[int, Cpu]]:
+        """So far: group → pid → CPU time."""
+        read: dict[str, dict[int, Cpu]] = {}
         for part, pids in self._pids().items():
             group = read.setdefault(GROUPS[part], {})
             for pid in pids:
                 with suppress(OSError):  # it has ended
-                    group[pid] = cpu_s(pid)
+                    group[pid] = Cpu(cpu_s(pid), compiling_s(pid))
         return read
 
 
@@ -59,14 +71,32 @@ def cpu_s(pid: int) -> float:
     return time.clock_gettime(~pid << 3 | 2)
 
 
+def compiling_s(pid: int) -> float:
+    """CPU seconds of a JVM's compilers, as far as their threads still live; 0 for no JVM.
+
+    Source: Documentation/scheduler/sched-stats.rst of Linux. Raises `OSError` for no process.
+    """
+    spent_ns = 0
+    for thread in Path(f"/proc/{pid}/task").iterdir():
+        with suppress(OSError):  # it has ended
+            if (thread / "comm").read_text().rstrip() in COMPILERS:
+                spent_ns += int((thread / "schedstat").read_text().split()[0])
+    return spent_ns / 1e9
+
+
 def spent(
-    before: Mapping[str, Mapping[int, float]], after: Mapping[str, Mapping[int, float]]
-) -> dict[str, float]:
-    """CPU seconds of each group between two reads."""
-    return {
-        group: sum(cpu_s - before.get(group, {}).get(pid, 0.0) for pid, cpu_s in pids.items())
-        for group, pids in after.items()
-    }
+    before: Mapping[str, Mapping[int, Cpu]], after: Mapping[str, Mapping[int, Cpu]]
+) -> dict[str, Cpu]:
+    """CPU time of each group between two reads."""
+    return {group: _spent(before.get(group, {}), pids) for group, pids in after.items()}
+
+
+def _spent(before: Mapping[int, Cpu], after: Mapping[int, Cpu]) -> Cpu:
+    pairs = [(before.get(pid, Cpu(0.0, 0.0)), now) for pid, now in after.items()]
+    return Cpu(
+        sum(now.total_s - was.total_s for was, now in pairs),
+        sum(max(0.0, now.compiling_s - was.compiling_s) for was, now in pairs),
+    )
 
 
 class Usage(NamedTuple):

@@ -1,6 +1,6 @@
 """What of a run is compared, taken from its run.json: the least noisy first.
 
-A metric's kind is the key of its rule in budgets.toml: ``cpu.gateway``, ``failed``,
+A metric's kind is the key of its rule in budgets.toml: ``cpu_ratio.gateway``, ``failed``,
 ``latency.p99``. Kafka records and bytes, and allocations, are in the record of a run as
 window.per_request where they were counted, and then are metrics ``per_request.<name>``.
 """
@@ -9,8 +9,8 @@ from collections.abc import Collection, Iterator
 from math import exp, expm1, log
 from typing import Any, Literal, NamedTuple
 
-CPU_IGNORED = ("generator",)
-"""Groups that are not part of the system under test."""
+GENERATOR = "generator"
+"""The group that is not part of the system under test, and no change of it can touch."""
 CONTROL = "control"
 """The name of the probe whose figures no change of the system can touch."""
 LATENCIES = ("latency.p50", "latency.p99")
@@ -97,10 +97,8 @@ def _of_phase(
     phase: dict[str, Any], operations: Collection[tuple[str, str]]
 ) -> Iterator[tuple[Metric, Reading]]:
     name, window = phase["name"], phase["window"]
-    for group, cpu in window["cpu"].items():
-        if group not in CPU_IGNORED:
-            metric = Metric(f"{name} {group} CPU", f"cpu.{group}", "µs/request")
-            yield metric, Reading(cpu["us_per_request"])
+    groups = {group: cpu for group, cpu in window["cpu"].items() if group != GENERATOR}
+    yield from _cpu_ratios(name, groups, window["cpu"].get(GENERATOR))
     for what, amount in window.get("per_request", {}).items():
         metric = Metric(f"{name} {what} per request", f"per_request.{what}", "per request")
         yield metric, Reading(amount)
@@ -111,6 +109,25 @@ def _of_phase(
             figures = window["operations"][operation]
             metric, reading = _figure(f"{name} {operation}", figures, kind)
             yield metric._replace(operation=operation), reading
+    for group, cpu in groups.items():
+        metric = Metric(f"{name} {group} CPU", f"cpu.{group}", "µs/request")
+        yield metric, Reading(cpu["us_per_request"])
+
+
+def _cpu_ratios(
+    name: str, groups: dict[str, Any], generator: dict[str, Any] | None
+) -> Iterator[tuple[Metric, Reading]]:
+    """What a group took, as a ratio to what the generator took for the same requests.
+
+    A machine that slows down slows both, so the ratio scatters less than either. What JVMs compile
+    is left out: it wanes for minutes after a start.
+    """
+    if generator is None or not generator["cpu_s"]:
+        return
+    for group, cpu in groups.items():
+        worked_s = cpu["cpu_s"] - cpu.get("compiling_s", 0.0)
+        metric = Metric(f"{name} {group} CPU ratio", f"cpu_ratio.{group}", "of the generator's")
+        yield metric, Reading(worked_s / generator["cpu_s"])
 
 
 def _figure(name: str, figures: dict[str, Any], kind: str) -> tuple[Metric, Reading]:

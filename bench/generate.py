@@ -18,7 +18,13 @@ import uvloop
 
 from bench import history, schedule
 from bench.generator import Generator
-from bench.journeys import SCENARIOS, SaleCustomers, ShopCustomers
+from bench.journeys import (
+    CUSTOMERS_MAX,
+    SCENARIOS,
+    SaleCustomers,
+    ShopCustomers,
+    customers_of,
+)
 from bench.requests import Address, read_workload
 from bench.samples import Alternating, Writer
 from bench.schedule import Schedule, Stage
@@ -72,13 +78,23 @@ class Spec:
         times = schedule.intended_ns(Schedule(stages, self.arrivals), self.seed)
         return array("q", times[self.index :: self.count].tobytes())
 
+    def customers(self) -> int:
+        """That are prepared: by the highest rate of an open loop; all of them for a closed one."""
+        rates = [rate / self.count for stage in self.stages for rate in stage[:2]]
+        return customers_of(max(rates)) if rates else CUSTOMERS_MAX
+
 
 def source_of(spec: Spec, address: Address, samples: Writer) -> Source:
     seed = spec.seed + spec.index
     if spec.workload not in SCENARIOS:
         workload = read_workload(Path(spec.workload))
         return Templates(workload, address, seed, samples.label)
-    customers = ShopCustomers(seed) if spec.workload == "shop" else SaleCustomers(seed, spec.zipf)
+    count = spec.customers()
+    customers = (
+        ShopCustomers(seed, count)
+        if spec.workload == "shop"
+        else SaleCustomers(seed, spec.zipf, count)
+    )
     record, traces = history.Writer(Path(spec.history)), Path(spec.traces)
     return Journeys(customers, address, samples, record, traces, spec.trace_every)
 

@@ -3,6 +3,7 @@
 from collections import deque
 from collections.abc import Iterator
 from itertools import accumulate
+from math import ceil
 from random import Random
 
 from bench.workload import (
@@ -17,14 +18,21 @@ from bench.workload import (
 )
 
 SCENARIOS = ("shop", "checkout")
-CUSTOMERS = 64
+CUSTOMERS_MAX, CUSTOMERS_MIN = 64, 16
 """Customers whose users, items and orders are prepared; journeys begin with any of them."""
+RATE_PER_CUSTOMER = 10.0
+"""Requests/s: so a slow load, as of many short runs, does not mostly prepare."""
+
+
+def customers_of(rate_per_s: float) -> int:
+    return max(CUSTOMERS_MIN, min(CUSTOMERS_MAX, ceil(rate_per_s / RATE_PER_CUSTOMER)))
 
 
 class ShopCustomers:
     """The mix of locustfiles/shop.py."""
 
-    def __init__(self, seed: int) -> None:
+    def __init__(self, seed: int, count: int = CUSTOMERS_MAX) -> None:
+        self._count = count
         self._shop = Shop(Random(seed))
         self._own: deque[str] = deque()
         """Users that no other journey touches: the credit routine checks their balance."""
@@ -33,7 +41,7 @@ class ShopCustomers:
         self._all_weights = self._weights[-1] + CREDIT_ROUTINE_WEIGHT
 
     def prepare(self) -> Iterator[Journey]:
-        for _ in range(CUSTOMERS):
+        for _ in range(self._count):
             yield self._shop.prepare()
             yield self._create_own()
 
@@ -58,13 +66,15 @@ class ShopCustomers:
 class SaleCustomers:
     """Buyers, as in locustfiles/checkout.py; a buyer fills one basket at a time."""
 
-    def __init__(self, seed: int, zipf: float) -> None:
+    def __init__(self, seed: int, zipf: float, count: int = CUSTOMERS_MAX) -> None:
+        self._count = count
         self._sale = Sale(Random(seed), zipf)
         self._free: deque[str] = deque()
 
     def prepare(self) -> Iterator[Journey]:
-        yield from (self._sale.prepare(Sale.ITEMS // CUSTOMERS + 1) for _ in range(CUSTOMERS))
-        yield from (self._create_buyer() for _ in range(CUSTOMERS))
+        share = Sale.ITEMS // self._count + 1
+        yield from (self._sale.prepare(share) for _ in range(self._count))
+        yield from (self._create_buyer() for _ in range(self._count))
 
     def start(self) -> Journey:
         return self._buy(self._free.popleft()) if self._free else self._create_buyer()

@@ -14,7 +14,7 @@ from typing import NamedTuple
 import numpy as np
 
 from bench import steady
-from bench.cpu import BESIDE, CpuMeter, Pids, spent
+from bench.cpu import BESIDE, Cpu, CpuMeter, Pids, spent
 from bench.errors import BenchError
 from bench.generators import READY_TIMEOUT_S, Generators, Load, Phase
 from bench.sampler import Sampler
@@ -54,7 +54,8 @@ class Measured(NamedTuple):
     traces: list[Path]
     window: Window | None
     """None when it was interrupted before the window opened, and where nothing is measured."""
-    cpu_s: dict[str, float]
+    cpu: dict[str, Cpu]
+    """By group of processes."""
     warmup_s: float
     """How long it was really warmed up."""
     settled: Steadiness | None
@@ -143,7 +144,7 @@ def run_phase(
         histories,
         traces,
         watch.window,
-        watch.cpu_s,
+        watch.cpu,
         watch.warmup_s,
         watch.settled,
         interrupted,
@@ -214,9 +215,9 @@ class _Watch:
         self._meter = meter
         self._counted = counted
         self._live = live
-        self._opened: tuple[int, dict[str, dict[int, float]]] | None = None
+        self._opened: tuple[int, dict[str, dict[int, Cpu]]] | None = None
         self.window: Window | None = None
-        self.cpu_s: dict[str, float] = {}
+        self.cpu: dict[str, Cpu] = {}
         self.warmup_s = 0.0
         self.settled: Steadiness | None = None
 
@@ -252,7 +253,7 @@ class _Watch:
             opened_ns, cpu = self._opened
             is_open_loop = self._phase.schedule is not None
             self.window = Window(opened_ns, time.monotonic_ns(), is_open_loop)
-            self.cpu_s = spent(cpu, self._meter.read())
+            self.cpu = spent(cpu, self._meter.read())
             self._counted.read()
 
     def _prepared(self, _: Samples) -> bool:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from bench import host, self_watch, steady
+from bench.cpu import Cpu
 from bench.generators import Phase
 from bench.load import Measured
 from bench.samples import DROPPED_LATE, Footer, Reader, Samples, merge
@@ -104,13 +105,7 @@ def describe(findings: Findings) -> dict[str, Any]:
         "operations": {name: own._asdict() for name, own in summary.operations.items()},
         "open": None if summary.open is None else summary.open._asdict(),
         "checkout_paid_share": _paid_share(summary.operations.get("checkout")),
-        "cpu": {
-            group: {
-                "cpu_s": round(cpu_s, 3),
-                "us_per_request": round(cpu_s * 1e6 / answered, 1) if answered else None,
-            }
-            for group, cpu_s in measured.cpu_s.items()
-        },
+        "cpu": {group: _cpu(cpu, answered) for group, cpu in measured.cpu.items()},
     }
     if measured.traffic is not None and answered:
         described["window"]["per_request"] = {
@@ -118,6 +113,14 @@ def describe(findings: Findings) -> dict[str, Any]:
             "kafka_bytes": round(measured.traffic.bytes / answered, 1),
         }
     return described
+
+
+def _cpu(cpu: Cpu, answered: int) -> dict[str, float | None]:
+    return {
+        "cpu_s": round(cpu.total_s, 6),
+        "compiling_s": round(cpu.compiling_s, 6),
+        "us_per_request": round(cpu.total_s * 1e6 / answered, 1) if answered else None,
+    }
 
 
 def _measured_part(phase: Phase) -> Schedule:

@@ -15,7 +15,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import ruptures
-from numpy.typing import NDArray
 
 from bench import comparable
 from bench.budgets import Budgets
@@ -24,7 +23,6 @@ from bench.read_run import RunFileError, read_run
 from bench.run_sets import UnfitError
 
 Run = dict[str, Any]
-Floats = NDArray[np.float64]
 
 HISTORY_RUNS_MAX = 10_000
 COMMITS_MIN = 3
@@ -141,27 +139,20 @@ def find_shifts(values: Sequence[float], metric: Metric, threshold: float) -> li
     steps = np.abs(np.diff(signal))
     noise = max(1.4826 * float(np.median(steps)) / 2**0.5, NOISE_THRESHOLDS_MIN * threshold)
     search = ruptures.KernelCPD(kernel="linear", min_size=COMMITS_MIN).fit(signal / noise)
-    places = _large_enough(
-        signal, search.predict(pen=PENALTY * np.log(len(signal)))[:-1], threshold
-    )
+    places = search.predict(pen=PENALTY * np.log(len(signal)))[:-1]
+    while shifts := _shifts(values, places, metric):
+        smallest = min(shifts, key=lambda shift: abs(metric.worsening(shift.before, shift.after)))
+        if abs(metric.worsening(smallest.before, smallest.after)) >= threshold:
+            break
+        places.remove(smallest.place)
+    return shifts
+
+
+def _shifts(values: Sequence[float], places: Sequence[int], metric: Metric) -> list[Shift]:
     ends = [0, *places, len(values)]
+    levels = [median(values[begin:end]) for begin, end in pairwise(ends)]
     found = []
-    for begin, place, end in zip(ends, places, ends[2:], strict=False):
-        before, after = median(values[begin:place]), median(values[place:end])
+    for place, (before, after) in zip(places, pairwise(levels), strict=True):
         worse = metric.worsening(before, after)
         found.append(Shift(place, before, after, metric.shown(worse), worse > 0))
     return found
-
-
-def _large_enough(signal: Floats, places: Sequence[int], threshold: float) -> list[int]:
-    """Without those that are smaller than the threshold, the smallest first."""
-    kept = list(places)
-    while kept:
-        ends = [0, *kept, len(signal)]
-        levels = [np.median(signal[begin:end]) for begin, end in pairwise(ends)]
-        sizes = np.abs(np.diff(levels))
-        smallest = int(np.argmin(sizes))
-        if sizes[smallest] >= threshold:
-            break
-        del kept[smallest]
-    return kept

@@ -25,6 +25,7 @@ from made_samples import (
 )
 
 from bench.check import INVARIANTS, Report
+from bench.cpu import Cpu
 from bench.files import to_json
 from bench.generators import Phase
 from bench.ledger import balance_samples
@@ -131,7 +132,7 @@ def _measured(
         histories=[],
         traces=[],
         window=Window(opened_ns, closed_ns, spec.users is None) if spec.duration_s else None,
-        cpu_s={group: us * sent / 1e6 for group, us in CPU_US.items()},
+        cpu={group: Cpu(us * sent / 1e6, 0.0) for group, us in CPU_US.items()},
         warmup_s=spec.warmup_s,
         settled=None if spec.duration_s else Steadiness(True, "its thirds agree"),
         interrupted=False,

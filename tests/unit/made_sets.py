@@ -20,6 +20,7 @@ RUN_S = 20
 FRESH_AT = 100
 """The first run of a fresh batch."""
 
+REQUESTS = 4000
 CPU_US = {"gateway": 300.0, "kafka": 450.0, "flink": 1200.0, "generator": 200.0}
 WOBBLE = (0.0, 0.004, -0.003, 0.001, -0.005, 0.002, 0.005, -0.001, 0.003, -0.004)
 """What makes runs differ a little; B's wobble runs the other way round."""
@@ -41,17 +42,22 @@ def figures(requests: int, factor: float, failed: int = 0) -> dict[str, Any]:
     }
 
 
+def cpu_of(us_per_request: float) -> dict[str, float]:
+    cpu_s = us_per_request * REQUESTS / 1e6
+    return {"cpu_s": cpu_s, "compiling_s": 0.0, "us_per_request": us_per_request}
+
+
 def window(factor: float, is_open: bool) -> dict[str, Any]:
     operations = {"find_user": figures(3000, factor), "checkout": figures(1000, factor)}
     return {
         "opened_ns": 1,
         "closed_ns": 10_000_000_001,
         "length_s": 10.0,
-        **figures(4000, factor),
+        **figures(REQUESTS, factor),
         "operations": operations,
         "checkout_paid_share": 0.9,
         "cpu": {
-            group: {"cpu_s": 1.0, "us_per_request": round(us * factor, 3)}
+            group: cpu_of(us if group == "generator" else us * factor)
             for group, us in CPU_US.items()
         },
         "open": {
@@ -150,7 +156,8 @@ def write_set(folder: Path, runs: Iterable[Run]) -> Path:
 def cpu(group: str, factor: float) -> Change:
     def change(run: Run) -> None:
         for found in run["phases"]:
-            found["window"]["cpu"][group]["us_per_request"] *= factor
+            own = found["window"]["cpu"][group]
+            own |= cpu_of(own["us_per_request"] * factor)
 
     return change
 

@@ -11,7 +11,7 @@ from bench.resample import BASE, Round, achieved, rates, read_rounds, table
 from bench.run_sets import Pair, UnfitError
 from bench.sequential import Plan, Step
 
-METRIC = "open gateway CPU"
+METRIC = "open gateway CPU ratio"
 
 
 def pairs(count: int, *changes: Change, begin: int = 0) -> list[Pair]:

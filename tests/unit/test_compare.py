@@ -38,9 +38,9 @@ def test_the_same(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "name", "expected"),
     [
-        (cpu("gateway", 1.10), "open gateway CPU", 0.10),
-        (cpu("kafka", 1.25), "open kafka CPU", 0.25),
-        (cpu("flink", 1.07), "open flink CPU", 0.07),
+        (cpu("gateway", 1.10), "open gateway CPU ratio", 0.10),
+        (cpu("kafka", 1.25), "open kafka CPU ratio", 0.25),
+        (cpu("flink", 1.07), "open flink CPU ratio", 0.07),
         (p99(1.3), "open p99", 0.3),
         (failed(40), "open failed", 0.01),
     ],
@@ -54,13 +54,16 @@ def test_a_regression(tmp_path: Path, change: Change, name: str, expected: float
     assert row["low"] <= row["change"] <= row["high"]
     assert row["fresh_change"] == pytest.approx(expected, abs=0.01)
     assert found["reasons"] == [row["reason"]]
-    assert {m["verdict"] for m in found["metrics"] if m is not row} == {"same"}
+    others = [m for m in found["metrics"] if m is not row and m["role"] != "shown"]
+    assert {m["verdict"] for m in others} == {"same"}
 
 
 def test_swapped_sides_are_faster(tmp_path: Path) -> None:
     found = compared(tmp_path, a_set("A", PAIRS, cpu("gateway", 1.1)), a_set("B", PAIRS))
     assert (found["verdict"], found["exit_code"]) == ("faster", 0)
-    assert metric(found, "open gateway CPU")["change"] == pytest.approx(1 / 1.1 - 1, abs=0.005)
+    assert metric(found, "open gateway CPU ratio")["change"] == pytest.approx(
+        1 / 1.1 - 1, abs=0.005
+    )
 
 
 def test_more_throughput_is_faster(tmp_path: Path) -> None:
@@ -120,18 +123,20 @@ def test_a_wide_interval_is_never_the_same(tmp_path: Path) -> None:
     a = [a_run(i, "A", cpu("kafka", 1.2 if i % 3 else 0.8)) for i in range(PAIRS)]
     found = compared(tmp_path, a, a_set("B", PAIRS))
     assert found["verdict"] == "inconclusive"
-    assert metric(found, "open kafka CPU")["verdict"] == "inconclusive"
-    relaxed = BUDGETS._replace(metrics={**BUDGETS.metrics, "cpu.kafka": MetricRule(0.05, "alarms")})
+    assert metric(found, "open kafka CPU ratio")["verdict"] == "inconclusive"
+    relaxed = BUDGETS._replace(
+        metrics={**BUDGETS.metrics, "cpu_ratio.kafka": MetricRule(0.05, "alarms")}
+    )
     found = compare(tmp_path / "a", tmp_path / "b", relaxed)
     assert found["verdict"] == "same"
-    assert found["headline"].endswith("can't tell: open kafka CPU")
+    assert found["headline"].endswith("can't tell: open kafka CPU ratio")
 
 
 def test_a_metric_that_is_only_shown_raises_no_alarm(tmp_path: Path) -> None:
-    shown = {**BUDGETS.metrics, "cpu.gateway": MetricRule(0.05, "shown")}
+    shown = {**BUDGETS.metrics, "cpu_ratio.gateway": MetricRule(0.05, "shown")}
     found = changed(tmp_path, cpu("gateway", 2), budgets=BUDGETS._replace(metrics=shown))
     assert found["verdict"] == "same"
-    assert metric(found, "open gateway CPU")["change"] == pytest.approx(1, abs=0.01)
+    assert metric(found, "open gateway CPU ratio")["change"] == pytest.approx(1, abs=0.01)
     assert found["statistics"]["gated"] == 5
 
 
@@ -143,9 +148,9 @@ def test_without_turns_a_drift_looks_like_a_change(tmp_path: Path) -> None:
 
 
 def test_the_aa_spread_moves_the_alarm(tmp_path: Path) -> None:
-    found = changed(tmp_path, cpu("gateway", 1.1), spreads={"open gateway CPU": 0.06})
+    found = changed(tmp_path, cpu("gateway", 1.1), spreads={"open gateway CPU ratio": 0.06})
     assert found["verdict"] == "inconclusive"
-    row = metric(found, "open gateway CPU")
+    row = metric(found, "open gateway CPU ratio")
     assert row["alarm_beyond"] == pytest.approx(1.06**2 - 1)
     assert "not beyond 12.4 %" in row["reason"]
 

@@ -25,18 +25,18 @@ def test_markdown_has_the_verdict_first(tmp_path: Path) -> None:
     text = markdown(changed(tmp_path, cpu("gateway", 1.12)))
     lines = text.splitlines()
     assert lines[0] == MARK
-    assert lines[1].startswith("## REGRESSION: open gateway CPU: +12.0 %")
-    row = next(line for line in lines if line.startswith("| open gateway CPU |"))
+    assert lines[1].startswith("## REGRESSION: open gateway CPU ratio: +12.0 %")
+    row = next(line for line in lines if line.startswith("| open gateway CPU ratio |"))
     assert row.endswith("| **REGRESSION** |")
     assert len({line.count("|") for line in lines if line.startswith("|")}) == 1
-    bars = [re.sub(r"^open [\w ]{11}", "", line) for line in lines if "●" in line][:6]
+    bars = [re.sub(r"^open [\w ]{17}", "", line) for line in lines if "●" in line][:6]
     assert bars[0].index("●") > bars[1].index("●")
     assert bars[0].endswith("▶")
 
 
 def test_a_bar_is_the_interval_on_the_scale_of_its_alarm(tmp_path: Path) -> None:
     text = markdown(changed(tmp_path, cpu("kafka", 1.05)))
-    (bar,) = re.findall(r"^open kafka CPU +(·.*)$", text, re.MULTILINE)
+    (bar,) = re.findall(r"^open kafka CPU ratio +(·.*)$", text, re.MULTILINE)
     assert len(bar) == 41
     assert (bar.index("│"), bar.index("┊")) == (20, 10)
     assert abs(bar.index("●") - 30) <= 1
@@ -48,9 +48,9 @@ def test_names_from_a_record_break_no_output(tmp_path: Path) -> None:
         run["phases"][0]["window"]["cpu"]["a|b<c>&\x01"] = figures
 
     found = compared(tmp_path, a_set("A", PAIRS, strange), a_set("B", PAIRS, strange))
-    assert "| open a\\|b<c>&\x01 CPU |" in markdown(found)
+    assert "| open a\\|b<c>&\x01 CPU ratio |" in markdown(found)
     names = [case.get("name") for case in ElementTree.fromstring(junit(found)).iter("testcase")]
-    assert "open a|b<c>&\N{REPLACEMENT CHARACTER} CPU" in names
+    assert "open a|b<c>&\N{REPLACEMENT CHARACTER} CPU ratio" in names
 
 
 @pytest.mark.parametrize(
@@ -81,7 +81,7 @@ def test_the_form_of_github_action_benchmark(tmp_path: Path) -> None:
     found = compared(tmp_path, a_set("A", PAIRS, with_capacity), a_set("B", PAIRS, with_capacity))
     smaller, bigger = (orjson.loads(action_benchmark(found, lower)) for lower in (True, False))
     assert [entry["name"] for entry in bigger] == ["capacity"]
-    assert len(smaller) == 6
+    assert len(smaller) == 9
     for entry in (*smaller, *bigger):
         assert set(entry) == {"name", "unit", "value", "extra"}
         assert isinstance(entry["value"], float)
@@ -116,8 +116,8 @@ def with_itself(folder: Path, comparisons: int, *changes: Change) -> Path:
 
 def test_the_spread_of_comparisons(tmp_path: Path) -> None:
     spreads = read_spreads(with_itself(tmp_path, 10))
-    assert spreads["open gateway CPU"] == pytest.approx(0.0297, abs=0.003)
-    assert spreads["open kafka CPU"] < 0.005
+    assert spreads["open gateway CPU ratio"] == pytest.approx(0.0297, abs=0.003)
+    assert spreads["open kafka CPU ratio"] < 0.005
     assert spreads["open failed"] == 0
 
 

@@ -3,11 +3,14 @@
 import os
 import subprocess
 import sys
+import threading
+import time
+from pathlib import Path
 
 import pytest
 
 from bench.control import control
-from bench.cpu import cpu_s
+from bench.cpu import Cpu, CpuMeter, compiling_s, cpu_s, spent
 from bench.gated import CONTROL, controls
 
 
@@ -30,3 +33,32 @@ def test_a_process_that_has_ended_has_no_cpu_time() -> None:
     done.wait()
     with pytest.raises(OSError, match="Invalid argument"):
         cpu_s(done.pid)
+
+
+def test_what_a_process_names_as_a_compiler_counts_as_compiling() -> None:
+    def work() -> None:
+        Path(f"/proc/self/task/{threading.get_native_id()}/comm").write_text("C2 CompilerThread0")
+        begin_s = time.thread_time()
+        while time.thread_time() - begin_s < 0.05:
+            pass
+        worked.set()
+        ended.wait()
+
+    worked, ended = threading.Event(), threading.Event()
+    thread = threading.Thread(target=work)
+    meter = CpuMeter(lambda: {"kafka": [os.getpid()]})
+    before = meter.read()
+    thread.start()
+    worked.wait()
+    found = spent(before, meter.read())["kafka"]
+    ended.set()
+    thread.join()
+    assert 0.05 <= found.compiling_s <= found.total_s
+    assert compiling_s(os.getpid()) == 0  # it has ended
+    assert before["kafka"][os.getpid()].compiling_s == 0
+
+
+def test_a_process_that_came_meanwhile_counts_from_its_begin() -> None:
+    before = {"kafka": {1: Cpu(5.0, 2.0)}, "flink": {}}
+    after = {"kafka": {1: Cpu(6.0, 1.5), 2: Cpu(0.5, 0.25)}, "flink": {}}
+    assert spent(before, after) == {"kafka": Cpu(1.5, 0.25), "flink": Cpu(0, 0)}

@@ -8,9 +8,12 @@ from pathlib import Path
 from time import monotonic_ns
 from typing import Any
 
+import pytest
+
 from bench import generator
 from bench.bare_server import Canned
 from bench.generator import OPENING_MAX, Generator
+from bench.journeys import ShopCustomers, customers_of
 from bench.requests import Address, parse
 from bench.samples import Reader, Writer
 from bench.source import Templates
@@ -65,3 +68,12 @@ async def test_no_more_connections_than_may_be_under_way(tmp_path: Path, monkeyp
         assert load.opening_at_once == 3
     samples = Reader(tmp_path / "samples.bin").read()
     assert samples.count("200") == len(samples) > 3
+
+
+@pytest.mark.parametrize(
+    ("rate_per_s", "customers"), [(1, 16), (160, 16), (161, 17), (640, 64), (9000, 64)]
+)
+def test_a_slow_load_prepares_few_customers(rate_per_s: float, customers: int) -> None:
+    assert customers_of(rate_per_s) == customers
+    journeys = ShopCustomers(1, customers).prepare()
+    assert len(list(journeys)) == 2 * customers

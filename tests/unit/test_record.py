@@ -9,6 +9,7 @@ import pytest
 from test_ledger import FOOTERS, HISTORY, gateway
 
 from bench.check import INVARIANTS, Report, Violation
+from bench.cpu import Cpu
 from bench.environment import commit, environment
 from bench.files import to_json, write
 from bench.generators import Phase
@@ -57,14 +58,14 @@ def some_samples(folder: Path) -> Path:
 
 
 def a_run(folder: Path, judgement: Judgement) -> dict[str, Any]:
-    cpu_s = {"gateway": 0.5, "generator": 0.25}
+    cpu = {"gateway": Cpu(0.5, 0.0), "kafka": Cpu(0.75, 0.25), "generator": Cpu(0.25, 0.0)}
     window = Window(10**9, 3 * 10**9)
     settled = Steadiness(False, "it was too short to tell")
     samples, histories = [some_samples(folder)], [a_history(folder)]
     measured = [
         Measured(Phase("warmup", 1, 1.0, 0.0), 1, [], [], [], None, {}, 1.0, settled, False),
         Measured(
-            Phase("users-1", 1, 1, 2), 1, samples, histories, [], window, cpu_s, 1.0, None, False
+            Phase("users-1", 1, 1, 2), 1, samples, histories, [], window, cpu, 1.0, None, False
         ),
     ]
     started = "2026-01-02T03:04:05+00:00"
@@ -113,7 +114,11 @@ def test_the_figures_of_a_phase(tmp_path: Path) -> None:
     assert window["refused"] == {"409 out_of_stock": 1}
     assert window["failed"] == {"connection closed": 1}
     assert window["checkout_paid_share"] == 0.3333
-    assert window["cpu"]["gateway"] == {"cpu_s": 0.5, "us_per_request": 250_000}
+    assert window["cpu"]["kafka"] == {
+        "cpu_s": 0.75,
+        "compiling_s": 0.25,
+        "us_per_request": 375_000,
+    }
 
 
 def test_a_history_reads_the_same_when_compressed(tmp_path: Path) -> None:

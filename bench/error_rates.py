@@ -10,12 +10,11 @@ import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import get_args
 
 from bench.aa_spread import read_spreads
 from bench.budgets import DEFAULT_FILE, read_budgets
 from bench.errors import BenchError
-from bench.record_rates import BASES, Recorder
+from bench.record_rates import SETS, Recorder
 from bench.regression import RATE_PER_S, Options
 from bench.resample import BASE, Rates, Round, achieved, rates, read_rounds, table
 from bench.slowdowns import SLOWDOWNS, Group
@@ -27,9 +26,8 @@ COMPARISONS = 40
 CYCLES, ROUNDS = 13, 2
 DURATION_S, WARMUP_S = 3.0, 0.5
 """Of a run: shorter than those of ``regression``, and so noisier."""
-FIRST_WARMUP_S = 20.0
-GROUPS: tuple[Group, ...] = get_args(Group)
-SHOWN = {"gateway": "open gateway CPU", "service": "open flink CPU"}
+FIRST_WARMUP_S = 40.0
+SHOWN: dict[Group, str] = {"gateway": "open gateway CPU ratio", "service": "open flink CPU ratio"}
 """The metric that a slowdown of the group adds to."""
 RECORDS = "open kafka_records per request"
 
@@ -44,7 +42,8 @@ def parser() -> argparse.ArgumentParser:
     record = commands.add_parser("record", help="further rounds; a folder may hold earlier ones")
     record.add_argument("folder", type=Path)
     record.add_argument("--commit", default="HEAD")
-    record.add_argument("--groups", nargs="+", choices=GROUPS, default=list(GROUPS))
+    record.add_argument("--sets", nargs="+", choices=SETS, default=list(SETS), metavar="SET",
+                        help=f"up together: {', '.join(SETS)} (default: each in turn)")  # fmt: skip
     record.add_argument("--rounds", type=int, default=ROUNDS, help="(default: %(default)s)")
     record.add_argument("--cycles", type=int, default=CYCLES, help="(default: %(default)s)")
     record.add_argument("--rate", type=float, default=RATE_PER_S, help="(default: %(default)g)")
@@ -67,8 +66,8 @@ def record(args: argparse.Namespace) -> None:
     options = Options(args.rate, args.duration, WARMUP_S, FIRST_WARMUP_S)
     recorder = Recorder(args.folder, resolve(args.commit), options, args.cycles, progress)
     for _ in range(args.rounds):
-        for group in args.groups:
-            recorder.record(group)
+        for name in args.sets:
+            recorder.record(name)
 
 
 def resample(args: argparse.Namespace) -> str:
@@ -76,28 +75,30 @@ def resample(args: argparse.Namespace) -> str:
     spreads = read_spreads(args.aa) if args.aa else {}
     found: list[Rates] = []
     texts, shares = {}, {}
-    for group in GROUPS:
-        folder = args.folder / group
+    for name, up in SETS.items():
+        folder = args.folder / name
         rounds = read_rounds(folder) if folder.is_dir() else []
         if len(rounds) < 2:
             progress(f"{folder} has {len(rounds)} rounds; a fresh batch needs a second one")
             continue
-        variants = [name for name, slowdown in SLOWDOWNS.items() if slowdown.group == group]
-        for variant in [BASE, *variants] if BASES[group] > 1 else variants:
+        for variant in [BASE, *up.slowdowns] if up.bases > 1 else up.slowdowns:
             row = rates(rounds, variant, args.comparisons, budgets, spreads, args.seed)
-            name = f"{group} {variant}" if variant == BASE else variant
-            found.append(row._replace(variant=name))
-            texts[name] = "unchanged" if variant == BASE else SLOWDOWNS[variant].text
-            shares[name] = "-" if variant == BASE else _measured(rounds, variant, group)
+            if variant == BASE:
+                where = "on one Kafka and Flink" if up.is_shared else "a whole stack each"
+                row = row._replace(variant=f"unchanged, {where}")
+            else:
+                texts[variant] = SLOWDOWNS[variant].text
+                shares[variant] = _measured(rounds, variant)
+            found.append(row)
     if not found:
-        raise BenchError(f"{args.folder} has no two rounds of any group: record them first")
+        raise BenchError(f"{args.folder} has no two rounds of any set: record them first")
     return table(found, texts, shares)
 
 
-def _measured(rounds: Sequence[Round], variant: str, group: str) -> str:
+def _measured(rounds: Sequence[Round], variant: str) -> str:
     """What the slowdown really added, by its own metric."""
     parts = []
-    for metric in (SHOWN[group], RECORDS):
+    for metric in (SHOWN[SLOWDOWNS[variant].group], RECORDS):
         share = achieved(rounds, variant, metric)
         if share is not None:
             parts.append(f"{metric.removeprefix('open ')} {share:+.1%}")

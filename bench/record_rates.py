@@ -1,7 +1,9 @@
 """Records what `bench.resample` draws from: the system as it is, and slowed down, in turn.
 
-A round starts all systems of a group anew. In each cycle of a round every system is measured once,
-in an order that a coin chooses, with the same requests.
+A set is what is up together: gateways on one Kafka and Flink, or two whole stacks, as more would
+take from each other what they need to idle. A round starts all systems of a set anew. In each
+cycle of a round every system is measured once, in an order that a coin chooses, with the same
+requests.
 """
 
 import time
@@ -12,7 +14,7 @@ from dataclasses import replace
 from pathlib import Path
 from random import Random
 from statistics import median
-from typing import Any
+from typing import Any, NamedTuple
 
 import orjson
 
@@ -23,7 +25,7 @@ from bench.regression import Options, described
 from bench.resample import BASE
 from bench.run import Run, Subject
 from bench.side import Side, Stacks, apart
-from bench.slowdowns import SLOWDOWNS, SPUN_SERVICE, Cost, Group, slow_down
+from bench.slowdowns import SLOWDOWNS, SPUN_SERVICE, Cost, of_group, slow_down
 from bench.traffic import TrafficMeter
 from bench.worktree import Commit, checked_out, folder_for_trees
 from system.wire import input_topic, reply_topic
@@ -34,8 +36,22 @@ COST_S = 12.0
 """Of a run that tells how many records the slowed service handles for a request."""
 COST_BETWEEN = (0.5, 0.9)
 """The part of that time, from the begin of the run, in which records are counted: all is load."""
-BASES: dict[Group, int] = {"gateway": 3, "service": 1}
-"""Unchanged systems in a group; to compare it with itself takes two."""
+
+
+class Set(NamedTuple):
+    bases: int
+    """Unchanged systems; to compare it with itself takes two."""
+    slowdowns: tuple[str, ...] = ()
+    is_shared: bool = False
+    """Whether they are on one Kafka and Flink."""
+
+
+SETS = {
+    "gateway": Set(3, tuple(of_group("gateway")), is_shared=True),
+    "service-unchanged": Set(2),
+    **{name: Set(1, (name,)) for name in of_group("service")},
+}
+
 NEXT_WARMUP_S = 2.0
 """Of a further gateway on a warm Flink."""
 SEEDS_PER_ROUND = 1000
@@ -53,23 +69,23 @@ class Recorder:
         self._cycles = cycles
         self._tell = tell
 
-    def record(self, group: Group) -> None:
+    def record(self, name: str) -> None:
         """A round. Raises `StackError`, and `KeyboardInterrupt` after which the runs are kept."""
-        number = len(list((self._folder / group).glob("round-*"))) + 1
-        folder = self._folder / group / f"round-{number}"
+        number = len(list((self._folder / name).glob("round-*"))) + 1
+        folder = self._folder / name / f"round-{number}"
         self._tell(f"{folder}: {self._cycles} cycles")
         with ExitStack() as trees:
-            subjects = self._start(group, trees, self._folder / f"stacks-{group}-{number}")
-            self._measure(subjects, folder, Random(f"{group} {number}"), number)
+            subjects = self._start(SETS[name], trees, self._folder / f"stacks-{name}-{number}")
+            self._measure(subjects, folder, Random(f"{name} {number}"), number)
 
-    def _start(self, group: Group, trees: ExitStack, logs: Path) -> dict[str, Subject]:
+    def _start(self, up: Set, trees: ExitStack, logs: Path) -> dict[str, Subject]:
         parent = trees.enter_context(folder_for_trees())
         tree = trees.enter_context(checked_out(self._commit, parent / BASE))
         stacks = trees.enter_context(Stacks(logs, self._tell))
         base = Side(BASE, self._commit, tree, python_of(tree, self._tell))
-        sides = [base._replace(letter=f"{BASE}-{n + 1}") for n in range(BASES[group])]
+        sides = [base._replace(letter=f"{BASE}-{n + 1}") for n in range(up.bases)]
         begin = stacks.whole
-        if group == "gateway":
+        if up.is_shared:
             cluster = stacks.cluster(base)
 
             def begin(side: Side) -> Subject:
@@ -78,14 +94,12 @@ class Recorder:
         found = {side.letter: begin(side) for side in sides}
         self._warm(found[sides[0].letter], sides[0].letter, self._options.first_warmup_s)
         cost = self._cost(found[sides[0].letter])
-        for name, slowdown in SLOWDOWNS.items():
-            if slowdown.group == group:
-                slowed = trees.enter_context(checked_out(self._commit, parent / name))
-                slow_down(slowed, slowdown, cost)
-                side = Side(name, self._commit, slowed, base.python, is_patched=True)
-                found[name] = begin(side)
+        for name in up.slowdowns:
+            slowed = trees.enter_context(checked_out(self._commit, parent / name))
+            slow_down(slowed, SLOWDOWNS[name], cost)
+            found[name] = begin(Side(name, self._commit, slowed, base.python, is_patched=True))
         found = apart(found)
-        next_s = NEXT_WARMUP_S if group == "gateway" else self._options.first_warmup_s
+        next_s = NEXT_WARMUP_S if up.is_shared else self._options.first_warmup_s
         for letter in list(found)[1:]:
             self._warm(found[letter], letter, next_s)
         return found
@@ -110,7 +124,7 @@ class Recorder:
         ]
         windows = [run["phases"][-1]["window"]["cpu"] for run in runs]
         gateway_us, flink_us = (
-            median(window[group]["us_per_request"] for window in windows)
+            median(_worked_us(window[group]) for window in windows)
             for group in ("gateway", "flink")
         )
         cost = Cost(gateway_us, flink_us, spun.result())
@@ -137,6 +151,11 @@ class Recorder:
         if run["verdict"] not in ("valid", "void"):
             raise BenchError(f"a run is {run['verdict']}: {'; '.join(run['reasons'])}")
         return run
+
+
+def _worked_us(cpu: dict[str, float]) -> float:
+    """Of a request, without what JVMs compile."""
+    return cpu["us_per_request"] * (1 - cpu["compiling_s"] / cpu["cpu_s"])
 
 
 def _spun_records(bootstrap: str | None) -> float:

@@ -47,7 +47,7 @@ class Round(NamedTuple):
 
 
 def read_rounds(folder: Path) -> list[Round]:
-    """Of one group of variants: <folder>/<round>/<variant>/<run>. Raises `RunFileError`."""
+    """Of one set of systems: <folder>/<round>/<variant>/<run>. Raises `RunFileError`."""
     found = []
     for place in sorted(path for path in folder.iterdir() if path.is_dir()):
         runs = {

@@ -175,7 +175,7 @@ class Stacks:
     def _gateway(self, side: Side, bootstrap: str) -> tuple[str, dict[str, list[int]]]:
         port = choose(0, "")
         command = [str(side.python), "-m", "system.gateway", "--bootstrap", bootstrap]
-        command += ["--port", str(port), "--gateway-id", f"{self._run}-{side.letter}"]
+        command += ["--port", str(port), "--gateway-id", uuid.uuid4().hex[:8]]
         child = self._start(f"gateway {side.letter}", side, command)
         url = f"http://{HOST}:{port}"
         for path in ("/health/ready", "/echo/warm"):

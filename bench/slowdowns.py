@@ -26,7 +26,7 @@ class Slowdown(NamedTuple):
     file: str
     """The one file of the system that it changes."""
     group: Group
-    """A gateway's slowdowns are measured on one Kafka and Flink, a service's on a stack each."""
+    """Where it is; a gateway's are measured on one Kafka and Flink."""
     text: str
     share: float = 0.0
     """Of the CPU time per request that the gateway, or Flink, takes without it."""
@@ -56,6 +56,10 @@ SLOWDOWNS = {
         "service-record", "system/services/job.py", "service", "one more Kafka record per request"
     ),
 }
+
+
+def of_group(group: Group) -> list[str]:
+    return [name for name, slowdown in SLOWDOWNS.items() if slowdown.group == group]
 
 
 class Cost(NamedTuple):

@@ -41,7 +41,8 @@ from pyflink.java_gateway import get_gateway
 from pyflink.util.java_utils import to_jarray
 
 from system.routes import SERVICES
-from system.services.service import Entity, Record, Service, handle, refuse_malformed, ring
+from system.services.known import Knowledge, Known
+from system.services.service import Record, Service, handle, refuse_malformed, ring
 from system.wire import (
     Request,
     Trace,
@@ -58,9 +59,6 @@ again: longer than any outage of a service that is deployed on its own."""
 MEMORY_STEPS_MAX = 10_000
 """Steps remembered for one entity; at more, the older half is forgotten."""
 
-CACHE_ENTITIES_MAX = 10_000
-"""Entities that a task keeps beside Flink's state: reads there were a quarter of its time."""
-
 CHECKPOINT_INTERVAL_MS = 1_000
 CHECKPOINT_TIMEOUT_MS = 60_000
 RESTART_DELAY_MS_MAX = 5_000
@@ -70,12 +68,6 @@ TIME_DIGITS = 20
 
 MALFORMED = ""
 """The key of records that name no entity: they have no state."""
-
-
-Stored = tuple[Entity | None, int]
-"""An entity, and when its alarm is to ring, in ms since 1970; 0 is never."""
-
-NOTHING: Stored = (None, 0)
 
 
 def load(name: str) -> Service:
@@ -98,9 +90,8 @@ class Host(KeyedProcessFunction):  # type: ignore[misc]
 
     State of a key: the entity with the time of its alarm, as one value; its remembered steps, as a
     map, whose values begin with the digits of their time. Both are strings: PyFlink hands arrays of
-    bytes to Java one byte at a time.
-
-    A task that fails is made anew, with an empty cache: it never knows more than Flink's state.
+    bytes to Java one byte at a time. Reads were the larger half of a task's time, so it keeps what
+    it knows of keys beside Flink's state; a task that fails is made anew, and knows nothing.
 
     Steps are forgotten by a timer of their key. PyFlink starts a second JVM in the TaskManager to
     configure Flink's own time-to-live, which on heap state looks at other keys' maps as well.
@@ -120,7 +111,7 @@ class Host(KeyedProcessFunction):  # type: ignore[misc]
             MapStateDescriptor("memory", Types.STRING(), Types.STRING())
         )
         self.entity = context.get_state(ValueStateDescriptor("entity", Types.STRING()))
-        self.cache: dict[str, Stored] = {}
+        self.knowledge = Knowledge()
 
     def process_element(
         self, value: bytes, context: KeyedProcessFunction.Context
@@ -146,18 +137,23 @@ class Host(KeyedProcessFunction):  # type: ignore[misc]
             yield routed(sent)
 
     def handle(self, key: str, request: Request, timers: TimerService) -> list[Record]:
-        entity, wake_at_ms = self.stored(key)
-        effect = handle(self.service, entity, self.recall, request)
+        known = self.known(key)
+        was = known.entity
+
+        def recall(step: str) -> bytes | None:
+            return None if known.lacks(step) else self.recall(step)
+
+        effect = handle(self.service, was, recall, request)
+        known.entity = effect.entity
         if effect.wake_after_s is not None:
-            wake_at_ms = timers.current_processing_time() + int(effect.wake_after_s * 1000)
-            timers.register_processing_time_timer(wake_at_ms)
+            known.wake_at_ms = timers.current_processing_time() + int(effect.wake_after_s * 1000)
+            timers.register_processing_time_timer(known.wake_at_ms)
         if effect.entity is None:
-            if entity is not None:
+            known.wake_at_ms = 0
+            if was is not None:
                 self.entity.clear()
-                self.cache[key] = NOTHING
-        elif effect.entity is not entity or effect.wake_after_s is not None:
-            self.entity.update(orjson.dumps([effect.entity, wake_at_ms]).decode())
-            self.cache[key] = (effect.entity, wake_at_ms)
+        elif effect.entity is not was or effect.wake_after_s is not None:
+            self.entity.update(orjson.dumps([effect.entity, known.wake_at_ms]).decode())
         for step, outputs in effect.memory.items():
             self.remember(key, step, outputs, timers)
         return effect.records
@@ -167,24 +163,22 @@ class Host(KeyedProcessFunction):  # type: ignore[misc]
     ) -> Iterator[bytes]:
         """A timer whose saga has ended fires too; only the one asked for last rings."""
         key = context.get_current_key()
-        entity, wake_at_ms = self.stored(key)
-        if timestamp == wake_at_ms:
-            for record in ring(self.service, key, entity):
+        known = self.known(key)
+        if timestamp == known.wake_at_ms:
+            for record in ring(self.service, key, known.entity):
                 yield routed(record)
         else:
             self.steps_of.pop(key, None)
             self.forget(key, time.time_ns() - MEMORY_S * 10**9, context.timer_service())
 
-    def stored(self, key: str) -> Stored:
-        """The entity from the cache, or else from Flink's state: what was used last is kept."""
-        found = self.cache.pop(key, None)
-        if found is None:
-            text = self.entity.value()
-            found = NOTHING if text is None else tuple(orjson.loads(text))
-            if len(self.cache) >= CACHE_ENTITIES_MAX:
-                del self.cache[next(iter(self.cache))]
-        self.cache[key] = found
-        return found
+    def known(self, key: str) -> Known:
+        return self.knowledge.of(key, self.read)
+
+    def read(self) -> Known:
+        """The current key's state. Steps that are there already are learned in `forget`."""
+        text = self.entity.value()
+        entity, wake_at_ms = (None, 0) if text is None else orjson.loads(text)
+        return Known(entity, wake_at_ms, set() if self.memory.is_empty() else None)
 
     def recall(self, step: str) -> bytes | None:
         remembered = self.memory.get(step)
@@ -192,6 +186,7 @@ class Host(KeyedProcessFunction):  # type: ignore[misc]
 
     def remember(self, key: str, step: str, outputs: bytes, timers: TimerService) -> None:
         self.memory.put(step, f"{time.time_ns():0{TIME_DIGITS}}{outputs.decode()}")
+        self.knowledge.remember(key, step)
         count = self.steps_of.get(key, 0) + 1
         self.steps_of[key] = count
         if count == 1:
@@ -202,18 +197,19 @@ class Host(KeyedProcessFunction):  # type: ignore[misc]
 
     def forget(self, key: str, before_ns: int, timers: TimerService) -> None:
         """Forgets what is older, and comes again for the rest."""
-        old, kept = [], 0
+        old, kept = [], set()
         for step, value in self.memory.items():
             if int(value[:TIME_DIGITS]) < before_ns:
                 old.append(step)
             else:
-                kept += 1
+                kept.add(step)
         for step in old:
             self.memory.remove(step)
+        self.knowledge.learn(key, kept)
         if kept:
             if key not in self.steps_of:
                 self.forget_later(timers)
-            self.steps_of[key] = kept
+            self.steps_of[key] = len(kept)
 
     def forget_later(self, timers: TimerService) -> None:
         now_ms = timers.current_processing_time()

@@ -45,7 +45,7 @@ RULES: dict[str, tuple[Names, Names]] = {
         inside("system.services"),
         both(
             inside("system.services"),
-            outside("system.services.service", "system.services.saga"),
+            outside("system.services.service", "system.services.saga", "system.services.known"),
         ),
     ),
     "one module imports PyFlink": (

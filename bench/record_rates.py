@@ -25,7 +25,7 @@ from bench.regression import Options, described
 from bench.resample import BASE
 from bench.run import Run, Subject
 from bench.side import Side, Stacks, apart
-from bench.slowdowns import SLOWDOWNS, SPUN_SERVICE, Cost, of_group, slow_down
+from bench.slowdowns import SLOWDOWNS, SPUN_SERVICE, Cost, of_group, slow_down, spin
 from bench.traffic import TrafficMeter
 from bench.worktree import Commit, checked_out, folder_for_trees
 from system.wire import input_topic, reply_topic
@@ -47,11 +47,13 @@ class Set(NamedTuple):
 
 
 SETS = {
-    "gateway": Set(3, tuple(of_group("gateway")), is_shared=True),
+    "gateway": Set(2, tuple(of_group("gateway")), is_shared=True),
     "service-unchanged": Set(2),
     **{name: Set(1, (name,)) for name in of_group("service")},
 }
 
+SPIN_SAMPLE_TURNS, SPIN_INTERVAL_S = 20_000, 0.1
+"""How the slowdowns' empty loop is measured beside those runs."""
 NEXT_WARMUP_S = 2.0
 """Of a further gateway on a warm Flink."""
 SEEDS_PER_ROUND = 1000
@@ -118,16 +120,18 @@ class Recorder:
         with ThreadPoolExecutor(1) as watching:
             spun = watching.submit(_spun_records, subject.system.bootstrap)
             self._run(subject, settings, folder, what)
-        runs = [
-            self._run(subject, self._options.settings(number), folder, what)
-            for number in range(COST_RUNS)
-        ]
+        runs, turns_us = [], list[float]()
+        for number in range(COST_RUNS):
+            with ThreadPoolExecutor(1) as watching:
+                turn_us = watching.submit(_turn_us, self._options.duration_s)
+                runs.append(self._run(subject, self._options.settings(number), folder, what))
+            turns_us.append(turn_us.result())
         windows = [run["phases"][-1]["window"]["cpu"] for run in runs]
         gateway_us, flink_us = (
             median(_worked_us(window[group]) for window in windows)
             for group in ("gateway", "flink")
         )
-        cost = Cost(gateway_us, flink_us, spun.result())
+        cost = Cost(gateway_us, flink_us, spun.result(), median(turns_us))
         write(path, to_json(cost._asdict()))
         self._tell(f"a request costs {cost}")
         return cost
@@ -151,6 +155,17 @@ class Recorder:
         if run["verdict"] not in ("valid", "void"):
             raise BenchError(f"a run is {run['verdict']}: {'; '.join(run['reasons'])}")
         return run
+
+
+def _turn_us(duration_s: float) -> float:
+    """Of `spin`, now and then while a run lasts, by this thread's CPU time."""
+    found, end_s = [], time.monotonic() + duration_s
+    while time.monotonic() < end_s:
+        time.sleep(SPIN_INTERVAL_S)
+        begin_ns = time.thread_time_ns()
+        spin(SPIN_SAMPLE_TURNS)
+        found.append((time.thread_time_ns() - begin_ns) / 1e3 / SPIN_SAMPLE_TURNS)
+    return median(found)
 
 
 def _worked_us(cpu: dict[str, float]) -> float:

@@ -2,8 +2,8 @@
 
 Who looks again and again finds a difference in the end, even where there is none. So the number of
 looks is bounded beforehand, and each spends an equal part of alpha: Bonferroni over looks, which
-holds however they depend on each other. The first batch is as large as a look needs; a finding is
-repeated by a fresh batch, for which time is kept free.
+holds however they depend on each other. The first batch is as large as a look needs; the further
+ones share the time that is left. A finding is repeated by a fresh batch, for which time is kept.
 """
 
 from collections.abc import Collection, Mapping, Sequence
@@ -15,6 +15,8 @@ from bench.signed_rank import pairs_needed
 from bench.verdict import ALPHA, FRESH_PAIRS_MIN, Finding, Rule, judge
 
 LOOKS_MAX = 3
+MORE_PAIRS_MAX = 100
+"""Of a further batch, however much time there is: with four times as many the interval is half."""
 SPARE_PAIRS = 2
 """More than a look needs: some pairs may be void."""
 
@@ -37,7 +39,7 @@ class Plan(NamedTuple):
     """Of all measuring; starting the stacks for the first batch is not part of it."""
     first_pairs: int
     more_pairs: int
-    """Of each further batch; even, so that blocks of ABBA are whole."""
+    """Of each further batch, at least; even, so that blocks of ABBA are whole."""
     fresh_pairs: int = FRESH_PAIRS_MIN + SPARE_PAIRS
     fresh_start_s: float = 0.0
     """A fresh batch is measured on freshly started stacks, see docs/regressions.md."""
@@ -115,7 +117,8 @@ class Sequential:
             if self._looks == plan.looks_max:
                 return Step("stop", 0, f"{plan.looks_max} looks were taken")
         fitting = int((left_s - repeat_s) / pair_s) // 2 * 2 if pair_s else plan.more_pairs
-        pairs = min(plan.more_pairs, fitting)
+        share = min(fitting // (plan.looks_max - self._looks) // 2 * 2, MORE_PAIRS_MAX)
+        pairs = max(share, min(plan.more_pairs, fitting))
         if pairs < 2:
             return Step("stop", 0, "the time budget is used up")
         return Step("measure", pairs, "not settled yet")

@@ -1,8 +1,9 @@
 """Real slowdowns of the system, as patches: for measuring how often a comparison finds them.
 
-A patch that takes CPU time has one constant, ``SPIN_NS``: CPU time that it takes for each request
-of the gateway, or each record of the service ``order``. It is computed from what the unchanged
-system takes, so that the added share is what its name says.
+A patch that takes CPU time has one constant, ``SPIN_TURNS``: of an empty loop, for each request of
+the gateway, or each record of the service ``order``. It is computed from what the unchanged system
+takes, so that the added share is what its name says. A loop, and no time, as a machine that gets
+faster must not make the share larger.
 """
 
 import re
@@ -14,7 +15,7 @@ from bench.errors import BenchError
 from bench.worktree import apply_patch
 
 FOLDER = PROJECT_DIR / "tests" / "faults" / "slowdowns"
-SPIN = re.compile(r"^SPIN_NS = 0\b", re.MULTILINE)
+SPIN = re.compile(r"^SPIN_TURNS = 0\b", re.MULTILINE)
 SPUN_SERVICE = "order"
 
 Group = Literal["gateway", "service"]
@@ -69,13 +70,21 @@ class Cost(NamedTuple):
     flink_us: float
     spun_records: float
     """Of the service `SPUN_SERVICE`, for each request."""
+    turn_us: float
+    """Of the empty loop, beside the requests."""
 
 
-def spin_ns(slowdown: Slowdown, cost: Cost) -> int:
+def spin(turns: int) -> None:
+    """What the patches do."""
+    for _ in range(turns):
+        pass
+
+
+def spin_turns(slowdown: Slowdown, cost: Cost) -> int:
     """For each request of the gateway, or record of the service."""
     if slowdown.group == "gateway":
-        return round(slowdown.share * cost.gateway_us * 1e3)
-    return round(slowdown.share * cost.flink_us * 1e3 / cost.spun_records)
+        return round(slowdown.share * cost.gateway_us / cost.turn_us)
+    return round(slowdown.share * cost.flink_us / cost.turn_us / cost.spun_records)
 
 
 def slow_down(tree: Path, slowdown: Slowdown, cost: Cost) -> None:
@@ -84,7 +93,7 @@ def slow_down(tree: Path, slowdown: Slowdown, cost: Cost) -> None:
     if not slowdown.share:
         return
     path = tree / slowdown.file
-    source, count = SPIN.subn(f"SPIN_NS = {spin_ns(slowdown, cost)}", path.read_text())
+    source, count = SPIN.subn(f"SPIN_TURNS = {spin_turns(slowdown, cost)}", path.read_text())
     if count != 1:
-        raise BenchError(f"{slowdown.path.name} has no line SPIN_NS = 0")
+        raise BenchError(f"{slowdown.path.name} has no line SPIN_TURNS = 0")
     path.write_text(source)

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from machine_noise import Floats, machine, paired, quiet_machine
 
-from bench.sequential import Plan, Sequential, Step, turns
+from bench.sequential import MORE_PAIRS_MAX, Plan, Sequential, Step, turns
 from bench.signed_rank import pairs_needed
 from bench.verdict import ALPHA, Rule, overall
 
@@ -60,9 +60,14 @@ def test_what_is_slower_is_repeated_by_a_fresh_batch() -> None:
 
 def test_what_is_noisy_is_measured_until_all_looks_are_taken() -> None:
     sequential, steps = play(noisy)
-    assert actions(steps) == [("measure", 8), ("measure", 4), ("measure", 4), ("stop", 0)]
+    assert actions(steps) == [("measure", 8), ("measure", 18), ("measure", 18), ("stop", 0)]
     assert steps[-1].why == "3 looks were taken"
-    assert sequential.findings()["cpu"].pairs == 16
+    assert sequential.findings()["cpu"].pairs == 44
+
+
+def test_much_time_makes_no_endless_batch() -> None:
+    _, steps = play(noisy, PLAN._replace(budget_s=1e6))
+    assert [step.pairs for step in steps] == [8, MORE_PAIRS_MAX, MORE_PAIRS_MAX, 0]
 
 
 def test_the_time_for_a_fresh_batch_is_kept_free() -> None:
@@ -83,7 +88,7 @@ def test_no_time_for_a_fresh_batch() -> None:
 def test_void_pairs_take_time_and_are_replaced() -> None:
     sequential = Sequential({"cpu": RULE}, ["cpu"], PLAN)
     sequential.add(sequential.next(0), {"cpu": quiet(0)(5)})
-    assert sequential.next(8 * PAIR_S) == Step("measure", 4, "not settled yet")
+    assert sequential.next(8 * PAIR_S) == Step("measure", 12, "not settled yet")
     sequential.add(Step("measure", 4, ""), {"cpu": []})
     sequential.add(Step("measure", 4, ""), {"cpu": quiet(0)(4)})
     assert sequential.next(16 * PAIR_S).why == "all that decides is settled"

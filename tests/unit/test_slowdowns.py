@@ -8,9 +8,9 @@ import pytest
 
 from bench.environment import PROJECT_DIR
 from bench.errors import BenchError
-from bench.slowdowns import FOLDER, SLOWDOWNS, Cost, slow_down, spin_ns
+from bench.slowdowns import FOLDER, SLOWDOWNS, Cost, slow_down, spin_turns
 
-COST = Cost(gateway_us=400.0, flink_us=1500.0, spun_records=0.5)
+COST = Cost(gateway_us=400.0, flink_us=1500.0, spun_records=0.5, turn_us=0.02)
 
 
 @pytest.fixture
@@ -35,7 +35,9 @@ def test_a_slowdown_changes_the_one_file_that_it_names(tree: Path, name: str) ->
     after = contents(tree)
     assert [file for file in before if before[file] != after[file]] == [slowdown.file]
     ast.parse(after[slowdown.file])
-    assert (f"SPIN_NS = {spin_ns(slowdown, COST)}" in after[slowdown.file]) is (slowdown.share > 0)
+    assert (f"SPIN_TURNS = {spin_turns(slowdown, COST)}" in after[slowdown.file]) is (
+        slowdown.share > 0
+    )
     with pytest.raises(BenchError):
         slow_down(tree, slowdown, COST)
 
@@ -45,5 +47,5 @@ def test_every_patch_is_of_a_slowdown() -> None:
 
 
 def test_a_spin_is_its_share_of_what_a_request_costs() -> None:
-    assert spin_ns(SLOWDOWNS["gateway-cpu-10"], COST) == 40_000
-    assert spin_ns(SLOWDOWNS["service-cpu-20"], COST) == 600_000
+    assert spin_turns(SLOWDOWNS["gateway-cpu-10"], COST) == 2_000
+    assert spin_turns(SLOWDOWNS["service-cpu-20"], COST) == 30_000

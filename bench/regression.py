@@ -129,7 +129,7 @@ class Job:
             stacks = [batch]
 
             def measure(step: Step) -> list[Pair]:
-                if step.action == "repeat":
+                if step.action == "repeat" and len(stacks) == 1:
                     batch.close()
                     fresh = Batch(sides, shared, folder / "fresh", options, self._progress)
                     stacks.append(fresh.__enter__())

@@ -1,9 +1,10 @@
 """Comparisons drawn from recorded runs: how often which verdict, judged as ``regression`` judges.
 
 The run stays the unit. Runs of one cycle were measured one after the other, and make a pair. The
-batch is drawn from one round and the fresh batch from another, whose systems were started anew. No
-run comes twice in a comparison; comparisons of one recording share runs, so they are less than
-independent.
+batch is drawn from one round and the fresh batch from another, whose systems were started anew.
+Void pairs are left out, as ``regression`` measures others in their place; a round with too many of
+them is drawn from for fresh batches only. No run comes twice in a comparison; comparisons of one
+recording share runs, so they are less than independent.
 """
 
 from collections import Counter
@@ -20,11 +21,12 @@ import numpy as np
 from bench.batches import gate, take
 from bench.budgets import Budgets
 from bench.compare import Comparison, Sides, compare_sets, unfit
+from bench.errors import BenchError
 from bench.gated import readings
-from bench.paired import Spreads
+from bench.paired import Spreads, usable
 from bench.read_run import read_run
 from bench.run_sets import Pair, Run, UnfitError
-from bench.sequential import LOOKS_MAX, Plan, Step
+from bench.sequential import LOOKS_MAX, Plan, Step, look_needs
 from bench.signed_rank import shift, walsh_averages
 
 UNLIMITED_S = 1e9
@@ -73,7 +75,7 @@ def compare_drawn(
     random: Random,
 ) -> Drawn:
     """One comparison of variant `b` with any of `a`, the fresh batch from the second round."""
-    batch, fresh = (_draw(found, a, b, random) for found in rounds)
+    batch, fresh = (usable(_draw(found, a, b, random), budgets)[0] for found in rounds)
     drawn: list[Pair] = []
 
     def measure(step: Step) -> list[Pair]:
@@ -85,6 +87,8 @@ def compare_drawn(
     try:
         gated = gate(batch[-1], budgets, spreads)
         plan = Plan.of(len(gated.rules), UNLIMITED_S)
+        needed = look_needs(len(gated.rules), plan.looks_max)
+        plan = plan._replace(first_pairs=needed, more_pairs_max=plan.more_pairs)
         taken = take(gated, plan, budgets, spreads, measure, lambda: float(len(drawn)))
     except UnfitError as cause:
         return Drawn(unfit(cause), 0)
@@ -130,9 +134,18 @@ def rates(
     spreads: Spreads,
     seed: int,
 ) -> Rates:
-    """Of `count` comparisons of a variant with the unchanged system; `BASE` with itself."""
+    """Of `count` comparisons of a variant with the unchanged system; `BASE` with itself.
+
+    Raises `BenchError` where there are too few runs for any.
+    """
     random, verdicts, causes, pairs = Random(seed), Counter[str](), Counter[str](), []
-    orders = list(permutations(rounds, 2))
+    orders = [
+        (batch, fresh)
+        for batch, fresh in permutations(rounds, 2)
+        if _is_enough(batch, variant, budgets, spreads, random)
+    ]
+    if not orders:
+        raise BenchError(f"{variant}: no round has pairs enough that are not void: record more")
     for place in range(count):
         both = orders[place % len(orders)]
         a, b = _roles(both, variant, random)
@@ -145,6 +158,18 @@ def rates(
             if metric["verdict"] in ("regression", "faster") and metric["role"] != "shown"
         )
     return Rates(variant, verdicts, median(pairs), causes)
+
+
+def _is_enough(
+    found: Round, variant: str, budgets: Budgets, spreads: Spreads, random: Random
+) -> bool:
+    """Whether it can be a batch."""
+    pairs = _draw(found, *_roles((found, found), variant, random), random)
+    try:
+        metrics = len(gate(pairs[0], budgets, spreads).rules)
+    except UnfitError:
+        return True  # the comparison says so
+    return len(usable(pairs, budgets)[0]) >= look_needs(metrics, LOOKS_MAX)
 
 
 def _roles(both: tuple[Round, Round], variant: str, random: Random) -> tuple[list[str], str]:

@@ -34,6 +34,11 @@ def turns(pairs: int, seed: int) -> str:
     return "".join(blocks)[: 2 * pairs]
 
 
+def look_needs(metrics: int, looks_max: int) -> int:
+    """Pairs with which a look at so many gated metrics can find anything at all."""
+    return pairs_needed(1 - ALPHA / looks_max / max(1, metrics))
+
+
 class Plan(NamedTuple):
     budget_s: float
     """Of all measuring; starting the stacks for the first batch is not part of it."""
@@ -44,11 +49,12 @@ class Plan(NamedTuple):
     fresh_start_s: float = 0.0
     """A fresh batch is measured on freshly started stacks, see docs/regressions.md."""
     looks_max: int = LOOKS_MAX
+    more_pairs_max: int = MORE_PAIRS_MAX
 
     @staticmethod
     def of(metrics: int, budget_s: float, fresh_start_s: float = 0.0) -> "Plan":
         """For so many gated metrics."""
-        first = _even(pairs_needed(1 - ALPHA / LOOKS_MAX / metrics) + SPARE_PAIRS)
+        first = _even(look_needs(metrics, LOOKS_MAX) + SPARE_PAIRS)
         return Plan(budget_s, first, _even(first / 2), fresh_start_s=fresh_start_s)
 
 
@@ -82,7 +88,7 @@ class Sequential:
 
     def add(self, step: Step, pairs: Mapping[str, Sequence[float]], void: int = 0) -> None:
         """Differences of the usable pairs by metric, as `Rule` has them, and how many were void."""
-        if step.action == "repeat":
+        if step.action == "repeat" and self._fresh is None:
             self._fresh = {name: [] for name in self._rules}
         target = self._batch if self._fresh is None else self._fresh
         for name, differences in pairs.items():
@@ -99,10 +105,13 @@ class Sequential:
         plan = self._plan
         if not self._measured:
             return Step("measure", plan.first_pairs, "the first batch")
-        if self._fresh is not None:
-            return Step("stop", 0, "the fresh batch is measured")
         left_s = plan.budget_s - spent_s
         pair_s = spent_s / self._measured
+        if self._fresh is not None:
+            is_enough = all(len(found) >= FRESH_PAIRS_MIN for found in self._fresh.values())
+            if is_enough or plan.fresh_pairs * pair_s > left_s:
+                return Step("stop", 0, "the fresh batch is measured")
+            return Step("repeat", plan.fresh_pairs, "too much of the fresh batch is void")
         repeat_s = plan.fresh_start_s + plan.fresh_pairs * pair_s
         if self._is_look_possible():
             self._looks += 1
@@ -117,7 +126,7 @@ class Sequential:
             if self._looks == plan.looks_max:
                 return Step("stop", 0, f"{plan.looks_max} looks were taken")
         fitting = int((left_s - repeat_s) / pair_s) // 2 * 2 if pair_s else plan.more_pairs
-        share = min(fitting // (plan.looks_max - self._looks) // 2 * 2, MORE_PAIRS_MAX)
+        share = min(fitting // (plan.looks_max - self._looks) // 2 * 2, plan.more_pairs_max)
         pairs = max(share, min(plan.more_pairs, fitting))
         if pairs < 2:
             return Step("stop", 0, "the time budget is used up")
@@ -125,7 +134,7 @@ class Sequential:
 
     def _is_look_possible(self) -> bool:
         """A look with fewer pairs could find nothing, and is not counted."""
-        needed = pairs_needed(1 - self.alpha / max(1, len(self._rules)))
+        needed = look_needs(len(self._rules), self._plan.looks_max)
         return all(len(self._batch[name]) >= needed for name in self._rules)
 
 

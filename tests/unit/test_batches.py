@@ -7,9 +7,10 @@ from compared import BUDGETS
 from made_sets import Change, Run, a_run, cpu, verdict, write_set
 
 from bench.batches import gate, take
+from bench.errors import BenchError
 from bench.resample import BASE, Round, achieved, rates, read_rounds, table
 from bench.run_sets import Pair, UnfitError
-from bench.sequential import Plan, Step
+from bench.sequential import MORE_PAIRS_MAX, Plan, Step
 
 METRIC = "open gateway CPU ratio"
 
@@ -66,7 +67,7 @@ def test_void_pairs_do_not_count() -> None:
         return void if len(steps) == 1 else pairs(step.pairs, begin=20)
 
     take(gated, Plan.of(6, 1e6), BUDGETS, {}, measure, lambda: 1.0)
-    assert len(steps) == 3, "12 void pairs, 6 that are too few, 6 more"
+    assert [step.pairs for step in steps] == [12, MORE_PAIRS_MAX]
 
 
 # ---- drawn from recorded runs
@@ -93,15 +94,18 @@ def test_drawn_comparisons_are_judged_as_measured_ones(tmp_path: Path) -> None:
     assert found["slow"].verdicts == {"regression": 4}
     assert found["slow"].causes == {METRIC: 4}
     assert found["fast"].verdicts == {"faster": 4}
-    assert found["slow"].pairs == 18
+    assert found["slow"].pairs == 16
     share = achieved(rounds, "slow", METRIC)
     assert share == pytest.approx(0.12, abs=0.005)
     shown = table([found["slow"]], {"slow": "gateway +12 %"}, {"slow": "+12 %"})
     assert shown.splitlines()[-1] == (
-        f"| gateway +12 % | +12 % | 4 | 100 % | 0 % | 0 % | 0 % | 0 % | 18 | {METRIC} (4) |"
+        f"| gateway +12 % | +12 % | 4 | 100 % | 0 % | 0 % | 0 % | 0 % | 16 | {METRIC} (4) |"
     )
 
 
-def test_too_few_recorded_pairs_can_not_tell(tmp_path: Path) -> None:
-    rounds = recorded(tmp_path, 2, 5, slow=1.5)
-    assert rates(rounds, "slow", 2, BUDGETS, {}, 1).verdicts == {"inconclusive": 2}
+def test_a_round_of_few_pairs_is_for_fresh_batches_only(tmp_path: Path) -> None:
+    few = recorded(tmp_path / "few", 2, 5, slow=1.5)
+    with pytest.raises(BenchError, match=r"slow: no round has pairs enough .* record more"):
+        rates(few, "slow", 2, BUDGETS, {}, 1)
+    many = recorded(tmp_path / "many", 1, 12, slow=1.5)
+    assert rates([*many, few[0]], "slow", 4, BUDGETS, {}, 1).verdicts == {"regression": 4}

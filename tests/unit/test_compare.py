@@ -120,16 +120,16 @@ def test_looks_spend_alpha_and_hold_nothing_back(tmp_path: Path) -> None:
 
 
 def test_a_wide_interval_is_never_the_same(tmp_path: Path) -> None:
-    a = [a_run(i, "A", cpu("kafka", 1.2 if i % 3 else 0.8)) for i in range(PAIRS)]
+    a = [a_run(i, "A", cpu("flink", 1.2 if i % 3 else 0.8)) for i in range(PAIRS)]
     found = compared(tmp_path, a, a_set("B", PAIRS))
     assert found["verdict"] == "inconclusive"
-    assert metric(found, "open kafka CPU ratio")["verdict"] == "inconclusive"
+    assert metric(found, "open flink CPU ratio")["verdict"] == "inconclusive"
     relaxed = BUDGETS._replace(
-        metrics={**BUDGETS.metrics, "cpu_ratio.kafka": MetricRule(0.05, "alarms")}
+        metrics={**BUDGETS.metrics, "cpu_ratio.flink": MetricRule(0.05, "alarms")}
     )
     found = compare(tmp_path / "a", tmp_path / "b", relaxed)
     assert found["verdict"] == "same"
-    assert found["headline"].endswith("can't tell: open kafka CPU ratio")
+    assert found["headline"].endswith("can't tell: open flink CPU ratio")
 
 
 def test_a_metric_that_is_only_shown_raises_no_alarm(tmp_path: Path) -> None:

@@ -94,6 +94,19 @@ def test_void_pairs_take_time_and_are_replaced() -> None:
     assert sequential.next(16 * PAIR_S).why == "all that decides is settled"
 
 
+def test_a_fresh_batch_that_is_mostly_void_is_added_to() -> None:
+    sequential = Sequential({"cpu": RULE}, ["cpu"], PLAN)
+    sequential.add(sequential.next(0), {"cpu": quiet(0.1)(8)})
+    repeat = sequential.next(8 * PAIR_S)
+    sequential.add(repeat, {"cpu": quiet(0.1)(3)})
+    more = sequential.next(14 * PAIR_S)
+    assert more == Step("repeat", 6, "too much of the fresh batch is void")
+    assert sequential.next(PLAN.budget_s - 5 * PAIR_S).action == "stop"
+    sequential.add(more, {"cpu": quiet(0.1)(1)})
+    assert sequential.next(20 * PAIR_S).why == "the fresh batch is measured"
+    assert sequential.findings()["cpu"].verdict == "regression"
+
+
 def test_only_void_pairs_end_with_the_budget() -> None:
     _, steps = play(lambda pairs: [])
     assert steps[-1].why == "the time budget is used up"
@@ -117,7 +130,7 @@ def test_never_longer_than_the_budget_after_the_first_batch(
     _, steps = play(lambda n: list(random.normal(shift, 0.05, n)), plan, pair_s)
     spent_s = sum(step.pairs for step in steps) * pair_s
     assert spent_s <= max(budget_s, plan.first_pairs * pair_s) * (1 + 1e-9)
-    assert [step.action for step in steps].count("repeat") <= 1
+    assert [step.action for step in steps].count("repeat") <= 1, "no pair is void here"
 
 
 @pytest.mark.parametrize("metrics", [1, 4, 7, 20])

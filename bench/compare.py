@@ -106,7 +106,7 @@ def _compare(
     pairs, voids = usable(pair_up(*sides), budgets)
     fresh_pairs, fresh_voids = usable(pair_up(*fresh), budgets)
     if not pairs:
-        raise UnfitError("invalid", f"no usable pair is left: {voids[0]}")
+        return _described("inconclusive", [f"no usable pair is left: {voids[0]}"])
     found = rows(pairs + fresh_pairs, budgets, spreads)
     gated, alpha = [row for row in found if row.is_gated], ALPHA / looks
     used = len(pairs)

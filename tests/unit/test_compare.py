@@ -1,6 +1,7 @@
 """Comparisons of made-up recorded runs."""
 
 from pathlib import Path
+from xml.etree import ElementTree
 
 import pytest
 from compared import BUDGETS, PAIRS, changed, compared, metric
@@ -22,7 +23,7 @@ from made_sets import (
 
 from bench.budgets import MetricRule
 from bench.compare import compare
-from bench.compare_outputs import markdown
+from bench.compare_outputs import junit, markdown
 
 # ---- verdicts
 
@@ -181,7 +182,9 @@ def test_a_void_run_voids_its_pair(tmp_path: Path) -> None:
 
 def test_only_void_pairs(tmp_path: Path) -> None:
     found = changed(tmp_path, verdict("void", "too busy"), pairs=2)
-    assert (found["verdict"], found["exit_code"]) == ("invalid", 13)
+    assert (found["verdict"], found["exit_code"]) == ("inconclusive", 11)
+    (suite,) = ElementTree.fromstring(junit(found))
+    assert (suite.get("errors"), suite.get("failures"), suite.get("skipped")) == ("0", "0", "1")
     assert "no usable pair is left" in found["headline"]
     assert "too busy" in found["headline"]
 

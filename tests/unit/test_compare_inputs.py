@@ -18,6 +18,7 @@ from made_sets import (
     write_set,
 )
 
+from bench.budgets import MetricRule
 from bench.compare import compare
 from bench.compare_outputs import markdown
 
@@ -119,7 +120,8 @@ def test_budgets_that_gate_nothing(tmp_path: Path) -> None:
 def test_a_bound_is_not_a_value(tmp_path: Path) -> None:
     b = a_set("B", PAIRS)
     b[3]["phases"][0]["window"]["latency_ms"] = latency(5, 40, ["p99", "p99.9", "max"])
-    found = compared(tmp_path, a_set("A", PAIRS), b)
+    rules = {**BUDGETS.metrics, "latency.p99": MetricRule(0.15)}
+    found = compared(tmp_path, a_set("A", PAIRS), b, BUDGETS._replace(metrics=rules))
     assert found["verdict"] == "inconclusive"
     assert metric(found, "open p99")["change"] is None
     assert "only a lower bound is known" in found["headline"]

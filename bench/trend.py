@@ -141,10 +141,11 @@ def find_shifts(values: Sequence[float], metric: Metric, threshold: float) -> li
     search = ruptures.KernelCPD(kernel="linear", min_size=COMMITS_MIN).fit(signal / noise)
     places = search.predict(pen=PENALTY * np.log(len(signal)))[:-1]
     while shifts := _shifts(values, places, metric):
-        smallest = min(shifts, key=lambda shift: abs(metric.worsening(shift.before, shift.after)))
-        if abs(metric.worsening(smallest.before, smallest.after)) >= threshold:
+        sizes = {shift.place: abs(metric.worsening(shift.before, shift.after)) for shift in shifts}
+        smallest = min(sizes, key=sizes.__getitem__)
+        if sizes[smallest] >= threshold:
             break
-        places.remove(smallest.place)
+        places.remove(smallest)
     return shifts
 
 

@@ -7,14 +7,13 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from math import ceil
 from pathlib import Path
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from truth_serving import server
 
 from bench import self_watch, truth_server
 from bench.generate import Spec
@@ -29,17 +28,6 @@ STALL_AT_S = 5.0
 LOSS_ALLOWED = 0.02
 """How far a quantile may be from the truth."""
 SEED = 5
-
-
-@contextmanager
-def server(*arguments: str) -> Iterator[str]:
-    command = [sys.executable, "-m", "bench.truth_server", *arguments]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
-        try:
-            assert process.stdout is not None
-            yield f"http://127.0.0.1:{int(process.stdout.readline())}"
-        finally:
-            process.terminate()
 
 
 class Generating:

@@ -3,28 +3,16 @@
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import orjson
 import psutil
+from truth_serving import server
 
 RUN_TIMEOUT_S = 120.0
 HALF_S = 0.3
 """It may run for so long, then it is stopped for as long."""
 WORKLOAD = '[[request]]\noperation = "root"\npath = "/"\nexpect = [200, 503]\n'
-
-
-@contextmanager
-def served() -> Iterator[str]:
-    command = [sys.executable, "-m", "bench.truth_server"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
-        try:
-            assert process.stdout is not None
-            yield f"http://127.0.0.1:{int(process.stdout.readline())}"
-        finally:
-            process.terminate()
 
 
 def generators(parent: int) -> list[psutil.Process]:
@@ -56,7 +44,7 @@ def test_a_run_whose_generator_is_held_back_is_void(tmp_path: Path) -> None:
     workload = tmp_path / "workload.toml"
     workload.write_text(WORKLOAD)
     out = tmp_path / "out"
-    with served() as url:
+    with server() as url:
         command = [
             *(sys.executable, "-m", "bench", "run", "--quick", "--rate", "300"),
             *("--target", url, "--workload", str(workload), "--out", str(out)),

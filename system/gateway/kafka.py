@@ -340,7 +340,7 @@ class Kafka:
 
 def partition(key: bytes, partitions: int) -> int:
     """Where Kafka's Java clients, and so Flink's sinks, put a record with this key."""
-    return (murmur2(key) & 0x7FFFFFFF) % partitions
+    return (murmur2(key) & 0x7FFFFFFF) % partitions if partitions > 1 else 0
 
 
 def murmur2(data: bytes) -> int:

@@ -36,8 +36,6 @@ GC_LOG_MIB = 1
 TASK_SLOTS = 4
 """Slots of the one TaskManager: the highest parallelism of the job."""
 
-INPUT_PARTITIONS = 4
-
 TOPIC = {
     # Shorter than the 15 minutes for which services remember their replies: what Kafka may still
     # deliver again after a restart is then still known, and has no second effect.

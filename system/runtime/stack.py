@@ -228,8 +228,13 @@ class Stack:
         self._start(KAFKA, broker.command())
 
     def _make_topics(self, timeout_s: float) -> None:
-        arguments = ("--bootstrap", self.bootstrap_servers, "--timeout-s", str(timeout_s))
-        child = self._start("topics", self._python("system.runtime.topics", *arguments))
+        command = self._python(
+            "system.runtime.topics",
+            *("--bootstrap", self.bootstrap_servers),
+            *("--partitions", str(self.options.parallelism)),
+            *("--timeout-s", str(timeout_s)),
+        )
+        child = self._start("topics", command)
         self._supervisor.run(child, 2 * timeout_s)
         self._step(f"Kafka is at {self.bootstrap_servers}, with its topics")
 

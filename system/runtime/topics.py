@@ -1,7 +1,8 @@
 """Makes the services' input topics: ``python -m system.runtime.topics --bootstrap HOST:PORT``.
 
 Waits for the broker, so that it may be started together with it. Topics that are there stay as
-they are.
+they are. A topic has as many partitions as its service has tasks: each one more is a batch of its
+own in the requests that carry it, which is most of what Kafka has to do.
 """
 
 import argparse
@@ -14,19 +15,19 @@ from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.errors import KafkaError, TopicAlreadyExistsError, for_code
 
 from system.routes import SERVICES
-from system.runtime.settings import INPUT_PARTITIONS, TOPIC
+from system.runtime.settings import TASK_SLOTS, TOPIC
 from system.wire import input_topic
 
 RETRY_S = 0.1
 
 
-async def create_topics(bootstrap_servers: str, names: list[str]) -> None:
+async def create_topics(bootstrap_servers: str, names: list[str], partitions: int) -> None:
     """Raises `KafkaError` when the broker can't be reached or refuses."""
     admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap_servers)
     try:
         await admin.start()
         response = await admin.create_topics(
-            [NewTopic(name, INPUT_PARTITIONS, 1, topic_configs=TOPIC) for name in names]
+            [NewTopic(name, partitions, 1, topic_configs=TOPIC) for name in names]
         )
         for name, code, *message in response.topic_errors:
             error = for_code(code)
@@ -36,12 +37,14 @@ async def create_topics(bootstrap_servers: str, names: list[str]) -> None:
         await admin.close()
 
 
-async def create_when_reachable(bootstrap_servers: str, names: list[str], timeout_s: float) -> None:
+async def create_when_reachable(
+    bootstrap_servers: str, names: list[str], partitions: int, timeout_s: float
+) -> None:
     """Tries until the broker is there; raises the last `KafkaError` after `timeout_s`."""
     deadline = time.monotonic() + timeout_s
     while True:
         try:
-            return await create_topics(bootstrap_servers, names)
+            return await create_topics(bootstrap_servers, names, partitions)
         except KafkaError:
             if time.monotonic() > deadline:
                 raise
@@ -51,12 +54,23 @@ async def create_when_reachable(bootstrap_servers: str, names: list[str], timeou
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m system.runtime.topics", description=__doc__)
     parser.add_argument("--bootstrap", required=True, metavar="HOST:PORT")
+    parser.add_argument(
+        "--partitions",
+        type=int,
+        default=1,
+        choices=range(1, TASK_SLOTS + 1),
+        help="of each topic: the job's parallelism (default: %(default)s)",
+    )
     parser.add_argument("--timeout-s", type=float, default=60.0)
     arguments = parser.parse_args()
     logging.getLogger("aiokafka").setLevel(logging.CRITICAL)  # each try would log its failure
     names = [input_topic(service) for service in SERVICES]
     try:
-        asyncio.run(create_when_reachable(arguments.bootstrap, names, arguments.timeout_s))
+        asyncio.run(
+            create_when_reachable(
+                arguments.bootstrap, names, arguments.partitions, arguments.timeout_s
+            )
+        )
     except KafkaError as cause:
         print(f"error: cannot create topics at {arguments.bootstrap}: {cause}", file=sys.stderr)
         return 3

@@ -37,7 +37,7 @@ class Broker:
         )
         self.start()
         topics = [wire.input_topic(service) for service in SERVICES]
-        asyncio.run(create_when_reachable(self.bootstrap_servers, topics, BROKER_START_S))
+        asyncio.run(create_when_reachable(self.bootstrap_servers, topics, 1, BROKER_START_S))
 
     def start(self):
         with self._log.open("ab") as log:

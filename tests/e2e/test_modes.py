@@ -1,17 +1,31 @@
 """The shop with several tasks a service, and with Python in processes of its own."""
 
+import asyncio
 import json
 from urllib.request import ProxyHandler, Request, build_opener
 
 import pytest
+from aiokafka.admin import AIOKafkaAdminClient
 
 from system.runtime.stack import Stack, StackOptions
+from system.wire import input_topic
 
 TIMEOUT_S = 30
 """Far above the gateway's own."""
 BUYERS = 8
 """More than partitions and tasks, so that their keys meet several of each."""
 SHOP = ("user", "order", "stock", "payment")
+
+
+async def partitions(bootstrap_servers: str) -> list[int]:
+    """Of each input topic of the shop."""
+    admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap_servers)
+    await admin.start()
+    try:
+        topics = await admin.describe_topics([input_topic(service) for service in SHOP])
+        return [len(topic["partitions"]) for topic in topics]
+    finally:
+        await admin.close()
 
 
 @pytest.mark.parametrize(
@@ -31,6 +45,8 @@ def test_a_checkout_charges_and_takes_stock(options):
             return json.loads(response.read())
 
     with Stack(options) as stack:
+        found = asyncio.run(partitions(stack.bootstrap_servers))
+        assert found == [options.parallelism] * len(SHOP)
         item_id = ask("POST", f"/stock/item/create?price=3&stock={BUYERS}")["item_id"]
         for bought in range(1, BUYERS + 1):
             user_id = ask("POST", "/users/create")["user_id"]

@@ -41,7 +41,7 @@ from pyflink.java_gateway import get_gateway
 from pyflink.util.java_utils import to_jarray
 
 from system.routes import SERVICES
-from system.services.known import Knowledge, Known
+from system.services.known import Knowledge, Known, Read
 from system.services.service import Record, Service, handle, refuse_malformed, ring
 from system.wire import (
     Request,
@@ -141,7 +141,7 @@ class Host(KeyedProcessFunction):  # type: ignore[misc]
         was = known.entity
 
         def recall(step: str) -> bytes | None:
-            return None if known.lacks(step) else self.recall(step)
+            return None if self.knowledge.lacks(key, step) else self.recall(step)
 
         effect = handle(self.service, was, recall, request)
         known.entity = effect.entity
@@ -174,11 +174,11 @@ class Host(KeyedProcessFunction):  # type: ignore[misc]
     def known(self, key: str) -> Known:
         return self.knowledge.of(key, self.read)
 
-    def read(self) -> Known:
+    def read(self) -> Read:
         """The current key's state. Steps that are there already are learned in `forget`."""
         text = self.entity.value()
         entity, wake_at_ms = (None, 0) if text is None else orjson.loads(text)
-        return Known(entity, wake_at_ms, set() if self.memory.is_empty() else None)
+        return entity, wake_at_ms, self.memory.is_empty()
 
     def recall(self, step: str) -> bytes | None:
         remembered = self.memory.get(step)

@@ -9,6 +9,7 @@ CLOCK_MONOTONIC on Linux, the clock of all samples (JEP 158; HotSpot's os::javaT
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 from bench.series import Event
 
@@ -17,22 +18,56 @@ PAUSE_MS_MIN = 1.0
 
 _PAUSE = re.compile(
     rb"^\[(?P<end_ns>\d{1,19})ns\] ?GC\(\d+\) (?P<what>Pause [\w ()-]*?)"
-    rb"(?: \d+\w->\d+\w\(\d+\w\))? (?P<ms>\d{1,9}\.\d{3})ms\r?$",
+    rb"(?: (?P<before>\d{1,9}[KMG])->(?P<after>\d{1,9}[KMG])\(\d+\w\))?"
+    rb" (?P<ms>\d{1,9}\.\d{3})ms\r?$",
     re.MULTILINE | re.ASCII,
 )
+_UNITS = {"K": 1 << 10, "M": 1 << 20, "G": 1 << 30}
+
+
+class Pause(NamedTuple):
+    what: str
+    end_ns: int
+    duration_ms: float
+    freed_bytes: int
+    """Less in the heap after it than before; 0 where the line does not say."""
 
 
 def read_pauses(part: str, log: Path) -> list[Event]:
-    """All that the log has, and the one before it; none without a log. Raises `OSError`."""
+    """All that are not short, of the log and the one before it. Raises `OSError`."""
+    return [
+        Event(
+            "gc",
+            pause.end_ns - round(pause.duration_ms * 1e6),
+            pause.duration_ms,
+            f"{part}: {pause.what}",
+        )
+        for pause in parse(_content(log))
+        if pause.duration_ms >= PAUSE_MS_MIN
+    ]
+
+
+def freed_bytes(log: Path, from_ns: int, to_ns: int) -> int:
+    """By the collections that ended in this time. Raises `OSError`."""
+    pauses = parse(_content(log))
+    return sum(pause.freed_bytes for pause in pauses if from_ns <= pause.end_ns < to_ns)
+
+
+def _content(log: Path) -> bytes:
+    """Nothing without a log."""
     rotated = log.with_name(log.name + ".0")
-    content = b"\n".join(path.read_bytes() for path in (rotated, log) if path.is_file())
-    return list(parse(part, content))
+    return b"\n".join(path.read_bytes() for path in (rotated, log) if path.is_file())
 
 
-def parse(part: str, content: bytes) -> Iterator[Event]:
+def parse(content: bytes) -> Iterator[Pause]:
     """The line is written at the end of its pause."""
     for found in _PAUSE.finditer(content):
-        duration_ms = float(found["ms"])
-        if duration_ms >= PAUSE_MS_MIN:
-            at_ns = int(found["end_ns"]) - round(duration_ms * 1e6)
-            yield Event("gc", at_ns, duration_ms, f"{part}: {found['what'].decode()}")
+        sizes = found["before"], found["after"]
+        before, after = (0 if size is None else _bytes(size.decode()) for size in sizes)
+        yield Pause(
+            found["what"].decode(), int(found["end_ns"]), float(found["ms"]), before - after
+        )
+
+
+def _bytes(size: str) -> int:
+    return int(size[:-1]) * _UNITS[size[-1]]

@@ -14,6 +14,7 @@ from typing import NamedTuple
 import numpy as np
 
 from bench import steady
+from bench.allocated import AllocationMeter, Heaps
 from bench.cpu import BESIDE, Cpu, CpuMeter, Pids, spent
 from bench.errors import BenchError
 from bench.generators import READY_TIMEOUT_S, Generators, Load, Phase
@@ -22,7 +23,7 @@ from bench.samples import Reader, Samples, merge
 from bench.series import Series, write_series
 from bench.stats import Window
 from bench.steady import STRETCH_S, Steadiness
-from bench.traffic import Ends, Traffic, TrafficMeter
+from bench.traffic import Ends, TrafficMeter
 
 POLL_S = 0.05
 PROGRESS_INTERVAL_S = 1.0
@@ -63,8 +64,9 @@ class Measured(NamedTuple):
     interrupted: bool
     series: Path | None = None
     stages: Path | None = None
-    traffic: Traffic | None = None
-    """None where it is not known."""
+    counted: Mapping[str, float] = {}
+    """What the window took, by the name that run.json has it under; what is not known is left
+    out."""
 
 
 class Live:
@@ -121,7 +123,7 @@ def run_phase(
 
     meter, sampler = CpuMeter(pids), _sampler(system, load, all_pids)
     sampler.start()
-    counted = Counted(system.bootstrap)
+    counted = Counted(system)
     watch = _Watch(system, generators, phase, meter, counted, Live(phase, progress))
     interrupted = False
     try:
@@ -149,32 +151,40 @@ def run_phase(
         watch.settled,
         interrupted,
         series_path,
-        traffic=counted.traffic(),
+        counted=counted.amounts(),
     )
 
 
 class Counted:
-    """Kafka's records between two moments, as far as the broker tells."""
+    """What only the system itself can tell of the time between two moments, as far as it does."""
 
-    def __init__(self, bootstrap: str | None) -> None:
-        self._meter = None if bootstrap is None else TrafficMeter(bootstrap)
+    def __init__(self, system: System) -> None:
+        self._kafka = None if system.bootstrap is None else TrafficMeter(system.bootstrap)
+        self._jvms = AllocationMeter(system.pids, system.gc_logs())
         self._ends: list[Ends] = []
+        self._heaps: list[Heaps] = []
 
     def read(self) -> None:
-        if self._meter is not None:
+        with suppress(BenchError):
+            self._heaps.append(self._jvms.read())
+        if self._kafka is not None:
             with suppress(BenchError):
-                self._ends.append(self._meter.ends())
+                self._ends.append(self._kafka.ends())
 
-    def traffic(self) -> Traffic | None:
-        """Between the two reads; None where one of them failed. For the end."""
-        if self._meter is None or len(self._ends) != 2:
-            return None
-        try:
-            return self._meter.between(*self._ends)
-        except BenchError:
-            return None
-        finally:
-            self._meter.close()
+    def amounts(self) -> dict[str, float]:
+        """Between the two reads; without what one of them did not get. For the end."""
+        found: dict[str, float] = {}
+        if self._kafka is not None and len(self._ends) == 2:
+            with suppress(BenchError):
+                traffic = self._kafka.between(*self._ends)
+                found |= {"kafka_records": traffic.records, "kafka_bytes": traffic.bytes}
+        if len(self._heaps) == 2:
+            with suppress(BenchError):
+                allocated = self._jvms.between(*self._heaps)
+                found |= {f"{group}_allocated_bytes": size for group, size in allocated.items()}
+        if self._kafka is not None:
+            self._kafka.close()
+        return found
 
 
 def _sampler(system: System, load: Load, pids: Pids) -> Sampler:

@@ -107,10 +107,9 @@ def describe(findings: Findings) -> dict[str, Any]:
         "checkout_paid_share": _paid_share(summary.operations.get("checkout")),
         "cpu": {group: _cpu(cpu, answered) for group, cpu in measured.cpu.items()},
     }
-    if measured.traffic is not None and answered:
+    if measured.counted and answered:
         described["window"]["per_request"] = {
-            "kafka_records": round(measured.traffic.records / answered, 4),
-            "kafka_bytes": round(measured.traffic.bytes / answered, 1),
+            name: round(amount / answered, 4) for name, amount in measured.counted.items()
         }
     return described
 

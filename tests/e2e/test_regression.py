@@ -63,7 +63,9 @@ def test_a_commit_is_no_regression_of_itself(tmp_path: Path) -> None:
         (control,) = run["probes"]
         assert control["name"] == "control"
         (phase,) = run["phases"]
-        assert 2 < phase["window"]["per_request"]["kafka_records"] < 5
+        amounts = phase["window"]["per_request"]
+        assert 2 < amounts["kafka_records"] < 5
+        assert all(amounts[f"{group}_allocated_bytes"] > 1000 for group in ("kafka", "flink"))
     assert trees() == []
 
 

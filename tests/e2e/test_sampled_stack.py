@@ -8,8 +8,10 @@ from pathlib import Path
 
 import psutil
 
+from bench.allocated import AllocationMeter
+from bench.attach import ask
 from bench.client import Client
-from bench.gc_log import read_pauses
+from bench.gc_log import freed_bytes, read_pauses
 from bench.sampler import Sampler
 from bench.series import Series, read_series, write_series
 from bench.workload import Call
@@ -108,6 +110,23 @@ def test_the_jvms_log_their_pauses_by_the_clock_of_the_samples(stack: Stack) -> 
     # psutil's times of creation are by the wall clock, and rounded.
     begin_ns = (began_s - wall_offset_s - 1) * SECOND_NS
     assert all(begin_ns < pause.at_ns < time.monotonic_ns() for pause in pauses)
+
+
+async def test_the_jvms_tell_what_they_allocate(stack: Stack) -> None:
+    """More than the requests' own bytes, and a collection in between hides none of it."""
+    logs, requests, request_bytes_min = stack.gc_logs(), 500, 100
+    meter = AllocationMeter(stack.pids, logs)
+    before = meter.read()
+    left = iter(range(requests))
+    await load_until(stack, lambda: next(left, None) is None)
+    for heap in before.values():
+        ask(heap.pid, "GC.run")
+    after = meter.read()
+    for part, log in logs.items():
+        assert freed_bytes(log, before[part].at_ns, after[part].at_ns) > 0
+    allocated = meter.between(before, after)
+    assert allocated.keys() == {"kafka", "flink"}
+    assert min(allocated.values()) > requests * request_bytes_min
 
 
 def test_a_killed_part_and_the_job_s_restart_are_seen(

@@ -1,0 +1,69 @@
+"""Asks a JVM of this machine what ``jcmd`` would ask it, which no bare Java runtime brings.
+
+A file asks the JVM to listen, and SIGQUIT makes it look. Then it has a socket, which takes five
+texts, each ended by a zero byte: version, operation and three arguments. The answer is a code in a
+line of its own, and a text. A JVM that is killed leaves its socket behind. Source: OpenJDK's
+attachListener_posix.cpp and attachListener.cpp.
+"""
+
+import os
+import signal
+import socket
+import time
+from pathlib import Path
+
+from bench.errors import BenchError
+
+FOLDER = Path("/tmp")
+"""Where HotSpot looks and listens, whatever its java.io.tmpdir is."""
+NAME = "java"
+"""Of the process: to any other one a SIGQUIT would be the end."""
+START_TIMEOUT_S = 2.0
+TIMEOUT_S = 2.0
+POLL_S = 0.01
+ANSWER_BYTES_MAX = 64 * 1024
+
+
+def ask(pid: int, command: str) -> str:
+    """The answer to a diagnostic command, as ``GC.heap_info``. Raises `BenchError`."""
+    listening = FOLDER / f".java_pid{pid}"
+    try:
+        if not listening.is_socket():
+            _begin_to_listen(pid, listening)
+        with socket.socket(socket.AF_UNIX) as connection:
+            connection.settimeout(TIMEOUT_S)
+            connection.connect(str(listening))
+            texts = ("1", "jcmd", command, "", "")
+            connection.sendall("".join(f"{text}\0" for text in texts).encode())
+            answer = _receive(connection)
+    except OSError as cause:
+        raise BenchError(f"the JVM {pid} does not answer: {cause}") from None
+    code, _, text = answer.decode(errors="replace").partition("\n")
+    if code != "0":
+        raise BenchError(f"the JVM {pid} refuses {command}: {text.strip() or code}")
+    return text
+
+
+def _begin_to_listen(pid: int, listening: Path) -> None:
+    if Path(f"/proc/{pid}/comm").read_text().rstrip() != NAME:
+        raise OSError("it is none")
+    asking = FOLDER / f".attach_pid{pid}"
+    asking.touch()
+    try:
+        os.kill(pid, signal.SIGQUIT)
+        deadline_s = time.monotonic() + START_TIMEOUT_S
+        while not listening.is_socket():
+            if time.monotonic() > deadline_s:
+                raise TimeoutError(f"it does not listen after {START_TIMEOUT_S:g} s")
+            time.sleep(POLL_S)
+    finally:
+        asking.unlink(missing_ok=True)
+
+
+def _receive(connection: socket.socket) -> bytes:
+    content = bytearray()
+    while part := connection.recv(ANSWER_BYTES_MAX):
+        content += part
+        if len(content) > ANSWER_BYTES_MAX:
+            raise OSError(f"more than {ANSWER_BYTES_MAX:,} bytes")
+    return bytes(content)

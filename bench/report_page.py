@@ -134,9 +134,12 @@ def _figures(run: dict[str, Any], phases: Sequence[PhaseData]) -> Iterator[Html]
     if len(phases) <= CARDS_MAX:
         yield tag("div", map(_card, phases), class_="cards")
     yield _table(tables.phases(run), "Figures of each phase")
-    cpu = tables.cpu(run)
-    if cpu is not None:
-        yield _table(cpu, "CPU of each phase")
+    for table, caption in (
+        (tables.cpu(run), "CPU of each phase"),
+        (tables.amounts(run), "What else a request took"),
+    ):
+        if table is not None:
+            yield _table(table, caption)
     kept = tables.open_loops(run)
     if kept is not None:
         yield tag("h3", "How the schedule was kept")

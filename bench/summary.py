@@ -13,7 +13,8 @@ def summarize(run: dict[str, Any]) -> str:
     windows = [(wording.phase_title(phase), phase["window"]) for phase in tables.measured(run)]
     lines = [*_head(run), ""]
     if windows:
-        for table in (tables.phases(run), tables.open_loops(run), tables.cpu(run)):
+        overview = (tables.phases, tables.open_loops, tables.cpu, tables.amounts)
+        for table in (of(run) for of in overview):
             lines += [*_table(table), ""] if table else []
         lines += [*_notes(run), *_unloaded(windows)]
         for title, window in windows:

@@ -49,6 +49,21 @@ def cpu(run: dict[str, Any]) -> Table | None:
     return Table(heads, rows) if groups else None
 
 
+def amounts(run: dict[str, Any]) -> Table | None:
+    """What else a request took; None where nothing was counted."""
+    windows = [
+        (wording.phase_title(phase), phase["window"].get("per_request", {}))
+        for phase in measured(run)
+    ]
+    names = dict.fromkeys(name for _, counted in windows for name in counted)
+    heads = ["per request", *(name.replace("_", " ") for name in names)]
+    rows = [
+        [title, *(wording.amount(counted.get(name)) for name in names)]
+        for title, counted in windows
+    ]
+    return Table(heads, rows) if names else None
+
+
 def open_loops(run: dict[str, Any]) -> Table | None:
     """How well the schedules were kept; None where there is no open loop."""
     rows = [

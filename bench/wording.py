@@ -67,6 +67,12 @@ def rate(per_s: float | None) -> str:
     return f"{per_s:,.0f}" if per_s >= 100 else f"{per_s:.1f}"
 
 
+def amount(value: float | None) -> str:
+    if value is None:
+        return NONE
+    return f"{value:,.0f}" if value >= 100 else f"{value:.2f}"
+
+
 def share(part: float) -> str:
     """A share of 1, never rounded to all or nothing: 0.004 %, 99.98 %."""
     percent = part * 100

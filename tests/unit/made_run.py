@@ -39,6 +39,8 @@ from bench.steady import Steadiness
 PARTS = frozenset({"series", "stages", "capacity", "probes", "ledger", "invariants"})
 CPU_US = {"gateway": 180.0, "kafka": 240.0, "flink": 310.0, "generator": 25.0}
 """Of each request."""
+PER_REQUEST = {"kafka_records": 3.5, "kafka_allocated_bytes": 51_234.0}
+"""In closed loops."""
 
 PHASES = (
     PhaseSpec("warmup", users=64, rate_per_s=700, warmup_s=6, duration_s=0, slower=3),
@@ -138,6 +140,7 @@ def _measured(
         interrupted=False,
         series=series,
         stages=stages,
+        counted={name: each * sent for name, each in PER_REQUEST.items()} if spec.users else {},
     )
 
 

@@ -24,7 +24,7 @@ def pairs(count: int, *changes: Change, begin: int = 0) -> list[Pair]:
 
 def test_what_is_gated_is_what_the_first_runs_have() -> None:
     found = gate(pairs(1)[0], BUDGETS, {METRIC: 0.04})
-    assert len(found.rules) == 6
+    assert len(found.rules) == 5
     assert METRIC in found.deciding
     assert found.rules[METRIC].aa_spread > 0
     with pytest.raises(UnfitError, match="is FAILED: money"):
@@ -33,7 +33,7 @@ def test_what_is_gated_is_what_the_first_runs_have() -> None:
 
 @pytest.mark.parametrize(("changes", "fresh"), [((), 0), ((cpu("gateway", 1.1),), 6)])
 def test_a_finding_asks_for_a_fresh_batch(changes: tuple[Change, ...], fresh: int) -> None:
-    plan, drawn = Plan.of(6, 1e6), pairs(60, *changes)
+    plan, drawn = Plan.of(5, 1e6), pairs(60, *changes)
     gated = gate(drawn[0], BUDGETS, {})
     taken = take(gated, plan, BUDGETS, {}, lambda step: popped(drawn, step), lambda: 1.0)
     assert (len(taken.pairs), len(taken.fresh)) == (plan.first_pairs, fresh)
@@ -46,7 +46,7 @@ def popped(drawn: list[Pair], step: Step) -> list[Pair]:
 
 def test_time_that_is_over_ends_it() -> None:
     gated, told = gate(pairs(1)[0], BUDGETS, {}), list[str]()
-    taken = take(gated, Plan.of(6, 1e6), BUDGETS, {}, lambda _: pairs(4), lambda: 1.0, told.append)
+    taken = take(gated, Plan.of(5, 1e6), BUDGETS, {}, lambda _: pairs(4), lambda: 1.0, told.append)
     assert len(taken.pairs) == 4
     assert taken.why == "the time budget is used up"
     assert told == ["measure 12 pairs: the first batch"]
@@ -55,7 +55,7 @@ def test_time_that_is_over_ends_it() -> None:
 def test_a_run_that_says_nothing_ends_it() -> None:
     gated, broken = gate(pairs(1)[0], BUDGETS, {}), pairs(12, verdict("invalid", "the ledger"))
     with pytest.raises(UnfitError, match="is INVALID: the ledger"):
-        take(gated, Plan.of(6, 1e6), BUDGETS, {}, lambda _: broken, lambda: 1.0)
+        take(gated, Plan.of(5, 1e6), BUDGETS, {}, lambda _: broken, lambda: 1.0)
 
 
 def test_void_pairs_do_not_count() -> None:
@@ -66,7 +66,7 @@ def test_void_pairs_do_not_count() -> None:
         steps.append(step)
         return void if len(steps) == 1 else pairs(step.pairs, begin=20)
 
-    take(gated, Plan.of(6, 1e6), BUDGETS, {}, measure, lambda: 1.0)
+    take(gated, Plan.of(5, 1e6), BUDGETS, {}, measure, lambda: 1.0)
     assert [step.pairs for step in steps] == [12, MORE_PAIRS_MAX]
 
 

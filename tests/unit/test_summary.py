@@ -53,6 +53,15 @@ def test_a_lower_bound_is_shown_as_one(run: dict[str, Any]) -> None:
     assert row["max ms"].startswith("≥ 2000.")
 
 
+def test_what_else_a_request_took(run: dict[str, Any]) -> None:
+    rows = cells(summarize(run), "per request", "kafka records", "kafka allocated bytes")
+    counted = [phase["window"]["per_request"] for phase in run["phases"][1:3]]
+    for row, amounts in zip(rows, counted, strict=False):
+        assert row["kafka records"] == f"{amounts['kafka_records']:.2f}"
+        assert row["kafka allocated bytes"] == f"{amounts['kafka_allocated_bytes']:,.0f}"
+    assert rows[2]["kafka records"] == rows[2]["kafka allocated bytes"] == "-", "not counted"
+
+
 def test_how_the_schedule_was_kept(run: dict[str, Any]) -> None:
     kept = run["phases"][-1]["window"]["open"]
     (row,) = cells(summarize(run), "scheduled", "dropped", "achieved")

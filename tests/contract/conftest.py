@@ -19,6 +19,8 @@ from system.runtime.kafka import Kafka
 from system.runtime.ports import choose
 from system.runtime.topics import create_when_reachable
 
+PARTITIONS = 4
+"""Of each input topic, so that a gateway has to choose."""
 BROKER_HEAP_MIB = 192
 BROKER_START_S = 60
 WAIT_S = 30
@@ -37,7 +39,9 @@ class Broker:
         )
         self.start()
         topics = [wire.input_topic(service) for service in SERVICES]
-        asyncio.run(create_when_reachable(self.bootstrap_servers, topics, 1, BROKER_START_S))
+        asyncio.run(
+            create_when_reachable(self.bootstrap_servers, topics, PARTITIONS, BROKER_START_S)
+        )
 
     def start(self):
         with self._log.open("ab") as log:
@@ -76,7 +80,7 @@ class Topics:
             [
                 TopicPartition(wire.input_topic(service), partition)
                 for service in SERVICES
-                for partition in range(4)
+                for partition in range(PARTITIONS)
             ]
         )
         self.ends = await self.end_offsets()

@@ -31,7 +31,7 @@ class Outage(NamedTuple):
 
     killed_ns: int
     noticed_ns: int
-    """Flink had seen it: what was answered later waited for the recovery."""
+    """Flink had seen it: what was under way then waited for the recovery."""
     recovered_ns: int
 
 
@@ -88,11 +88,9 @@ async def test_a_killed_taskmanager_breaks_no_promise(
             record_property("recovered_s", (outage.recovered_ns - outage.killed_ns) / 1e9)
             await buyers.until_answered(AFTER)
             buyers.stopping = True
-        assert any(
-            row.sent_ns < outage.killed_ns
-            and (row.done_ns > outage.noticed_ns or row.status == 504)
-            for row in client.rows
-        ), "the kill met no request: it was no test"
+        assert any(row.sent_ns < outage.noticed_ns < row.done_ns for row in client.rows), (
+            "the kill met no request: it was no test"
+        )
         for _ in range(2):
             await asyncio.gather(*(client.outcome(call, key) for key, call in buyers.sent.items()))
         final = await read_all(stack.url, ids_in(client.rows))

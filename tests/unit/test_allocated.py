@@ -85,14 +85,13 @@ def jvm(folder: Path) -> Iterator[list[bytes]]:
         listener.bind(str(folder / f".java_pid{PID}"))
         listener.listen()
 
-        def answer() -> None:
+        def serve() -> None:
             connection, _ = listener.accept()
             with connection:
-                asked = connection.recv(1024)
-                connection.sendall(said[0])
-            said[0] = asked
+                answer, said[0] = said[0], connection.recv(1024)
+                connection.sendall(answer)
 
-        thread = threading.Thread(target=answer)
+        thread = threading.Thread(target=serve)
         thread.start()
         yield said
         thread.join()

@@ -22,7 +22,7 @@ _PAUSE = re.compile(
     rb" (?P<ms>\d{1,9}\.\d{3})ms\r?$",
     re.MULTILINE | re.ASCII,
 )
-_UNITS = {"K": 1 << 10, "M": 1 << 20, "G": 1 << 30}
+_UNITS = {b"K": 1 << 10, b"M": 1 << 20, b"G": 1 << 30}
 
 
 class Pause(NamedTuple):
@@ -62,12 +62,10 @@ def _content(log: Path) -> bytes:
 def parse(content: bytes) -> Iterator[Pause]:
     """The line is written at the end of its pause."""
     for found in _PAUSE.finditer(content):
-        sizes = found["before"], found["after"]
-        before, after = (0 if size is None else _bytes(size.decode()) for size in sizes)
-        yield Pause(
-            found["what"].decode(), int(found["end_ns"]), float(found["ms"]), before - after
-        )
+        freed = _bytes(found["before"]) - _bytes(found["after"])
+        yield Pause(found["what"].decode(), int(found["end_ns"]), float(found["ms"]), freed)
 
 
-def _bytes(size: str) -> int:
-    return int(size[:-1]) * _UNITS[size[-1]]
+def _bytes(size: bytes | None) -> int:
+    """0 where the line does not say."""
+    return 0 if size is None else int(size[:-1]) * _UNITS[size[-1:]]

@@ -24,20 +24,23 @@ from dataclasses import replace
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from bench import calibration, capacity, compare_cli, regression_cli, summary
-from bench.capacity import Level
+from bench.atomic_files import write
+from bench.calibrate import parts
+from bench.cli import compare, regression
+from bench.cli.locust_page import serve
 from bench.errors import BenchError
-from bench.files import write
-from bench.journeys import SCENARIOS
-from bench.probe import OWN_STACK, Options
-from bench.probes import PROBES
-from bench.read_run import read_run
-from bench.requests import read_workload
-from bench.run import Probing, Run, Search
-from bench.schedule import ARRIVALS, ScheduleError
-from bench.settings import DURATION_S_MAX, GENERATORS_MAX, USERS_MAX, Settings
-from bench.web import serve
-from system.runtime.errors import StackError
+from bench.probes.probe import OWN_STACK, Options
+from bench.probes.registry import PROBES
+from bench.records.run_record import read_run
+from bench.report import markdown
+from bench.run import capacity
+from bench.run.capacity import Level
+from bench.run.run import Probing, Run, Search
+from bench.run.settings import DURATION_S_MAX, GENERATORS_MAX, USERS_MAX, Settings
+from bench.workload.arrivals import ARRIVALS, ScheduleError
+from bench.workload.http_file import read_workload
+from bench.workload.scenarios import SCENARIOS
+from machine.errors import StackError
 
 EXIT_CODES = {"valid": 0, "failed": 1, "invalid": 1, "void": 4, "interrupted": 130}
 EXIT_INVALID, EXIT_STACK_FAILED, EXIT_INTERRUPTED = 1, 3, 130
@@ -106,7 +109,7 @@ def parser() -> argparse.ArgumentParser:
     load = argparse.ArgumentParser(add_help=False)
     load.add_argument("--target", type=url, metavar="URL", help="a gateway that is up already")
     load.add_argument("--workload", type=Path, metavar="FILE",
-                      help="requests to any service at --target: bench/requests.py")  # fmt: skip
+                      help="requests to any service at --target: docs/measuring.md")  # fmt: skip
     load.add_argument("--arrivals", choices=ARRIVALS, default=default.arrivals,
                       help="of an open loop (default: %(default)s)")  # fmt: skip
     load.add_argument("--in-flight", type=whole("requests", IN_FLIGHT_MAX), metavar="N",
@@ -151,16 +154,16 @@ def parser() -> argparse.ArgumentParser:
     probe.add_argument("--seed", type=whole("a seed", SEED_MAX, 0), default=default.seed)
     probe.add_argument("--out", type=Path, default=Path("results"), metavar="FOLDER",
                        help="where the run's folder is made (default: %(default)s)")  # fmt: skip
-    report = commands.add_parser("report", help="report.html and summary.md from recorded data")
-    report.add_argument("runs", nargs="+", type=Path, metavar="RUN", help="a run's folder")
-    compare_cli.add_commands(commands)
-    regression_cli.add_command(commands, real, whole, SEED_MAX)
+    drawing = commands.add_parser("report", help="report.html and summary.md from recorded data")
+    drawing.add_argument("runs", nargs="+", type=Path, metavar="RUN", help="a run's folder")
+    compare.add_commands(commands)
+    regression.add_command(commands, real, whole, SEED_MAX)
     calibrate = commands.add_parser("calibrate", help="the generator itself, beside wrk and Locust")
     calibrate.add_argument("names", nargs="*", metavar="PART",
-                           help=f"of {', '.join(calibration.PARTS)} (default: all)")  # fmt: skip
-    calibrate.add_argument("--pairs", type=whole("pairs", calibration.PAIRS_MAX), default=8,
+                           help=f"of {', '.join(parts.PARTS)} (default: all)")  # fmt: skip
+    calibrate.add_argument("--pairs", type=whole("pairs", parts.PAIRS_MAX), default=8,
                            help="bursts of each side (default: %(default)s)")  # fmt: skip
-    calibrate.add_argument("--duration", type=real(calibration.BURST_S_MAX, 0), metavar="S",
+    calibrate.add_argument("--duration", type=real(parts.BURST_S_MAX, 0), metavar="S",
                            default=5.0, help="of a burst (default: %(default)g)")  # fmt: skip
     locust = commands.add_parser("locust", parents=[shared], help="Locust's web UI on a stack")
     locust.add_argument("--web-port", type=whole("a port", 65535, 0), default=0,
@@ -225,25 +228,27 @@ def task_of(args: argparse.Namespace) -> Search | Probing | None:
 
 def measure(args: argparse.Namespace) -> int:
     """Returns the exit code. Raises what `Run.execute` does."""
-    from bench import report  # loading what draws takes a second
+    from bench.report import build  # loading what draws takes a second
 
     if args.command == "probe":
         settings = Settings(seed=args.seed, target=args.target)
     else:
         settings = settings_of(args)
     run, folder = Run(settings, args.out, progress, task_of(args)).execute()
-    print(summary.summarize(run))
-    progress(f"recorded in {folder}; to look at: {report.build(folder)}")
+    table = markdown.summarize(run)
+    write(folder / "summary.md", table.encode())
+    print(table)
+    progress(f"recorded in {folder}; to look at: {build.build(folder)}")
     return EXIT_CODES[run["verdict"]]
 
 
 def rebuild(folders: Sequence[Path]) -> int:
     """report.html and summary.md of recorded runs."""
-    from bench import report
+    from bench.report import build
 
     for folder in folders:
-        print(report.build(folder))
-        write(folder / "summary.md", summary.summarize(read_run(folder)).encode())
+        print(build.build(folder))
+        write(folder / "summary.md", markdown.summarize(read_run(folder)).encode())
     return 0
 
 
@@ -260,23 +265,23 @@ def main() -> int:
     if args.command == "probe" and (unknown := sorted({*args.names} - PROBES.keys())):
         arguments.error(f"no probe {unknown[0]!r}: there are {', '.join(PROBES)}")
     if args.command == "calibrate":
-        if unknown := sorted({*args.names} - calibration.PARTS.keys()):
-            arguments.error(f"no part {unknown[0]!r}: there are {', '.join(calibration.PARTS)}")
-        if args.duration < calibration.BURST_S_MIN:
-            arguments.error(f"--duration: at least {calibration.BURST_S_MIN:g} s")
+        if unknown := sorted({*args.names} - parts.PARTS.keys()):
+            arguments.error(f"no part {unknown[0]!r}: there are {', '.join(parts.PARTS)}")
+        if args.duration < parts.BURST_S_MIN:
+            arguments.error(f"--duration: at least {parts.BURST_S_MIN:g} s")
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
-        if args.command in compare_cli.COMMANDS:
-            return compare_cli.COMMANDS[args.command](args)
+        if args.command in compare.COMMANDS:
+            return compare.COMMANDS[args.command](args)
         if args.command == "regression":
-            return regression_cli.run_regression(args, progress)
+            return regression.run_regression(args, progress)
         if args.command == "report":
             return rebuild(args.runs)
         if args.command == "locust":
             serve(settings_of(args), args.web_port, args.arguments, progress)
             return 0
         if args.command == "calibrate":
-            holds = calibration.calibrate(args.names, args.pairs, args.duration, progress)
+            holds = parts.calibrate(args.names, args.pairs, args.duration, progress)
             return 0 if holds else EXIT_INVALID
         return measure(args)
     except ScheduleError as cause:

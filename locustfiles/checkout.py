@@ -7,8 +7,8 @@ from random import Random
 
 from locust import events, task
 
-from bench.locust_user import JourneyUser
-from bench.workload import CREDIT, Journey, Sale, create_user
+from bench.generator.locust_users import JourneyUser
+from bench.workload.shop import CREDIT, Journey, Sale, create_user
 
 
 class Buyer(JourneyUser):

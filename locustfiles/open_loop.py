@@ -3,6 +3,6 @@
 locust -f locustfiles/open_loop.py --host http://127.0.0.1:8000 --spec SPEC.json
 """
 
-from bench.locust_dispatcher import Dispatcher
+from bench.generator.locust_open_loop import Dispatcher
 
 __all__ = ["Dispatcher"]

@@ -8,8 +8,8 @@ from random import Random
 
 from locust import events
 
-from bench.locust_user import JourneyUser
-from bench.workload import (
+from bench.generator.locust_users import JourneyUser
+from bench.workload.shop import (
     CREDIT,
     CREDIT_ROUTINE_WEIGHT,
     MIX,

@@ -11,8 +11,8 @@ from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, NoReturn
 
+from machine.errors import EXIT_CODE, StackError
 from system.routes import SERVICES
-from system.runtime.errors import EXIT_CODE, StackError
 
 if TYPE_CHECKING:
     from system.runtime.registry import Entry

@@ -13,9 +13,9 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
+from machine.cache import cache_dir, lock
+from machine.errors import StackError
 from system.runtime import jvm
-from system.runtime.cache import cache_dir, lock
-from system.runtime.errors import StackError
 
 BASE_TIMEOUT_S = 120.0
 STOPPED_BY_SIGTERM = 143

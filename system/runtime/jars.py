@@ -13,8 +13,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from system.runtime.cache import cache_dir, lock
-from system.runtime.errors import StackError
+from machine.cache import cache_dir, lock
+from machine.errors import StackError
 
 LOG4J = "org.apache.logging.log4j:log4j-slf4j-impl:2.25.3"
 SETS = {

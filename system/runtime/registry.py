@@ -9,9 +9,9 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from system.runtime.cache import LockHeldError, cache_dir, is_held, lock
-from system.runtime.errors import StackError
-from system.runtime.http import answers
+from machine.cache import LockHeldError, cache_dir, is_held, lock
+from machine.errors import StackError
+from machine.http import answers
 
 DOWN_TIMEOUT_S = 60.0
 """More than a stack's own limits of drain and stop add up to."""

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import psutil
 
-from system.runtime.errors import StackError
+from machine.errors import StackError
 from system.runtime.settings import Heaps
 
 DISK_FREE_BYTES_MIN = 2 * 1024**3

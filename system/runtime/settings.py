@@ -105,7 +105,7 @@ FLINK: dict[str, str | int] = {
     "taskmanager.memory.jvm-metaspace.size": f"{METASPACE_MIB}m",
     "jobmanager.memory.jvm-metaspace.size": f"{METASPACE_MIB}m",
 }
-"""Flink's cluster-level configuration; ``system.services.job`` sets what belongs to the job."""
+"""Flink's cluster-level configuration; `system.flink_job.pipeline` sets what is the job's."""
 
 _OPENED = (
     "lang lang.reflect net io nio text time util util.concurrent util.concurrent.atomic "

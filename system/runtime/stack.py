@@ -20,15 +20,16 @@ from pathlib import Path
 from types import TracebackType
 from typing import Literal, Self
 
+from machine import ports
+from machine.errors import StackError
+from machine.http import HttpError, answers
+from machine.processes import Child, Supervisor
 from system.routes import SERVICES
-from system.runtime import flink, jars, ports, resources
+from system.runtime import flink_cluster, jars, resources
 from system.runtime.class_archive import ClassArchive
-from system.runtime.data import data_folder
-from system.runtime.errors import StackError
-from system.runtime.http import HttpError, answers
-from system.runtime.kafka import Kafka
-from system.runtime.process import Child, Supervisor
-from system.runtime.rest import Rest
+from system.runtime.data_folder import data_folder
+from system.runtime.flink_rest import Rest
+from system.runtime.kafka_broker import Kafka
 from system.runtime.settings import HEAP_MIB_MIN, TASK_SLOTS, Heaps
 
 STEP_TIMEOUT_S = 120.0
@@ -163,7 +164,7 @@ class Stack:
         flink_rest = _address("FLINK_REST")
         if not (bootstrap_servers and flink_rest):
             resources.check_memory(options.heaps)
-        if self.execution_mode == "thread" and flink.find_shared_libpython() is None:
+        if self.execution_mode == "thread" and flink_cluster.find_shared_libpython() is None:
             self._step(
                 "warning: this Python has no shared libpython, which thread mode needs: "
                 "using process mode, which is many times slower"
@@ -177,7 +178,7 @@ class Stack:
         cleanup.callback(self._supervisor.close)
         cleanup.callback(self._stop_clusters)
 
-        self._environment = flink.environment(self.log_dir, None, self.execution_mode)
+        self._environment = flink_cluster.environment(self.log_dir, None, self.execution_mode)
         if flink_rest:
             self.flink_rest = flink_rest
         else:
@@ -199,14 +200,14 @@ class Stack:
         self._step(f"ready at {self.url}")
 
     def _start_flink(self) -> None:
-        cluster = flink.Flink(
+        cluster = flink_cluster.Flink(
             self.data_dir / "flink",
             rpc_port=ports.choose(0, ""),
             rest_port=ports.choose(self.options.flink_rest_port, "--flink-rest-port"),
             heaps=self.options.heaps,
         )
         self.flink_rest = cluster.rest
-        self._environment = flink.environment(self.log_dir, cluster, self.execution_mode)
+        self._environment = flink_cluster.environment(self.log_dir, cluster, self.execution_mode)
         self._archives[JOBMANAGER] = cluster.jobmanager_archive
         self._archives[TASKMANAGER] = cluster.taskmanager_archive
         self._gc_logs[JOBMANAGER] = cluster.jobmanager_gc_log
@@ -258,7 +259,7 @@ class Stack:
     def _prepare_submission(self, connector: Sequence[Path]) -> Child:
         """The client takes as long to start as Kafka and Flink: it does so beside them."""
         command = self._python(
-            "system.services.job",
+            "system.flink_job.pipeline",
             "--when-told",
             *("--bootstrap", self.bootstrap_servers, "--rest", self.flink_rest),
             *("--services", ",".join(self.options.services)),
@@ -309,7 +310,7 @@ class Stack:
             command,
             log=self.log_dir / f"{name}.log",
             env=self._environment,
-            cwd=flink.PROJECT_DIR,
+            cwd=flink_cluster.PROJECT_DIR,
             told=told,
         )
 

@@ -13,10 +13,10 @@ import orjson
 import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 
+from machine.ports import choose
 from system import wire
 from system.routes import SERVICES
-from system.runtime.kafka import Kafka
-from system.runtime.ports import choose
+from system.runtime.kafka_broker import Kafka
 from system.runtime.topics import create_when_reachable
 
 PARTITIONS = 4

@@ -8,8 +8,8 @@ import jsonschema
 import orjson
 import pytest
 
-from bench.history import History
-from bench.read_run import SCHEMA_FILE
+from bench.records.request_log import History
+from bench.records.run_record import SCHEMA_FILE
 from system.runtime.stack import Stack
 
 RUN_TIMEOUT_S = 300.0

@@ -6,8 +6,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-from bench import rivals
-from bench.burst import Lab, Load
+from bench.calibrate import rivals
+from bench.calibrate.lab import Lab, Load
 
 RUN_TIMEOUT_S = 300.0
 WRK = """#!{python}
@@ -40,7 +40,7 @@ def test_a_calibration_says_what_it_found(tmp_path: Path) -> None:
 def test_both_kinds_of_servers_and_loads(tmp_path: Path) -> None:
     with Lab(tmp_path, apart=False) as lab:
         for kind in ("aiohttp", "canned"):
-            with lab.serving("bench.bare_server", kind) as server:
+            with lab.serving("bench.calibrate.bare_server", kind) as server:
                 ran, samples, _ = lab.burst(server, Load(4.0, users=4))
                 assert min(ran.per_s, ran.cpu_us, ran.server_cores) > 0
                 assert samples.of_kind("ok").all()
@@ -58,7 +58,7 @@ def test_wrk_and_locust_beside(tmp_path: Path, monkeypatch) -> None:
     assert rivals.has_wrk()
     with (
         Lab(tmp_path, apart=False) as lab,
-        lab.serving("bench.bare_server", "aiohttp") as server,
+        lab.serving("bench.calibrate.bare_server", "aiohttp") as server,
     ):
         told, ran = rivals.wrk(lab, server, tmp_path, connections=1, duration_s=1.0)
         assert (told.requests, told.per_s) == (1, 1000.0)

@@ -8,10 +8,10 @@ import asyncio
 import uuid
 from collections import Counter
 
-from bench.audit import ids_in, read_all
-from bench.check import check
-from bench.client import Client
-from bench.workload import add_item, checkout, create_item, create_order, create_user
+from bench.judge.client import Client
+from bench.judge.final_reads import ids_in, read_all
+from bench.judge.invariants import check
+from bench.workload.shop import add_item, checkout, create_item, create_order, create_user
 from system.runtime.stack import Stack
 
 BUYERS, PIECES = 1000, 100

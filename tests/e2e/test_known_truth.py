@@ -13,14 +13,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from truth_serving import server
+from support.truth_serving import server
 
-from bench import self_watch, truth_server
-from bench.generate import Spec
-from bench.samples import DROPPED_IN_FLIGHT, DROPPED_LATE, Reader, Samples
-from bench.schedule import Schedule, Stage, intended_ns
-from bench.stats import Window, summarize
-from bench.truth_server import truth_ms
+from bench.calibrate import truth_server
+from bench.calibrate.truth_server import truth_ms
+from bench.generator.process import Spec
+from bench.judge import generator_health
+from bench.records.samples import DROPPED_IN_FLIGHT, DROPPED_LATE, Reader, Samples
+from bench.stats.window import Window, summarize
+from bench.workload.arrivals import Schedule, Stage, intended_ns
 
 RATE_PER_S = 300.0
 DURATION_S = 12.0
@@ -31,7 +32,7 @@ SEED = 5
 
 
 class Generating:
-    """A generator process, as `bench.load` runs it."""
+    """A generator process, as `bench.run.phase_runner` runs it."""
 
     def __init__(self, url: str, folder: Path, **changes: object) -> None:
         workload = folder / "workload.toml"
@@ -59,7 +60,9 @@ class Generating:
         path = folder / "spec.json"
         path.write_bytes(self.spec.to_json())
         self._go = folder / "go"
-        self.process = subprocess.Popen([sys.executable, "-m", "bench.generate", str(path)])
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "bench.generator.process", str(path)]
+        )
         self.reader = Reader(Path(self.spec.samples))
         self._parts: list[Samples] = []
 
@@ -187,7 +190,7 @@ def test_a_generator_that_is_held_back_says_so(tmp_path: Path) -> None:
         samples = generating.finish()
     window = Window(generating.begin_ns, generating.begin_ns + 6 * 10**9, is_open_loop=True)
     kept = summarize(samples, window).open
-    reasons = self_watch.reasons(
+    reasons = generator_health.reasons(
         [generating.reader.watched], window, kept, samples.count(DROPPED_LATE)
     )
     assert any("late at p99" in reason for reason in reasons)

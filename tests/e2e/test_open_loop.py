@@ -8,10 +8,10 @@ from typing import Any
 import jsonschema
 import orjson
 import pytest
-from test_known_truth import server
+from support.truth_serving import server
 
-from bench.read_run import SCHEMA_FILE
-from bench.samples import read
+from bench.records.run_record import SCHEMA_FILE
+from bench.records.samples import read
 from system.runtime.stack import Stack
 
 RUN_TIMEOUT_S = 300.0

@@ -3,12 +3,12 @@
 from collections.abc import Iterator
 
 import pytest
+from tests.faults.faulty import gateway
 
 from bench.errors import BenchError
-from bench.probe import Options
-from bench.probes import PROBES, run_probes
+from bench.probes.probe import Options
+from bench.probes.registry import PROBES, run_probes
 from system.runtime.stack import Stack
-from tests.faults.faulty import gateway
 
 UNTIMED = Options(timeout_s=1.0, duration_s=2.0, late_504_ms_max=5_000, refusal_share_max=50.0)
 """How quick it is depends on the machine, and is for the run to say, not for a test."""

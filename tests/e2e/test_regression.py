@@ -12,11 +12,11 @@ import jsonschema
 import orjson
 import pytest
 
-from bench.compare import EXIT_CODES, SCHEMA_FILE
-from bench.compare_outputs import MARK
+from bench.compare.comparison import EXIT_CODES, SCHEMA_FILE
+from bench.compare.outputs import MARK
 from bench.environment import PROJECT_DIR
-from bench.read_run import read_run
-from system.runtime.cache import cache_dir
+from bench.records.run_record import read_run
+from machine.cache import cache_dir
 
 TIMEOUT_S = 400.0
 SMALL = ("--rate", "60", "--duration", "1", "--warmup", "4", "--budget-s", "100")

@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from made_run import made_run
-from made_samples import PhaseSpec
 from playwright.async_api import Browser, Error, Page, async_playwright
+from support.made_run import made_run
+from support.made_samples import PhaseSpec
 
-from bench.report import build
+from bench.report.build import build
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "chrome")
 SIZES = {"desk": {"width": 1280, "height": 900}, "phone": {"width": 390, "height": 844}}

@@ -13,8 +13,9 @@ from pathlib import Path
 import psutil
 import pytest
 
-from system.runtime import ports, registry
-from system.runtime.rest import Rest
+from machine import ports
+from system.runtime import registry
+from system.runtime.flink_rest import Rest
 from system.runtime.stack import Stack
 
 ROOT = Path(__file__).parents[2]

@@ -8,13 +8,13 @@ from pathlib import Path
 
 import psutil
 
-from bench.allocated import AllocationMeter
-from bench.attach import ask
-from bench.client import Client
-from bench.gc_log import freed_bytes, read_pauses
-from bench.sampler import Sampler
-from bench.series import Series, read_series, write_series
-from bench.workload import Call
+from bench.judge.client import Client
+from bench.observe.gc_log import freed_bytes, read_pauses
+from bench.observe.jvm_allocation import AllocationMeter
+from bench.observe.jvm_attach import ask
+from bench.observe.sampler import Sampler
+from bench.records.series import Series, read_series, write_series
+from bench.workload.shop import Call
 from system.runtime.stack import Stack
 
 IN_FLIGHT = 8

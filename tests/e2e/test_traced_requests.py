@@ -8,8 +8,8 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from bench.source import TRACE_HEADER
-from bench.stages import Stage, Traced, stages_of, summarize, wall_ahead_ns
+from bench.stats.stages import Stage, Traced, stages_of, summarize, wall_ahead_ns
+from bench.workload.sources import TRACE_HEADER
 from system.runtime.stack import Stack
 
 REQUEST_TIMEOUT_S = 30.0

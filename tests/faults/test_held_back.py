@@ -7,7 +7,7 @@ from pathlib import Path
 
 import orjson
 import psutil
-from truth_serving import server
+from support.truth_serving import server
 
 RUN_TIMEOUT_S = 120.0
 HALF_S = 0.3
@@ -19,7 +19,7 @@ def generators(parent: int) -> list[psutil.Process]:
     found = []
     for process in psutil.Process(parent).children(recursive=True):
         try:
-            if "bench.generate" in process.cmdline():
+            if "bench.generator.process" in process.cmdline():
                 found.append(process)
         except psutil.NoSuchProcess:
             continue

@@ -5,12 +5,6 @@ from collections.abc import Iterator
 from itertools import count
 
 import pytest
-
-from bench import probe_kafka
-from bench.kafka_link import KafkaLink
-from bench.probe import Options, Target
-from bench.probes import run_probe
-from system.runtime.stack import Stack
 from tests.faults.faulty import (
     Fault,
     delays,
@@ -24,6 +18,12 @@ from tests.faults.faulty import (
     spoiled,
     swaps,
 )
+
+from bench.probes import kafka
+from bench.probes.kafka_link import KafkaLink
+from bench.probes.probe import Options, Target
+from bench.probes.registry import run_probe
+from system.runtime.stack import Stack
 
 ROOMY = Options(timeout_s=1.0, duration_s=2.5)
 """No stall of a busy machine fills its table."""
@@ -111,7 +111,7 @@ async def test_a_service_without_a_gateway_that_drops_requests(
                 value = value.replace(b'"method":"echo"', b'"method":"silence"')
             await super().produce(topic, value, key)
 
-    monkeypatch.setattr(probe_kafka, "KafkaLink", Dropping)
+    monkeypatch.setattr(kafka, "KafkaLink", Dropping)
     result = await run_probe("kafka", roomy)
     (reason,) = result.reasons
     assert re.fullmatch(r"(\d+) of \1\d requests had no reply in 2 s", reason)

@@ -7,11 +7,11 @@ from collections.abc import Callable, Iterator
 from itertools import count
 from typing import NamedTuple
 
-from bench.audit import ids_in, read_all
-from bench.check import check
-from bench.client import Client
-from bench.workload import Call, add_item, create_item, create_order, create_user
-from system.runtime.rest import Rest
+from bench.judge.client import Client
+from bench.judge.final_reads import ids_in, read_all
+from bench.judge.invariants import check
+from bench.workload.shop import Call, add_item, create_item, create_order, create_user
+from system.runtime.flink_rest import Rest
 from system.runtime.stack import Stack
 
 RECOVERY_TIMEOUT_S = 60.0

@@ -81,7 +81,7 @@ def numbers() -> dict[tuple[str, str], int | float]:
         ("system/gateway/limits.py", field.name): field.default
         for field in Limits.__dataclass_fields__.values()
     }
-    for package in ("system", "bench"):
+    for package in ("machine", "system", "bench"):
         for path in sorted((ROOT / package).rglob("*.py")):
             own = {name for name in constants(path) if not _is_imported(path, name)}
             for name in sorted(own):

@@ -34,7 +34,7 @@ RULES: dict[str, tuple[Names, Names]] = {
     ),
     "the gateway stands alone": (
         inside("system.gateway"),
-        inside("system.services", "system.runtime"),
+        inside("system.services", "system.flink_job", "system.runtime"),
     ),
     "services stand alone": (inside("system.services"), inside("system.gateway", "system.runtime")),
     "the runtime starts the other parts as processes": (
@@ -45,22 +45,25 @@ RULES: dict[str, tuple[Names, Names]] = {
         inside("system.services"),
         both(
             inside("system.services"),
-            outside("system.services.service", "system.services.saga", "system.services.known"),
+            outside("system.services.service", "system.services.saga"),
         ),
     ),
     "one module imports PyFlink": (
-        both(inside("system", "bench", "locustfiles"), outside("system.services.job")),
+        both(inside("system", "bench", "locustfiles"), outside("system.flink_job.pipeline")),
         inside("pyflink", "py4j"),
     ),
     "aiokafka is behind one module of the gateway, one of the runtime and one of the bench": (
         both(
             inside("system", "bench", "locustfiles"),
-            outside("system.gateway.kafka", "system.runtime.topics", "bench.kafka_link"),
+            outside("system.gateway.kafka", "system.runtime.topics", "bench.probes.kafka_link"),
         ),
         inside("aiokafka"),
     ),
     "Locust patches its whole process": (
-        both(inside("system", "bench"), outside("bench.locust_user", "bench.locust_dispatcher")),
+        both(
+            inside("system", "bench"),
+            outside("bench.generator.locust_users", "bench.generator.locust_open_loop"),
+        ),
         inside("locust", "gevent", "geventhttpclient"),
     ),
     "the bench sees the wire, the routes and the runtime": (
@@ -73,7 +76,7 @@ RULES: dict[str, tuple[Names, Names]] = {
 def modules(root: Path) -> dict[str, Path]:
     """Dotted name → file, of all packages whose imports have rules."""
     found = {}
-    for package in ("system", "bench", "locustfiles"):
+    for package in ("machine", "system", "bench", "locustfiles"):
         for path in (root / package).rglob("*.py"):
             parts = path.relative_to(root).with_suffix("").parts
             found[".".join(parts).removesuffix(".__init__")] = path
@@ -162,7 +165,7 @@ def test_no_text_tells_of_a_machine_or_a_registry():
 @pytest.mark.parametrize(
     ("file", "line", "rule"),
     [
-        ("system/runtime/stack.py", "import bench.check", "what measures it"),
+        ("system/runtime/stack.py", "import bench.judge.invariants", "what measures it"),
         ("system/wire.py", "def f():\n    from bench import check", "what measures it"),
         ("system/gateway/app.py", "from ..services import user", "gateway stands alone"),
         ("system/gateway/app.py", "from system.services.user import USER", "gateway stands alone"),
@@ -173,14 +176,14 @@ def test_no_text_tells_of_a_machine_or_a_registry():
         ("system/runtime/stack.py", "from ..services import job", "as processes"),
         ("system/services/user.py", "from pyflink.common import Row", "one module imports PyFlink"),
         ("system/gateway/app.py", "import aiokafka.errors", "behind one module"),
-        ("bench/run.py", "from aiokafka import AIOKafkaConsumer", "behind one module"),
-        ("bench/run.py", "import gevent", "patches its whole process"),
-        ("bench/run.py", "from system.services import order", "the bench sees"),
+        ("bench/run/run.py", "from aiokafka import AIOKafkaConsumer", "behind one module"),
+        ("bench/run/run.py", "import gevent", "patches its whole process"),
+        ("bench/run/run.py", "from system.services import order", "the bench sees"),
         ("locustfiles/shop.py", "import system.gateway.app", "the bench sees"),
     ],
 )
 def test_a_forbidden_import_is_found(tmp_path, file, line, rule):
-    for module in ("system/services/order.py", "bench/check.py", file):
+    for module in ("system/services/order.py", "bench/judge/invariants.py", file):
         path = tmp_path / module
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text("")
@@ -193,12 +196,12 @@ def test_a_forbidden_import_is_found(tmp_path, file, line, rule):
 @pytest.mark.parametrize(
     ("file", "line"),
     [
-        ("system/services/job.py", "import pyflink.common"),
+        ("system/flink_job/pipeline.py", "import pyflink.common"),
         ("system/services/user.py", "from .saga import done\nfrom system.wire import error"),
         ("system/gateway/kafka.py", "import aiokafka"),
-        ("bench/kafka_link.py", "from aiokafka import AIOKafkaProducer"),
-        ("bench/locust_user.py", "import gevent, locust"),
-        ("bench/run.py", "from system import wire\nfrom system.runtime.stack import Stack"),
+        ("bench/probes/kafka_link.py", "from aiokafka import AIOKafkaProducer"),
+        ("bench/generator/locust_users.py", "import gevent, locust"),
+        ("bench/run/run.py", "from system import wire\nfrom system.runtime.stack import Stack"),
     ],
 )
 def test_an_allowed_import_is_none_of_them(tmp_path, file, line):

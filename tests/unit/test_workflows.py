@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from bench.compare import EXIT_CODES
-from bench.compare_outputs import MARK
+from bench.compare.comparison import EXIT_CODES
+from bench.compare.outputs import MARK
 
 ROOT = Path(__file__).parents[2]
 WORKFLOWS = sorted((ROOT / ".github" / "workflows").glob("*.yml"))

@@ -1,0 +1,187 @@
+"""Records what `resample` draws from: the system as it is, and slowed down, in turn.
+
+A set is what is up together: gateways on one Kafka and Flink, or two whole stacks, as more would
+take from each other what they need to idle. A round starts all systems of a set anew. In each
+cycle of a round every system is measured once, in an order that a coin chooses, with the same
+requests.
+"""
+
+import time
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from dataclasses import replace
+from pathlib import Path
+from random import Random
+from statistics import median
+from typing import Any, NamedTuple
+
+import orjson
+
+from bench.atomic_files import to_json, write
+from bench.calibrate.resample import BASE
+from bench.calibrate.slowdowns import SLOWDOWNS, SPUN_SERVICE, Cost, of_group, slow_down, spin
+from bench.errors import BenchError
+from bench.observe.kafka_offsets import TrafficMeter
+from bench.regression.job import Options, described
+from bench.regression.python_env import python_of
+from bench.regression.side import Side, Stacks, apart
+from bench.regression.worktree import Commit, checked_out, folder_for_trees
+from bench.run.run import Run, Subject
+from system.wire import input_topic, reply_topic
+
+COST_RUNS = 5
+"""Of the unchanged system, as those that are compared: they tell what a request costs."""
+COST_S = 12.0
+"""Of a run that tells how many records the slowed service handles for a request."""
+COST_BETWEEN = (0.5, 0.9)
+"""The part of that time, from the begin of the run, in which records are counted: all is load."""
+
+
+class Set(NamedTuple):
+    bases: int
+    """Unchanged systems; to compare it with itself takes two."""
+    slowdowns: tuple[str, ...] = ()
+    is_shared: bool = False
+    """Whether they are on one Kafka and Flink."""
+
+
+SETS = {
+    "gateway": Set(2, tuple(of_group("gateway")), is_shared=True),
+    "service-unchanged": Set(2),
+    **{name: Set(1, (name,)) for name in of_group("service")},
+}
+
+SPIN_SAMPLE_TURNS, SPIN_INTERVAL_S = 20_000, 0.1
+"""How the slowdowns' empty loop is measured beside those runs."""
+NEXT_WARMUP_S = 2.0
+"""Of a further gateway on a warm Flink."""
+SEEDS_PER_ROUND = 1000
+
+Tell = Callable[[str], object]
+
+
+class Recorder:
+    def __init__(
+        self, folder: Path, commit: Commit, options: Options, cycles: int, tell: Tell
+    ) -> None:
+        self._folder = folder
+        self._commit = commit
+        self._options = options
+        self._cycles = cycles
+        self._tell = tell
+
+    def record(self, name: str) -> None:
+        """A round. Raises `StackError`, and `KeyboardInterrupt` after which the runs are kept."""
+        number = len(list((self._folder / name).glob("round-*"))) + 1
+        folder = self._folder / name / f"round-{number}"
+        self._tell(f"{folder}: {self._cycles} cycles")
+        with ExitStack() as trees:
+            subjects = self._start(SETS[name], trees, self._folder / f"stacks-{name}-{number}")
+            self._measure(subjects, folder, Random(f"{name} {number}"), number)
+
+    def _start(self, up: Set, trees: ExitStack, logs: Path) -> dict[str, Subject]:
+        parent = trees.enter_context(folder_for_trees())
+        tree = trees.enter_context(checked_out(self._commit, parent / BASE))
+        stacks = trees.enter_context(Stacks(logs, self._tell))
+        base = Side(BASE, self._commit, tree, python_of(tree, self._tell))
+        sides = [base._replace(letter=f"{BASE}-{n + 1}") for n in range(up.bases)]
+        begin = stacks.whole
+        if up.is_shared:
+            cluster = stacks.cluster(base)
+
+            def begin(side: Side) -> Subject:
+                return stacks.gateway(side, cluster)
+
+        found = {side.letter: begin(side) for side in sides}
+        self._warm(found[sides[0].letter], sides[0].letter, self._options.first_warmup_s)
+        cost = self._cost(found[sides[0].letter])
+        for name in up.slowdowns:
+            slowed = trees.enter_context(checked_out(self._commit, parent / name))
+            slow_down(slowed, SLOWDOWNS[name], cost)
+            found[name] = begin(Side(name, self._commit, slowed, base.python, is_patched=True))
+        found = apart(found)
+        next_s = NEXT_WARMUP_S if up.is_shared else self._options.first_warmup_s
+        for letter in list(found)[1:]:
+            self._warm(found[letter], letter, next_s)
+        return found
+
+    def _warm(self, subject: Subject, letter: str, at_most_s: float) -> None:
+        settings = replace(self._options.settings(0), first_warmup_s=at_most_s)
+        self._run(subject, settings, self._folder / "warm-up", f"{letter} warm-up")
+
+    def _cost(self, subject: Subject) -> Cost:
+        """Of a request, in the file cost.json: all rounds have the same slowdowns."""
+        path = self._folder / "cost.json"
+        if path.exists():
+            return Cost(**orjson.loads(path.read_bytes()))
+        folder, what = self._folder / "cost", "what a request costs"
+        settings = replace(self._options.settings(0), duration_s=COST_S)
+        with ThreadPoolExecutor(1) as watching:
+            spun = watching.submit(_spun_records, subject.system.bootstrap)
+            self._run(subject, settings, folder, what)
+        runs, turns_us = [], list[float]()
+        for number in range(COST_RUNS):
+            with ThreadPoolExecutor(1) as watching:
+                turn_us = watching.submit(_turn_us, self._options.duration_s)
+                runs.append(self._run(subject, self._options.settings(number), folder, what))
+            turns_us.append(turn_us.result())
+        windows = [run["phases"][-1]["window"]["cpu"] for run in runs]
+        gateway_us, flink_us = (
+            median(_worked_us(window[group]) for window in windows)
+            for group in ("gateway", "flink")
+        )
+        cost = Cost(gateway_us, flink_us, spun.result(), median(turns_us))
+        write(path, to_json(cost._asdict()))
+        self._tell(f"a request costs {cost}")
+        return cost
+
+    def _measure(
+        self, subjects: Mapping[str, Subject], folder: Path, random: Random, number: int
+    ) -> None:
+        letters = list(subjects)
+        for cycle in range(self._cycles):
+            settings = self._options.settings(SEEDS_PER_ROUND * number + cycle)
+            random.shuffle(letters)
+            for letter in letters:
+                what = f"cycle {cycle + 1} of {self._cycles}, {letter}"
+                self._run(subjects[letter], settings, folder / letter, what)
+
+    def _run(self, subject: Subject, settings: Any, folder: Path, what: str) -> dict[str, Any]:
+        run, _ = Run(settings, folder, lambda _: None, subject=subject).execute()
+        self._tell(f"{what}: {described(run)}")
+        if run["verdict"] == "interrupted":
+            raise KeyboardInterrupt
+        if run["verdict"] not in ("valid", "void"):
+            raise BenchError(f"a run is {run['verdict']}: {'; '.join(run['reasons'])}")
+        return run
+
+
+def _turn_us(duration_s: float) -> float:
+    """Of `spin`, now and then while a run lasts, by this thread's CPU time."""
+    found, end_s = [], time.monotonic() + duration_s
+    while time.monotonic() < end_s:
+        time.sleep(SPIN_INTERVAL_S)
+        begin_ns = time.thread_time_ns()
+        spin(SPIN_SAMPLE_TURNS)
+        found.append((time.thread_time_ns() - begin_ns) / 1e3 / SPIN_SAMPLE_TURNS)
+    return median(found)
+
+
+def _worked_us(cpu: dict[str, float]) -> float:
+    """Of a request, without what JVMs compile."""
+    return cpu["us_per_request"] * (1 - cpu["compiling_s"] / cpu["cpu_s"])
+
+
+def _spun_records(bootstrap: str | None) -> float:
+    """Of the service that is slowed down, for each request, in the midst of a run."""
+    assert bootstrap is not None
+    meter = TrafficMeter(bootstrap)
+    time.sleep(COST_S * COST_BETWEEN[0])
+    before = meter.ends()
+    time.sleep(COST_S * (COST_BETWEEN[1] - COST_BETWEEN[0]))
+    risen = {place: end - before.get(place, 0) for place, end in meter.ends().items()}
+    meter.close()
+    spun = sum(n for place, n in risen.items() if place.topic == input_topic(SPUN_SERVICE))
+    replies = sum(n for place, n in risen.items() if place.topic.startswith(reply_topic("")))
+    return spun / replies

@@ -1,0 +1,102 @@
+"""What other load generators say of the same server: wrk, and Locust's own table.
+
+Both are closed loops. wrk (https://github.com/wg/wrk) is used where it is installed.
+"""
+
+import csv
+import io
+import shutil
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+import orjson
+
+from bench.calibrate.lab import Lab, Ran, Server
+from bench.errors import BenchError
+from bench.stats.quantiles import PERCENTS
+
+WRK_TIMEOUT_S = 30
+
+LUA = """
+done = function(summary, latency, requests)
+  local errors = summary.errors
+  io.write(string.format(
+    '\\n{"requests": %d, "length_us": %d, "broken": %d, "p50": %d, "p90": %d, "p99": %d, ' ..
+    '"p99.9": %d, "max": %d}\\n',
+    summary.requests, summary.duration,
+    errors.connect + errors.read + errors.write + errors.timeout,
+    latency:percentile(50), latency:percentile(90), latency:percentile(99),
+    latency:percentile(99.9), latency.max))
+end
+"""
+"""wrk's own summary rounds; this prints the figures behind it, latencies in µs."""
+
+LOCUST_COLUMNS = {"p50": "50%", "p90": "90%", "p99": "99%", "p99.9": "99.9%", "max": "100%"}
+
+
+class Told(NamedTuple):
+    """A generator's own account."""
+
+    requests: int
+    per_s: float
+    latency_ms: Mapping[str, float]
+    """By name of `PERCENTS`."""
+
+
+def has_wrk() -> bool:
+    return shutil.which("wrk") is not None
+
+
+def wrk(
+    lab: Lab, server: Server, folder: Path, connections: int, duration_s: float
+) -> tuple[Told, Ran]:
+    """Raises `BenchError` when it breaks, or a connection of it does."""
+    script = folder / "done.lua"
+    script.write_text(LUA)
+    command = [
+        *("wrk", "--threads", "1", "--connections", str(connections)),
+        *("--duration", f"{duration_s:.0f}s", "--timeout", f"{WRK_TIMEOUT_S}s"),
+        *("--script", str(script), f"{server.url}/"),
+    ]
+    printed, cpu_s, *cores = lab.command(server, command, duration_s)
+    told = parse_wrk(printed)
+    return told, Ran(told.per_s, cpu_s / told.requests * 1e6, *cores)
+
+
+def locust(lab: Lab, server: Server, folder: Path, users: int, duration_s: float) -> Told:
+    """Its FastHttpUser, without a pause between requests. Raises `BenchError`."""
+    command = [
+        *(sys.executable, "-m", "locust", "--headless", "--only-summary", "--loglevel", "ERROR"),
+        *("--locustfile", "locustfiles/plain.py", "--host", server.url),
+        *("--users", str(users), "--spawn-rate", str(users)),
+        *("--run-time", f"{duration_s:.0f}s", "--csv", str(folder / "locust")),
+        *("--exit-code-on-error", "0"),
+    ]
+    lab.command(server, command, duration_s)
+    return parse_locust((folder / "locust_stats.csv").read_text())
+
+
+def parse_wrk(printed: str) -> Told:
+    """The line of `LUA`. Raises `BenchError`."""
+    try:
+        told = orjson.loads(printed.splitlines()[-1])
+        latency_ms = {name: told[name] / 1e3 for name in PERCENTS}
+        requests, length_us, broken = told["requests"], told["length_us"], told["broken"]
+    except (IndexError, KeyError, TypeError, orjson.JSONDecodeError):
+        raise BenchError(f"wrk printed {printed[-200:]!r}") from None
+    if broken or not requests:
+        raise BenchError(f"wrk: {broken} broken connections, {requests} requests")
+    return Told(requests, requests / length_us * 1e6, latency_ms)
+
+
+def parse_locust(table: str) -> Told:
+    """The last row of its CSV file, which is of all requests. Raises `BenchError`."""
+    rows = list(csv.DictReader(io.StringIO(table)))
+    try:
+        total = rows[-1]
+        latency_ms = {name: float(total[column]) for name, column in LOCUST_COLUMNS.items()}
+        return Told(int(total["Request Count"]), float(total["Requests/s"]), latency_ms)
+    except (IndexError, KeyError, ValueError, TypeError):
+        raise BenchError(f"Locust's table is {table[:200]!r}") from None

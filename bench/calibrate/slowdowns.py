@@ -1,0 +1,102 @@
+"""Real slowdowns of the system, as patches: for measuring how often a comparison finds them.
+
+A patch that takes CPU time has one constant, ``SPIN_TURNS``: of an empty loop, for each request of
+the gateway, or each record of the service ``order``. It is computed from what the unchanged system
+takes, so that the added share is what its name says. A loop, and no time, as a machine that gets
+faster must not make the share larger.
+"""
+
+import re
+from pathlib import Path
+from typing import Literal, NamedTuple
+
+from bench.environment import PROJECT_DIR
+from bench.errors import BenchError
+from bench.regression.worktree import apply_patch
+
+FOLDER = PROJECT_DIR / "tests" / "faults" / "slowdowns"
+SPIN = re.compile(r"^SPIN_TURNS = 0\b", re.MULTILINE)
+SPUN_SERVICE = "order"
+
+Group = Literal["gateway", "service"]
+
+
+class Slowdown(NamedTuple):
+    patch: str
+    """A file in `FOLDER`, without its suffix."""
+    file: str
+    """The one file of the system that it changes."""
+    group: Group
+    """Where it is; a gateway's are measured on one Kafka and Flink."""
+    text: str
+    share: float = 0.0
+    """Of the CPU time per request that the gateway, or Flink, takes without it."""
+
+    @property
+    def path(self) -> Path:
+        return FOLDER / f"{self.patch}.patch"
+
+
+def _cpu(group: Group, file: str) -> dict[str, Slowdown]:
+    return {
+        f"{group}-cpu-{percent}": Slowdown(
+            f"{group}-cpu", file, group, f"{group} +{percent} % CPU", percent / 100
+        )
+        for percent in (5, 10, 20)
+    }
+
+
+GATEWAY_FILE = "system/gateway/app.py"
+SLOWDOWNS = {
+    **_cpu("gateway", GATEWAY_FILE),
+    "gateway-tail": Slowdown(
+        "gateway-tail", GATEWAY_FILE, "gateway", "+2 ms on 1 % of requests in the gateway"
+    ),
+    **_cpu("service", "system/services/service.py"),
+    "service-record": Slowdown(
+        "service-record",
+        "system/flink_job/pipeline.py",
+        "service",
+        "one more Kafka record per request",
+    ),
+}
+
+
+def of_group(group: Group) -> list[str]:
+    return [name for name, slowdown in SLOWDOWNS.items() if slowdown.group == group]
+
+
+class Cost(NamedTuple):
+    """What a request of the unchanged system takes."""
+
+    gateway_us: float
+    flink_us: float
+    spun_records: float
+    """Of the service `SPUN_SERVICE`, for each request."""
+    turn_us: float
+    """Of the empty loop, beside the requests."""
+
+
+def spin(turns: int) -> None:
+    """What the patches do."""
+    for _ in range(turns):
+        pass
+
+
+def spin_turns(slowdown: Slowdown, cost: Cost) -> int:
+    """For each request of the gateway, or record of the service."""
+    if slowdown.group == "gateway":
+        return round(slowdown.share * cost.gateway_us / cost.turn_us)
+    return round(slowdown.share * cost.flink_us / cost.turn_us / cost.spun_records)
+
+
+def slow_down(tree: Path, slowdown: Slowdown, cost: Cost) -> None:
+    """Patches a work tree. Raises `BenchError` where the patch does not fit."""
+    apply_patch(tree, slowdown.path)
+    if not slowdown.share:
+        return
+    path = tree / slowdown.file
+    source, count = SPIN.subn(f"SPIN_TURNS = {spin_turns(slowdown, cost)}", path.read_text())
+    if count != 1:
+        raise BenchError(f"{slowdown.path.name} has no line SPIN_TURNS = 0")
+    path.write_text(source)

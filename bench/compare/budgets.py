@@ -1,0 +1,210 @@
+"""The budget file: what counts as a change of a metric, and service levels of operations."""
+
+import tomllib
+from collections.abc import Mapping, Sequence
+from fnmatch import fnmatchcase
+from pathlib import Path
+from statistics import median
+from typing import Any, Literal, NamedTuple, get_args
+
+from bench.compare.metrics import OPERATION_KINDS, Metric, failed_share, fixed_phases, latency
+from bench.compare.verdict import Rule
+from bench.errors import BenchError
+
+DEFAULT_FILE = Path(__file__).with_name("budgets.toml")
+THRESHOLD_MAX = 10.0
+"""Eleven times as much; a larger number is percent, by mistake."""
+
+Role = Literal["decides", "alarms", "shown"]
+KINDS = ("cpu", "cpu_ratio", "per_request", "failed", "latency", "throughput", "capacity")
+"""The first words of kinds; more may follow a dot."""
+
+
+class BudgetError(BenchError):
+    """A budget file that can't be read; the message says which and why."""
+
+
+class MetricRule(NamedTuple):
+    threshold: float
+    role: Role = "decides"
+    aa_spread: float = 0.0
+    """As `threshold`: 0.01 for 1 %."""
+
+    def of(self, metric: Metric) -> Rule:
+        return Rule(metric.limit(self.threshold), metric.limit(self.aa_spread))
+
+
+class Level(NamedTuple):
+    """A service level of an operation."""
+
+    operation: str
+    phases: tuple[str, ...] | None
+    """Patterns of phase names; None: every open loop."""
+    p99_ms_max: float | None
+    failed_share_max: float | None
+
+
+class Checked(NamedTuple):
+    """A service level as it was kept in a phase."""
+
+    operation: str
+    phase: str
+    limit: str
+    """p99_ms_max or failed_share_max."""
+    allowed: float
+    measured: float | None
+    """Of the median run; None where nothing was answered, which is not within any limit."""
+    runs: int
+
+    @property
+    def is_broken(self) -> bool:
+        return self.measured is None or self.measured > self.allowed
+
+
+class Budgets(NamedTuple):
+    metrics: dict[str, MetricRule]
+    operation_metrics: dict[tuple[str, str], MetricRule]
+    """By operation and kind."""
+    levels: list[Level]
+    moved_max: float
+
+    def rule(self, metric: Metric) -> MetricRule | None:
+        """None for a metric that the file does not name."""
+        if metric.operation is not None:
+            return self.operation_metrics.get((metric.operation, metric.kind))
+        word = metric.kind.partition(".")[0]
+        return self.metrics.get(metric.kind) or self.metrics.get(word)
+
+
+def read_budgets(path: Path) -> Budgets:
+    """Raises `BudgetError`."""
+    try:
+        content = tomllib.loads(path.read_text())
+    except OSError as cause:
+        raise BudgetError(f"cannot read {path}: {cause.strerror}") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as cause:
+        raise BudgetError(f"{path} is not TOML: {cause}") from None
+    try:
+        return _budgets(content)
+    except BudgetError as cause:
+        raise BudgetError(f"{path}: {cause}") from None
+
+
+def _budgets(content: Mapping[str, Any]) -> Budgets:
+    _known("the file", content, ("metrics", "control", "operations"))
+    operations = _table("operations", content.get("operations", {}))
+    levels, by_operation = [], {}
+    for operation, table in operations.items():
+        place = f"operations.{operation}"
+        _known(place, _table(place, table), (*Level._fields[1:], "metrics"))
+        levels.append(_level(operation, place, table))
+        for kind, rule in _rules(f"{place}.metrics", table.get("metrics", {})).items():
+            if kind not in OPERATION_KINDS:
+                raise BudgetError(f"{place}.metrics.{kind}: one of {', '.join(OPERATION_KINDS)}")
+            by_operation[operation, kind] = rule
+    control = _table("control", content.get("control", {}))
+    _known("control", control, ("moved_max",))
+    moved_max = _number("control.moved_max", control.get("moved_max", 0.1), THRESHOLD_MAX)
+    return Budgets(_rules("metrics", content.get("metrics", {})), by_operation, levels, moved_max)
+
+
+def _rules(place: str, content: Any) -> dict[str, MetricRule]:
+    rules = {}
+    for kind, table in _table(place, content).items():
+        here = f"{place}.{kind}"
+        if kind.partition(".")[0] not in KINDS:
+            raise BudgetError(f"{here}: a metric begins with one of {', '.join(KINDS)}")
+        _known(here, _table(here, table), MetricRule._fields)
+        if "threshold" not in table:
+            raise BudgetError(f"{here} has no threshold")
+        role = table.get("role", "decides")
+        if role not in get_args(Role):
+            raise BudgetError(f"{here}.role = {role!r}: one of {', '.join(get_args(Role))}")
+        threshold = _number(f"{here}.threshold", table["threshold"], THRESHOLD_MAX)
+        if not threshold:
+            raise BudgetError(f"{here}.threshold = 0: nothing would ever be the same")
+        spread = _number(f"{here}.aa_spread", table.get("aa_spread", 0.0), THRESHOLD_MAX)
+        rules[kind] = MetricRule(threshold, role, spread)
+    return rules
+
+
+def _level(operation: str, place: str, table: Mapping[str, Any]) -> Level:
+    phases = table.get("phases")
+    if phases is not None and not (
+        isinstance(phases, list) and phases and all(isinstance(name, str) for name in phases)
+    ):
+        raise BudgetError(f"{place}.phases = {phases!r}: a list of names of phases")
+    limits = [
+        _number(f"{place}.{name}", table[name], largest) if name in table else None
+        for name, largest in (("p99_ms_max", float("inf")), ("failed_share_max", 1.0))
+    ]
+    return Level(operation, None if phases is None else tuple(phases), *limits)
+
+
+def _table(place: str, value: Any) -> Mapping[str, Any]:
+    if not isinstance(value, dict):
+        raise BudgetError(f"{place} = {value!r}: a table was expected")
+    return value
+
+
+def _known(place: str, table: Mapping[str, Any], names: Sequence[str]) -> None:
+    for name in table:
+        if name not in names:
+            raise BudgetError(f"{place} has an unknown key {name!r}: one of {', '.join(names)}")
+
+
+def _number(place: str, value: Any, largest: float) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= largest:
+        raise BudgetError(f"{place} = {value!r}: a number from 0 to {largest:g}")
+    return float(value)
+
+
+def check_levels(levels: Sequence[Level], runs: Sequence[dict[str, Any]]) -> list[Checked]:
+    """The levels against the median of some runs of one kind, phase by phase.
+
+    A latency of which only a lower bound is known counts as that bound, or as beyond every limit
+    where the bound is within.
+    """
+    checked = []
+    for level in levels:
+        for phase in _phases(level, runs[0]):
+            figures = [found for run in runs if (found := _figures(run, phase, level.operation))]
+            for limit in ("p99_ms_max", "failed_share_max"):
+                allowed = getattr(level, limit)
+                if allowed is not None and figures:
+                    values = [_measured(limit, allowed, found) for found in figures]
+                    middle = median(values)
+                    measured = None if middle == float("inf") else middle
+                    row = (level.operation, phase, limit, allowed, measured, len(values))
+                    checked.append(Checked(*row))
+    return checked
+
+
+def _phases(level: Level, run: dict[str, Any]) -> list[str]:
+    return [
+        phase["name"]
+        for phase in fixed_phases(run)
+        if (
+            phase["loop"] == "open"
+            if level.phases is None
+            else any(fnmatchcase(phase["name"], pattern) for pattern in level.phases)
+        )
+    ]
+
+
+def _figures(run: dict[str, Any], phase: str, operation: str) -> dict[str, Any] | None:
+    for found in run["phases"]:
+        if found["name"] == phase and found["window"]:
+            figures: dict[str, Any] | None = found["window"]["operations"].get(operation)
+            return figures
+    return None
+
+
+def _measured(limit: str, allowed: float, figures: dict[str, Any]) -> float:
+    if limit == "failed_share_max":
+        share = failed_share(figures)
+        return 0.0 if share is None else share
+    value, at_least = latency(figures, "p99")
+    if value is None or (at_least and value <= allowed):
+        return float("inf")
+    return value

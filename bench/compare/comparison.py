@@ -1,0 +1,248 @@
+"""From two sets of recorded runs to one comparison, as compare.schema.json describes it."""
+
+from collections.abc import Mapping, Sequence
+from math import isfinite
+from pathlib import Path
+from statistics import median
+from typing import Any, NamedTuple
+
+from bench.compare import comparability
+from bench.compare.budgets import Budgets, Checked, check_levels
+from bench.compare.metric_pairs import Row, Spreads, judge_rows, rows, usable
+from bench.compare.run_pairs import (
+    Pair,
+    Run,
+    UnfitError,
+    is_balanced,
+    is_interleaved,
+    pair_up,
+    read_set,
+)
+from bench.compare.verdict import ALPHA, FRESH_PAIRS_MIN, Finding, overall, without_interleaving
+from bench.compare.verdict_words import because, headline, level_line, too_few
+from bench.records.run_record import CONTROL
+from bench.stats.signed_rank import pairs_needed
+
+SCHEMA_VERSION = 1
+SCHEMA_FILE = Path(__file__).with_name("compare.schema.json")
+
+EXIT_CODES = {
+    "same": 0,
+    "faster": 0,
+    "regression": 10,
+    "inconclusive": 11,
+    "incomparable": 12,
+    "invalid": 13,
+    "unreadable": 14,
+    "missing_metric": 15,
+    "other_schema": 16,
+    "over_budget": 17,
+}
+
+Comparison = dict[str, Any]
+
+
+class Sides(NamedTuple):
+    a: list[Run]
+    b: list[Run]
+
+    def __add__(self, other: "Sides") -> "Sides":  # type: ignore[override]
+        return Sides([*self.a, *other.a], [*self.b, *other.b])
+
+
+def compare(
+    a: Path,
+    b: Path,
+    budgets: Budgets,
+    fresh: tuple[Path, Path] | None = None,
+    looks: int = 1,
+    spreads: Spreads | None = None,
+) -> Comparison:
+    """Compares recorded runs; `fresh` are the folders of the batch that must repeat a finding.
+
+    Without one the last third of the pairs is held back as such, where enough are left.
+    `looks`: how often the runs may have been looked at while they were measured, by
+    `bench.compare.stopping_rule`; of more than one look no pairs are held back. What can't be
+    compared is a comparison too, with a verdict that says why.
+    """
+    try:
+        sides = _read(a, b)
+        fresh_sides = _read(*fresh) if fresh else Sides([], [])
+    except UnfitError as cause:
+        return unfit(cause)
+    return compare_sets(sides, fresh_sides, budgets, looks, spreads)
+
+
+def compare_sets(
+    sides: Sides, fresh: Sides, budgets: Budgets, looks: int = 1, spreads: Spreads | None = None
+) -> Comparison:
+    """The same of runs that were read already, each side by time."""
+    try:
+        return _compare(sides, fresh, budgets, looks, spreads or {})
+    except UnfitError as cause:
+        return unfit(cause)
+
+
+def unfit(cause: UnfitError) -> Comparison:
+    """The comparison of what can't be compared."""
+    return _described(cause.fault, list(cause.lines))
+
+
+def _read(a: Path, b: Path) -> Sides:
+    sides = Sides(read_set(a), read_set(b))
+    twice = {run["run_id"] for run in sides.a} & {run["run_id"] for run in sides.b}
+    if twice:
+        raise UnfitError("invalid", f"run {min(twice)} is in A and in B")
+    return sides
+
+
+def _compare(
+    sides: Sides, fresh: Sides, budgets: Budgets, looks: int, spreads: Spreads
+) -> Comparison:
+    both = sides + fresh
+    unlike = comparability.differences(*both)
+    if unlike:
+        raise UnfitError("incomparable", *(f"A and B differ: {line}" for line in unlike))
+    pairs, voids = usable(pair_up(*sides), budgets)
+    fresh_pairs, fresh_voids = usable(pair_up(*fresh), budgets)
+    if not pairs:
+        return _described("inconclusive", [f"no usable pair is left: {voids[0]}"])
+    found = rows(pairs + fresh_pairs, budgets, spreads)
+    gated, alpha = [row for row in found if row.is_gated], ALPHA / looks
+    used = len(pairs)
+    if looks == 1 and not fresh_pairs:
+        used -= _held_back(used, len(gated), alpha)
+        pairs, fresh_pairs = pairs[:used], pairs[used:]
+    findings = judge_rows(gated, used, alpha)
+    if not (is_interleaved(pairs) and is_interleaved(fresh_pairs)):
+        findings = {name: without_interleaving(finding) for name, finding in findings.items()}
+    shown = [row for row in found if row.rule.role == "shown" and not row.bounds]
+    findings_shown = {
+        name: f for row in shown for name, f in judge_rows([row], used, alpha).items()
+    }
+    metrics = [_metric(row, {**findings_shown, **findings}) for row in found]
+    checked = check_levels(budgets.levels, [run for run in both.b if run["verdict"] == "valid"])
+    verdict = _overall(found, findings, checked)
+    level = 1 - alpha / max(1, len(gated))
+    few = too_few(used, level) if used < pairs_needed(level) else None
+    return {
+        **_described(verdict, _reasons(verdict, metrics, checked, few), metrics),
+        "notes": _notes(both, pairs, [*voids, *fresh_voids]),
+        "a": _side(both.a),
+        "b": _side(both.b),
+        "pairs": {"used": used, "fresh": len(fresh_pairs), "void": voids + fresh_voids},
+        "statistics": {"alpha": alpha, "looks": looks, "gated": len(gated)},
+        "levels": [
+            {**level._asdict(), "is_broken": level.is_broken, "line": level_line(level)}
+            for level in checked
+        ],
+    }
+
+
+def _held_back(pairs: int, gated: int, alpha: float) -> int:
+    """Of recorded pairs, how many are kept to repeat what the others show."""
+    spare = pairs - pairs_needed(1 - alpha / max(1, gated))
+    held = min(spare, max(FRESH_PAIRS_MIN, pairs // 3))
+    return held if held >= FRESH_PAIRS_MIN else 0
+
+
+def _overall(
+    found: Sequence[Row], findings: Mapping[str, Finding], checked: Sequence[Checked]
+) -> str:
+    deciding = [row for row in found if row.rule.role == "decides"]
+    verdict: str = overall(findings, [row.metric.name for row in deciding if not row.bounds])
+    if verdict != "regression" and any(level.is_broken for level in checked):
+        return "over_budget"
+    if verdict in ("same", "faster") and any(row.bounds for row in deciding):
+        return "inconclusive"
+    return verdict
+
+
+def _reasons(
+    verdict: str, metrics: Sequence[dict[str, Any]], checked: Sequence[Checked], few: str | None
+) -> list[str]:
+    """What led to the verdict; broken service levels are said in any case."""
+    broken = [level_line(level) for level in checked if level.is_broken]
+    if few and verdict == "inconclusive":
+        return [few]
+    told = "decides" if verdict == "inconclusive" else "decides, alarms"
+    led = [m["reason"] for m in metrics if m["verdict"] == verdict and m["role"] in told]
+    return broken + led if verdict == "over_budget" else led + broken
+
+
+def _notes(sides: Sides, pairs: Sequence[Pair], voids: Sequence[str]) -> list[str]:
+    first, runs = sides.a[0], [*sides.a, *sides.b]
+    notes = [f"part of the change: {line}" for line in comparability.software(first, sides.b[0])]
+    notes += [f"a pair is void: {why}" for why in voids]
+    if len(sides.a) != len(sides.b):
+        notes.append(f"A has {len(sides.a)} runs and B {len(sides.b)}: the rest has no partner")
+    if not is_balanced(pairs):
+        notes.append("one side came first in most pairs: in ABBA its order would not count")
+    if not any(probe["name"] == CONTROL for probe in first["probes"] or ()):
+        notes.append("there is no control workload, so no pair is void for a machine that moved")
+    own = first["settings"]["target"] is None  # else the commit says nothing about the target
+    if own and all(run["commit"] == {**first["commit"], "dirty": False} for run in runs):
+        notes.append("A and B are of one commit: a comparison with itself")
+    return notes
+
+
+def _metric(row: Row, findings: Mapping[str, Finding]) -> dict[str, Any]:
+    metric, name = row.metric, row.metric.name
+    described = {
+        "name": name,
+        "kind": metric.kind,
+        "unit": metric.unit,
+        "is_lower_better": metric.is_lower_better,
+        "scale": metric.scale,
+        "role": row.rule.role,
+        "a_median": median(row.a),
+        "b_median": median(row.b),
+        "changes": [metric.shown(worsening) for worsening in row.worsenings],
+        "threshold": row.rule.threshold,
+        "aa_spread": row.rule.aa_spread,
+        "same_within": metric.shown_limit(row.limits.same),
+        "alarm_beyond": metric.shown_limit(row.limits.alarm),
+        **dict.fromkeys(("change", "low", "high", "level", "p_value", "fresh_change")),
+        "verdict": "inconclusive",
+    }
+    found = findings.get(name)
+    if found is None:
+        lost = f"requests had no answer in {row.bounds} runs, so only a lower bound is known"
+        return {**described, "reason": f"{name}: {lost}"}
+    low, high = sorted((metric.shown(found.low), metric.shown(found.high)))
+    described |= {
+        "change": metric.shown(found.estimate),
+        "low": low if isfinite(found.low) else None,
+        "high": high if isfinite(found.high) else None,
+        "level": found.level,
+        "p_value": found.p_value,
+        "fresh_change": None if found.fresh is None else metric.shown(found.fresh),
+        "verdict": found.verdict,
+    }
+    return {**described, "reason": f"{name}: {because(described, found)}"}
+
+
+def _described(
+    verdict: str, reasons: list[str], metrics: Sequence[dict[str, Any]] = ()
+) -> Comparison:
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "verdict": verdict,
+        "exit_code": EXIT_CODES[verdict],
+        "headline": headline(verdict, reasons, metrics),
+        "reasons": reasons,
+        "notes": [],
+        "a": None,
+        "b": None,
+        "pairs": None,
+        "statistics": None,
+        "metrics": list(metrics),
+        "levels": [],
+    }
+
+
+def _side(runs: Sequence[Run]) -> dict[str, Any]:
+    commits = {run["commit"]["id"]: run["commit"] for run in runs}
+    if len(commits) > 1:
+        raise UnfitError("incomparable", f"one side has runs of commits {', '.join(commits)}")
+    return {"commit": runs[0]["commit"], "runs": [run["run_id"] for run in runs]}

@@ -1,0 +1,192 @@
+"""A comparison for people and for CI: Markdown, JUnit XML, JSON, and github-action-benchmark's."""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree
+
+from bench.atomic_files import to_json
+from bench.compare.verdict_words import VERDICTS, count, interval, size
+
+Comparison = dict[str, Any]
+
+MARK = "<!-- kaflinkshop: regression -->"
+"""By which a CI job finds its own comment, to replace it."""
+CHART_COLUMNS = 41
+CHART_ALARMS = 2.0
+"""The chart ends at so many times what an alarm lies beyond."""
+NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+
+
+def write_outputs(comparison: Comparison, folder: Path) -> list[Path]:
+    """Writes all forms; a folder that is not there is made. Raises `OSError`."""
+    folder.mkdir(parents=True, exist_ok=True)
+    contents = {
+        "comparison.json": to_json(comparison),
+        "comment.md": markdown(comparison).encode(),
+        "junit.xml": junit(comparison),
+        "benchmark-smaller.json": action_benchmark(comparison, is_lower_better=True),
+        "benchmark-bigger.json": action_benchmark(comparison, is_lower_better=False),
+    }
+    for name, content in contents.items():
+        (folder / name).write_bytes(content)
+    return [folder / name for name in contents]
+
+
+# ---- Markdown
+
+
+def markdown(comparison: Comparison) -> str:
+    """The verdict first; reads well as a comment, and in a terminal."""
+    lines = [MARK, f"## {comparison['headline']}", ""]
+    if comparison["pairs"]:
+        lines += [_sides(comparison), "", *_table(comparison), "", *_chart(comparison), ""]
+    if len(comparison["reasons"]) > 1 and comparison["verdict"] != "same":
+        lines += [*(f"- {reason}" for reason in comparison["reasons"]), ""]
+    broken = {level["line"] for level in comparison["levels"] if level["is_broken"]}
+    kept = [level["line"] for level in comparison["levels"] if level["line"] not in broken]
+    if kept or comparison["notes"]:
+        lines += ["<details><summary>Service levels that hold, and notes</summary>", ""]
+        lines += [f"- {line}" for line in (*kept, *comparison["notes"])]
+        lines += ["", "</details>", ""]
+    return "\n".join(lines)
+
+
+def _sides(comparison: Comparison) -> str:
+    sides = []
+    for name in ("a", "b"):
+        side = comparison[name]
+        dirty = " with changes" if side["commit"]["dirty"] else ""
+        sides.append(f"{name.upper()} is `{side['commit']['id']}`{dirty}")
+    pairs, statistics = comparison["pairs"], comparison["statistics"]
+    return (
+        f"{sides[0]}, {sides[1]}. {count(pairs['used'], 'pair')} of runs, {pairs['fresh']} more as "
+        f"the fresh batch, {len(pairs['void'])} void. "
+        f"{count(statistics['gated'], 'gated metric')}, alpha {statistics['alpha']:.2g} for all."
+    )
+
+
+def _table(comparison: Comparison) -> Iterator[str]:
+    yield "| metric | A | B | B against A | interval | alarm beyond | verdict |"
+    yield "| --- | ---: | ---: | ---: | ---: | ---: | --- |"
+    for metric in comparison["metrics"]:
+        cells = (
+            metric["name"],
+            _value(metric, metric["a_median"]),
+            _value(metric, metric["b_median"]),
+            size(metric, metric["change"], signed=True),
+            interval(metric),
+            size(metric, metric["alarm_beyond"]),
+            _shown_verdict(metric),
+        )
+        yield f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in cells)} |"
+
+
+def _shown_verdict(metric: dict[str, Any]) -> str:
+    verdict = VERDICTS[metric["verdict"]]
+    if metric["role"] == "shown":
+        return f"({verdict.lower()})"
+    return f"**{verdict}**" if metric["verdict"] in ("regression", "faster") else verdict.lower()
+
+
+def _value(metric: dict[str, Any], value: float) -> str:
+    if metric["scale"] == "difference":
+        return f"{value * 100:.3g} %"
+    return f"{value:,.4g} {metric['unit']}" if value < 10_000 else f"{value:,.0f} {metric['unit']}"
+
+
+def _chart(comparison: Comparison) -> Iterator[str]:
+    metrics = [metric for metric in comparison["metrics"] if metric["low"] is not None]
+    if not metrics:
+        return
+    width = max(len(metric["name"]) for metric in metrics)
+    yield "```text"
+    for metric in metrics:
+        yield f"{metric['name']:{width}} {_bar(metric)}"
+    ends = f"{'less':{CHART_COLUMNS // 2 - 1}}0{'more':>{CHART_COLUMNS // 2 + 1}}"
+    yield f"{'':{width}} {ends}   ┊ alarm, ━ interval, ● estimate"
+    yield "```"
+
+
+def _bar(metric: dict[str, Any]) -> str:
+    """The interval on a scale of the metric's own alarm, with an arrow where it goes on."""
+    last = CHART_COLUMNS - 1
+
+    def column(change: float) -> int:
+        share: float = change / metric["alarm_beyond"] / CHART_ALARMS
+        return round((max(-1.0, min(1.0, share)) + 1) / 2 * last)
+
+    bar = ["·"] * CHART_COLUMNS
+    for place in (-metric["alarm_beyond"], metric["alarm_beyond"]):
+        bar[column(place)] = "┊"
+    bar[last // 2] = "│"
+    low, high = column(metric["low"]), column(metric["high"])
+    bar[low : high + 1] = "━" * (high - low + 1)
+    bar[column(metric["change"])] = "●"
+    end = CHART_ALARMS * metric["alarm_beyond"]
+    more = ("◀" if metric["low"] < -end else " ", "▶" if metric["high"] > end else "")
+    return "".join((more[0], *bar, more[1]))
+
+
+# ---- JUnit
+
+
+def junit(comparison: Comparison) -> bytes:
+    """A test case for each gated metric and service level: regressions fail, doubts are skipped."""
+    cases = [_case("metric", m["name"], m["verdict"], m["reason"])
+             for m in comparison["metrics"] if m["role"] != "shown"]  # fmt: skip
+    for level in comparison["levels"]:
+        name = f"{level['operation']} {level['limit']} in {level['phase']}"
+        verdict = "over_budget" if level["is_broken"] else "same"
+        cases.append(_case("service level", name, verdict, level["line"]))
+    if not cases:
+        message = "; ".join(comparison["reasons"])
+        cases.append(_case("comparison", "comparable", comparison["verdict"], message))
+    tags = {"failures": "failure", "errors": "error", "skipped": "skipped"}
+    counts = {name: sum(case.find(tag) is not None for case in cases) for name, tag in tags.items()}
+    counts["tests"] = len(cases)
+    attributes = {name: str(count) for name, count in counts.items()}
+    suites = ElementTree.Element("testsuites", attributes)
+    suite = ElementTree.SubElement(suites, "testsuite", {"name": "regression", **attributes})
+    suite.extend(cases)
+    text: bytes = ElementTree.tostring(suites, encoding="utf-8", xml_declaration=True)
+    return text + b"\n"
+
+
+def _case(kind: str, name: str, verdict: str, message: str) -> ElementTree.Element:
+    case = ElementTree.Element("testcase", classname=f"regression.{kind}", name=_xml(name))
+    tags = {"regression": "failure", "over_budget": "failure", "inconclusive": "skipped"}
+    if verdict not in ("same", "faster"):
+        ElementTree.SubElement(
+            case,
+            tags.get(verdict, "error"),
+            message=_xml(f"{VERDICTS[verdict]}: {message}"),
+        )
+    return case
+
+
+def _xml(text: str) -> str:
+    return NOT_XML.sub("\N{REPLACEMENT CHARACTER}", text)
+
+
+# ---- github-action-benchmark
+
+
+def action_benchmark(comparison: Comparison, is_lower_better: bool) -> bytes:
+    """B's figures, for its tools customSmallerIsBetter and customBiggerIsBetter: a file for each.
+
+    https://github.com/benchmark-action/github-action-benchmark
+    """
+    return to_json(
+        [
+            {
+                "name": metric["name"],
+                "unit": metric["unit"],
+                "value": metric["b_median"],
+                "extra": metric["reason"],
+            }
+            for metric in comparison["metrics"]
+            if metric["is_lower_better"] == is_lower_better
+        ]
+    )

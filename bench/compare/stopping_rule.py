@@ -1,0 +1,142 @@
+"""As many pairs as needed, within a time budget: what to measure next.
+
+Who looks again and again finds a difference in the end, even where there is none. So the number of
+looks is bounded beforehand, and each spends an equal part of alpha: Bonferroni over looks, which
+holds however they depend on each other. The first batch is as large as a look needs; the further
+ones share the time that is left. A finding is repeated by a fresh batch, for which time is kept.
+"""
+
+from collections.abc import Collection, Mapping, Sequence
+from math import ceil
+from random import Random
+from typing import Literal, NamedTuple
+
+from bench.compare.verdict import ALPHA, FRESH_PAIRS_MIN, Finding, Rule, judge
+from bench.stats.signed_rank import pairs_needed
+
+LOOKS_MAX = 3
+MORE_PAIRS_MAX = 100
+"""Of a further batch, however much time there is: with four times as many the interval is half."""
+SPARE_PAIRS = 2
+"""More than a look needs: some pairs may be void."""
+
+Action = Literal["measure", "repeat", "stop"]
+
+
+def turns(pairs: int, seed: int) -> str:
+    """Who runs when, two letters a pair: blocks of ABBA or BAAB, which a coin chooses.
+
+    Within a block a steady drift of the machine cancels out. The coin keeps anything that comes
+    back every few runs from always meeting the same side.
+    """
+    random = Random(seed)
+    blocks = (random.choice(("ABBA", "BAAB")) for _ in range(ceil(pairs / 2)))
+    return "".join(blocks)[: 2 * pairs]
+
+
+def look_needs(metrics: int, looks_max: int) -> int:
+    """Pairs with which a look at so many gated metrics can find anything at all."""
+    return pairs_needed(1 - ALPHA / looks_max / max(1, metrics))
+
+
+class Plan(NamedTuple):
+    budget_s: float
+    """Of all measuring; starting the stacks for the first batch is not part of it."""
+    first_pairs: int
+    more_pairs: int
+    """Of each further batch, at least; even, so that blocks of ABBA are whole."""
+    fresh_pairs: int = FRESH_PAIRS_MIN + SPARE_PAIRS
+    fresh_start_s: float = 0.0
+    """A fresh batch is measured on freshly started stacks, see docs/regressions.md."""
+    looks_max: int = LOOKS_MAX
+    more_pairs_max: int = MORE_PAIRS_MAX
+
+    @staticmethod
+    def of(metrics: int, budget_s: float, fresh_start_s: float = 0.0) -> "Plan":
+        """For so many gated metrics."""
+        first = _even(look_needs(metrics, LOOKS_MAX) + SPARE_PAIRS)
+        return Plan(budget_s, first, _even(first / 2), fresh_start_s=fresh_start_s)
+
+
+class Step(NamedTuple):
+    action: Action
+    pairs: int
+    why: str
+
+
+class Sequential:
+    """Collects pairs, and says after each batch how to go on.
+
+    while (step := sequential.next(spent_s)).action != "stop":
+        sequential.add(step, *measure(step.pairs))
+    """
+
+    def __init__(self, rules: Mapping[str, Rule], deciding: Collection[str], plan: Plan) -> None:
+        """`deciding`: the metrics that must be settled; the others only may raise an alarm."""
+        self._rules = rules
+        self._deciding = deciding
+        self._plan = plan
+        self._looks = 0
+        self._measured = 0
+        self._batch: dict[str, list[float]] = {name: [] for name in rules}
+        self._fresh: dict[str, list[float]] | None = None
+
+    @property
+    def alpha(self) -> float:
+        """Of one look."""
+        return ALPHA / self._plan.looks_max
+
+    def add(self, step: Step, pairs: Mapping[str, Sequence[float]], void: int = 0) -> None:
+        """Differences of the usable pairs by metric, as `Rule` has them, and how many were void."""
+        if step.action == "repeat" and self._fresh is None:
+            self._fresh = {name: [] for name in self._rules}
+        target = self._batch if self._fresh is None else self._fresh
+        for name, differences in pairs.items():
+            target[name] += differences
+        self._measured += step.pairs
+
+    def findings(self) -> dict[str, Finding]:
+        """Of all pairs so far; metrics without any are left out."""
+        batch = {name: found for name, found in self._batch.items() if found}
+        return judge(batch, self._rules, self._fresh, self.alpha)
+
+    def next(self, spent_s: float) -> Step:
+        """`spent_s`: since the first pair was begun."""
+        plan = self._plan
+        if not self._measured:
+            return Step("measure", plan.first_pairs, "the first batch")
+        left_s = plan.budget_s - spent_s
+        pair_s = spent_s / self._measured
+        if self._fresh is not None:
+            is_enough = all(len(found) >= FRESH_PAIRS_MIN for found in self._fresh.values())
+            if is_enough or plan.fresh_pairs * pair_s > left_s:
+                return Step("stop", 0, "the fresh batch is measured")
+            return Step("repeat", plan.fresh_pairs, "too much of the fresh batch is void")
+        repeat_s = plan.fresh_start_s + plan.fresh_pairs * pair_s
+        if self._is_look_possible():
+            self._looks += 1
+            findings = self.findings()
+            suspects = [name for name, found in findings.items() if found.is_suspect]
+            if suspects:
+                if repeat_s <= left_s:
+                    return Step("repeat", plan.fresh_pairs, f"looks changed: {', '.join(suspects)}")
+                return Step("stop", 0, "no time is left for a fresh batch")
+            if all(findings[name].verdict == "same" for name in self._deciding):
+                return Step("stop", 0, "all that decides is settled")
+            if self._looks == plan.looks_max:
+                return Step("stop", 0, f"{plan.looks_max} looks were taken")
+        fitting = int((left_s - repeat_s) / pair_s) // 2 * 2 if pair_s else plan.more_pairs
+        share = min(fitting // (plan.looks_max - self._looks) // 2 * 2, plan.more_pairs_max)
+        pairs = max(share, min(plan.more_pairs, fitting))
+        if pairs < 2:
+            return Step("stop", 0, "the time budget is used up")
+        return Step("measure", pairs, "not settled yet")
+
+    def _is_look_possible(self) -> bool:
+        """A look with fewer pairs could find nothing, and is not counted."""
+        needed = look_needs(len(self._rules), self._plan.looks_max)
+        return all(len(self._batch[name]) >= needed for name in self._rules)
+
+
+def _even(pairs: float) -> int:
+    return ceil(pairs / 2) * 2

@@ -1,0 +1,170 @@
+"""Slower, faster, the same, or can't tell: a verdict on each metric, and one on all of them.
+
+A metric's differences are of pairs of runs, and positive where the change made it worse. Intervals
+are drawn at the levels at which Holm's procedure tests them ("A simple sequentially rejective
+multiple test procedure", Scand. J. Stat. 6, 1979): so with probability 1 - alpha no interval of an
+unchanged metric excludes zero, whatever the other metrics do and however they depend on each other.
+They do not all contain their true values at once with that probability: each does at its own level.
+"""
+
+from collections.abc import Collection, Mapping, Sequence
+from typing import Literal, NamedTuple
+
+import numpy as np
+
+from bench.stats.signed_rank import SLACK, interval, p_value, pairs_needed, shift, walsh_averages
+
+ALPHA = 0.05
+"""The chance that any unchanged metric looks changed in one comparison, before it is repeated."""
+FRESH_PAIRS_MIN = 4
+"""Of the batch that must repeat a finding."""
+AA_SPREADS = 2.0
+"""An alarm lies beyond so many times the spread of comparisons of a commit with itself."""
+NEGLIGIBLE = 0.5
+"""The part of a threshold below which a change that is surely there counts as none."""
+
+MetricVerdict = Literal["regression", "faster", "same", "inconclusive"]
+Why = Literal[
+    "repeated",
+    "not repeated",
+    "no fresh batch",
+    "too few pairs",
+    "too wide",
+    "below the threshold",
+    "within the threshold",
+    "not interleaved",
+]
+
+
+class Rule(NamedTuple):
+    """When a metric's change matters, in the scale of its differences."""
+
+    threshold: float
+    aa_spread: float = 0.0
+    """Spread of the estimates of comparisons of a commit with itself, see `aa_spread_of`."""
+
+    @property
+    def alarm(self) -> float:
+        """What is worth an alarm is beyond this."""
+        return max(self.threshold, AA_SPREADS * self.aa_spread)
+
+    @property
+    def same(self) -> float:
+        """The interval of what is the same lies within this, on both sides of 0.
+
+        Starting the same program again changes it a little, for as long as it lives. No interval of
+        pairs from one start shows that, but the spread of whole comparisons does.
+        """
+        return self.threshold - self.aa_spread
+
+
+class Finding(NamedTuple):
+    verdict: MetricVerdict
+    why: Why
+    pairs: int
+    estimate: float
+    low: float
+    high: float
+    level: float
+    p_value: float
+    """Of this metric alone, not adjusted."""
+    fresh: float | None
+    """The estimate of the fresh batch, where there was one."""
+
+    @property
+    def is_suspect(self) -> bool:
+        """A fresh batch would settle it."""
+        return self.why == "no fresh batch"
+
+
+def holm_levels(p_values: Sequence[float], alpha: float) -> list[float]:
+    """At which level each metric's interval is drawn; it excludes zero where Holm rejects."""
+    levels, left = [0.0] * len(p_values), len(p_values)
+    for place in np.argsort(p_values, kind="stable"):
+        levels[place] = 1 - alpha / left
+        if p_values[place] <= alpha / left * (1 + SLACK):
+            left -= 1
+    return levels
+
+
+def judge(
+    batch: Mapping[str, Sequence[float]],
+    rules: Mapping[str, Rule],
+    fresh: Mapping[str, Sequence[float]] | None = None,
+    alpha: float = ALPHA,
+) -> dict[str, Finding]:
+    """A finding for each metric of the batch, which has at least one pair of each.
+
+    `fresh` is a second batch, measured after the first and independent of it.
+    """
+    walsh = {name: walsh_averages(differences) for name, differences in batch.items()}
+    p_values = {name: float(p_value(averages)) for name, averages in walsh.items()}
+    levels = dict(zip(batch, holm_levels(list(p_values.values()), alpha), strict=True))
+    findings = {}
+    for name, averages in walsh.items():
+        low, high = interval(averages, levels[name])
+        finding = Finding(
+            *("inconclusive", "too wide"),
+            pairs=len(batch[name]),
+            estimate=float(shift(averages)),
+            low=float(low),
+            high=float(high),
+            level=levels[name],
+            p_value=p_values[name],
+            fresh=_fresh_estimate(fresh, name),
+        )
+        verdict, why = _settle(finding, rules[name])
+        findings[name] = finding._replace(verdict=verdict, why=why)
+    return findings
+
+
+def _fresh_estimate(fresh: Mapping[str, Sequence[float]] | None, name: str) -> float | None:
+    differences = fresh.get(name, ()) if fresh else ()
+    if len(differences) < FRESH_PAIRS_MIN:
+        return None
+    return float(shift(walsh_averages(differences)))
+
+
+def _settle(found: Finding, rule: Rule) -> tuple[MetricVerdict, Why]:
+    if found.pairs < pairs_needed(found.level):
+        return "inconclusive", "too few pairs"
+    furthest = max(abs(found.low), abs(found.high))
+    if found.low <= 0 <= found.high:
+        if furthest <= rule.same:
+            return "same", "within the threshold"
+        return "inconclusive", "too wide"
+    if abs(found.estimate) <= rule.alarm:
+        if furthest <= rule.same * NEGLIGIBLE:
+            return "same", "within the threshold"
+        return "inconclusive", "below the threshold"
+    if found.fresh is None:
+        return "inconclusive", "no fresh batch"
+    if found.fresh * np.sign(found.estimate) <= rule.alarm:
+        return "inconclusive", "not repeated"
+    return ("regression" if found.estimate > 0 else "faster"), "repeated"
+
+
+def without_interleaving(found: Finding) -> Finding:
+    """What can be said when one side was measured after the other: a drift looks like a change."""
+    if found.verdict == "same" or found.why == "too few pairs":
+        return found
+    return found._replace(verdict="inconclusive", why="not interleaved")
+
+
+def overall(findings: Mapping[str, Finding], deciding: Collection[str]) -> MetricVerdict:
+    """One regression is one. Else all that decide must be settled, and one faster is enough."""
+    verdicts = {found.verdict for found in findings.values()}
+    if "regression" in verdicts:
+        return "regression"
+    if not findings or any(findings[name].verdict == "inconclusive" for name in deciding):
+        return "inconclusive"
+    return "faster" if "faster" in verdicts else "same"
+
+
+def aa_spread_of(estimates: Sequence[float]) -> float:
+    """The spread about zero of the estimates of comparisons of a commit with itself.
+
+    1.4826 times the median of their sizes: a normal distribution's standard deviation, which a few
+    wild ones do not move.
+    """
+    return 1.4826 * float(np.median(np.abs(estimates)))

@@ -1,0 +1,306 @@
+"""The generator: sends what a source gives, when a schedule says so, and records how it ended.
+
+Open loop: each request goes out at its intended time, whatever became of those before. What can't
+go out is dropped and counted: when as many requests as allowed are under way, or when the generator
+itself is late. Closed loop: a number of users, each of which sends when its last answer has come.
+"""
+
+import asyncio
+from array import array
+from collections import deque
+from time import monotonic_ns, process_time_ns
+from typing import Any
+
+from bench.generator.connection import Connection
+from bench.generator.timer import Timer
+from bench.records.samples import CONNECTION, DROPPED_IN_FLIGHT, DROPPED_LATE, TIMEOUT, Writer
+from bench.workload.http_file import Address
+from bench.workload.sources import Source
+
+IN_FLIGHT_MAX = 2_000
+"""Default; below the connections that one gateway accepts."""
+LATE_NS_MAX = 100_000_000
+"""A request that would go out later than this after its intended time is dropped."""
+WATCH_S = 1.0
+SWEEP_S = 0.05
+"""How late a request may be given up, and a sample may be written out."""
+CONNECT_TIMEOUT_S = 5.0
+CONNECTIONS_READY = 32
+"""Opened before the load; more are as they are needed."""
+OPENING_MAX = 16
+"""At a time. To open one takes longer than to send some requests: after a pause, hundreds at once
+would make those late that are due meanwhile, while connections that are open come back."""
+NO_OPERATION = "(not sent)"
+"""Of what was dropped: nothing was chosen for that time."""
+
+
+def may_send(samples: Writer, intended_ns: int, now_ns: int, is_full: bool) -> bool:
+    """Counts a request that is due; False when it is dropped, which is recorded."""
+    samples.scheduled += 1
+    is_late = now_ns - intended_ns > LATE_NS_MAX
+    if not is_late and not is_full:
+        return True
+    label = samples.label(NO_OPERATION, DROPPED_LATE if is_late else DROPPED_IN_FLIGHT)
+    samples.add((label, intended_ns, now_ns, now_ns))
+    return False
+
+
+class Generator:
+    """Runs on the event loop of its process; `samples` and `source` are closed by the caller."""
+
+    def __init__(
+        self,
+        address: Address,
+        source: Source,
+        samples: Writer,
+        *,
+        in_flight_max: int = IN_FLIGHT_MAX,
+        timeout_s: float,
+    ) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._address = address
+        self._source = source
+        self._samples = samples
+        self._add = samples.add
+        self._in_flight_max = in_flight_max
+        self._timeout_ns = int(timeout_s * 1e9)
+        self._connections = 0
+        """Open or being opened."""
+        self._idle: list[Connection] = []
+        self._under_way: dict[Connection, None] = {}
+        """In the order in which they were sent."""
+        self._waiting: deque[tuple[Any, bytes, int]] = deque()
+        """For a connection: context, request, intended time."""
+        self._opening: set[asyncio.Task[None]] = set()
+        self._feeding = 0
+        """Closed loop: requests that are kept under way."""
+        self._preparing = False
+        self._idle_event = asyncio.Event()
+        self._times = array("q")
+        self._next = 0
+        self._begin_ns = 0
+        self._timer = Timer(self._loop, self._ring)
+        self._sweep()
+        self._watch_at_s = self._loop.time() + WATCH_S
+        self._watch_timer = self._loop.call_at(self._watch_at_s, self._watch)
+
+    @property
+    def in_flight(self) -> int:
+        return len(self._under_way) + len(self._waiting)
+
+    async def prepare(self) -> None:
+        """Opens connections, and sends what the source needs before the load."""
+        for _ in range(min(CONNECTIONS_READY, self._in_flight_max)):
+            self._open()
+        while self._opening:
+            await asyncio.wait(self._opening)
+        self._preparing = True
+        await self._feed_until_idle(self._source.prepare())
+        self._preparing = False
+
+    async def run_open(self, begin_ns: int, intended_ns: "array[int]") -> None:
+        """Walks the schedule, whose times count from `begin_ns`; returns when all has ended."""
+        self._begin_ns, self._times, self._next = begin_ns, intended_ns, 0
+        self._ring()
+        await self._until_idle()
+
+    async def run_closed(self, begin_ns: int, users: int, duration_s: float) -> None:
+        await asyncio.sleep(max(0.0, (begin_ns - monotonic_ns()) / 1e9))
+        self._loop.call_later(duration_s, self.stop)
+        await self._feed_until_idle(users)
+
+    def stop(self) -> None:
+        """Nothing more is sent; what is under way may end."""
+        self._feeding = 0
+        self._times = self._times[: self._next]
+        self._check_idle()
+
+    def close(self) -> None:
+        self._sweep_timer.cancel()
+        self._watch_timer.cancel()
+        self._timer.close()
+        for task in self._opening:
+            task.cancel()
+        for connection in self._idle:
+            connection.abort()
+
+    # ---- when to send
+
+    def _ring(self) -> None:
+        """Sends all that is due."""
+        times, index, begin_ns = self._times, self._next, self._begin_ns
+        while index < len(times):
+            intended_ns = begin_ns + times[index]
+            now_ns = monotonic_ns()
+            if intended_ns > now_ns:
+                self._next = index
+                self._timer.set(intended_ns)
+                return
+            index += 1
+            self._due(intended_ns, now_ns)
+        self._next = index
+        self._check_idle()
+
+    def _due(self, intended_ns: int, now_ns: int) -> None:
+        is_full = self.in_flight >= self._in_flight_max
+        if may_send(self._samples, intended_ns, now_ns, is_full):
+            self._send(*self._source.next(), intended_ns)
+
+    def _feed(self) -> None:
+        """Closed loop, and before the load."""
+        while self.in_flight < self._feeding:
+            chosen = self._source.next_prepared() if self._preparing else self._source.next()
+            if chosen is None:
+                break
+            self._samples.scheduled += 1
+            self._send(*chosen, monotonic_ns())
+        self._check_idle()
+
+    async def _feed_until_idle(self, users: int) -> None:
+        self._feeding = users
+        self._feed()
+        await self._until_idle()
+        self._feeding = 0
+
+    async def _until_idle(self) -> None:
+        self._idle_event.clear()
+        self._check_idle()
+        await self._idle_event.wait()
+
+    def _check_idle(self) -> None:
+        if not self.in_flight and self._next >= len(self._times):
+            self._idle_event.set()
+
+    # ---- sending
+
+    def _send(self, context: Any, request: bytes, intended_ns: int) -> None:
+        if self._idle and not self._waiting:
+            self._write(self._idle.pop(), context, request, intended_ns)
+        else:
+            self._waiting.append((context, request, intended_ns))
+            self._open_where_needed()
+
+    def _write(
+        self, connection: Connection, context: Any, request: bytes, intended_ns: int
+    ) -> None:
+        self._samples.sent += 1
+        connection.context = context
+        connection.intended_ns = intended_ns
+        self._under_way[connection] = None
+        connection.sent_ns = monotonic_ns()
+        connection.send(request)
+
+    def _open_where_needed(self) -> None:
+        opening = len(self._opening)
+        has_room = self._connections < self._in_flight_max and opening < OPENING_MAX
+        if has_room and len(self._waiting) > opening:
+            self._open()
+
+    def _open(self) -> None:
+        self._connections += 1
+        task = self._loop.create_task(self._connect())
+        self._opening.add(task)
+        task.add_done_callback(self._opened)
+
+    def _opened(self, task: asyncio.Task[None]) -> None:
+        self._opening.discard(task)
+        if not task.cancelled():
+            self._open_where_needed()
+
+    async def _connect(self) -> None:
+        try:
+            async with asyncio.timeout(CONNECT_TIMEOUT_S):
+                await self._loop.create_connection(
+                    lambda: Connection(self), self._address.host, self._address.port
+                )
+        except (OSError, TimeoutError) as cause:
+            self._connections -= 1
+            self._not_connected(f"{CONNECTION} {type(cause).__name__}")
+
+    def _not_connected(self, outcome: str) -> None:
+        """The oldest request that waits has failed: it counts as sent, and its try as its end."""
+        if self._waiting:
+            context, _, intended_ns = self._waiting.popleft()
+            now_ns = monotonic_ns()
+            self._samples.sent += 1
+            self._fail(context, outcome, (intended_ns, now_ns, now_ns))
+            self._next_turn()
+
+    # ---- what connections tell
+
+    def opened(self, connection: Connection) -> None:
+        self._take_back(connection)
+
+    def answered(self, connection: Connection, status: int) -> None:
+        done_ns = monotonic_ns()
+        times_ns = (connection.intended_ns, connection.sent_ns, done_ns)
+        context, connection.context = connection.context, None
+        del self._under_way[connection]
+        label = self._source.answered(context, status, connection.parts, times_ns)
+        self._add((label, *times_ns))
+        if connection.reusable:
+            self._take_back(connection)
+        else:
+            self._gone()
+        self._next_turn()
+
+    def broken(self, connection: Connection, outcome: str) -> None:
+        if connection.context is None:
+            if connection in self._idle:
+                self._idle.remove(connection)
+        else:
+            context, connection.context = connection.context, None
+            del self._under_way[connection]
+            times_ns = (connection.intended_ns, connection.sent_ns, monotonic_ns())
+            self._fail(context, outcome, times_ns)
+        self._gone()
+        self._next_turn()
+
+    def _fail(self, context: Any, outcome: str, times_ns: tuple[int, int, int]) -> None:
+        self._add((self._source.failed(context, outcome, times_ns), *times_ns))
+
+    def _take_back(self, connection: Connection) -> None:
+        if self._waiting:
+            context, request, intended_ns = self._waiting.popleft()
+            self._write(connection, context, request, intended_ns)
+        else:
+            self._idle.append(connection)
+
+    def _gone(self) -> None:
+        self._connections -= 1
+        self._open_where_needed()
+
+    def _next_turn(self) -> None:
+        if self._feeding:
+            self._feed()
+        else:
+            self._check_idle()
+
+    # ---- by the clock
+
+    def _sweep(self) -> None:
+        """Gives up what had no answer in time."""
+        oldest_ns = monotonic_ns() - self._timeout_ns
+        expired = []
+        for connection in self._under_way:
+            if connection.sent_ns > oldest_ns:
+                break
+            expired.append(connection)
+        for connection in expired:
+            connection.abort()
+            self.broken(connection, TIMEOUT)
+        self._samples.flush()
+        self._sweep_timer = self._loop.call_later(SWEEP_S, self._sweep)
+
+    def _watch(self) -> None:
+        lag_s = self._loop.time() - self._watch_at_s
+        self._samples.watch(
+            at_ns=monotonic_ns(),
+            loop_lag_ns=int(lag_s * 1e9),
+            in_flight=self.in_flight,
+            connections=self._connections,
+            cpu_ns=process_time_ns(),
+            sent=self._samples.sent,
+        )
+        self._watch_at_s += WATCH_S
+        self._watch_timer = self._loop.call_at(self._watch_at_s, self._watch)

@@ -1,0 +1,192 @@
+"""The generator processes of a phase: headless Locust, or `bench.generator.process`.
+
+A closed loop of the shop is played by Locust; an open loop by it too where that is asked for.
+"""
+
+import sys
+import time
+from pathlib import Path
+from typing import NamedTuple
+
+from bench.atomic_files import write
+from bench.errors import BenchError
+from bench.generator.process import Spec
+from bench.records.samples import Reader, Samples, merge
+from bench.workload.arrivals import Schedule
+from bench.workload.http_file import TIMEOUT_S, read_workload
+from bench.workload.scenarios import SCENARIOS
+from machine.errors import StackError
+from machine.processes import Child, Supervisor, telling_line
+
+PROJECT_DIR = Path(__file__).resolve().parents[2]
+READY_TIMEOUT_S = 120.0
+"""All users of a phase must have created what they need by then."""
+STOP_TIMEOUT_S = 10
+"""Journeys under way may end in this time; Locust's --stop-timeout."""
+KILL_TIMEOUT_S = STOP_TIMEOUT_S + 10.0
+BACKSTOP_S = 60.0
+"""A generator ends by itself so long after it should have been ended."""
+LEAD_NS = 200_000_000
+"""From the word to go until the first request: every generator has read it by then."""
+
+
+class Phase(NamedTuple):
+    """A load for a time."""
+
+    name: str
+    users: int
+    """Simulated users of a closed loop; 0 for an open one."""
+    warmup_s: float
+    duration_s: float
+    """0: a phase that only warms up, until the system is steady or `warmup_s` is over."""
+    schedule: Schedule | None = None
+    """Of an open loop, warm-up included; None for a closed one."""
+
+
+class Load(NamedTuple):
+    """What stays the same in all phases of a run."""
+
+    workload: str
+    """A file in locustfiles/, without its suffix; or the path of a workload file."""
+    zipf: float
+    generators: int
+    """Processes; never more than users."""
+    in_flight_max: int
+    trace_every: int
+    locust: bool = False
+    """Whether Locust walks the schedule of an open loop too."""
+
+    @property
+    def is_shop(self) -> bool:
+        return self.workload in SCENARIOS
+
+
+class Generators:
+    """The processes of one phase. They die with this process, however it ends."""
+
+    def __init__(self, url: str, load: Load, phase: Phase, seed: int, folder: Path) -> None:
+        self._supervisor = Supervisor()
+        self._children: list[Child] = []
+        self.samples: list[Path] = []
+        self._histories: list[Path] = []
+        self._traces: list[Path] = []
+        self._go = folder / f"go-{phase.name}"
+        is_closed_shop = load.is_shop and phase.schedule is None
+        count = min(load.generators, phase.users) if phase.users else load.generators
+        self._ready_marks = phase.users if is_closed_shop else count
+        try:
+            for index in range(count):
+                name = f"{phase.name}-{index}"
+                spec = spec_of(url, load, phase, seed, folder, index, count)
+                self.samples.append(Path(spec.samples))
+                self._histories.append(Path(spec.history))
+                self._traces.append(Path(spec.traces))
+                if is_closed_shop:
+                    command = _locust(spec)
+                else:
+                    command = _play(spec, folder / f"spec-{name}.json", load.locust)
+                log = folder / f"generator-{name}.log"
+                child = self._supervisor.start(
+                    f"generator {index}", command, log=log, cwd=PROJECT_DIR
+                )
+                self._children.append(child)
+        except StackError as cause:
+            self.close()
+            raise BenchError(str(cause)) from None
+        self._readers = [Reader(path) for path in self.samples]
+
+    def check(self) -> None:
+        """Raises `BenchError` when one has ended by itself."""
+        try:
+            self._supervisor.check()
+        except StackError as cause:
+            raise BenchError(str(cause)) from None
+
+    def pids(self) -> list[int]:
+        return [process.pid for child in self._children for process in child.tree()]
+
+    def read(self) -> Samples:
+        """What came since the last call."""
+        return merge([reader.read() for reader in self._readers])
+
+    def unready(self) -> int:
+        """Users, or generators, that are not prepared yet."""
+        return self._ready_marks - sum(reader.ready for reader in self._readers)
+
+    def go(self) -> int:
+        """Lets them begin; returns when, on the monotonic clock. Locust's users begin at once."""
+        begin_ns = time.monotonic_ns() + LEAD_NS
+        write(self._go, str(begin_ns).encode())
+        return begin_ns
+
+    def written(self) -> tuple[list[Path], list[Path], list[Path]]:
+        """Samples, histories and traces. A generator that ended while it started has none."""
+        return (
+            [path for path in self.samples if path.exists()],
+            [path for path in self._histories if path.exists()],
+            [path for path in self._traces if path.exists()],
+        )
+
+    def last_words(self) -> str:
+        return telling_line(self._children[0].log)
+
+    def stop(self) -> None:
+        """Lets what is under way end."""
+        names = [child.name for child in self._children]
+        self._supervisor.stop(names, KILL_TIMEOUT_S)
+
+    def close(self) -> None:
+        self._supervisor.close()
+        self._go.unlink(missing_ok=True)
+
+
+def spec_of(
+    url: str, load: Load, phase: Phase, seed: int, folder: Path, index: int = 0, count: int = 1
+) -> Spec:
+    """What generator `index` of `count` does. Raises `BenchError` for a workload file."""
+    schedule, name = phase.schedule, f"{phase.name}-{index}"
+    timeout_s = TIMEOUT_S if load.is_shop else read_workload(Path(load.workload)).timeout_s
+    return Spec(
+        url=url,
+        workload=load.workload,
+        zipf=load.zipf,
+        seed=seed,
+        stages=() if schedule is None else tuple((*stage,) for stage in schedule.stages),
+        arrivals="poisson" if schedule is None else schedule.arrivals,
+        users=phase.users // count + (index < phase.users % count),
+        duration_s=phase.warmup_s + phase.duration_s,
+        index=index,
+        count=count,
+        in_flight_max=load.in_flight_max,
+        timeout_s=timeout_s,
+        trace_every=load.trace_every,
+        samples=str((folder / f"samples-{name}.bin").resolve()),
+        history=str((folder / f"history-{name}.jsonl").resolve()),
+        traces=str((folder / f"traces-{name}.jsonl").resolve()),
+        go=str((folder / f"go-{phase.name}").resolve()),
+    )
+
+
+def _locust(spec: Spec) -> list[str]:
+    return [
+        *_headless(spec, spec.workload, spec.users),
+        *("--samples", spec.samples, "--history", spec.history),
+        *("--seed", str(spec.seed + spec.index), "--zipf", str(spec.zipf)),
+    ]
+
+
+def _play(spec: Spec, path: Path, locust: bool) -> list[str]:
+    path.write_bytes(spec.to_json())
+    if locust:
+        return [*_headless(spec, "open_loop", 1), "--spec", str(path.resolve())]
+    return [sys.executable, "-m", "bench.generator.process", str(path.resolve())]
+
+
+def _headless(spec: Spec, locustfile: str, users: int) -> list[str]:
+    run_time_s = READY_TIMEOUT_S + spec.duration_s + BACKSTOP_S
+    return [
+        *(sys.executable, "-m", "locust", "--headless", "--only-summary"),
+        *("--locustfile", f"locustfiles/{locustfile}.py", "--host", spec.url),
+        *("--users", str(users), "--spawn-rate", str(users), "--loglevel", "WARNING"),
+        *("--run-time", f"{run_time_s:.0f}s", "--stop-timeout", str(STOP_TIMEOUT_S)),
+    ]

@@ -1,0 +1,212 @@
+"""Plays journeys with Locust. The one module that imports it: only for a Locust process.
+
+Locust's own HTTP session is passed by: it costs more CPU than the gateway does, and the client
+below it sends a DELETE a second time when the connection breaks, which a history must not hide.
+"""
+
+import random
+import socket
+import time
+from argparse import ArgumentParser
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import gevent
+import orjson
+from geventhttpclient._parser import HTTPParseError
+from geventhttpclient.response import HTTPSocketResponse
+from locust import FastHttpUser, constant, events
+from locust.env import Environment
+from locust.exception import StopUser
+from locust.user.task import LOCUST_STATE_STOPPING, LOCUST_STATE_WAITING
+
+from bench.records import samples
+from bench.records.request_log import Writer
+from bench.workload.shop import Call, Journey, Reply, WrongAnswerError, broken, outcome, problem
+
+REPLY_TIMEOUT_S = 15.0
+"""Well above the gateway's own timeout: whoever waits this long has lost the connection."""
+
+
+FLUSH_S = 0.1
+"""Whoever watches the samples sees one after at most this long."""
+WATCH_S = 1.0
+
+
+class Connection:
+    """One keep-alive HTTP/1.1 connection. Never sends anything twice."""
+
+    def __init__(self, host: str) -> None:
+        url = urlsplit(host)
+        self._address = (url.hostname or "127.0.0.1", url.port or 80)
+        self._prefix = url.path.rstrip("/")
+        self._head = f" HTTP/1.1\r\nHost: {url.netloc}\r\n"
+        self._socket: socket.socket | None = None
+
+    def request(self, verb: str, path: str) -> Reply:
+        """A status of 0 when the connection could not be made or broke."""
+        length = "Content-Length: 0\r\n\r\n" if verb == "POST" else "\r\n"
+        head = f"{verb} {self._prefix}{path}{self._head}{length}"
+        try:
+            status, content = self.exchange(head.encode("ascii"))
+        except OSError as cause:
+            return broken(type(cause).__name__)
+        try:
+            return Reply(status, orjson.loads(content))
+        except orjson.JSONDecodeError:
+            return Reply(status, {"error": {"code": "no error code"}})
+
+    def exchange(self, request: bytes) -> tuple[int, bytes]:
+        """Status and body. Raises `OSError` when the connection could not be made or broke."""
+        try:
+            if self._socket is None:
+                self._socket = socket.create_connection(self._address, REPLY_TIMEOUT_S)
+                self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            self._socket.sendall(request)
+            response = HTTPSocketResponse(self._socket, method=request.partition(b" ")[0].decode())
+            content = response.read()
+        except HTTPParseError as cause:
+            self.close()
+            raise ConnectionError(str(cause)) from None
+        except BaseException:
+            self.close()  # also when killed: the reply must not meet the next request
+            raise
+        if response.should_close():
+            self.close()
+        return response.get_code(), bytes(content)
+
+    def close(self) -> None:
+        if self._socket is not None:
+            self._socket.close()
+            self._socket = None
+
+
+class JourneyUser(FastHttpUser):  # type: ignore[misc]
+    """A Locust user whose tasks are journeys; each request is recorded where there is a history."""
+
+    abstract = True
+    wait_time = constant(0)
+    history: Writer | None = None
+    samples: "samples.Writer | None" = None
+    _state: str | None  # Locust's own
+
+    def __init__(self, environment: Environment) -> None:
+        super().__init__(environment)
+        self.connection = Connection(self.host)
+
+    def on_start(self) -> None:
+        if not self.play(self.prepare()):
+            raise StopUser
+        if JourneyUser.samples:
+            JourneyUser.samples.ready()
+
+    def stop(self, force: bool = False) -> bool:
+        """Lets the journey end first, also where Locust takes a wait of 0 s for an idle user."""
+        if not force and self._state == LOCUST_STATE_WAITING:
+            self._state = LOCUST_STATE_STOPPING
+            return False
+        return bool(super().stop(force))
+
+    def prepare(self) -> Journey:
+        """Creates what this user's tasks need."""
+        raise NotImplementedError
+
+    def play(self, journey: Journey) -> bool:
+        """False when an answer was wrong: the journey ended there."""
+        try:
+            call = next(journey)
+            while True:
+                call = journey.send(self.perform(call))
+        except StopIteration:
+            return True
+        except WrongAnswerError as wrong:
+            self.environment.stats.log_error("CHECK", call.operation, wrong)
+            if JourneyUser.history:
+                JourneyUser.history.wrong(f"{call.operation}: {wrong}")
+            return False
+
+    def perform(self, call: Call) -> Reply:
+        history, recorder = JourneyUser.history, JourneyUser.samples
+        reply = broken("interrupted")
+        if history and recorder:
+            history.scheduled += 1
+            recorder.scheduled += 1
+        sent_ns = time.monotonic_ns()
+        try:
+            reply = self.connection.request(call.verb, call.path)
+        finally:
+            done_ns = time.monotonic_ns()
+            if history and recorder:
+                history.append(
+                    call.operation, call.path, None, sent_ns, done_ns, reply.status, reply.body
+                )
+                recorder.sent += 1
+                label = recorder.label(call.operation, outcome(call, reply))
+                recorder.add((label, sent_ns, sent_ns, done_ns))
+        wrong = problem(call, reply)
+        self.environment.events.request.fire(
+            request_type=call.verb,
+            name=call.operation,
+            response_time=(done_ns - sent_ns) / 1e6,
+            response_length=0,
+            exception=wrong,
+            context={},
+        )
+        if reply.status == 0:
+            gevent.sleep(0.1)  # nobody there: don't spin
+        return reply
+
+
+@events.init_command_line_parser.add_listener  # type: ignore[untyped-decorator]
+def _arguments(parser: ArgumentParser) -> None:
+    parser.add_argument("--samples", default="", help="record every latency in this new file")
+    parser.add_argument("--history", default="", help="record every request in this new file")
+    parser.add_argument("--seed", type=int, default=1, help="seed of every random choice")
+    parser.add_argument(
+        "--zipf", type=float, default=0.0, help="skew of item popularity (checkout.py; 0: none)"
+    )
+
+
+@events.init.add_listener  # type: ignore[untyped-decorator]
+def _seed(environment: Environment, **_: Any) -> None:
+    random.seed(environment.parsed_options.seed)
+
+
+@events.test_start.add_listener  # type: ignore[untyped-decorator]
+def _open(environment: Environment, **_: Any) -> None:
+    options = environment.parsed_options
+    if options.history and options.samples:
+        JourneyUser.history = Writer(Path(options.history))
+        JourneyUser.samples = samples.Writer(Path(options.samples))
+        recorder = JourneyUser.samples
+        gevent.spawn(watch, recorder, lambda: JourneyUser.samples is recorder)
+
+
+def watch(recorder: samples.Writer, is_open: Callable[[], bool]) -> None:
+    """Tells how this process fares, and writes out what was recorded, until the test ends."""
+    due_ns = time.monotonic_ns()
+    written_ns = due_ns
+    while is_open():
+        gevent.sleep(FLUSH_S)
+        if not is_open():
+            break
+        due_ns += int(FLUSH_S * 1e9)
+        now_ns = time.monotonic_ns()
+        if now_ns - written_ns < WATCH_S * 1e9:
+            recorder.flush()
+            continue
+        recorder.watch(
+            at_ns=now_ns, loop_lag_ns=max(0, now_ns - due_ns), cpu_ns=time.process_time_ns()
+        )
+        due_ns = written_ns = now_ns
+
+
+@events.test_stop.add_listener  # type: ignore[untyped-decorator]
+def _close(environment: Environment, **_: Any) -> None:
+    recorder, JourneyUser.samples = JourneyUser.samples, None
+    if recorder and JourneyUser.history:
+        recorder.close()
+        JourneyUser.history.close()
+        JourneyUser.history = None

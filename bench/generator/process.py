@@ -1,0 +1,151 @@
+"""A generator process: ``python -m bench.generator.process SPEC.json``.
+
+It prepares, then waits for the file `go`, which holds the time at which all generators of a phase
+begin together. SIGTERM ends the sending; what is under way may end, and all is recorded.
+"""
+
+import asyncio
+import gc
+import signal
+import sys
+from array import array
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import orjson
+import uvloop
+
+from bench.generator.engine import Generator
+from bench.records import request_log
+from bench.records.samples import Alternating, Writer
+from bench.workload import arrivals
+from bench.workload.arrivals import Schedule, Stage
+from bench.workload.http_file import Address, read_workload
+from bench.workload.scenarios import (
+    CUSTOMERS_MAX,
+    SCENARIOS,
+    SaleCustomers,
+    ShopCustomers,
+    customers_of,
+)
+from bench.workload.sources import Journeys, Source, Templates
+
+GO_POLL_S = 0.02
+GO_TIMEOUT_S = 120.0
+
+
+@dataclass(frozen=True)
+class Spec:
+    """What one generator does; `index` of `count` sends each count-th request of the schedule."""
+
+    url: str
+    workload: str
+    """shop, checkout, or the path of a workload file."""
+    zipf: float
+    seed: int
+    stages: tuple[tuple[float, float, float], ...]
+    """Of the schedule; none for a closed loop."""
+    arrivals: arrivals.Arrivals
+    users: int
+    """Of a closed loop; 0 for an open one."""
+    duration_s: float
+    index: int
+    count: int
+    in_flight_max: int
+    timeout_s: float
+    trace_every: int
+    """0: no traces."""
+    samples: str
+    """The path of NAME.bin."""
+    history: str
+    traces: str
+    go: str
+    alternating: bool = False
+    """Samples are kept for half of the time, to measure what that costs."""
+
+    def to_json(self) -> bytes:
+        return orjson.dumps(asdict(self), option=orjson.OPT_INDENT_2)
+
+    @classmethod
+    def of_json(cls, content: bytes) -> "Spec":
+        fields = orjson.loads(content)
+        fields["stages"] = tuple(map(tuple, fields["stages"]))
+        return cls(**fields)
+
+    def intended_ns(self) -> "array[int]":
+        """This generator's share of the schedule, every count-th request."""
+        stages = tuple(Stage(*stage) for stage in self.stages)
+        times = arrivals.intended_ns(Schedule(stages, self.arrivals), self.seed)
+        return array("q", times[self.index :: self.count].tobytes())
+
+    def customers(self) -> int:
+        """That are prepared: by the highest rate of an open loop; all of them for a closed one."""
+        rates = [rate / self.count for stage in self.stages for rate in stage[:2]]
+        return customers_of(max(rates)) if rates else CUSTOMERS_MAX
+
+
+def source_of(spec: Spec, address: Address, samples: Writer) -> Source:
+    seed = spec.seed + spec.index
+    if spec.workload not in SCENARIOS:
+        workload = read_workload(Path(spec.workload))
+        return Templates(workload, address, seed, samples.label)
+    count = spec.customers()
+    customers = (
+        ShopCustomers(seed, count)
+        if spec.workload == "shop"
+        else SaleCustomers(seed, spec.zipf, count)
+    )
+    record, traces = request_log.Writer(Path(spec.history)), Path(spec.traces)
+    return Journeys(customers, address, samples, record, traces, spec.trace_every)
+
+
+async def generate(spec: Spec) -> None:
+    samples = (Alternating if spec.alternating else Writer)(Path(spec.samples))
+    address = Address.of(spec.url)
+    source = source_of(spec, address, samples)
+    times = spec.intended_ns() if spec.stages else array("q")
+    generator = Generator(
+        address, source, samples, in_flight_max=spec.in_flight_max, timeout_s=spec.timeout_s
+    )
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    gc.freeze()
+    try:
+        await generator.prepare()
+        samples.ready()
+        begin_ns = await _go(Path(spec.go), stop)
+        if begin_ns is not None:
+            working = asyncio.create_task(_load(generator, spec, begin_ns, times))
+            stopping = asyncio.create_task(stop.wait())
+            await asyncio.wait((working, stopping), return_when=asyncio.FIRST_COMPLETED)
+            generator.stop()
+            await working
+            await stopping  # whoever started this process ends it
+    finally:
+        generator.close()
+        source.close()
+        samples.close()
+
+
+async def _load(generator: Generator, spec: Spec, begin_ns: int, times: "array[int]") -> None:
+    if spec.users:
+        await generator.run_closed(begin_ns, spec.users, spec.duration_s)
+    else:
+        await generator.run_open(begin_ns, times)
+
+
+async def _go(path: Path, stop: asyncio.Event) -> int | None:
+    """When to begin; None when nobody said so in time."""
+    with suppress(TimeoutError):
+        async with asyncio.timeout(GO_TIMEOUT_S):
+            while not stop.is_set():
+                if path.exists():  # noqa: ASYNC240 (nothing else is to be done meanwhile)
+                    return int(path.read_text())  # noqa: ASYNC240
+                await asyncio.sleep(GO_POLL_S)
+    return None
+
+
+if __name__ == "__main__":
+    uvloop.run(generate(Spec.of_json(Path(sys.argv[1]).read_bytes())))

@@ -1,0 +1,95 @@
+"""A recording HTTP client for an event loop: plays journeys where Locust is not wanted."""
+
+import asyncio
+import time
+from collections.abc import Generator
+from types import TracebackType
+from typing import Self, TypeVar
+
+import aiohttp
+import orjson
+
+from bench.errors import BenchError
+from bench.records.request_log import Row
+from bench.workload.shop import Call, Reply, broken
+
+REPLY_TIMEOUT_S = 15.0
+"""Well above the gateway's own timeout."""
+
+OUTCOME_TIMEOUT_S = 30.0
+"""A request without a definite answer is sent again until then."""
+OUTCOME_INTERVAL_S = 0.5
+
+KEY_HEADER = "Idempotency-Key"
+Result = TypeVar("Result")
+
+
+class Client:
+    """`rows` is the history of everything sent. At most `in_flight_max` requests at a time."""
+
+    def __init__(self, url: str, in_flight_max: int) -> None:
+        self.rows: list[Row] = []
+        self._url = url.rstrip("/")
+        self._session = aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(limit=in_flight_max),
+            timeout=aiohttp.ClientTimeout(total=None, sock_read=REPLY_TIMEOUT_S),
+        )
+        self._free = asyncio.Semaphore(in_flight_max)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        await self._session.close()
+
+    async def send(self, call: Call, key: str | None = None) -> Row:
+        headers = {KEY_HEADER: key} if key else {}
+        async with self._free:
+            sent_ns = time.monotonic_ns()
+            reply = await self._ask(call, headers)
+            done_ns = time.monotonic_ns()
+        row = Row(call.operation, call.path, key, sent_ns, done_ns, *reply)
+        self.rows.append(row)
+        return row
+
+    async def outcome(self, call: Call, key: str | None = None) -> Row:
+        """Sends a request again and again until its outcome is known, and returns that reply.
+
+        Without a key, only for what has no effect. Raises `BenchError` when it stays unknown.
+        """
+        deadline_s = time.monotonic() + OUTCOME_TIMEOUT_S
+        while True:
+            row = await self.send(call, key)
+            if row.status not in (0, 504) and row.code != "overloaded":
+                return row
+            if time.monotonic() > deadline_s:
+                raise BenchError(
+                    f"{call.verb} {call.path} was answered {row.status} {row.code} for "
+                    f"{OUTCOME_TIMEOUT_S:g} s: see the logs of the gateway and of Flink"
+                )
+            await asyncio.sleep(OUTCOME_INTERVAL_S)
+
+    async def play(self, journey: Generator[Call, Reply, Result]) -> Result:
+        """Plays a journey to its end and returns what it returns."""
+        try:
+            call = next(journey)
+            while True:
+                row = await self.send(call)
+                call = journey.send(Reply(row.status, row.body))
+        except StopIteration as end:
+            result: Result = end.value
+            return result
+
+    async def _ask(self, call: Call, headers: dict[str, str]) -> Reply:
+        try:
+            async with self._session.request(
+                call.verb, self._url + call.path, headers=headers
+            ) as response:
+                return Reply(response.status, orjson.loads(await response.read()))
+        except (aiohttp.ClientError, TimeoutError) as cause:
+            return broken(type(cause).__name__)

@@ -1,0 +1,101 @@
+"""The final reads: every entity that a history names, read over HTTP once the load is over.
+
+Orders are read first, and again while their checkout is under way, because a checkout that is
+undone still moves money and stock. Users and items are read when all orders are at rest.
+"""
+
+import asyncio
+import time
+from collections.abc import Callable, Iterable, Sequence
+
+import uvloop
+
+from bench.errors import BenchError
+from bench.judge.client import Client
+from bench.judge.invariants import Entity, Final
+from bench.judge.reply_contract import params_of
+from bench.records.request_log import Row
+from bench.workload.shop import Call
+
+IN_FLIGHT_MAX = 256
+SETTLE_TIMEOUT_S = 15.0
+"""An order whose checkout has not ended by then is kept as it was read: the checker names it."""
+SETTLE_INTERVAL_S = 0.2
+
+READS = {
+    "user_id": ("find_user", "/users/find/"),
+    "order_id": ("find_order", "/orders/find/"),
+    "item_id": ("get_availability", "/stock/availability/"),
+}
+
+
+def ids_in(history: Iterable[Row]) -> dict[str, list[str]]:
+    """Every id that a request or a reply named, by "user_id", "order_id" and "item_id"."""
+    found: dict[str, dict[str, None]] = {kind: {} for kind in READS}
+    for row in history:
+        for source in (params_of(row.operation, row.path), row.body):
+            for kind, ids in found.items():
+                entity_id = source.get(kind)
+                if entity_id:
+                    ids[entity_id] = None
+    return {kind: list(ids) for kind, ids in found.items()}
+
+
+def audit(
+    url: str, history: Iterable[Row], progress: Callable[[str], object] | None = None
+) -> Final:
+    """Reads all of them. Raises `BenchError` when the system does not answer."""
+    ids = ids_in(history)
+    if progress:
+        progress(f"reading {sum(map(len, ids.values()))} users, orders and items")
+    return uvloop.run(read_all(url, ids))
+
+
+async def read_all(url: str, ids: dict[str, list[str]]) -> Final:
+    async with Client(url, IN_FLIGHT_MAX) as client:
+        orders: dict[str, Entity] = {}
+        waiting, deadline_s = ids["order_id"], time.monotonic() + SETTLE_TIMEOUT_S
+        while waiting:
+            orders |= await _read(client, "order_id", waiting)
+            waiting = [order_id for order_id in waiting if _in_progress(orders[order_id])]
+            if time.monotonic() > deadline_s:
+                break
+            if waiting:
+                await asyncio.sleep(SETTLE_INTERVAL_S)
+        return Final(
+            users=await _read(client, "user_id", ids["user_id"]),
+            orders=orders,
+            items=await _read(client, "item_id", ids["item_id"]),
+        )
+
+
+def _in_progress(order: Entity) -> bool:
+    return order is not None and order.get("status") == "checkout_in_progress"
+
+
+async def _read(client: Client, kind: str, ids: Sequence[str]) -> dict[str, Entity]:
+    operation, path = READS[kind]
+    remaining = iter(ids)
+    entities: dict[str, Entity] = {}
+
+    async def reader() -> None:
+        for entity_id in remaining:
+            entities[entity_id] = await _entity(client, Call(operation, "GET", path + entity_id))
+
+    try:
+        async with asyncio.TaskGroup() as readers:
+            for _ in range(IN_FLIGHT_MAX):
+                readers.create_task(reader())
+    except* BenchError as group:
+        raise group.exceptions[0] from None
+    client.rows.clear()
+    return entities
+
+
+async def _entity(client: Client, call: Call) -> Entity:
+    row = await client.outcome(call)
+    if row.status == 200:
+        return row.body
+    if row.status == 404:
+        return None
+    raise BenchError(f"the final read GET {call.path} was answered {row.status} {row.code}")

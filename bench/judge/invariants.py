@@ -1,0 +1,309 @@
+"""The invariants of the contract, judged from a recorded history and the reads after it.
+
+Pure, after the manner of Jepsen: nothing is asked of the system here. A request whose outcome is
+unknown (504, broken connection) counts as done once or not at all, whichever fits.
+
+Source: shared contract, "What always holds"; K. Kingsbury, Jepsen.
+"""
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable
+from typing import Any, NamedTuple
+
+from bench.judge.accounts import Account
+from bench.judge.reply_contract import (
+    DONE,
+    REFUSED,
+    UNKNOWN,
+    Outcome,
+    faults,
+    outcome_of,
+    verdict_of,
+)
+from bench.records.request_log import Row
+from bench.stats.window import is_answered
+
+INVARIANTS = {
+    "money": "credit and totals of paid orders are what was added less what was subtracted",
+    "stock": "stock and quantities of completed orders are what was added less what was taken",
+    "never_negative": "no credit and no stock is ever negative, at any read",
+    "final_state": "a 200 is in the final state, a 4xx or 503 left no effect, else one or none",
+    "same_reply": "one request_id has one effect, and each resend gets the identical reply",
+    "charged_once": "an order is charged at most once, and no checkout stays open",
+    "no_crossed_replies": "no reply reaches another request",
+}
+
+REFUND_DELAY_NS = 10_000_000_000
+"""A refund may reach a user so long after the reply that told of the failed checkout."""
+
+VIOLATIONS_MAX = 100
+"""Kept of each invariant; all are counted."""
+
+Entity = dict[str, Any] | None
+"""The body of the last read; None where it was 404."""
+
+
+class Final(NamedTuple):
+    """What was read after the run, by id."""
+
+    users: dict[str, Entity]
+    orders: dict[str, Entity]
+    items: dict[str, Entity]
+
+
+class Violation(NamedTuple):
+    invariant: str
+    entity: str
+    message: str
+
+
+class Report(NamedTuple):
+    counts: dict[str, int]
+    """Violations of each invariant; all are listed, with 0 where it holds."""
+    violations: list[Violation]
+    outcomes: int
+    """Requests that were judged, resends not counted."""
+    totals: dict[str, int]
+
+    @property
+    def holds(self) -> bool:
+        return not any(self.counts.values())
+
+
+def check(history: Iterable[Row], final: Final) -> Report:
+    """`history` is iterated twice."""
+    judge = Judge(final)
+    resent = {row.key for row in history if row.key}
+    groups: dict[tuple[str, str, str], list[Row]] = defaultdict(list)
+    for row in history:
+        for invariant, message in faults(row):
+            judge.fault(invariant, f"{row.operation} {row.path}", message)
+        if row.request_id in resent:
+            groups[row.request_id or "", row.operation, row.path].append(row)
+        elif row.operation != "index":
+            judge.take(outcome_of(row))
+    for (request_id, _, _), rows in groups.items():
+        judge.take(judge.merge(request_id, rows))
+    return judge.conclude()
+
+
+class Judge:
+    def __init__(self, final: Final) -> None:
+        self.final = final
+        self.outcomes = 0
+        self.counts: Counter[str] = Counter()
+        self.violations: list[Violation] = []
+        self.of_order: dict[str, list[Outcome]] = defaultdict(list)
+        self.of_user: dict[str, Account] = {}
+        self.of_item: dict[str, Account] = {}
+        self.removals: dict[str, list[Outcome]] = defaultdict(list)
+
+    def fault(self, invariant: str, entity: str, message: str) -> None:
+        self.counts[invariant] += 1
+        if self.counts[invariant] <= VIOLATIONS_MAX:
+            self.violations.append(Violation(invariant, entity, message))
+
+    def merge(self, request_id: str, rows: list[Row]) -> Outcome:
+        """One request, sent several times: the effect is that of its one definite reply."""
+        verdicts = {verdict_of(row.status) for row in rows}
+        replies = [row for row in rows if is_answered(row)]
+        replies = [row for row in replies if row.code != "idempotency_key_reused"]
+        for row in replies[1:]:
+            if (row.status, row.body) != (replies[0].status, replies[0].body):
+                self.fault("same_reply", request_id, f"{replies[0].body} and then {row.body}")
+        if replies:
+            outcome = outcome_of(replies[0])
+        else:
+            outcome = outcome_of(rows[0])._replace(
+                verdict=UNKNOWN if UNKNOWN in verdicts else REFUSED
+            )
+        sent_ns = min(row.sent_ns for row in rows)
+        return outcome._replace(sent_ns=sent_ns, done_ns=max(row.done_ns for row in rows))
+
+    def take(self, outcome: Outcome) -> None:
+        """Folds one request into the accounts of the entities that it touched."""
+        self.outcomes += 1
+        params, operation = outcome.params, outcome.operation
+        if operation == "create_user" and outcome.done:
+            self._new(self.of_user, "user", outcome.body["user_id"], 0)
+        elif operation == "create_item" and outcome.done:
+            self._new(self.of_item, "item", outcome.body["item_id"], outcome.body["stock"])
+        elif operation == "create_order" and outcome.done:
+            self.of_order[outcome.body["order_id"]].append(outcome)
+        elif operation in ("add_credit", "subtract_credit"):
+            amount = int(params["amount"]) * (1 if operation == "add_credit" else -1)
+            self._move(self.of_user, params["user_id"], outcome, amount)
+        elif operation in ("add_stock", "subtract_stock"):
+            amount = int(params["amount"]) * (1 if operation == "add_stock" else -1)
+            self._move(self.of_item, params["item_id"], outcome, amount)
+        elif operation == "remove_user" and outcome.possible:
+            self.removals[params["user_id"]].append(outcome)
+        elif operation in ORDER_OPERATIONS:
+            self.of_order[params["order_id"]].append(outcome)
+
+    def _new(self, accounts: dict[str, Account], kind: str, entity_id: str, amount: int) -> None:
+        account = accounts.setdefault(entity_id, Account())
+        account.fixed += amount
+        read = self.final.users if kind == "user" else self.final.items
+        if entity_id not in read:
+            self.fault("final_state", f"{kind} {entity_id}", "was not read after the run")
+
+    def _move(
+        self, accounts: dict[str, Account], entity_id: str, outcome: Outcome, amount: int
+    ) -> None:
+        account = accounts.setdefault(entity_id, Account())
+        if outcome.done:
+            account.fixed += amount
+        elif outcome.possible:
+            account.either.append(amount)
+
+    def conclude(self) -> Report:
+        charged: Counter[str] = Counter()
+        sold: Counter[str] = Counter()
+        orders_of: dict[str, list[str]] = defaultdict(list)
+        for order_id, outcomes in self.of_order.items():
+            order = self.final.orders.get(order_id)
+            self._order(order_id, order, outcomes)
+            for outcome in outcomes:
+                if outcome.operation == "create_order":
+                    orders_of[outcome.body["user_id"]].append(order_id)
+            if order and order["paid"]:
+                charged[order["user_id"]] += order["total_cost"]
+            if order and order["status"] == "completed":
+                for line in order["items"]:
+                    sold[line["item_id"]] += line["quantity"]
+        for user_id, account in self.of_user.items():
+            self._user(user_id, account, charged[user_id], orders_of[user_id])
+        for item_id, account in self.of_item.items():
+            self._item(item_id, account, sold[item_id])
+        return Report(
+            counts={name: self.counts[name] for name in INVARIANTS},
+            violations=self.violations,
+            outcomes=self.outcomes,
+            totals={
+                "credit": sum(user["credit"] for user in self.final.users.values() if user),
+                "charged": charged.total(),
+                "stock": sum(item["stock"] for item in self.final.items.values() if item),
+                "sold": sold.total(),
+            },
+        )
+
+    def _item(self, item_id: str, account: Account, sold: int) -> None:
+        item = self.final.items.get(item_id)
+        if item is None:
+            self.fault("final_state", f"item {item_id}", "is gone")
+            return
+        if item["stock"] < 0:
+            self.fault("never_negative", f"item {item_id}", f"stock is {item['stock']}")
+        if not account.allows(item["stock"] + sold):
+            found = f"{item['stock']} in stock and {sold} sold, but {account} came in"
+            self.fault("stock", f"item {item_id}", found)
+
+    def _user(self, user_id: str, account: Account, charged: int, order_ids: list[str]) -> None:
+        user, removals = self.final.users.get(user_id), self.removals[user_id]
+        name = f"user {user_id}"
+        removed = [removal for removal in removals if removal.done]
+        if len(removed) > 1:
+            self.fault("same_reply", name, "was removed twice")
+        if user is not None:
+            if user["credit"] < 0:
+                self.fault("never_negative", name, f"credit is {user['credit']}")
+            if removed:
+                self.fault("final_state", name, "is still there after its removal")
+            if not account.allows(user["credit"] + charged):
+                found = f"credit {user['credit']} and {charged} charged, but {account} came in"
+                self.fault("money", name, found)
+        elif not removals:
+            self.fault("final_state", name, "is gone, though nobody removed it")
+        elif not removed:  # nobody was told how much credit went with it
+            if charged > account.highest():
+                self.fault("money", name, f"{charged} charged, but {account} came in")
+        else:
+            account.fixed -= removed[0].body["credit"]
+            for order_id in order_ids:
+                self._refunds_kept(account, order_id, removed[0])
+            if not account.allows(charged):
+                found = f"removed with {removed[0].body['credit']}, {charged} charged"
+                self.fault("money", name, f"{found}, but {account} is left of what came in")
+
+    def _refunds_kept(self, account: Account, order_id: str, removal: Outcome) -> None:
+        """A refund that came after its user's removal is kept with it, where no read can see it."""
+        outcomes = self.of_order[order_id]
+        total_max = max([_total(outcome) for outcome in outcomes], default=0)
+        for outcome in outcomes:
+            late = outcome.sent_ns > removal.done_ns
+            ended_ns = outcome.done_ns + REFUND_DELAY_NS
+            if ended_ns < removal.sent_ns:
+                continue
+            if outcome.operation == "cancel_payment" and outcome.done:
+                amount = outcome.body["amount"]
+                if late:
+                    account.fixed -= amount
+                elif outcome.done_ns > removal.sent_ns:
+                    account.either.append(-amount)
+            elif not outcome.done and not late and _may_refund(outcome):
+                order = self.final.orders.get(order_id)
+                account.fixed -= total_max
+                account.slack += total_max
+                if order:
+                    extra = max(0, order["total_cost"] - total_max)
+                    account.fixed -= extra
+                    account.slack += extra
+            elif outcome.operation == "cancel_payment" and outcome.verdict == UNKNOWN:
+                account.either.append(-total_max)
+
+    def _order(self, order_id: str, order: Entity, outcomes: list[Outcome]) -> None:
+        name = f"order {order_id}"
+        counted = Counter((outcome.operation, outcome.verdict) for outcome in outcomes)
+        if order is None:
+            removals = counted["remove_order", DONE] + counted["remove_order", UNKNOWN]
+            created = counted["create_order", DONE] > 0
+            if created and not removals:
+                self.fault("final_state", name, "is gone, though nobody removed it")
+            return
+        if counted["remove_order", DONE]:
+            self.fault("final_state", name, "is still there after its removal")
+        if order["status"] == "checkout_in_progress":
+            self.fault("charged_once", name, "its checkout has not ended")
+        if order["paid"] != (order["status"] in ("paid", "completed")):
+            self.fault("final_state", name, f"paid {order['paid']}, status {order['status']}")
+        charges = counted["checkout", DONE] + counted["pay", DONE] - counted["cancel_payment", DONE]
+        lowest = charges - counted["cancel_payment", UNKNOWN]
+        highest = charges + counted["checkout", UNKNOWN] + counted["pay", UNKNOWN]
+        if lowest > 1:
+            self.fault("charged_once", name, f"was charged {charges} times")
+        elif not lowest <= int(order["paid"]) <= highest:
+            found = f"is {order['status']} after {charges} charges"
+            self.fault("final_state", name, found)
+        self._order_items(name, order, outcomes)
+
+    def _order_items(self, name: str, order: dict[str, Any], outcomes: list[Outcome]) -> None:
+        quantities: dict[str, Account] = defaultdict(Account)
+        for outcome in outcomes:
+            if outcome.operation in ("add_item", "remove_item"):
+                amount = 1 if outcome.operation == "add_item" else -1
+                self._move(quantities, outcome.params["item_id"], outcome, amount)
+        held: Counter[str] = Counter()
+        for line in order["items"]:
+            held[line["item_id"]] += line["quantity"]
+        for item_id in held.keys() | quantities.keys():
+            if not quantities[item_id].allows(held[item_id]):
+                found = f"holds {held[item_id]} of item {item_id}, not {quantities[item_id]}"
+                self.fault("final_state", name, found)
+
+
+ORDER_OPERATIONS = frozenset(
+    {"add_item", "remove_item", "remove_order", "checkout", "pay", "cancel_payment"}
+)
+
+
+def _total(outcome: Outcome) -> int:
+    total: int = outcome.body.get("total_cost", 0)
+    return total
+
+
+def _may_refund(outcome: Outcome) -> bool:
+    """A checkout or payment that failed, perhaps after the charge, which then came back."""
+    failed_late = outcome.code in ("out_of_stock", "unavailable", "not_found")
+    charges = outcome.operation in ("checkout", "pay")
+    return charges and (outcome.verdict == UNKNOWN or failed_late)

@@ -1,0 +1,106 @@
+"""The ledger of a run: every request is accounted for, or the run is INVALID.
+
+Source: shared contract, "What always holds", 7.
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
+
+from bench.observe.gateway import Metrics
+from bench.records import samples
+from bench.records.request_log import Footer, Row
+
+
+class Entry(NamedTuple):
+    """`total` = the sum of `parts`, or there is a remainder."""
+
+    name: str
+    total: int
+    parts: dict[str, int]
+
+    @property
+    def remainder(self) -> int:
+        return self.total - sum(self.parts.values())
+
+
+class Ledger(NamedTuple):
+    entries: list[Entry]
+    missing: list[str]
+    """What could not be counted at all."""
+
+    @property
+    def faults(self) -> list[str]:
+        """One line for each reason to call the run invalid."""
+        return self.missing + [
+            f"{entry.name}: {entry.total} in all, {entry.remainder} unaccounted for"
+            for entry in self.entries
+            if entry.remainder
+        ]
+
+
+def outcome_class(row: Row) -> str:
+    if row.status == 0:
+        return "connection"
+    if 400 <= row.status < 500:
+        return "4xx"
+    return {200: "ok", 503: "503", 504: "504"}.get(row.status, "other")
+
+
+def balance(
+    history: Iterable[Row], footers: Sequence[Footer | None], gateway: Metrics | None
+) -> Ledger:
+    """`gateway` is what its counters rose by during the run."""
+    outcomes: Counter[str] = Counter()
+    index = 0
+    for row in history:
+        outcome = outcome_class(row)
+        outcomes[outcome] += 1
+        if row.operation == "index" and row.status:
+            index += 1
+    sent = outcomes.total()
+    known = [footer for footer in footers if footer is not None]
+    killed = len(footers) - len(known)
+    missing = [f"{killed} generators did not come to their end"] if killed else []
+    scheduled = sum(footer.scheduled for footer in known)
+    dropped = sum(footer.dropped for footer in known)
+    parts = {name: outcomes[name] for name in ("ok", "4xx", "503", "504", "connection")}
+    entries = [
+        Entry("scheduled requests", scheduled, {"sent": sent, "dropped": dropped}),
+        Entry("sent requests", sent, parts),
+    ]
+    if gateway is None:
+        missing.append("the gateway's counters could not be read, or it was started anew")
+    else:
+        entries += _gateway_entries(gateway, sent - outcomes["connection"] - index, outcomes)
+    return Ledger(entries, missing)
+
+
+def balance_samples(sent: int, dropped: int, footers: Sequence["samples.Footer | None"]) -> Ledger:
+    """What any generator must account for; `sent` and `dropped` are its recorded samples."""
+    known = [footer for footer in footers if footer is not None]
+    killed = len(footers) - len(known)
+    scheduled = sum(footer.scheduled for footer in known)
+    counted = sum(footer.sent for footer in known)
+    return Ledger(
+        [
+            Entry("scheduled samples", scheduled, {"sent": sent, "dropped": dropped}),
+            Entry("sent samples", counted, {"recorded": sent}),
+        ],
+        [f"{killed} generators did not come to their end"] if killed else [],
+    )
+
+
+def _gateway_entries(gateway: Metrics, seen: int, outcomes: Counter[str]) -> list[Entry]:
+    """`seen`: the responses that reached the generators, but for those to GET /."""
+    unseen = min(max(0, gateway.responses - seen), outcomes["connection"])
+    kinds = {kind: gateway.replies[kind] for kind in ("matched", "late", "duplicate", "unknown")}
+    return [
+        Entry("responses of the gateway", gateway.responses, {"seen": seen, "unseen": unseen}),
+        Entry("replies", gateway.replies.total(), kinds),
+        Entry(
+            "records of the gateway",
+            gateway.records["acknowledged"] + gateway.records["unknown"],
+            {"replied": gateway.replies["matched"], "timed out": gateway.timeouts},
+        ),
+    ]

@@ -1,0 +1,104 @@
+"""What a single reply must look like, and what it says about its request."""
+
+from typing import Any, NamedTuple
+from urllib.parse import parse_qsl, urlsplit
+
+from bench.records.request_log import Row
+from system.routes import ROUTES, Route
+from system.wire import HTTP_STATUS
+
+ROUTE_OF = {route.method: route for route in ROUTES}
+_PLACES = {
+    route.method: tuple(
+        (place, segment[1:-1])
+        for place, segment in enumerate(route.path.split("/"))
+        if segment.startswith("{")
+    )
+    for route in ROUTES
+}
+
+DONE, REFUSED, UNKNOWN = "done", "refused", "unknown"
+
+
+class Outcome(NamedTuple):
+    """What became of one request, however often it was sent."""
+
+    operation: str
+    params: dict[str, str]
+    verdict: str
+    body: dict[str, Any]
+    code: str | None
+    sent_ns: int
+    done_ns: int
+
+    @property
+    def done(self) -> bool:
+        return self.verdict == DONE
+
+    @property
+    def possible(self) -> bool:
+        return self.verdict != REFUSED
+
+
+def params_of(operation: str, path: str) -> dict[str, str]:
+    """The parameters in a path and its query, by name."""
+    address = urlsplit(path)
+    segments = address.path.split("/")
+    params = {name: segments[place] for place, name in _PLACES.get(operation, ())}
+    return {**params, **dict(parse_qsl(address.query))} if address.query else params
+
+
+def verdict_of(status: int) -> str:
+    if status == 200:
+        return DONE
+    return REFUSED if status == 503 or 400 <= status < 500 else UNKNOWN
+
+
+def outcome_of(row: Row) -> Outcome:
+    return Outcome(
+        row.operation,
+        params_of(row.operation, row.path),
+        verdict_of(row.status),
+        row.body,
+        row.code,
+        row.sent_ns,
+        row.done_ns,
+    )
+
+
+def faults(row: Row) -> list[tuple[str, str]]:
+    """(invariant, what is wrong) for what a reply shows by itself."""
+    if row.status == 0:
+        return []
+    if row.status != 200:
+        expected = HTTP_STATUS.get(row.code or "")
+        if expected == row.status:
+            return []
+        return [("final_state", f"status {row.status} with the error code {row.code}")]
+    body, found = row.body, []
+    route = ROUTE_OF.get(row.operation)
+    if route is not None:
+        found += _misrouted(row, route)
+    for name in ("credit", "stock", "total_cost", "amount"):
+        if name in body and not _natural(body[name]):
+            found.append(("never_negative", f"{name} is {body[name]!r}"))
+    if "items" in body and "total_cost" in body:
+        total = sum(line["price"] * line["quantity"] for line in body["items"])
+        if total != body["total_cost"]:
+            found.append(("money", f"total_cost {body['total_cost']}, its items cost {total}"))
+    return found
+
+
+def _natural(number: Any) -> bool:
+    return isinstance(number, int) and not isinstance(number, bool) and number >= 0
+
+
+def _misrouted(row: Row, route: Route) -> list[tuple[str, str]]:
+    for name, value in params_of(row.operation, row.path).items():
+        if name.endswith("_id") and row.body.get(name, value) != value:
+            return [("no_crossed_replies", f"asked for {name} {value}, got {row.body[name]}")]
+    if not isinstance(row.body.get(route.key), str):
+        return [("no_crossed_replies", f"the reply names no {route.key}")]
+    if row.key and row.body.get("request_id") not in (None, row.key):
+        return [("no_crossed_replies", f"sent {row.key}, got {row.body['request_id']}")]
+    return []

@@ -1,0 +1,188 @@
+"""The counters of the gateway, scraped from its /metrics before and after a run."""
+
+import re
+import time
+import urllib.request
+from collections import Counter
+from typing import NamedTuple
+
+from prometheus_client.parser import text_string_to_metric_families
+
+from bench.errors import BenchError
+from bench.observe.keep_alive import KeepAlive
+
+PREFIX = "kaflinkshop_gateway_"
+SCRAPE_TIMEOUT_S = 5.0
+SCRAPES_PER_WORKER_MAX = 64
+"""Workers share one port, and a scrape reaches one of them by chance."""
+CONNECTIONS_PER_WORKER_MAX = 8
+"""Opened in one go until each worker has one; it is tried again at the next sample."""
+QUIET_TIMEOUT_S = 10.0
+"""Longer than the gateway waits for a reply."""
+QUIET_INTERVAL_S = 0.25
+
+
+class Metrics(NamedTuple):
+    """Of all workers together."""
+
+    responses: int
+    replies: Counter[str]
+    """By kind: matched, late, duplicate, unknown, malformed."""
+    records: Counter[str]
+    """By fate: acknowledged, not_sent, unknown."""
+    timeouts: int
+    in_flight: int
+    workers: frozenset[str]
+    """Their gateway_ids."""
+
+    @property
+    def quiet(self) -> bool:
+        """Nothing waits for a reply, and the fate of each record is known."""
+        sent = self.records["acknowledged"] + self.records["unknown"]
+        return self.in_flight == 0 and sent == self.replies["matched"] + self.timeouts
+
+
+def scrape(url: str, workers: int) -> Metrics:
+    """Raises `BenchError` when a worker can't be reached."""
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    latest: dict[str, str] = {}
+    for _ in range(SCRAPES_PER_WORKER_MAX * workers):
+        try:
+            with opener.open(url.rstrip("/") + "/metrics", timeout=SCRAPE_TIMEOUT_S) as response:
+                text = response.read().decode()
+        except OSError as cause:
+            raise BenchError(f"{url}/metrics does not answer: {cause}") from None
+        latest[_gateway_id(text, url)] = text
+        if len(latest) == workers:
+            return _sum(latest)
+    raise BenchError(f"{url} has {len(latest)} gateway workers, not {workers}: give --workers")
+
+
+def scrape_quiet(url: str, workers: int) -> Metrics:
+    """Waits until the gateway has nothing under way; after a limit, takes it as it is."""
+    deadline_s = time.monotonic() + QUIET_TIMEOUT_S
+    while True:
+        metrics = scrape(url, workers)
+        if metrics.quiet or time.monotonic() > deadline_s:
+            return metrics
+        time.sleep(QUIET_INTERVAL_S)
+
+
+def rise(before: Metrics, after: Metrics) -> Metrics | None:
+    """None where a worker was replaced meanwhile, so that its counts are lost."""
+    if before.workers != after.workers:
+        return None
+    return Metrics(
+        after.responses - before.responses,
+        _less(after.replies, before.replies),
+        _less(after.records, before.records),
+        after.timeouts - before.timeouts,
+        after.in_flight,
+        after.workers,
+    )
+
+
+def _less(after: Counter[str], before: Counter[str]) -> Counter[str]:
+    return Counter({kind: count - before[kind] for kind, count in after.items()})
+
+
+def _gateway_id(text: str, url: str) -> str:
+    for family in text_string_to_metric_families(text):
+        for sample in family.samples:
+            if sample.name == PREFIX + "build_info":
+                return str(sample.labels["gateway_id"])
+    raise BenchError(f"{url}/metrics is not of a gateway of KaflinkShop")
+
+
+def _sum(texts: dict[str, str]) -> Metrics:
+    singles: Counter[str] = Counter()
+    kinds: dict[str, Counter[str]] = {"replies": Counter(), "records": Counter()}
+    for text in texts.values():
+        for family in text_string_to_metric_families(text):
+            name = family.name.removeprefix(PREFIX)
+            for sample in family.samples:
+                if sample.name.endswith("_created"):
+                    continue
+                if name in kinds:
+                    kinds[name][sample.labels["kind"]] += int(sample.value)
+                elif name in ("responses", "timeouts", "in_flight"):
+                    singles[name] += int(sample.value)
+    return Metrics(
+        singles["responses"],
+        kinds["replies"],
+        kinds["records"],
+        singles["timeouts"],
+        singles["in_flight"],
+        frozenset(texts),
+    )
+
+
+class Gauge(NamedTuple):
+    """What one worker says of itself."""
+
+    in_flight: int
+    replies: int
+    """Records that it has read from its reply topic since it started."""
+
+
+class Gauges:
+    """Reads each worker again and again, over a connection of its own to each.
+
+    Not for use by several threads at once.
+    """
+
+    def __init__(self, url: str, workers: int) -> None:
+        self._url = url
+        self._workers = workers
+        self._connections: dict[str, KeepAlive] = {}
+
+    def read(self) -> dict[str, Gauge]:
+        """gateway_id → its gauge. Raises `BenchError` unless every worker answers."""
+        read = {}
+        for gateway_id, connection in list(self._connections.items()):
+            try:
+                read[gateway_id] = parse_gauge(connection.get("/metrics"))[1]
+            except BenchError:
+                self._connections.pop(gateway_id).close()
+                raise  # the others are asked again next time
+        for _ in range(CONNECTIONS_PER_WORKER_MAX * self._workers):
+            if len(read) >= self._workers:
+                return read
+            connection = KeepAlive(self._url)
+            try:
+                gateway_id, gauge = parse_gauge(connection.get("/metrics"))
+            except BenchError:
+                connection.close()
+                raise
+            read[gateway_id] = gauge
+            if self._connections.setdefault(gateway_id, connection) is not connection:
+                connection.close()
+        raise BenchError(f"{self._url} has {len(read)} gateway workers, not {self._workers}")
+
+    def close(self) -> None:
+        for connection in self._connections.values():
+            connection.close()
+
+
+_GAUGE = re.compile(
+    rb'^kaflinkshop_gateway_(in_flight|replies_total)\{[^}]*gateway_id="([\w-]+)"[^}]*\} (\S+)$',
+    re.MULTILINE,
+)
+
+
+def parse_gauge(text: bytes) -> tuple[str, Gauge]:
+    """The gateway_id and its gauge; the client library's parser takes ten times as long.
+
+    Raises `BenchError`.
+    """
+    found = _GAUGE.findall(text)
+    counts: Counter[bytes] = Counter()
+    try:
+        for name, _, value in found:
+            counts[name] += int(float(value))
+    except (ValueError, OverflowError):
+        counts.clear()
+    ids = {gateway_id for _, gateway_id, _ in found}
+    if len(ids) != 1 or b"in_flight" not in counts:
+        raise BenchError("/metrics is not of a gateway of KaflinkShop")
+    return ids.pop().decode(), Gauge(counts[b"in_flight"], counts[b"replies_total"])

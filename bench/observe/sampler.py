@@ -1,0 +1,232 @@
+"""Samples the system and its machine once a second, while a phase runs.
+
+A thread of its own: it starts no processes and keeps its connections. A source that does not answer
+leaves its figures unknown, and is asked again for the next sample.
+"""
+
+import threading
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+
+from bench.errors import BenchError
+from bench.observe.flink import FlinkWatch
+from bench.observe.gateway import Gauge, Gauges
+from bench.observe.gc_log import read_pauses
+from bench.observe.host import HostMeter
+from bench.observe.kafka_lag import LogEnds
+from bench.observe.processes import GROUPS, Pids, Usage, UsageMeter
+from bench.records.series import Columns, Event, Series
+from system.wire import reply_topic
+
+INTERVAL_S = 1.0
+TICK_S = 0.1
+"""Between looks at how many processes wait for a CPU."""
+SERIES_MAX = 3_600
+"""Samples; then no more are taken. An hour: far longer than the longest phase."""
+MEBIBYTE = 1024 * 1024
+
+Usages = Mapping[str, Mapping[int, Usage]]
+Present = Mapping[str, frozenset[int]]
+"""Part → the processes that it has."""
+
+
+class Sampler:
+    """Begins with `start`, ends with `stop`; `latest` has the values of the last sample."""
+
+    def __init__(
+        self,
+        url: str | None,
+        workers: int,
+        pids: Pids,
+        flink_rest: str | None = None,
+        gc_logs: Mapping[str, Path] | None = None,
+        bootstrap: str | None = None,
+    ) -> None:
+        """`url` and `workers` are those of the gateway; None for what is not one.
+
+        `flink_rest` and `bootstrap` are ``host:port``, `gc_logs` names the log of each JVM.
+        """
+        self.latest: Mapping[str, float] = {}
+        self._usage = UsageMeter(pids)
+        self._host = HostMeter()
+        self._gateway = None if url is None else Gateway(url, workers, bootstrap)
+        self._flink = None if flink_rest is None else FlinkWatch(flink_rest)
+        self._gc_logs = gc_logs or {}
+        self._columns = Columns()
+        self._used: tuple[int, Usages] = (0, {})
+        self._present: list[tuple[int, Present]] = []
+        """At the times at which it changed."""
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="sampler", daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def stop(self) -> Series:
+        """Takes the last sample, and looks for what happened meanwhile."""
+        self._stopping.set()
+        self._thread.join()
+        at_ns = self._columns.at_ns
+        if time.monotonic_ns() - at_ns[-1] > INTERVAL_S * 1e9 / 2 and len(at_ns) < SERIES_MAX:
+            self._sample()
+        begin_ns, end_ns = at_ns[0], time.monotonic_ns()
+        events = [*outages(self._present, end_ns), *self._pauses(), *self._flink_events(end_ns)]
+        self.close()
+        return self._columns.series(
+            event
+            for event in events
+            if event.at_ns <= end_ns and event.at_ns + event.duration_ms * 1e6 >= begin_ns
+        )
+
+    def close(self) -> None:
+        for source in (self._gateway, self._flink):
+            if source is not None:
+                source.close()
+
+    def _run(self) -> None:
+        due_s = time.monotonic()
+        while len(self._columns.at_ns) < SERIES_MAX:
+            self._sample()
+            # A sample that was late moves those after it: there is none twice in a second.
+            due_s = max(due_s + INTERVAL_S, time.monotonic())
+            while not self._stopping.is_set() and (left_s := due_s - time.monotonic()) > 0:
+                self._stopping.wait(min(left_s, TICK_S))
+                self._host.tick()
+            if self._stopping.is_set():
+                return
+
+    def _sample(self) -> None:
+        at_ns = time.monotonic_ns()
+        values = {f"host.{name}": value for name, value in self._host.read().items()}
+        values |= self._processes(at_ns)
+        if self._gateway is not None:
+            values |= _asked(self._gateway.read)
+        if self._flink is not None:
+            lags = _asked(self._flink.read)
+            values |= {f"lag.{topic}": lag for topic, lag in lags.items()}
+        self._columns.add(at_ns, values)
+        self.latest = values
+
+    def _processes(self, at_ns: int) -> dict[str, float]:
+        used = self._usage.read()
+        present = {part: frozenset(pids) for part, pids in used.items()}
+        if not self._present or self._present[-1][1] != present:
+            self._present.append((at_ns, present))
+        before_ns, before = self._used
+        self._used = (at_ns, used)
+        return usage_series(before, used, (at_ns - before_ns) / 1e9)
+
+    def _pauses(self) -> Iterable[Event]:
+        for part, log in self._gc_logs.items():
+            try:
+                yield from read_pauses(part, log)
+            except OSError:
+                continue
+
+    def _flink_events(self, end_ns: int) -> Sequence[Event]:
+        if self._flink is None:
+            return ()
+        with suppress(BenchError):  # what was seen before is known
+            self._flink.see()
+        return self._flink.events(end_ns)
+
+
+class Gateway:
+    """The gateway's requests in flight, and how far it is behind its reply topic."""
+
+    def __init__(self, url: str, workers: int, bootstrap: str | None) -> None:
+        self._gauges = Gauges(url, workers)
+        self._ends = None if bootstrap is None else LogEnds(bootstrap)
+        self._origins: dict[str, int] = {}
+        """Topic → the offset at which its worker began to read."""
+
+    def read(self) -> dict[str, float]:
+        """Raises `BenchError`."""
+        gauges = self._gauges.read()
+        values: dict[str, float] = {"in_flight": sum(gauge.in_flight for gauge in gauges.values())}
+        if self._ends is not None:
+            values |= _asked(lambda: self._lags(gauges))
+        return values
+
+    def close(self) -> None:
+        self._gauges.close()
+        if self._ends is not None:
+            self._ends.close()
+
+    def _lags(self, gauges: Mapping[str, Gauge]) -> dict[str, float]:
+        """Where a worker began is not known, but it was never ahead of its topic: the least
+        distance seen is taken for none. Exact from the first moment on at which it has read all."""
+        replies = {reply_topic(name): gauge.replies for name, gauge in gauges.items()}
+        assert self._ends is not None
+        lags = {}
+        for topic, end in self._ends.read(list(replies)).items():
+            origin = end - replies[topic]
+            self._origins[topic] = min(origin, self._origins.get(topic, origin))
+            lags[f"lag.{topic}"] = float(origin - self._origins[topic])
+        return lags
+
+
+def _asked(ask: Callable[[], dict[str, float]]) -> dict[str, float]:
+    try:
+        return ask()
+    except BenchError:
+        return {}
+
+
+def usage_series(before: Usages, after: Usages, elapsed_s: float) -> dict[str, float]:
+    """What the groups used: cores, MiB, and cores that their main threads waited for.
+
+    A process counts from the first sample on in which it was there before. A group whose processes
+    have all ended is not known. Flink's parts are there by themselves as well, under ``part.``.
+    """
+    found: dict[str, float] = {}
+
+    def add(name: str, value: float) -> None:
+        found[name] = found.get(name, 0.0) + value
+
+    for part, pids in after.items():
+        group = GROUPS.get(part, part)
+        names = [("", group), ("part.", part)] if part != group else [("", group)]
+        both = [
+            (earlier, usage)
+            for pid, usage in pids.items()
+            if (earlier := before.get(part, {}).get(pid)) is not None
+        ]
+        for prefix, name in names:
+            for usage in pids.values():
+                add(f"{prefix}rss_mib.{name}", usage.rss_bytes / MEBIBYTE)
+            for earlier, usage in both:
+                add(f"{prefix}cpu.{name}", max(0.0, usage.cpu_s - earlier.cpu_s) / elapsed_s)
+                if usage.waited_s is not None and earlier.waited_s is not None:
+                    waited_s = max(0.0, usage.waited_s - earlier.waited_s)
+                    add(f"{prefix}waiting.{name}", waited_s / elapsed_s)
+    return found
+
+
+def outages(present: Sequence[tuple[int, Present]], end_ns: int) -> list[Event]:
+    """Times in which a part that had been there had none of its processes, or got all new ones.
+
+    Generators come and go, and are not looked at.
+    """
+    events = []
+    last: dict[str, frozenset[int]] = {}
+    gone: dict[str, int] = {}
+    for at_ns, parts in present:
+        for part, pids in parts.items():
+            if part == "generator":
+                continue
+            if not pids and last.get(part):
+                gone.setdefault(part, at_ns)
+            elif pids:
+                if part in gone:
+                    events.append(_outage(part, gone.pop(part), at_ns, "ended, and was started"))
+                elif part in last and not pids & last[part]:
+                    events.append(_outage(part, at_ns, at_ns, "was replaced"))
+                last[part] = pids
+    return events + [_outage(part, at_ns, end_ns, "ended") for part, at_ns in gone.items()]
+
+
+def _outage(part: str, begin_ns: int, end_ns: int, what: str) -> Event:
+    return Event("fault", begin_ns, (end_ns - begin_ns) / 1e6, f"{part} {what}")

@@ -1,0 +1,117 @@
+"""The probe of Kafka without the gateway: a topic alone, and a service asked through its topics."""
+
+import asyncio
+from collections import Counter
+from contextlib import suppress
+from time import monotonic_ns
+from uuid import uuid4
+
+from bench.probes.kafka_link import KafkaLink, Record
+from bench.probes.probe import WARM_UP_S, Result, Target, latencies, percentile_ms
+from bench.probes.sender import LEAD_NS, clock
+from bench.workload.arrivals import Schedule, Stage, intended_ns
+from system.wire import Request, decode, encode, encode_request, input_topic
+
+KAFKA_PER_S = 100.0
+"""Half of them to a topic of the probe's own, half to the service."""
+REPLY_WAIT_S = 2.0
+"""A record that has not come by then is lost."""
+TOPIC, SERVICE = "topic", "service"
+
+
+class Trips:
+    """Records on their way, each known by its request_id, which is also its echo_id."""
+
+    def __init__(self) -> None:
+        self._begun: dict[str, tuple[str, int]] = {}
+        self._done_ns: dict[str, int] = {}
+        self._wrong: Counter[str] = Counter()
+        self._all_back = asyncio.Event()
+
+    def begin(self, request_id: str, kind: str, at_ns: int) -> None:
+        self._begun[request_id] = (kind, at_ns)
+        self._all_back.clear()
+
+    def take(self, record: Record) -> None:
+        fields = decode(record.value)
+        request_id = fields.get("request_id", "")
+        if request_id not in self._begun:
+            self._wrong["were never asked for"] += 1
+        elif request_id in self._done_ns:
+            self._wrong["came twice"] += 1
+        else:
+            self._done_ns[request_id] = record.at_ns
+            if fields.get("echo_id") != request_id:
+                self._wrong["are not the reply to their request"] += 1
+            if len(self._done_ns) == len(self._begun):
+                self._all_back.set()
+
+    async def back(self) -> None:
+        """Waits for all of them, but no longer than makes sense."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(REPLY_WAIT_S):
+                await self._all_back.wait()
+
+    def result(self) -> Result:
+        sent = {kind: self._of(kind) for kind in (TOPIC, SERVICE)}
+        reasons = [f"{number:,} records {what}" for what, number in self._wrong.items()]
+        for kind, what in (
+            (TOPIC, "records did not come back"),
+            (SERVICE, "requests had no reply"),
+        ):
+            lost = len(sent[kind].keys() - self._done_ns.keys())
+            if lost:
+                reasons.append(f"{lost:,} of {len(sent[kind]):,} {what} in {REPLY_WAIT_S:g} s")
+        begin_ns = min((at_ns for _, at_ns in self._begun.values()), default=0)
+        measured = {
+            kind: [
+                self._done_ns[request_id] - at_ns
+                for request_id, at_ns in begun.items()
+                if request_id in self._done_ns and at_ns >= begin_ns + WARM_UP_S * 1e9
+            ]
+            for kind, begun in sent.items()
+        }
+        figures = {
+            f"{kind}_p{percent}_ms": percentile_ms(values, percent)
+            for kind, values in measured.items()
+            if values
+            for percent in (50, 99)
+        }
+        if all(measured.values()):  # Flink, with its own reading from Kafka and writing to it
+            more_ms = figures["service_p50_ms"] - figures["topic_p50_ms"]
+            figures["service_beyond_topic_p50_ms"] = round(more_ms, 3)
+        timed = latencies(("200", latency_ns) for latency_ns in measured[SERVICE])
+        return Result("kafka", reasons, len(self._begun), timed, figures)
+
+    def _of(self, kind: str) -> dict[str, int]:
+        return {id_: at_ns for id_, (of_kind, at_ns) in self._begun.items() if of_kind == kind}
+
+
+async def kafka(target: Target) -> Result:
+    """Both kinds in turn, so that they meet the same conditions."""
+    assert target.kafka is not None
+    trips, kinds = Trips(), 0
+    schedule = Schedule((Stage(KAFKA_PER_S, KAFKA_PER_S, target.options.duration_s),))
+    async with (
+        KafkaLink(target.kafka) as link,
+        link.own_topic() as own,
+        link.following(own, trips.take),
+        asyncio.TaskGroup() as group,
+    ):
+        due_ns = intended_ns(schedule, target.options.seed) + monotonic_ns() + LEAD_NS
+        async for at_ns in clock(due_ns):
+            request_id, kind = f"probe-{uuid4().hex}", (TOPIC, SERVICE)[kinds % 2]
+            kinds += 1
+            trips.begin(request_id, kind, at_ns)
+            group.create_task(_send(link, kind, own, request_id))
+        await trips.back()
+    return trips.result()
+
+
+async def _send(link: KafkaLink, kind: str, own: str, request_id: str) -> None:
+    params = {"echo_id": request_id}
+    if kind == TOPIC:
+        await link.produce(own, encode({"request_id": request_id, **params}))
+    else:
+        record = encode_request(Request(request_id, own, "echo", params))
+        await link.produce(input_topic("echo"), record, key=request_id)

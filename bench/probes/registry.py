@@ -1,0 +1,100 @@
+"""All probes, and how they are run: one after the other, each judged by itself."""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from bench.errors import BenchError
+from bench.probes.http import echo, gateway, http
+from bench.probes.kafka import kafka
+from bench.probes.overload import lacks as overload_lacks
+from bench.probes.overload import overload
+from bench.probes.probe import OWN_STACK, PROBE_S_MAX, Options, Probe, Result, Target
+from bench.probes.stray_replies import replies
+from bench.probes.timeout import lacks as timeout_lacks
+from bench.probes.timeout import timeout
+
+
+def _nothing(_target: Target) -> None:
+    return None
+
+
+def _kafka(target: Target) -> str | None:
+    return None if target.kafka else "it needs Kafka's address: give --kafka HOST:PORT"
+
+
+PROBES = {
+    "http": Probe(http, "find_user by HTTP: each is answered 200, with its own reply", _nothing),
+    "gateway": Probe(gateway, "GET /: answered by the gateway, without a record", _nothing),
+    "kafka": Probe(kafka, "without the gateway: a topic alone, echo through its topics", _kafka),
+    "echo": Probe(echo, "echo by HTTP, without state: no reply is lost or crossed", _nothing),
+    "timeout": Probe(
+        timeout,
+        "a service that never answers: 504 at the deadline, also under load; late replies count",
+        lambda target: _kafka(target) or timeout_lacks(target),
+    ),
+    "replies": Probe(
+        replies, "late, duplicate and unknown replies: each counted, none delivered", _kafka
+    ),
+    "overload": Probe(
+        overload,
+        "10 times the capacity: quick 503s with Retry-After, goodput kept, nothing left behind",
+        lambda target: _kafka(target) or overload_lacks(target),
+    ),
+}
+
+
+def run_probes(
+    names: Sequence[str],
+    url: str,
+    bootstrap: str | None,
+    options: Options = OWN_STACK,
+    progress: Callable[[str], object] = print,
+) -> list[dict[str, Any]]:
+    """Results as the record of a run has them; without names, of all probes that the target allows.
+
+    Raises `BenchError` for an unknown name, and for a probe that the target does not allow.
+    """
+    target = Target(url.rstrip("/"), bootstrap, options)
+    results = []
+    for name in choose(names, target, progress):
+        result = asyncio.run(run_probe(name, target))
+        progress(str(result))
+        results.append(result.to_json())
+    return results
+
+
+def choose(names: Sequence[str], target: Target, progress: Callable[[str], object]) -> list[str]:
+    unknown = [name for name in names if name not in PROBES]
+    if unknown:
+        raise BenchError(f"no probe {', '.join(unknown)}; there are {', '.join(PROBES)}")
+    chosen = []
+    for name in names or PROBES:
+        lacks = PROBES[name].lacks(target)
+        if lacks is None:
+            chosen.append(name)
+        elif names:
+            raise BenchError(f"probe {name}: {lacks}")
+        else:
+            progress(f"{name:<9} left out: {lacks}")
+    return chosen
+
+
+async def run_probe(name: str, target: Target) -> Result:
+    """What ends a probe early is a reason too."""
+    result = Result(name, [])
+    try:
+        async with asyncio.timeout(PROBE_S_MAX):
+            result = await PROBES[name].run(target)
+    except* BenchError as group:
+        result.reasons.append(str(_first(group)))
+    except* TimeoutError:
+        result.reasons.append(f"it did not end within {PROBE_S_MAX:g} s")
+    return result
+
+
+def _first(group: BaseExceptionGroup[BenchError]) -> BaseException:
+    cause: BaseException = group
+    while isinstance(cause, BaseExceptionGroup):
+        cause = cause.exceptions[0]
+    return cause

@@ -1,0 +1,206 @@
+"""What the probes send over HTTP: by the clock, with every answer kept and every request counted.
+
+The times between requests are exponential, so that a probe meets the system's own clocks at random
+(R. W. Wolff, "Poisson Arrivals See Time Averages", 1982).
+"""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable, Iterable
+from itertools import count
+from types import TracebackType
+from typing import NamedTuple, Self
+
+import aiohttp
+import numpy as np
+from numpy.typing import NDArray
+
+from bench.generator.timer import Timer
+from bench.judge.ledger import balance
+from bench.observe.gateway import Metrics, rise, scrape
+from bench.probes.probe import Target
+from bench.records.request_log import Footer, Row
+from bench.stats.window import kind_of
+from bench.workload.arrivals import Schedule, Stage, intended_ns
+from bench.workload.shop import Call, Reply, broken
+from system.wire import WireError, decode
+
+IN_FLIGHT_MAX = 512
+"""Connections of a probe: below the usual limit of open files. More requests are dropped."""
+ANSWER_GRACE_S = 2.0
+"""Beyond the gateway's timeout: what is not answered by then counts as a broken connection."""
+QUIET_GRACE_S = 1.0
+"""Beyond the gateway's timeout, for its table of requests in flight to be empty."""
+COUNT_WAIT_S = 2.0
+"""From a reply in Kafka to its count in the gateway; it takes some ms."""
+SCRAPE_INTERVAL_S = 0.05
+WATCH_INTERVAL_S = 0.01
+LEAD_NS = 10_000_000
+"""From the start of a schedule to its first moment."""
+
+
+class Answer(NamedTuple):
+    row: Row
+    intended_ns: int
+    retry_after: str | None
+
+    @property
+    def status(self) -> int:
+        return self.row.status
+
+    @property
+    def response_ns(self) -> int:
+        """From when it should have been sent."""
+        return self.row.done_ns - self.intended_ns
+
+    @property
+    def service_ns(self) -> int:
+        """From when it was sent."""
+        return self.row.done_ns - self.row.sent_ns
+
+    @property
+    def timed(self) -> tuple[str, int]:
+        return kind_of(self.row), self.response_ns
+
+
+class Sender:
+    """Sends to a target, and keeps all that it sent in `answers`. A context manager.
+
+    Raises `BenchError` when the target's counters can't be read.
+    """
+
+    def __init__(self, target: Target) -> None:
+        self.answers: list[Answer] = []
+        self.scheduled = 0
+        self.dropped = 0
+        self._target = target
+        self.lag_ns: list[int] = []
+        """How late the event loop of the probe itself was, time and again."""
+        self._under_way = 0
+        self._schedules = count(target.options.seed * 1_000)
+
+    async def __aenter__(self) -> Self:
+        self._before = await self.scrape()
+        self._session = aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(limit=0),
+            timeout=aiohttp.ClientTimeout(self._target.options.timeout_s + ANSWER_GRACE_S),
+        )
+        self._watching = asyncio.create_task(self._watch())
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._watching.cancel()
+        await self._session.close()
+
+    @property
+    def rows(self) -> list[Row]:
+        return [answer.row for answer in self.answers]
+
+    async def ask(self, call: Call) -> Answer:
+        self.scheduled += 1
+        return await self._send(call, time.monotonic_ns())
+
+    async def ask_all(self, calls: Iterable[Call]) -> list[Answer]:
+        """All at once."""
+        return await asyncio.gather(*map(self.ask, calls))
+
+    async def pace(
+        self, calls: Iterable[Call], rate_per_s: float, duration_s: float
+    ) -> list[Answer]:
+        """Sends by the clock, whether answers come or not; returns when all have come."""
+        schedule = Schedule((Stage(rate_per_s, rate_per_s, duration_s),))
+        due_ns = intended_ns(schedule, next(self._schedules)) + time.monotonic_ns() + LEAD_NS
+        waiting = iter(calls)
+        async with asyncio.TaskGroup() as group:
+            sent = []
+            async for at_ns in clock(due_ns):
+                self.scheduled += 1
+                if self._under_way < IN_FLIGHT_MAX:
+                    self._under_way += 1
+                    task = group.create_task(self._send(next(waiting), at_ns))
+                    task.add_done_callback(self._came_back)
+                    sent.append(task)
+                else:
+                    self.dropped += 1
+        return [task.result() for task in sent]
+
+    async def scrape(self) -> Metrics:
+        return await asyncio.to_thread(scrape, self._target.url, self._target.options.workers)
+
+    async def risen(self) -> Metrics | None:
+        """What the gateway's counters rose by; None where it was started anew."""
+        return rise(self._before, await self.scrape())
+
+    async def settled(self) -> Metrics | None:
+        """As `risen`, when nothing is under way any more, or nothing should be."""
+        wait_s = self._target.options.timeout_s + QUIET_GRACE_S
+        return await self._poll(lambda metrics: metrics.quiet, wait_s)
+
+    async def counted(self, replies: int) -> Metrics | None:
+        """As `risen`, when so many replies have reached the gateway, or should have."""
+        reached = self._before.replies.total() + replies
+        return await self._poll(lambda metrics: metrics.replies.total() >= reached, COUNT_WAIT_S)
+
+    async def _poll(self, holds: Callable[[Metrics], bool], wait_s: float) -> Metrics | None:
+        deadline_s = time.monotonic() + wait_s
+        while True:
+            metrics = await self.scrape()
+            if holds(metrics) or time.monotonic() > deadline_s:
+                return rise(self._before, metrics)
+            await asyncio.sleep(SCRAPE_INTERVAL_S)
+
+    def faults(self, gateway: Metrics | None) -> list[str]:
+        """What the ledger says, with what the gateway's counters rose by."""
+        footer = Footer(self.scheduled, self.dropped)
+        faults = balance(self.rows, [footer], gateway).faults
+        if self.dropped:
+            faults.append(
+                f"{self.dropped:,} requests were not sent: {IN_FLIGHT_MAX} were under way"
+            )
+        return faults
+
+    async def _watch(self) -> None:
+        while True:
+            due_ns = time.monotonic_ns() + int(WATCH_INTERVAL_S * 1e9)
+            await asyncio.sleep(WATCH_INTERVAL_S)
+            self.lag_ns.append(time.monotonic_ns() - due_ns)
+
+    def _came_back(self, _task: "asyncio.Task[Answer]") -> None:
+        self._under_way -= 1
+
+    async def _send(self, call: Call, intended_ns: int) -> Answer:
+        sent_ns = time.monotonic_ns()
+        reply, retry_after = await self._exchange(call)
+        row = Row(call.operation, call.path, None, sent_ns, time.monotonic_ns(), *reply)
+        answer = Answer(row, intended_ns, retry_after)
+        self.answers.append(answer)
+        return answer
+
+    async def _exchange(self, call: Call) -> tuple[Reply, str | None]:
+        try:
+            async with self._session.request(call.verb, self._target.url + call.path) as response:
+                reply = Reply(response.status, decode(await response.read()))
+                return reply, response.headers.get("Retry-After")
+        except (aiohttp.ClientError, TimeoutError, WireError) as cause:
+            return broken(type(cause).__name__), None
+
+
+async def clock(due_ns: NDArray[np.int64]) -> AsyncIterator[int]:
+    """Gives each time when it has come; those that are past at once."""
+    rung = asyncio.Event()
+    timer = Timer(asyncio.get_running_loop(), rung.set)
+    try:
+        for at_ns in due_ns.tolist():
+            await asyncio.sleep(0)  # so that answers are read, however late it is
+            while time.monotonic_ns() < at_ns:
+                rung.clear()
+                timer.set(at_ns)
+                await rung.wait()
+            yield at_ns
+    finally:
+        timer.close()

@@ -1,0 +1,137 @@
+"""The probe of timeouts: a service that never answers, and its replies when it is too late."""
+
+import asyncio
+from collections.abc import Sequence
+
+from bench.probes.http import echoes, silences
+from bench.probes.kafka_link import KafkaLink
+from bench.probes.probe import (
+    PROBE_S_MAX,
+    Result,
+    Target,
+    crossed,
+    latencies,
+    percentile_ms,
+    too_busy,
+    unlike,
+)
+from bench.probes.sender import Answer, Sender
+from bench.probes.stray_replies import ECHO_TOPIC, Seen, echo_id_of, miscounted, reply
+
+TIMEOUT_S_MAX = 5.0
+"""Of a gateway; with a longer one the probe takes too long."""
+SILENCE_PER_S_MAX = 100.0
+SILENT_SHARE_MAX = 0.5
+"""Of the gateway's table of requests in flight."""
+SILENT_MAX = 256
+"""Requests that wait at a time."""
+BESIDE_PER_S = 200.0
+"""Requests to a service that answers, for the part under load."""
+SPARE_S = 3.0
+"""For all that is neither sending nor waiting for timeouts."""
+EARLY_MS_MAX = 50.0
+"""A 504 may come so long before its deadline: the gateway's clock ticks in ms, more when busy."""
+
+
+async def timeout(target: Target) -> Result:
+    """Once on an idle system, once with load beside it until the last deadline is over."""
+    assert target.kafka is not None
+    options = target.options
+    rate_per_s, phase_s = _rate_per_s(target), _phase_s(target)
+    seen, spoken = Seen(), echoes()
+    async with (
+        Sender(target) as sender,
+        KafkaLink(target.kafka) as link,
+        link.following(ECHO_TOPIC, seen.take),
+    ):
+        idle = await sender.pace(silences(), rate_per_s, phase_s)
+        loaded, beside = await asyncio.gather(
+            sender.pace(silences(), rate_per_s, phase_s),
+            sender.pace(spoken, BESIDE_PER_S, phase_s + options.timeout_s),
+        )
+        silent = idle + loaded
+        missing = await seen.missing(echo_id_of(answer.row.path) for answer in silent)
+        late = seen.of(silent)
+        for request in late:
+            await link.produce(request.sink, reply(request.request_id, "late"))
+        beside.append(await sender.ask(next(spoken)))  # its reply comes after all the late ones
+        await sender.counted(len(late) + len(beside))
+        risen = await sender.settled()
+    slow = untimely(idle, options.timeout_s, options.late_504_ms_max)
+    slow += untimely(loaded, options.timeout_s, options.late_504_ms_max, " under load")
+    reasons = [
+        *slow,
+        *(too_busy(sender.lag_ns) if slow else ()),
+        *unlike([answer.row for answer in silent], 504),
+        *unlike([answer.row for answer in beside], 200),
+        *crossed(sender.rows),
+        *missing,
+        *misnamed(silent, seen),
+        *miscounted(risen, {"matched": len(beside), "late": len(late)}),
+        *sender.faults(risen),
+    ]
+    figures = {
+        f"late_{name}_p{percent}_ms": percentile_ms(late_ns, percent)
+        for name, answers in (("idle", idle), ("loaded", loaded))
+        if (late_ns := _late_ns(answers, options.timeout_s))
+        for percent in (50, 99)
+    }
+    timed = latencies(("200", answer.service_ns) for answer in silent if answer.status == 504)
+    return Result("timeout", reasons, len(sender.rows), timed, figures)
+
+
+def untimely(
+    answers: Sequence[Answer], timeout_s: float, late_ms_max: float, when: str = ""
+) -> list[str]:
+    """Reasons: 504s that come too late, or before their deadline."""
+    late_ns = _late_ns(answers, timeout_s)
+    if not late_ns:
+        return [f"there was no 504{when}"]
+    reasons = []
+    late_ms = percentile_ms(late_ns, 99)
+    if late_ms > late_ms_max:
+        reasons.append(
+            f"504s{when} came {late_ms:,.1f} ms after their deadline at p99 of {len(late_ns):,}, "
+            f"at most {late_ms_max:g} ms are allowed"
+        )
+    early = sum(late < -EARLY_MS_MAX * 1e6 for late in late_ns)
+    if early:
+        reasons.append(f"{early:,} of {len(late_ns):,} 504s{when} came before their deadline")
+    return reasons
+
+
+def misnamed(answers: Sequence[Answer], seen: Seen) -> list[str]:
+    """Reasons: 504s whose request_id is another request's, so that to send it again is wrong."""
+    wrong = sum(
+        answer.row.body.get("request_id") != request.request_id
+        for answer in answers
+        for request in seen.of([answer])
+        if answer.status == 504
+    )
+    return [f"{wrong:,} of {len(answers):,} 504s name another request"] if wrong else []
+
+
+def _late_ns(answers: Sequence[Answer], timeout_s: float) -> list[int]:
+    """After the deadline, as the client sees it."""
+    return [
+        answer.service_ns - round(timeout_s * 1e9) for answer in answers if answer.status == 504
+    ]
+
+
+def _rate_per_s(target: Target) -> float:
+    """As many as may wait at a time."""
+    options = target.options
+    waiting_max = min(SILENT_MAX, SILENT_SHARE_MAX * options.in_flight_max)
+    return min(SILENCE_PER_S_MAX, waiting_max / options.timeout_s)
+
+
+def _phase_s(target: Target) -> float:
+    options = target.options
+    left_s = PROBE_S_MAX - SPARE_S - 2 * options.timeout_s
+    return min(options.duration_s, left_s) / 2
+
+
+def lacks(target: Target) -> str | None:
+    if target.options.timeout_s > TIMEOUT_S_MAX:
+        return f"it needs a gateway with a timeout of at most {TIMEOUT_S_MAX:g} s"
+    return None

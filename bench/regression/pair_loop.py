@@ -1,0 +1,76 @@
+"""Batches of pairs, one after the other, as `bench.compare.stopping_rule` asks for them.
+
+Where the pairs come from is the caller's business: measured now, or drawn from recorded ones.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import NamedTuple
+
+from bench.compare.budgets import Budgets
+from bench.compare.metric_pairs import Row, Spreads, rows, usable
+from bench.compare.run_pairs import Pair, refuse_unfit
+from bench.compare.stopping_rule import Plan, Sequential, Step
+from bench.compare.verdict import Rule
+
+Measure = Callable[[Step], list[Pair]]
+"""The pairs of a step, or fewer where the time is over."""
+Tell = Callable[[str], object]
+
+
+class Gate(NamedTuple):
+    """What is gated, as the first runs have it."""
+
+    rules: dict[str, Rule]
+    deciding: list[str]
+
+
+def gate(first: Pair, budgets: Budgets, spreads: Spreads) -> Gate:
+    """From a run of each side. Raises `UnfitError` where they have no metric that decides."""
+    for run in first:
+        refuse_unfit(run)
+    gated = [row for row in rows([first], budgets, spreads) if row.rule.role != "shown"]
+    return Gate(
+        {row.metric.name: row.limits for row in gated},
+        [row.metric.name for row in gated if row.rule.role == "decides"],
+    )
+
+
+class Taken(NamedTuple):
+    pairs: list[Pair]
+    fresh: list[Pair]
+    why: str
+    """Why no more were taken."""
+
+
+def take(
+    gate: Gate,
+    plan: Plan,
+    budgets: Budgets,
+    spreads: Spreads,
+    measure: Measure,
+    spent_s: Callable[[], float],
+    tell: Tell = lambda _: None,
+) -> Taken:
+    """As many pairs as needed. Raises `UnfitError` for a run that says nothing."""
+    sequential = Sequential(gate.rules, gate.deciding, plan)
+    taken = Taken([], [], "")
+    while (step := sequential.next(spent_s())).action != "stop":
+        tell(f"{step.action} {step.pairs} pairs: {step.why}")
+        pairs = measure(step)
+        for pair in pairs:
+            for run in pair:
+                refuse_unfit(run)
+        (taken.fresh if step.action == "repeat" else taken.pairs).extend(pairs)
+        kept, voids = usable(pairs, budgets)
+        for why in voids:
+            tell(f"a pair is void: {why}")
+        found = differences(rows(kept, budgets, spreads), gate.rules) if kept else {}
+        sequential.add(step._replace(pairs=len(pairs)), found, len(voids))
+        if len(pairs) < step.pairs:
+            return taken._replace(why="the time budget is used up")
+    return taken._replace(why=step.why)
+
+
+def differences(found: Sequence[Row], rules: Mapping[str, Rule]) -> dict[str, list[float]]:
+    """By metric that is gated."""
+    return {row.metric.name: row.worsenings for row in found if row.metric.name in rules}

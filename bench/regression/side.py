@@ -1,0 +1,242 @@
+"""The two sides of a comparison: commits that are checked out, and their systems, up and warm.
+
+Each side's system is started from its own work tree and by its own Python, so that only the
+commands ``python -m system up`` and ``status``, or ``python -m system.gateway``, are shared.
+"""
+
+import json
+import subprocess
+import time
+import uuid
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from bench.compare.comparability import MEASURING_PACKAGES
+from bench.environment import PACKAGES, environment
+from bench.errors import BenchError
+from bench.observe.processes import GROUPS
+from bench.regression.worktree import Commit
+from bench.run.phase_runner import System
+from bench.run.run import Progress, Subject
+from machine.errors import StackError
+from machine.http import answers
+from machine.ports import HOST, choose
+from machine.processes import Supervisor
+
+START_TIMEOUT_S = 300.0
+"""Of a stack; the steps of its start have limits of their own."""
+STATUS_TIMEOUT_S = 30.0
+STATUS_INTERVAL_S = 0.5
+"""Between looks whether a stack is up; each is a process."""
+ANSWER_TIMEOUT_S = 6.0
+"""Of one request while coming up; longer than the gateway waits for a reply."""
+DRAIN_TIMEOUT_S = 15.0
+"""Of a gateway, to answer what it has accepted."""
+STOP_TIMEOUT_S = 120.0
+"""Of a stack: more than its own limits of drain, stop and recording add up to."""
+
+GC_LOGS = {
+    "kafka": "kafka/gc.log",
+    "flink_jobmanager": "flink/jobmanager-gc.log",
+    "flink_taskmanager": "flink/taskmanager-gc.log",
+}
+"""Below a stack's data folder; one that is not there shows no pauses."""
+
+Cluster = dict[str, Any]
+"""What ``python -m system status --json`` says of a stack."""
+
+VERSIONS = """
+import json, sys
+from importlib import metadata
+from system.runtime.jars import SETS
+packages = {}
+for name in sys.argv[1:]:
+    try:
+        packages[name] = metadata.version(name)
+    except metadata.PackageNotFoundError:
+        pass
+kafka = SETS["kafka"][0].rpartition(":")[2]
+print(json.dumps({"python": sys.version.split()[0], "packages": packages, "kafka": kafka}))
+"""
+
+
+class Side(NamedTuple):
+    """A commit, built."""
+
+    letter: str
+    """A or B; of `bench.calibrate.error_rates` the name of a variant."""
+    commit: Commit
+    tree: Path
+    python: Path
+    is_patched: bool = False
+
+    def record(self) -> dict[str, Any]:
+        """As `bench.environment.commit`."""
+        return {"id": self.commit.short, "dirty": self.is_patched}
+
+    def environment(self) -> dict[str, Any]:
+        """As `bench.environment.environment`, with this side's versions; the generator is ours.
+
+        Raises `StackError` where the side's Python can't tell.
+        """
+        ours = environment(own_stack=True)
+        theirs = json.loads(_output(self, "-c", VERSIONS, *PACKAGES))
+        packages = {**ours["packages"], **theirs["packages"]}
+        packages |= {name: ours["packages"][name] for name in MEASURING_PACKAGES}
+        return {
+            **ours,
+            "python": theirs["python"],
+            "packages": packages,
+            "kafka": theirs["kafka"],
+            "flink": packages["apache-flink"],
+        }
+
+
+class Stacks:
+    """Starts systems of sides, and ends all at the end of the context."""
+
+    def __init__(self, logs: Path, progress: Progress) -> None:
+        """`logs`: a folder for what they print."""
+        self._logs = logs
+        self._progress = progress
+        self._supervisor = Supervisor()
+        self._run = uuid.uuid4().hex[:8]
+
+    def __enter__(self) -> "Stacks":
+        self._logs.mkdir(parents=True, exist_ok=True)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        names = list(self._supervisor.children)
+        try:
+            gateways = [name for name in names if name.startswith("gateway")]
+            self._supervisor.stop(gateways, DRAIN_TIMEOUT_S)
+            self._supervisor.stop([name for name in names if name not in gateways], STOP_TIMEOUT_S)
+        finally:
+            self._supervisor.close()
+
+    def whole(self, side: Side) -> Subject:
+        """A stack of its own. Raises `StackError` when it does not come up."""
+        self._progress(f"{side.letter}: starting the stack of {side.commit.short}")
+        began_s = time.monotonic()
+        entry = self._up(side)
+        self._progress(f"{side.letter}: up after {time.monotonic() - began_s:.0f} s")
+        return self._subject(side, entry, entry["url"], entry["pids"])
+
+    def cluster(self, side: Side) -> Cluster:
+        """The side's Kafka and Flink, for gateways of all sides. Raises `StackError`."""
+        self._progress(f"starting one Kafka and Flink for all, of {side.commit.short}")
+        return self._up(side)
+
+    def gateway(self, side: Side, cluster: Cluster) -> Subject:
+        """The side's gateway on it. Raises `StackError`."""
+        url, pids = self._gateway(side, cluster["bootstrap_servers"])
+        self._progress(f"{side.letter}: its gateway is up")
+        return self._subject(side, cluster, url, {**cluster["pids"], **pids})
+
+    def _subject(
+        self, side: Side, entry: Cluster, url: str, pids: Mapping[str, list[int]]
+    ) -> Subject:
+        parts = {part: found for part, found in pids.items() if part in GROUPS}
+        folder = Path(entry["data_dir"])
+        logs = {part: folder / path for part, path in GC_LOGS.items()}
+        system = System(
+            url,
+            lambda: parts,
+            self._check,
+            entry["bootstrap_servers"],
+            entry["flink_rest"],
+            lambda: logs,
+        )
+        return Subject(system, side.record(), side.environment())
+
+    def _check(self) -> None:
+        try:
+            self._supervisor.check()
+        except StackError as cause:
+            raise BenchError(str(cause)) from None
+
+    def _up(self, side: Side) -> Cluster:
+        name = f"regression-{self._run}-{side.letter}"
+        command = [str(side.python), "-m", "system", "up", "--name", name, "--port", "0"]
+        self._start(f"stack {side.letter}", side, command)
+        deadline_s = time.monotonic() + START_TIMEOUT_S
+        while True:
+            self._supervisor.check()
+            answer = json.loads(_output(side, "-m", "system", "status", "--name", name, "--json"))
+            if answer["up"]:
+                return dict(answer)
+            if time.monotonic() > deadline_s:
+                raise StackError(f"stack {side.letter} took longer than {START_TIMEOUT_S:g} s")
+            time.sleep(STATUS_INTERVAL_S)
+
+    def _gateway(self, side: Side, bootstrap: str) -> tuple[str, dict[str, list[int]]]:
+        port = choose(0, "")
+        command = [str(side.python), "-m", "system.gateway", "--bootstrap", bootstrap]
+        command += ["--port", str(port), "--gateway-id", uuid.uuid4().hex[:8]]
+        child = self._start(f"gateway {side.letter}", side, command)
+        url = f"http://{HOST}:{port}"
+        for path in ("/health/ready", "/echo/warm"):
+            self._supervisor.wait_for(
+                lambda path=path: answers(url + path, ANSWER_TIMEOUT_S),  # type: ignore[misc]
+                f"gateway {side.letter}",
+                START_TIMEOUT_S,
+            )
+        return url, {"gateway": [process.pid for process in child.tree()]}
+
+    def _start(self, name: str, side: Side, command: list[str]) -> Any:
+        # Sides with clusters in common would answer each other's requests.
+        own = {"KAFKA_BOOTSTRAP_SERVERS": "", "FLINK_REST": ""}
+        log = self._logs / f"{name.replace(' ', '-')}.log"
+        return self._supervisor.start(name, command, log=log, env=own, cwd=side.tree)
+
+
+@contextmanager
+def subjects(
+    sides: list[Side], is_shared: bool, logs: Path, progress: Progress
+) -> Iterator[dict[str, Subject]]:
+    """By letter; `is_shared`: on one Kafka and Flink. Raises `StackError`."""
+    with Stacks(logs, progress) as stacks:
+        if is_shared:
+            cluster = stacks.cluster(sides[0])
+            found = {side.letter: stacks.gateway(side, cluster) for side in sides}
+        else:
+            found = {side.letter: stacks.whole(side) for side in sides}
+        yield apart(found)
+
+
+def apart(found: Mapping[str, Subject]) -> dict[str, Subject]:
+    """Each knows the processes of the others, as far as they are not its own."""
+    pids = {letter: _all_pids(subject.system) for letter, subject in found.items()}
+    everyone = frozenset().union(*pids.values())
+    return {
+        letter: subject._replace(
+            system=subject.system._replace(beside=sorted(everyone - pids[letter]))
+        )
+        for letter, subject in found.items()
+    }
+
+
+def _all_pids(system: System) -> frozenset[int]:
+    return frozenset(pid for own in system.pids().values() for pid in own)
+
+
+def _output(side: Side, *arguments: str) -> str:
+    """What the side's Python prints, run in its work tree."""
+    try:
+        done = subprocess.run(
+            [str(side.python), *arguments],
+            cwd=side.tree,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=STATUS_TIMEOUT_S,
+        )
+    except (OSError, subprocess.TimeoutExpired) as cause:
+        raise StackError(f"the Python of {side.commit.short} does not work: {cause}") from None
+    if not done.stdout.startswith("{"):
+        lines = done.stderr.strip().splitlines() or ["it printed nothing"]
+        raise StackError(f"the system of {side.commit.short} does not start: {lines[-1]}")
+    return done.stdout

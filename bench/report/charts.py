@@ -1,0 +1,200 @@
+"""Figures for plotly.js, as plain data; `TEMPLATE` holds what they have in common.
+
+A colour is the name of one of report.css's variables ("--c1"), which the page resolves for its
+theme. Text that was recorded goes through `text`: plotly takes some tags for markup.
+"""
+
+from collections.abc import Sequence
+from html import escape
+from typing import Any, NamedTuple
+
+from bench.report import phrases, tables
+from bench.report.curves import Curves, Percentiles
+
+Trace = dict[str, Any]
+
+COLORS = tuple(f"--c{index}" for index in range(1, 9))
+MARGIN = {"l": 64, "r": 18, "t": 14, "b": 46}
+"""In px. The same for all charts, so that those with one time axis stand in line."""
+
+AXIS: dict[str, Any] = {
+    "gridcolor": "--grid",
+    "linecolor": "--line",
+    "tickcolor": "--line",
+    "showline": True,
+    "zeroline": False,
+    "ticks": "outside",
+    "exponentformat": "none",
+    "separatethousands": True,
+    "title": {"standoff": 8},
+    "spikecolor": "--text",
+    "spikethickness": 1,
+    "spikedash": "dot",
+}
+TEMPLATE: dict[str, Any] = {
+    "layout": {
+        "font": {"family": "system-ui, sans-serif", "size": 12, "color": "--text"},
+        "paper_bgcolor": "rgba(0,0,0,0)",
+        "plot_bgcolor": "rgba(0,0,0,0)",
+        "margin": MARGIN,
+        "showlegend": False,
+        "hovermode": "x unified",
+        "hoverlabel": {
+            "bgcolor": "--card",
+            "bordercolor": "--line",
+            "font": {"color": "--text"},
+            "align": "left",
+        },
+        "xaxis": AXIS,
+        "yaxis": AXIS,
+        "bargap": 0,
+    }
+}
+
+
+class Chart(NamedTuple):
+    title: str
+    about: str
+    """How to read it, in a sentence."""
+    traces: list[Trace]
+    layout: dict[str, Any]
+    height_px: int = 340
+    wide: bool = True
+    """Else two stand side by side, where there is room."""
+
+
+def text(recorded: str) -> str:
+    return escape(recorded, quote=False)
+
+
+def color(index: int) -> str:
+    return COLORS[index % len(COLORS)]
+
+
+def axis(title: str, **more: Any) -> dict[str, Any]:
+    return {"title": {"text": title}, **more}
+
+
+def log_axis(title: str, values: Sequence[float | None] = ()) -> dict[str, Any]:
+    """With few labels where the values span several decades, and more where they don't."""
+    known = [value for value in values if value]
+    decades = known and max(known) / min(known) > 100
+    return axis(title, type="log", dtick=1 if decades else "D2", tickformat=",~r")
+
+
+def line(
+    name: str,
+    x: Sequence[float],
+    y: Sequence[float | None],
+    line_color: str,
+    unit: str,
+    *,
+    dash: str = "solid",
+    width: float = 2,
+    **more: Any,
+) -> Trace:
+    return {
+        "type": "scatter",
+        "mode": "lines",
+        "name": text(name),
+        "x": x,
+        "y": y,
+        "line": {"color": line_color, "dash": dash, "width": width},
+        "hovertemplate": f"%{{y:,.4~r}} {unit}",
+        **more,
+    }
+
+
+# ---- latency by percentile
+
+
+SERVICE_MAX = 4
+"""Phases whose service times are drawn too; with more, no line could be told from the next."""
+
+
+def percentiles(named: Sequence[tuple[str, Curves]]) -> Chart:
+    """All phases overlaid; a phase without a latency is left out."""
+    traces: list[Trace] = []
+    for index, (name, curves) in enumerate(named):
+        traces += _percentile_lines(name, curves.response, index)
+        if curves.service is not None and len(named) <= SERVICE_MAX:
+            traces += _percentile_lines(f"{name}, service time", curves.service, index, thin=True)
+    highest = max(trace["x"][-1] for trace in traces)
+    has_bounds = any(trace["line"]["dash"] == "dash" for trace in traces)
+    dashed = " Dashed: at least so long, since some requests had no answer." if has_bounds else ""
+    ticks = [2, *(10**power for power in range(1, 9) if 10**power <= highest * 1.5)]
+    return Chart(
+        "Latency by percentile",
+        "Read it upwards from the axis: at 99 %, one request in a hundred took longer than the "
+        "line. The further to the right, the rarer the request." + dashed,
+        traces,
+        {
+            "xaxis": axis(
+                "percentile",
+                type="log",
+                tickvals=ticks,
+                ticktext=[phrases.share(1 - 1 / tick) for tick in ticks],
+                unifiedhovertitle={"text": "1 in %{x:,.3~r}"},
+            ),
+            "yaxis": log_axis("latency, ms", [y for trace in traces for y in trace["y"]]),
+        },
+        height_px=440,
+    )
+
+
+def _percentile_lines(
+    name: str, found: Percentiles | None, index: int, thin: bool = False
+) -> list[Trace]:
+    """What is exact, and dashed what is only a lower bound."""
+    if found is None:
+        return []
+    exact, bound = slice(0, found.exact), slice(max(0, found.exact - 1), None)
+    width = 1.5 if thin else 2.5
+    parts = [
+        (exact, name, "dot" if thin else "solid", ""),
+        (bound, f"{name}, at least", "dash", "≥ "),
+    ]
+    return [
+        line(title, x, found.latency_ms[part], color(index), "ms", dash=dash, width=width)
+        | {"hovertemplate": f"{prefix}%{{y:,.4~r}} ms"}
+        for part, title, dash, prefix in parts
+        if (x := found.ratio[part]) and (part is exact or found.exact < len(found.ratio))
+    ]
+
+
+# ---- capacity
+
+
+def capacity(found: dict[str, Any]) -> Chart:
+    steps = tables.by_rate(found)
+    rates = [step["rate_per_s"] for step in steps]
+    held = ["circle" if step["held"] else "x" for step in steps]
+    traces: list[Trace] = []
+    for index, name in enumerate(("p50", "p99", "p99.9")):
+        values = [step[f"{name}_ms"] for step in steps]
+        marks = {
+            "mode": "lines+markers",
+            "marker": {"symbol": held, "size": 9, "color": color(index)},
+            "customdata": ["held" if step["held"] else "not held" for step in steps],
+            "hovertemplate": "%{y:,.4~r} ms (%{customdata})",
+        }
+        traces.append(line(name, rates, values, color(index), "ms") | marks)
+    level_ms, knee = found["level"]["p99_ms"], found["knee_per_s"]
+    limit = {"type": "line", "xref": "x domain", "x0": 0, "x1": 1, "y0": level_ms, "y1": level_ms}
+    shapes = [limit | {"line": {"color": "--limit", "dash": "dash", "width": 1.5}}]
+    if knee is not None:
+        at = {"type": "line", "yref": "y domain", "x0": knee, "x1": knee, "y0": 0, "y1": 1}
+        shapes.append(at | {"line": {"color": "--good", "dash": "dot", "width": 2}})
+    values = [value for trace in traces for value in trace["y"]]
+    return Chart(
+        "Latency against rate",
+        "● held the service level, ✕ did not. Dashed: the p99 that is allowed."
+        + (" Dotted: the highest rate that held." if knee is not None else ""),
+        traces,
+        {
+            "xaxis": axis("rate, requests per second", rangemode="tozero"),
+            "yaxis": log_axis("latency, ms", [*values, level_ms]),
+            "shapes": shapes,
+        },
+        height_px=400,
+    )

@@ -1,0 +1,125 @@
+"""How figures and verdicts are put into words, the same in Markdown and on the page."""
+
+from typing import Any, NamedTuple
+
+from bench.stats.quantiles import PERCENTS
+
+NONE = "-"
+"""In place of a figure that there is not."""
+
+
+class Verdict(NamedTuple):
+    name: str
+    meaning: str
+    """For a reader who knows nothing of the measurement."""
+
+
+VERDICTS = {
+    "valid": Verdict(
+        "Valid",
+        "These figures can be trusted. The load generator kept up, every request is accounted for, "
+        "and every check that was made holds.",
+    ),
+    "failed": Verdict(
+        "Failed",
+        "The system broke a promise: an answer was wrong, or an effect was lost or made twice. "
+        "How fast it was does not matter until that is mended.",
+    ),
+    "invalid": Verdict(
+        "Invalid",
+        "Something is missing or does not add up, so this run can't tell how the system behaves. "
+        "Do not quote its figures.",
+    ),
+    "void": Verdict(
+        "Void",
+        "The load generator or the machine was the bottleneck, not the system under test. "
+        "The figures say nothing about the system: measure again on a quieter or larger machine, "
+        "or with less load.",
+    ),
+    "interrupted": Verdict(
+        "Interrupted",
+        "The run was ended before its time. What was measured until then is shown; it was not "
+        "checked.",
+    ),
+}
+
+
+def ms(value_ms: float | None, at_least: bool = False) -> str:
+    """Three digits or more, whatever the size: 0.512, 12.34, ≥ 2000.0."""
+    if value_ms is None:
+        return NONE
+    digits = 3 if value_ms < 1 else 2 if value_ms < 100 else 1
+    return f"{'≥ ' if at_least else ''}{value_ms:.{digits}f}"
+
+
+def latency(figures: dict[str, Any] | None, name: str) -> str:
+    """One quantile of a recorded latency, as "≥ …" where only a lower bound is known."""
+    return NONE if figures is None else ms(figures[name], name in figures["at_least"])
+
+
+def latencies(figures: dict[str, Any] | None) -> list[str]:
+    return [latency(figures, name) for name in PERCENTS]
+
+
+def rate(per_s: float | None) -> str:
+    if per_s is None:
+        return NONE
+    return f"{per_s:,.0f}" if per_s >= 100 else f"{per_s:.1f}"
+
+
+def amount(value: float | None) -> str:
+    if value is None:
+        return NONE
+    return f"{value:,.0f}" if value >= 100 else f"{value:.2f}"
+
+
+def share(part: float) -> str:
+    """A share of 1, never rounded to all or nothing: 0.004 %, 99.98 %."""
+    percent = part * 100
+    for digits in range(1, 7):
+        text = f"{percent:.{digits}f}"
+        if float(text) not in (0, 100) or percent in (0, 100):
+            return f"{text.rstrip('0').rstrip('.')} %"
+    return f"{percent:g} %"
+
+
+def phase_title(phase: dict[str, Any]) -> str:
+    """Its load: "64 users", "poisson, 500/s for 20 s"; its name where nothing is measured."""
+    if not phase["duration_s"]:
+        return str(phase["name"])
+    if phase["loop"] == "open":
+        return str(phase["schedule"])
+    return "1 user" if phase["users"] == 1 else f"{phase['users']:,} users"
+
+
+def steadiness(phase: dict[str, Any]) -> str | None:
+    steady = phase["steady"]
+    if steady is None:
+        return None
+    state = "steady" if steady["steady"] else "never became steady"
+    return f"{state} after {phase['warmup_s']:g} s of warm-up: {steady['why']}"
+
+
+def setting(name: str, value: object) -> tuple[str, str]:
+    """A recorded setting as a term and its text; the unit that ends its name goes to the value."""
+    units = {"_s": "s", "_ms": "ms", "_per_s": "per second"}
+    for ending in sorted(units, key=len, reverse=True):
+        if name.endswith(ending) and isinstance(value, int | float):
+            return name.removesuffix(ending).replace("_", " "), f"{value:g} {units[ending]}"
+    return name.replace("_", " "), plain(value)
+
+
+def plain(value: object) -> str:
+    if value is None:
+        return NONE
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, float):
+        return f"{value:g}"
+    if isinstance(value, int):
+        return f"{value:,}"
+    if isinstance(value, list | tuple):
+        return ", ".join(map(plain, value)) or NONE
+    if isinstance(value, dict):
+        return ", ".join(f"{name} {plain(part)}" for name, part in value.items()) or NONE
+    return str(value)

@@ -1,0 +1,128 @@
+"""The highest rate that a system holds for a stated service level, and the curve up to it.
+
+Bracketing, then bisection: the rate is doubled until the level does not hold any more, then the gap
+is halved. A rate that did not hold is tried once more before it counts: one stall is not a limit.
+Which rate comes next follows from the steps alone, so a search can be played back.
+"""
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+from bench.stats.window import Summary
+
+START_PER_S = 50.0
+RATE_RATIO = 1.1
+"""The search ends when the lowest rate that did not hold is this close to the highest that did."""
+STEPS_MAX = 20
+RATE_PER_S_MIN = 1.0
+RATE_PER_S_MAX = 50_000.0
+GROWTH_MAX = 1.5
+"""In-flight requests of a step's second half over its first: more is a queue that grows."""
+GROWTH_IN_FLIGHT_MIN = 10.0
+"""Fewer in flight are no queue."""
+
+
+class Level(NamedTuple):
+    """The service level: what must hold at a rate."""
+
+    p99_ms: float = 50.0
+    failed_share: float = 0.0
+    """Of the scheduled requests: 5xx, timeouts, broken connections, and those that were dropped."""
+
+
+class Step(NamedTuple):
+    rate_per_s: float
+    held: bool
+    why: str
+    throughput_per_s: float
+    p50_ms: float | None
+    p99_ms: float | None
+    p999_ms: float | None
+    failed_share: float
+    dropped: int
+    schedule_lag_p99_ms: float | None
+
+
+class Capacity(NamedTuple):
+    level: Level
+    steps: list[Step]
+
+    @property
+    def knee_per_s(self) -> float | None:
+        """None when no rate held."""
+        return max((step.rate_per_s for step in self.steps if step.held), default=None)
+
+    def describe(self) -> dict[str, Any]:
+        """As run.json has it; steps by their rate."""
+        steps = sorted(self.steps, key=lambda step: step.rate_per_s)
+        return {
+            "level": self.level._asdict(),
+            "knee_per_s": self.knee_per_s,
+            "steps": [
+                {name.replace("p999", "p99.9"): value for name, value in step._asdict().items()}
+                for step in steps
+            ],
+        }
+
+
+def next_rate(steps: Sequence[Step], start_per_s: float, largest_per_s: float) -> float | None:
+    """The rate of the next step; None when the search has ended."""
+    if len(steps) >= STEPS_MAX:
+        return None
+    if not steps:
+        return start_per_s
+    failures = [step.rate_per_s for step in steps if not step.held]
+    last = steps[-1].rate_per_s
+    if not steps[-1].held and failures.count(last) == 1:
+        return last
+    held = max((step.rate_per_s for step in steps if step.held), default=None)
+    failed = min((rate for rate in failures if held is None or rate > held), default=None)
+    if failed is None:
+        assert held is not None
+        return None if held >= largest_per_s else min(2 * held, largest_per_s)
+    if held is None:
+        return None if failed <= RATE_PER_S_MIN else max(failed / 2, RATE_PER_S_MIN)
+    return None if failed <= RATE_RATIO * held else round((held * failed) ** 0.5, 1)
+
+
+def judge(rate_per_s: float, level: Level, summary: Summary, in_flight: Sequence[float]) -> Step:
+    """Whether a step held; `in_flight` are the generator's readings, one each second."""
+    total, kept = summary.total, summary.open
+    assert kept is not None
+    failed = sum(total.failed.values()) + kept.dropped
+    failed_share = failed / kept.scheduled if kept.scheduled else 1.0
+    latency = total.latency_ms
+    reasons = []
+    if latency is None:
+        reasons.append("nothing was answered")
+    elif latency["p99"] > level.p99_ms or "p99" in latency["at_least"]:
+        sign = ">=" if "p99" in latency["at_least"] else "is"
+        reasons.append(f"p99 {sign} {latency['p99']:.1f} ms, above {level.p99_ms:g}")
+    if failed_share > level.failed_share:
+        reasons.append(f"{failed} of {kept.scheduled} requests failed or were dropped")
+    if (growth := _growth(in_flight)) is not None:
+        reasons.append(f"in flight grew from {growth[0]:.0f} to {growth[1]:.0f}")
+    lag = kept.schedule_lag_ms
+    return Step(
+        rate_per_s,
+        not reasons,
+        "; ".join(reasons) or "held",
+        total.throughput_per_s,
+        None if latency is None else latency["p50"],
+        None if latency is None else latency["p99"],
+        None if latency is None else latency["p99.9"],
+        round(failed_share, 6),
+        kept.dropped,
+        None if lag is None else lag["p99"],
+    )
+
+
+def _growth(in_flight: Sequence[float]) -> tuple[float, float] | None:
+    """The mean of each half, where the second is clearly larger."""
+    half = len(in_flight) // 2
+    if not half:
+        return None
+    before = sum(in_flight[:half]) / half
+    after = sum(in_flight[-half:]) / half
+    grew = after > GROWTH_IN_FLIGHT_MIN and after > GROWTH_MAX * before
+    return (before, after) if grew else None

@@ -1,0 +1,152 @@
+"""What a phase showed: its figures, whether the system was steady, and the generator kept up.
+
+Read from the recorded samples alone.
+"""
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from bench.generator.fleet import Phase
+from bench.judge import generator_health, host_health
+from bench.observe.processes import Cpu
+from bench.records.samples import DROPPED_LATE, Footer, Reader, Samples, merge
+from bench.records.series import read_series
+from bench.run.phase_runner import Measured
+from bench.stats import steadiness
+from bench.stats.steadiness import Steadiness
+from bench.stats.window import Figures, Summary, Window, summarize
+from bench.workload.arrivals import Schedule
+
+
+class Findings(NamedTuple):
+    measured: Measured
+    summary: Summary | None
+    """None where no window was measured."""
+    settled: Steadiness | None
+    """None where the rate changes on purpose."""
+    void: list[str]
+    """Why the generator was the bottleneck; see `bench.judge.generator_health`."""
+    sent: int
+    dropped: int
+    footers: list[Footer | None]
+    """One for each generator; None where it did not come to its end."""
+
+
+def examine(measured: Measured) -> Findings:
+    """Raises `SamplesError`."""
+    readers = [Reader(path) for path in measured.samples]
+    samples = merge([reader.read() for reader in readers])
+    dropped = int(samples.of_kind("dropped").sum())
+    summary, void = None, []
+    settled = measured.settled
+    if (window := measured.window) is not None:
+        summary = summarize(samples, window)
+        settled = _settled(samples, window, measured)
+        late = window.of(samples).count(DROPPED_LATE)
+        watched = [reader.watched for reader in readers]
+        reasons = generator_health.reasons(watched, window, summary.open, late)
+        reasons += _of_host(measured, window)
+        void = [f"{measured.phase.name}: {reason}" for reason in reasons]
+    footers = [reader.footer for reader in readers]
+    return Findings(measured, summary, settled, void, len(samples) - dropped, dropped, footers)
+
+
+def _of_host(measured: Measured, window: Window) -> list[str]:
+    if measured.series is None:
+        return []
+    series = read_series(measured.series)
+    cores = os.cpu_count() or 1  # the host's figures are of all of them
+    found = host_health.of_window(series, window.opened_ns, window.closed_ns, cores)
+    if "cpu.gateway" not in series.series:  # a target's processes are not known by name
+        found = found._replace(own=None)
+    return host_health.reasons(found)
+
+
+def _settled(samples: Samples, window: Window, measured: Measured) -> Steadiness | None:
+    schedule = measured.phase.schedule
+    if schedule is not None and len({rate for stage in schedule.stages for rate in stage[:2]}) > 1:
+        return None
+    stretch = steadiness.seconds(samples, window.opened_ns, window.closed_ns)
+    return steadiness.judge(stretch, given_rate=schedule is not None)
+
+
+def describe(findings: Findings) -> dict[str, Any]:
+    """The phase as run.json has it."""
+    measured, summary, settled = findings.measured, findings.summary, findings.settled
+    phase, window = measured.phase, measured.window
+    described: dict[str, Any] = {
+        "name": phase.name,
+        "loop": "closed" if phase.schedule is None else "open",
+        "users": phase.users or None,
+        "schedule": None if phase.schedule is None else str(_measured_part(phase)),
+        "warmup_s": round(measured.warmup_s, 3),
+        "duration_s": phase.duration_s,
+        "generators": measured.generators,
+        "samples": [path.name for path in measured.samples],
+        "histories": [path.name + ".gz" for path in measured.histories],
+        "series": _name(measured.series),
+        "stages": _name(measured.stages),
+        "steady": (
+            None
+            if settled is None
+            else {**settled._asdict(), "warmup_s": round(measured.warmup_s, 3)}
+        ),
+        "window": None,
+    }
+    if window is None or summary is None:
+        return described
+    answered = summary.total.answered
+    described["window"] = {
+        "opened_ns": window.opened_ns,
+        "closed_ns": window.closed_ns,
+        "length_s": round(window.length_s, 3),
+        **summary.total._asdict(),
+        "operations": {name: own._asdict() for name, own in summary.operations.items()},
+        "open": None if summary.open is None else summary.open._asdict(),
+        "checkout_paid_share": _paid_share(summary.operations.get("checkout")),
+        "cpu": {group: _cpu(cpu, answered) for group, cpu in measured.cpu.items()},
+    }
+    if measured.counted and answered:
+        described["window"]["per_request"] = {
+            name: round(amount / answered, 4) for name, amount in measured.counted.items()
+        }
+    return described
+
+
+def _cpu(cpu: Cpu, answered: int) -> dict[str, float | None]:
+    return {
+        "cpu_s": round(cpu.total_s, 6),
+        "compiling_s": round(cpu.compiling_s, 6),
+        "us_per_request": round(cpu.total_s * 1e6 / answered, 1) if answered else None,
+    }
+
+
+def _measured_part(phase: Phase) -> Schedule:
+    """Without the stage that warms up before a window."""
+    assert phase.schedule is not None
+    stages = phase.schedule.stages
+    return phase.schedule._replace(stages=stages[1:] if phase.duration_s else stages)
+
+
+def _name(path: Path | None) -> str | None:
+    return None if path is None else path.name
+
+
+def _paid_share(checkouts: Figures | None) -> float | None:
+    """Of the checkouts of the window, however they ended."""
+    if checkouts is None:
+        return None
+    paid = checkouts.answered - sum(checkouts.refused.values())
+    return round(paid / checkouts.requests, 4)
+
+
+def wall_offset_ns(paths: Sequence[Path]) -> int:
+    """What the wall clock is ahead of the samples' clock; 0 without samples."""
+    for path in paths:
+        reader = Reader(path)
+        reader.read_marks()
+        if reader.wall_ns:
+            return reader.wall_ns - reader.monotonic_ns
+    return 0

@@ -1,0 +1,308 @@
+"""Load: one phase of a run, made by generator processes that record what they send.
+
+The measured window opens when everything is prepared and the warm-up is over.
+Whatever the processes send before and after is recorded too, and judged, but not measured.
+"""
+
+import os
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from bench.errors import BenchError
+from bench.generator.fleet import READY_TIMEOUT_S, Generators, Load, Phase
+from bench.observe.jvm_allocation import AllocationMeter, Heaps
+from bench.observe.kafka_offsets import Ends, TrafficMeter
+from bench.observe.processes import BESIDE, Cpu, CpuMeter, Pids, spent
+from bench.observe.sampler import Sampler
+from bench.records.samples import Reader, Samples, merge
+from bench.records.series import Series, write_series
+from bench.stats import steadiness
+from bench.stats.steadiness import STRETCH_S, Steadiness
+from bench.stats.window import Window
+
+POLL_S = 0.05
+PROGRESS_INTERVAL_S = 1.0
+
+
+class System(NamedTuple):
+    """What is under load."""
+
+    url: str
+    pids: Pids
+    """The processes of its parts, as far as they are known."""
+    check: Callable[[], None]
+    """Raises `BenchError` when a part of it has ended."""
+    bootstrap: str | None = None
+    """``host:port`` of its Kafka, where that is known; so of the rest."""
+    flink_rest: str | None = None
+    gc_logs: Callable[[], Mapping[str, Path]] = dict
+    """The log of pauses of each JVM."""
+    workers: int = 1
+    beside: Sequence[int] = ()
+    """Processes that are kept up without load meanwhile: the other side of a comparison."""
+
+
+class Measured(NamedTuple):
+    phase: Phase
+    generators: int
+    samples: list[Path]
+    histories: list[Path]
+    traces: list[Path]
+    window: Window | None
+    """None when it was interrupted before the window opened, and where nothing is measured."""
+    cpu: dict[str, Cpu]
+    """By group of processes."""
+    warmup_s: float
+    """How long it was really warmed up."""
+    settled: Steadiness | None
+    """Of a phase that only warms up."""
+    interrupted: bool
+    series: Path | None = None
+    stages: Path | None = None
+    counted: Mapping[str, float] = {}
+    """What the window took, by the name that run.json has it under; what is not known is left
+    out."""
+
+
+class Live:
+    """The progress line: what came in since the last one."""
+
+    def __init__(self, phase: Phase, progress: Callable[[str], object]) -> None:
+        self._phase = phase
+        self._progress = progress
+        self._parts: list[Samples] = []
+        self._since_s = self._started_s = time.monotonic()
+
+    def see(self, samples: Samples, stage: str) -> None:
+        self._parts.append(samples)
+        now_s = time.monotonic()
+        if now_s - self._since_s < PROGRESS_INTERVAL_S:
+            return
+        seen = merge(self._parts)
+        answered = seen.where(seen.of_kind("ok", "refused"))
+        quantiles = "no reply"
+        if len(answered):
+            p50, p99 = np.percentile(answered.response_ns / 1e6, (50, 99))
+            quantiles = f"p50 {p50:.1f} ms  p99 {p99:.1f} ms"
+        failed = int(seen.of_kind("failed", "censored").sum())
+        dropped = int(seen.of_kind("dropped").sum())
+        lost = f"  dropped {dropped}" if self._phase.schedule is not None else ""
+        rate = len(answered) / (now_s - self._since_s)
+        self._progress(
+            f"{self._phase.name:>8} {now_s - self._started_s:4.0f} s  {stage:<8}"
+            f"{rate:8,.0f}/s  {quantiles}  errors {failed}{lost}"
+        )
+        self._parts, self._since_s = [], now_s
+
+
+def run_phase(
+    system: System,
+    load: Load,
+    phase: Phase,
+    seed: int,
+    folder: Path,
+    progress: Callable[[str], object],
+) -> Measured:
+    """Ctrl-C ends the phase early, and keeps the window as far as it got.
+
+    Each Locust process has a seed of its own, counted up from `seed`. Raises `BenchError` when a
+    generator or the system ends, or when the users are not ready in time.
+    """
+    generators = Generators(system.url, load, phase, seed, folder)
+
+    def pids() -> dict[str, Sequence[int]]:
+        return {**system.pids(), "generator": [os.getpid(), *generators.pids()]}
+
+    def all_pids() -> dict[str, Sequence[int]]:
+        return {**pids(), BESIDE: system.beside} if system.beside else pids()
+
+    meter, sampler = CpuMeter(pids), _sampler(system, load, all_pids)
+    sampler.start()
+    counted = Counted(system)
+    watch = _Watch(system, generators, phase, meter, counted, Live(phase, progress))
+    interrupted = False
+    try:
+        try:
+            watch.until_closed()
+        except KeyboardInterrupt:
+            interrupted = True
+            watch.close()
+        generators.stop()
+    finally:
+        series = sampler.stop()
+        generators.close()
+    samples, histories, traces = generators.written()
+    series_path = folder / f"series-{phase.name}.json"
+    write_series(series_path, with_generators(series, samples))
+    return Measured(
+        phase,
+        len(generators.samples),
+        samples,
+        histories,
+        traces,
+        watch.window,
+        watch.cpu,
+        watch.warmup_s,
+        watch.settled,
+        interrupted,
+        series_path,
+        counted=counted.amounts(),
+    )
+
+
+class Counted:
+    """What only the system itself can tell of the time between two moments, as far as it does."""
+
+    def __init__(self, system: System) -> None:
+        self._kafka = None if system.bootstrap is None else TrafficMeter(system.bootstrap)
+        self._jvms = AllocationMeter(system.pids, system.gc_logs())
+        self._ends: list[Ends] = []
+        self._heaps: list[Heaps] = []
+
+    def read(self) -> None:
+        with suppress(BenchError):
+            self._heaps.append(self._jvms.read())
+        if self._kafka is not None:
+            with suppress(BenchError):
+                self._ends.append(self._kafka.ends())
+
+    def amounts(self) -> dict[str, float]:
+        """Between the two reads; without what one of them did not get. For the end."""
+        found: dict[str, float] = {}
+        if self._kafka is not None and len(self._ends) == 2:
+            with suppress(BenchError):
+                traffic = self._kafka.between(*self._ends)
+                found |= {"kafka_records": traffic.records, "kafka_bytes": traffic.bytes}
+        if len(self._heaps) == 2:
+            with suppress(BenchError):
+                allocated = self._jvms.between(*self._heaps)
+                found |= {f"{group}_allocated_bytes": size for group, size in allocated.items()}
+        if self._kafka is not None:
+            self._kafka.close()
+        return found
+
+
+def _sampler(system: System, load: Load, pids: Pids) -> Sampler:
+    gateway = system.url if load.is_shop else None
+    return Sampler(
+        gateway, system.workers, pids, system.flink_rest, system.gc_logs(), system.bootstrap
+    )
+
+
+def with_generators(series: Series, samples: Sequence[Path]) -> Series:
+    """With how the generators fared by their own account, on the same time axis."""
+    marks: list[dict[str, float]] = []
+    for path in samples:
+        reader = Reader(path)
+        reader.read_marks()
+        marks += [{**mark, "loop_lag_ms": mark["loop_lag_ns"] / 1e6} for mark in reader.watched]
+    names = {"loop_lag_ms": "generator.loop_lag_ms"}
+    if len(samples) == 1 and marks and "in_flight" in marks[0]:
+        names["in_flight"] = "generator.in_flight"
+    return series.with_marks(names, marks)
+
+
+class _Watch:
+    """Follows the generators, and opens and closes the window."""
+
+    def __init__(
+        self,
+        system: System,
+        generators: Generators,
+        phase: Phase,
+        meter: CpuMeter,
+        counted: Counted,
+        live: Live,
+    ) -> None:
+        self._system = system
+        self._generators = generators
+        self._phase = phase
+        self._meter = meter
+        self._counted = counted
+        self._live = live
+        self._opened: tuple[int, dict[str, dict[int, Cpu]]] | None = None
+        self.window: Window | None = None
+        self.cpu: dict[str, Cpu] = {}
+        self.warmup_s = 0.0
+        self.settled: Steadiness | None = None
+
+    def until_closed(self) -> None:
+        phase = self._phase
+        self._follow("prepare", time.monotonic() + READY_TIMEOUT_S, self._prepared)
+        if self._generators.unready():
+            raise BenchError(
+                f"{self._generators.unready()} users or generators were not ready after "
+                f"{READY_TIMEOUT_S:g} s: {self._generators.last_words()}"
+            )
+        begin_ns = self._generators.go()
+        begin_s = begin_ns / 1e9
+        open_s = begin_s + phase.warmup_s
+        if phase.duration_s:
+            self._follow("warm up", open_s)
+            self.warmup_s = phase.warmup_s
+            self._counted.read()
+            self._opened = (time.monotonic_ns(), self._meter.read())
+            self._follow("measure", open_s + phase.duration_s)
+            self.close()
+            if phase.schedule is not None:  # exactly the scheduled times
+                length_ns = int(phase.duration_s * 1e9)
+                opened_ns = begin_ns + int(phase.warmup_s * 1e9)
+                self.window = Window(opened_ns, opened_ns + length_ns, is_open_loop=True)
+        else:
+            warming = _Warming(begin_ns, given_rate=phase.schedule is not None)
+            self._follow("warm up", open_s, warming.is_over)
+            self.settled, self.warmup_s = warming.settled, time.monotonic() - begin_s
+
+    def close(self) -> None:
+        if self._opened is not None:
+            opened_ns, cpu = self._opened
+            is_open_loop = self._phase.schedule is not None
+            self.window = Window(opened_ns, time.monotonic_ns(), is_open_loop)
+            self.cpu = spent(cpu, self._meter.read())
+            self._counted.read()
+
+    def _prepared(self, _: Samples) -> bool:
+        return self._generators.unready() == 0
+
+    def _follow(
+        self, stage: str, deadline_s: float, is_over: Callable[[Samples], bool] = lambda _: False
+    ) -> None:
+        while time.monotonic() < deadline_s:
+            self._system.check()
+            self._generators.check()
+            samples = self._generators.read()
+            self._live.see(samples, stage)
+            if is_over(samples):
+                return
+            time.sleep(max(0.0, min(POLL_S, deadline_s - time.monotonic())))
+
+
+class _Warming:
+    """Judges the last seconds, each time that one more has passed."""
+
+    def __init__(self, begin_ns: int, *, given_rate: bool) -> None:
+        self._begin_ns = begin_ns
+        self._given_rate = given_rate
+        self._parts: list[Samples] = []
+        self._judged = 0
+        self.settled = Steadiness(False, "it was too short to tell")
+
+    def is_over(self, samples: Samples) -> bool:
+        self._parts.append(samples)
+        passed = (time.monotonic_ns() - self._begin_ns) // 1_000_000_000
+        if passed <= self._judged or passed < STRETCH_S + 1:
+            return False
+        self._judged = passed
+        # The last second is left out: its samples may not all be written yet.
+        end_ns = self._begin_ns + (passed - 1) * 1_000_000_000
+        recent = merge(self._parts)
+        from_ns = end_ns - STRETCH_S * 1_000_000_000
+        self._parts = [recent.where(recent.done_ns >= from_ns)]
+        stretch = steadiness.seconds(self._parts[0], from_ns, end_ns)
+        self.settled = steadiness.judge(stretch, given_rate=self._given_rate)
+        return self.settled.steady

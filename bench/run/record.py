@@ -1,0 +1,121 @@
+"""The record of a run: run.json, as bench/records/run.schema.json describes it."""
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import Any, Literal, NamedTuple
+
+from bench.judge.invariants import Report
+from bench.judge.ledger import Ledger
+from bench.run import phase_figures
+from bench.run.phase_figures import Findings
+from bench.run.settings import Settings
+
+SCHEMA_VERSION = 2
+WRONG_ANSWERS_MAX = 100
+"""Kept; all are counted."""
+
+Verdict = Literal["valid", "failed", "invalid", "void", "interrupted"]
+
+
+class Judgement(NamedTuple):
+    """What is said about a run after its load."""
+
+    ledger: Ledger | None = None
+    report: Report | None = None
+    wrong_answers: Sequence[str] = ()
+    """What the journeys found wrong."""
+    problems: Sequence[str] = ()
+    """Why the run could not go on."""
+    void: Sequence[str] = ()
+    """Why the generator, or the machine, was the bottleneck."""
+    probes: Sequence[dict[str, Any]] | None = None
+    """Results of probes; such a run has no load of its own to judge."""
+    interrupted: bool = False
+
+    @property
+    def verdict(self) -> Verdict:
+        """failed: the system broke a promise. invalid: the run can't tell. void: its figures are
+        not the system's."""
+        if self.wrong_answers or (self.report is not None and not self.report.holds):
+            return "failed"
+        if self._failed_probes:
+            return "failed"
+        if self.interrupted:
+            return "interrupted"
+        if self.problems or not self._is_judged or (self.ledger and self.ledger.faults):
+            return "invalid"
+        return "void" if self.void else "valid"
+
+    @property
+    def _failed_probes(self) -> list[str]:
+        return [probe["name"] for probe in self.probes or () if not probe["passed"]]
+
+    @property
+    def _is_judged(self) -> bool:
+        return self.ledger is not None or self.probes is not None
+
+    @property
+    def reasons(self) -> list[str]:
+        """One line each; none for a valid run."""
+        reasons = list(self.problems)
+        if self.report is not None:
+            counts = self.report.counts.items()
+            reasons += [f"{name}: broken {count} times" for name, count in counts if count]
+        if self.wrong_answers:
+            reasons.append(f"wrong answers: {len(self.wrong_answers)}")
+        if self._failed_probes:
+            reasons.append(f"probes failed: {', '.join(self._failed_probes)}")
+        if self.ledger is not None:
+            reasons += self.ledger.faults
+        if self.interrupted:
+            reasons.append("interrupted")
+        elif not reasons and not self._is_judged:
+            reasons.append("the run was not judged")
+        return [*reasons, *self.void]
+
+
+def describe(
+    run_id: str,
+    started_utc: str,
+    settings: Settings,
+    environment: dict[str, Any],
+    commit: dict[str, Any],
+    phases: Sequence[Findings],
+    judgement: Judgement,
+    capacity: dict[str, Any] | None = None,
+) -> dict[str, Any]:
+    """The content of run.json."""
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "run_id": run_id,
+        "started_utc": started_utc,
+        "verdict": judgement.verdict,
+        "reasons": judgement.reasons,
+        "commit": commit,
+        "seed": settings.seed,
+        "settings": asdict(settings),
+        "environment": environment,
+        "phases": [phase_figures.describe(findings) for findings in phases],
+        "capacity": capacity,
+        "probes": None if judgement.probes is None else list(judgement.probes),
+        "ledger": _ledger(judgement.ledger),
+        "invariants": _invariants(judgement.report),
+        "wrong_answers": {
+            "count": len(judgement.wrong_answers),
+            "first": list(judgement.wrong_answers[:WRONG_ANSWERS_MAX]),
+        },
+    }
+
+
+def _ledger(ledger: Ledger | None) -> dict[str, Any] | None:
+    if ledger is None:
+        return None
+    entries = [{**entry._asdict(), "remainder": entry.remainder} for entry in ledger.entries]
+    return {"entries": entries, "missing": ledger.missing}
+
+
+def _invariants(report: Report | None) -> dict[str, Any] | None:
+    if report is None:
+        return None
+    violations = [violation._asdict() for violation in report.violations]
+    return {**report._asdict(), "violations": violations}

@@ -1,0 +1,286 @@
+"""A whole run: the system comes up, phases of load, the ledger, the final reads, the judgement."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from bench.atomic_files import to_json, write
+from bench.environment import commit, environment
+from bench.errors import BenchError
+from bench.generator.fleet import Phase
+from bench.judge.final_reads import audit
+from bench.judge.invariants import check
+from bench.judge.ledger import Ledger, balance, balance_samples
+from bench.observe.gateway import Metrics, rise, scrape, scrape_quiet
+from bench.probes.probe import Options
+from bench.probes.registry import run_probes
+from bench.records.hdr_log import write_log
+from bench.records.request_log import History, compress
+from bench.records.samples import Reader, read
+from bench.run import capacity
+from bench.run.capacity import Capacity, Level
+from bench.run.control import control
+from bench.run.phase_figures import Findings, examine, wall_offset_ns
+from bench.run.phase_runner import Measured, System, run_phase
+from bench.run.record import Judgement, describe
+from bench.run.settings import Settings
+from bench.stats import stages
+from bench.workload.arrivals import Schedule, Stage
+from machine.errors import StackError
+from system.runtime.stack import Stack, StackOptions
+
+Progress = Callable[[str], object]
+
+
+class Search(NamedTuple):
+    """For the capacity."""
+
+    level: Level
+    start_per_s: float
+
+
+class Probing(NamedTuple):
+    """Probes instead of a load."""
+
+    names: tuple[str, ...]
+    """Empty: all that the system allows."""
+    kafka: str | None
+    """``host:port`` of the target's Kafka; an own stack knows its own."""
+    options: Options
+
+
+class Subject(NamedTuple):
+    """A system that is up already and warm, and what the record says of it."""
+
+    system: System
+    commit: dict[str, Any]
+    """As `bench.environment.commit` has it; so the environment."""
+    environment: dict[str, Any]
+
+
+@contextmanager
+def system_under_test(
+    settings: Settings, progress: Progress, gateway_options: tuple[str, ...] = ()
+) -> Iterator[System]:
+    """A stack of its own, or the target. Raises `StackError` when the stack does not come up."""
+    if settings.target is not None:
+        yield System(settings.target, dict, check=lambda: None, workers=settings.workers)
+        return
+    options = StackOptions(workers=settings.workers, gateway_options=gateway_options)
+    with Stack(options, progress=progress) as stack:
+
+        def check_stack() -> None:
+            try:
+                stack.check()
+            except StackError as cause:
+                raise BenchError(str(cause)) from None
+
+        yield System(
+            stack.url,
+            stack.pids,
+            check_stack,
+            stack.bootstrap_servers,
+            stack.flink_rest,
+            stack.gc_logs,
+            settings.workers,
+        )
+
+
+class Run:
+    """One run and its folder, results/<utc>-<commit>-<seed>."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        results: Path,
+        progress: Progress,
+        task: Search | Probing | None = None,
+        subject: Subject | None = None,
+    ) -> None:
+        """`task`: what to do instead of the phases of `settings`.
+
+        `subject`: what is measured, in place of a stack of its own or the target; the control
+        workload is then measured too.
+        """
+        self._settings = settings
+        self._results = results
+        self._progress = progress
+        self._task = task
+        self._given = subject
+        self._found: list[Findings] = []
+        self._capacity: Capacity | None = None
+
+    def execute(self) -> tuple[dict[str, Any], Path]:
+        """Returns the content of run.json, and its folder.
+
+        Ctrl-C during the load, or a system that ends, ends the run early: what was measured is
+        kept. Raises `StackError` when the stack does not come up.
+        """
+        settings = self._settings
+        with self._subject() as (system, source, where):
+            before = scrape(system.url, settings.workers) if settings.is_shop else None
+            started = datetime.now(UTC)
+            run_id = f"{started:%Y%m%dT%H%M%SZ}-{source['id']}-{settings.seed}"
+            folder = self._results / run_id
+            try:
+                folder.mkdir(parents=True)
+            except OSError as cause:
+                raise BenchError(f"cannot make the folder {folder}: {cause.strerror}") from None
+            judgement = self._load_and_judge(system, folder, before)
+        run = describe(
+            run_id,
+            started.isoformat(timespec="seconds"),
+            settings,
+            where,
+            source,
+            self._found,
+            judgement,
+            None if self._capacity is None else self._capacity.describe(),
+        )
+        write(folder / "run.json", to_json(run))
+        for findings in self._found:
+            _write_logs(findings, folder)
+        for path in folder.glob("history-*.jsonl"):
+            compress(path)
+        return run, folder
+
+    @contextmanager
+    def _subject(self) -> Iterator[Subject]:
+        if self._given is not None:
+            yield self._given
+            return
+        settings = self._settings
+        gateway_options: tuple[str, ...] = ()
+        if isinstance(self._task, Probing):
+            gateway_options = self._task.options.gateway_options()
+        with system_under_test(settings, self._progress, gateway_options) as system:
+            yield Subject(system, commit(), environment(own_stack=settings.target is None))
+
+    def _histories(self) -> History:
+        return History([path for found in self._found for path in found.measured.histories])
+
+    def _load_and_judge(self, system: System, folder: Path, before: Metrics | None) -> Judgement:
+        try:
+            if isinstance(self._task, Probing):
+                return self._probe(system, self._task)
+            probes = None if self._given is None else [control().to_json()]
+            if not self._load(system, folder):
+                return Judgement(wrong_answers=self._histories().wrong(), interrupted=True)
+            return self._judge(system, before)._replace(probes=probes)
+        except KeyboardInterrupt:
+            return Judgement(interrupted=True)
+        except BenchError as cause:
+            return Judgement(wrong_answers=self._histories().wrong(), problems=[str(cause)])
+
+    def _load(self, system: System, folder: Path) -> bool:
+        """False when it was interrupted."""
+        if isinstance(self._task, Search):
+            return self._search_capacity(system, folder, *self._task)
+        return all(self._run_phase(system, folder, phase) for phase in self._settings.phases())
+
+    def _probe(self, system: System, task: Probing) -> Judgement:
+        kafka = task.kafka or system.bootstrap
+        results = run_probes(task.names, system.url, kafka, task.options, self._progress)
+        return Judgement(probes=results)
+
+    def _search_capacity(
+        self, system: System, folder: Path, level: Level, start_per_s: float
+    ) -> bool:
+        settings = self._settings
+        found = self._capacity = Capacity(level, [])
+        if not self._run_phase(system, folder, settings.warm_up(start_per_s)):
+            return False
+        while True:
+            rate = capacity.next_rate(found.steps, start_per_s, capacity.RATE_PER_S_MAX)
+            if rate is None:
+                return True
+            name = f"step-{len(found.steps) + 1}"
+            schedule = Schedule((Stage(rate, rate, settings.duration_s),), settings.arrivals)
+            if not self._run_phase(system, folder, settings.open_phase(name, schedule)):
+                return False
+            last = self._found[-1]
+            assert last.summary is not None
+            step = capacity.judge(rate, level, last.summary, _in_flight(last.measured))
+            found.steps.append(step)
+            self._progress(f"{rate:,.1f}/s: {step.why}")
+            if last.void:
+                return True  # a higher rate would say nothing about the system
+
+    def _run_phase(self, system: System, folder: Path, phase: Phase) -> bool:
+        """False when it was interrupted."""
+        settings = self._settings
+        seed = settings.phase_seed(len(self._found))
+        measured = run_phase(system, settings.load(), phase, seed, folder, self._progress)
+        measured = measured._replace(stages=_write_stages(measured, folder))
+        found = examine(measured)
+        self._found.append(found)
+        if found.settled is not None:
+            steady = "steady" if found.settled.steady else "not steady"
+            self._progress(f"{phase.name}: {steady}: {found.settled.why}")
+        return not measured.interrupted
+
+    def _judge(self, system: System, before: Metrics | None) -> Judgement:
+        void = [reason for found in self._found for reason in found.void]
+        ledger = self._balance_samples()
+        if before is None:
+            return Judgement(ledger, void=void)
+        history = self._histories()
+        gateway = rise(before, scrape_quiet(system.url, self._settings.workers))
+        told = balance(history, history.footers(), gateway)
+        ledger = Ledger(ledger.entries + told.entries, ledger.missing + told.missing)
+        final = audit(system.url, history, self._progress)
+        self._progress("checking the invariants")
+        return Judgement(ledger, check(history, final), history.wrong(), void=void)
+
+    def _balance_samples(self) -> Ledger:
+        return balance_samples(
+            sum(found.sent for found in self._found),
+            sum(found.dropped for found in self._found),
+            [footer for found in self._found for footer in found.footers],
+        )
+
+
+def _in_flight(measured: Measured) -> list[float]:
+    """Requests under way in each second of the window, of all generators."""
+    window = measured.window
+    assert window is not None
+    seconds: dict[int, float] = {}
+    for path in measured.samples:
+        reader = Reader(path)
+        reader.read_marks()
+        for mark in reader.watched:
+            if window.opened_ns <= mark["at_ns"] < window.closed_ns:
+                second = (mark["at_ns"] - window.opened_ns) // 1_000_000_000
+                seconds[second] = seconds.get(second, 0.0) + mark["in_flight"]
+    return [seconds[second] for second in sorted(seconds)]
+
+
+def _write_stages(measured: Measured, folder: Path) -> Path | None:
+    """Where the time of the window's traced requests went; None where none was traced."""
+    window = measured.window
+    if window is None:
+        return None
+    ahead_ns = wall_offset_ns(measured.samples)
+    opened_ns, closed_ns = window.opened_ns + ahead_ns, window.closed_ns + ahead_ns
+    traced = stages.read(measured.traces)
+    found = stages.summarize(each for each in traced if opened_ns <= each.intended_ns < closed_ns)
+    if not found["requests"]:
+        return None
+    path = folder / f"stages-{measured.phase.name}.json"
+    write(path, to_json(found))
+    return path
+
+
+def _write_logs(findings: Findings, folder: Path) -> None:
+    """Response times for other tools; of an open loop the service times too."""
+    measured = findings.measured
+    if measured.window is None:
+        return
+    sent = measured.window.of(read(measured.samples))
+    sent = sent.where(~sent.of_kind("dropped"))
+    offset_ns, name = wall_offset_ns(measured.samples), measured.phase.name
+    write_log(folder / f"response-{name}.hlog", sent, sent.response_ns, offset_ns)
+    if measured.phase.schedule is not None:
+        write_log(folder / f"service-{name}.hlog", sent, sent.service_ns, offset_ns)

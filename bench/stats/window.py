@@ -1,0 +1,142 @@
+"""What a window of samples shows: exact figures, from every sample.
+
+A sample of latency is a request that was answered: 200 or 4xx. A refusal for overload and any other
+5xx is none, however quick; it is counted under its kind. Of a timeout and of a broken connection
+only the wait is known: they are censored samples, see `bench.stats.quantiles`.
+"""
+
+from collections import Counter
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bench.records.request_log import Row
+from bench.records.samples import Samples
+from bench.stats.quantiles import PERCENTS, describe, quantiles
+
+Quantiles = dict[str, Any]
+"""As run.json has them: "p50", … in ms, and "at_least"."""
+
+
+class Window(NamedTuple):
+    """From `opened_ns` until before `closed_ns`, on the machine's monotonic clock.
+
+    A request of a closed loop belongs to the window in which it ended. One of an open loop belongs
+    to that for which it was intended: those that a stall pushes past the end count too.
+    """
+
+    opened_ns: int
+    closed_ns: int
+    is_open_loop: bool = False
+
+    @property
+    def length_s(self) -> float:
+        return (self.closed_ns - self.opened_ns) / 1e9
+
+    def of(self, samples: Samples) -> Samples:
+        return samples.where(
+            self.holds(samples.intended_ns if self.is_open_loop else samples.done_ns)
+        )
+
+    def holds(self, times_ns: NDArray[np.int64]) -> NDArray[np.bool_]:
+        return (self.opened_ns <= times_ns) & (times_ns < self.closed_ns)
+
+
+class Figures(NamedTuple):
+    requests: int
+    """Those of the window that were sent, however they ended."""
+    answered: int
+    throughput_per_s: float
+    """Answers that came while the window was open."""
+    latency_ms: Quantiles | None
+    """From when a request should have been sent. None where nothing was sent."""
+    refused: dict[str, int]
+    """4xx by kind, as "409 out_of_stock": answers, nearly all of them asked for by the journeys."""
+    failed: dict[str, int]
+    """5xx, timeouts and broken connections by kind."""
+
+
+class OpenFigures(NamedTuple):
+    """How well the schedule was kept."""
+
+    scheduled: int
+    dropped: int
+    achieved_ratio: float
+    """Sent of scheduled."""
+    service_ms: Quantiles | None
+    """From when a request was sent."""
+    schedule_lag_ms: Quantiles | None
+    """From when it should have been sent until it was."""
+
+
+class Summary(NamedTuple):
+    total: Figures
+    operations: dict[str, Figures]
+    open: OpenFigures | None
+
+
+def kind_of(row: Row) -> str:
+    return f"{row.status} {row.code or 'no error code'}" if row.status else "connection"
+
+
+def is_answered(row: Row) -> bool:
+    return row.status == 200 or 400 <= row.status < 500
+
+
+def summarize(samples: Samples, window: Window) -> Summary:
+    """Figures of all requests of the window, of each operation, and of the schedule."""
+    inside = window.of(samples)
+    dropped = inside.of_kind("dropped")
+    sent = inside.where(~dropped)
+    done = samples.where(window.holds(samples.done_ns))
+    lost = int(dropped.sum())
+    operations = {}
+    for index, name in sorted(enumerate(samples.operations), key=lambda item: item[1]):
+        own = sent.where(sent.operation == index)
+        if len(own):
+            operations[name] = figures(own, done.where(done.operation == index), window)
+    total = figures(sent, done, window, lost)
+    return Summary(total, operations, _open_figures(sent, lost) if window.is_open_loop else None)
+
+
+def figures(sent: Samples, done: Samples, window: Window, lost: int = 0) -> Figures:
+    """`done` are those that ended while the window was open; `lost` requests were never sent."""
+    answered = sent.of_kind("ok", "refused")
+    censored = sent.of_kind("censored")
+    response_ns = sent.response_ns
+    return Figures(
+        requests=len(sent),
+        answered=int(answered.sum()),
+        throughput_per_s=round(int(done.of_kind("ok", "refused").sum()) / window.length_s, 1),
+        latency_ms=latency_ms(response_ns[answered], response_ns[censored], lost),
+        refused=_counted(sent.where(sent.of_kind("refused"))),
+        failed=_counted(sent.where(sent.of_kind("failed", "censored"))),
+    )
+
+
+def latency_ms(
+    known_ns: NDArray[np.int64], waited_ns: NDArray[np.int64], lost: int = 0
+) -> Quantiles | None:
+    return describe(quantiles(known_ns, waited_ns, lost, list(PERCENTS.values())))
+
+
+def _open_figures(sent: Samples, dropped: int) -> OpenFigures:
+    answered, censored = sent.of_kind("ok", "refused"), sent.of_kind("censored")
+    scheduled = len(sent) + dropped
+    nothing = np.zeros(0, dtype=np.int64)
+    return OpenFigures(
+        scheduled=scheduled,
+        dropped=dropped,
+        achieved_ratio=round(len(sent) / scheduled, 4) if scheduled else 0.0,
+        service_ms=latency_ms(sent.service_ns[answered], sent.service_ns[censored]),
+        schedule_lag_ms=latency_ms(sent.schedule_lag_ns, nothing),
+    )
+
+
+def _counted(samples: Samples) -> dict[str, int]:
+    counts = np.bincount(samples.outcome, minlength=len(samples.outcomes))
+    kinds = Counter(
+        {name: int(count) for name, count in zip(samples.outcomes, counts, strict=True) if count}
+    )
+    return dict(kinds.most_common())

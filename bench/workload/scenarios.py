@@ -1,0 +1,89 @@
+"""The scenarios as an open loop plays them: what is prepared, and which journey starts next."""
+
+from collections import deque
+from collections.abc import Iterator
+from itertools import accumulate
+from math import ceil
+from random import Random
+
+from bench.workload.shop import (
+    CREDIT,
+    CREDIT_ROUTINE_WEIGHT,
+    MIX,
+    Journey,
+    Sale,
+    Shop,
+    create_user,
+    credit_routine,
+)
+
+SCENARIOS = ("shop", "checkout")
+CUSTOMERS_MAX, CUSTOMERS_MIN = 64, 16
+"""Customers whose users, items and orders are prepared; journeys begin with any of them."""
+RATE_PER_CUSTOMER = 10.0
+"""Requests/s: so a slow load, as of many short runs, does not mostly prepare."""
+
+
+def customers_of(rate_per_s: float) -> int:
+    return max(CUSTOMERS_MIN, min(CUSTOMERS_MAX, ceil(rate_per_s / RATE_PER_CUSTOMER)))
+
+
+class ShopCustomers:
+    """The mix of locustfiles/shop.py."""
+
+    def __init__(self, seed: int, count: int = CUSTOMERS_MAX) -> None:
+        self._count = count
+        self._shop = Shop(Random(seed))
+        self._own: deque[str] = deque()
+        """Users that no other journey touches: the credit routine checks their balance."""
+        self._starts = list(MIX)
+        self._weights = list(accumulate(MIX.values()))
+        self._all_weights = self._weights[-1] + CREDIT_ROUTINE_WEIGHT
+
+    def prepare(self) -> Iterator[Journey]:
+        for _ in range(self._count):
+            yield self._shop.prepare()
+            yield self._create_own()
+
+    def start(self) -> Journey:
+        random = self._shop.random
+        if random.random() * self._all_weights < CREDIT_ROUTINE_WEIGHT:
+            return self._credit_routine() if self._own else self._create_own()
+        (journey,) = random.choices(self._starts, cum_weights=self._weights)
+        return journey(self._shop)
+
+    def _create_own(self) -> Journey:
+        user_id = yield from create_user(CREDIT)
+        if user_id:
+            self._own.append(user_id)
+
+    def _credit_routine(self) -> Journey:
+        user_id = self._own.popleft()
+        yield from credit_routine(user_id)
+        self._own.append(user_id)
+
+
+class SaleCustomers:
+    """Buyers, as in locustfiles/checkout.py; a buyer fills one basket at a time."""
+
+    def __init__(self, seed: int, zipf: float, count: int = CUSTOMERS_MAX) -> None:
+        self._count = count
+        self._sale = Sale(Random(seed), zipf)
+        self._free: deque[str] = deque()
+
+    def prepare(self) -> Iterator[Journey]:
+        share = Sale.ITEMS // self._count + 1
+        yield from (self._sale.prepare(share) for _ in range(self._count))
+        yield from (self._create_buyer() for _ in range(self._count))
+
+    def start(self) -> Journey:
+        return self._buy(self._free.popleft()) if self._free else self._create_buyer()
+
+    def _create_buyer(self) -> Journey:
+        user_id = yield from create_user(CREDIT * 100)
+        if user_id:
+            self._free.append(user_id)
+
+    def _buy(self, user_id: str) -> Journey:
+        yield from self._sale.buy(user_id)
+        self._free.append(user_id)

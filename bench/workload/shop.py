@@ -1,0 +1,302 @@
+"""The shop's journeys: which requests a customer sends, and what the answers must say.
+
+A journey is a generator that yields a `Call` and is sent the `Reply`; whoever drives it does the
+sending. So Locust, an event loop and a unit test can all play the same journey. An answer that is
+not as it must be raises `WrongAnswerError`.
+"""
+
+from collections import deque
+from collections.abc import Callable, Generator
+from itertools import accumulate
+from random import Random
+from typing import Any, NamedTuple
+
+from bench.records.samples import CONNECTION, UNEXPECTED
+
+POOL_MAX = 1024
+"""Entities of each kind that one generator keeps in play; the oldest is forgotten first."""
+CREDIT = 100_000
+STOCK = 100_000
+PRICE_MAX = 10
+SCARCE_SHARE = 0.02
+"""Share of users with little credit and of items with little stock, so that checkouts fail too."""
+SCARCE = 5
+PREPARED = 4
+"""Users, items and orders that each simulated customer creates before it starts."""
+
+
+class Call(NamedTuple):
+    operation: str
+    """The service's method; results are grouped by it."""
+    verb: str
+    path: str
+    expected: frozenset[str] = frozenset()
+    """Error codes that the journeys cause themselves, by acting on the same entity at a time."""
+
+
+class Reply(NamedTuple):
+    status: int
+    """0: the connection broke before a reply."""
+    body: dict[str, Any]
+
+    @property
+    def ok(self) -> bool:
+        return self.status == 200
+
+
+def broken(kind: str) -> Reply:
+    """What stands for a reply when the connection could not be made or broke."""
+    return Reply(0, {"error": {"code": "connection", "message": kind}})
+
+
+class WrongAnswerError(AssertionError):
+    """A reply that contradicts the contract."""
+
+
+Journey = Generator[Call, Reply, None]
+Step = Generator[Call, Reply, Reply]
+
+
+class Order:
+    """An order in play, and the items that are known to be in it."""
+
+    __slots__ = ("items", "order_id")
+
+    def __init__(self, order_id: str) -> None:
+        self.order_id = order_id
+        self.items: list[str] = []
+
+
+REMOVED = frozenset({"not_found"})
+SOLD_OUT = frozenset({"out_of_stock"})
+SETTLED = frozenset({"already_paid", "checkout_in_progress", "not_found", "limit_reached"})
+UNPAID = frozenset({"already_paid", "checkout_in_progress", "insufficient_credit", "not_found",
+                    "order_empty", "out_of_stock"})  # fmt: skip
+
+
+class Shop:
+    """The entities in play, shared by all customers of one generator: the contention is theirs.
+
+    A checkout takes its order out of play before it is sent, so that only the requests already
+    under way can meet it.
+    """
+
+    def __init__(self, random: Random, pool_max: int = POOL_MAX) -> None:
+        self.random = random
+        self.users: deque[str] = deque(maxlen=pool_max)
+        self.items: deque[str] = deque(maxlen=pool_max)
+        self.orders: deque[Order] = deque(maxlen=pool_max)
+
+    def prepare(self) -> Journey:
+        for _ in range(PREPARED):
+            yield from self.create_user()
+            yield from self.create_item()
+        for _ in range(PREPARED):
+            yield from self.create_order()
+            yield from self.add_item()
+
+    def index(self) -> Journey:
+        reply = yield Call("index", "GET", "/")
+        if reply.ok and "version" not in reply.body:
+            raise WrongAnswerError("GET / does not name a version")
+
+    def create_user(self) -> Journey:
+        credit = SCARCE if self.random.random() < SCARCE_SHARE else CREDIT
+        user_id = yield from create_user(credit)
+        if user_id:
+            self.users.append(user_id)
+
+    def remove_user(self) -> Journey:
+        if self.users:
+            yield Call("remove_user", "DELETE", f"/users/remove/{self.users.pop()}", REMOVED)
+        else:
+            yield from self.create_user()
+
+    def find_user(self) -> Journey:
+        if self.users:
+            user_id = self.random.choice(self.users)
+            yield Call("find_user", "GET", f"/users/find/{user_id}", REMOVED)
+        else:
+            yield from self.create_user()
+
+    def create_item(self) -> Journey:
+        stock = SCARCE if self.random.random() < SCARCE_SHARE else STOCK
+        item_id = yield from create_item(self.random.randint(1, PRICE_MAX), stock)
+        if item_id:
+            self.items.append(item_id)
+
+    def item_routine(self) -> Journey:
+        if not self.items:
+            yield from self.create_item()
+            return
+        item_id = self.random.choice(self.items)
+        reply = yield Call("get_availability", "GET", f"/stock/availability/{item_id}")
+        if reply.ok:
+            reply = yield Call("add_stock", "POST", f"/stock/add/{item_id}/2")
+        if reply.ok:
+            yield Call("subtract_stock", "POST", f"/stock/subtract/{item_id}/1", SOLD_OUT)
+
+    def create_order(self) -> Journey:
+        if not self.users:
+            yield from self.create_user()
+            return
+        order_id = yield from create_order(self.random.choice(self.users))
+        if order_id:
+            self.orders.append(Order(order_id))
+
+    def remove_order(self) -> Journey:
+        if self.orders:
+            order = self.orders.popleft()
+            yield Call("remove_order", "DELETE", f"/orders/remove/{order.order_id}", SETTLED)
+        else:
+            yield from self.create_order()
+
+    def add_item(self) -> Journey:
+        if not self.orders or not self.items:
+            yield from self.create_order()
+            yield from self.create_item()
+            return
+        order, item_id = self.random.choice(self.orders), self.random.choice(self.items)
+        reply = yield add_item(order.order_id, item_id)
+        if reply.ok:
+            order.items.append(item_id)
+
+    def remove_item(self) -> Journey:
+        order = self.random.choice(self.orders) if self.orders else None
+        if not order or not order.items:
+            yield from self.add_item()
+            return
+        item_id = order.items.pop()
+        path = f"/orders/removeItem/{order.order_id}/{item_id}"
+        yield Call("remove_item", "DELETE", path, SETTLED)
+
+    def checkout(self) -> Journey:
+        if self.orders:
+            yield from checkout(self.orders.popleft().order_id)
+        else:
+            yield from self.create_order()
+
+
+JourneyOf = Callable[[Shop], Journey]
+
+MIX: dict[JourneyOf, int] = {
+    Shop.index: 1,
+    Shop.create_user: 2,
+    Shop.remove_user: 1,
+    Shop.find_user: 5,
+    Shop.create_item: 10,
+    Shop.item_routine: 5,
+    Shop.create_order: 6,
+    Shop.remove_order: 1,
+    Shop.add_item: 20,
+    Shop.remove_item: 1,
+    Shop.checkout: 5,
+}
+"""How often each journey is played, relative to the others; `CREDIT_ROUTINE_WEIGHT` adds to it."""
+
+CREDIT_ROUTINE_WEIGHT = 1
+
+
+def credit_routine(user_id: str) -> Journey:
+    """Needs a user of the customer's own: nobody else may move its balance meanwhile."""
+    before = yield Call("get_credit", "GET", f"/users/credit/{user_id}")
+    if not before.ok:
+        return
+    added = yield Call("add_credit", "POST", f"/users/credit/add/{user_id}/20")
+    if not added.ok:
+        return
+    after = yield Call("subtract_credit", "POST", f"/users/credit/subtract/{user_id}/15")
+    if after.ok and after.body["credit"] != before.body["credit"] + 5:
+        raise WrongAnswerError(
+            f"credit {before.body['credit']} + 20 - 15 is {after.body['credit']}"
+        )
+
+
+class Sale:
+    """Buyers who fill a basket and check it out, nearly always with success.
+
+    `zipf` is the exponent of the items' popularity: 0 is uniform, 1 lets the first of n items
+    appear in about 1/ln(n) of all choices.
+    """
+
+    ITEMS = 200
+    BASKET_MAX = 10
+
+    def __init__(self, random: Random, zipf: float) -> None:
+        self.random = random
+        self.items: list[str] = []
+        popularity = (rank**-zipf for rank in range(1, self.ITEMS + 1))
+        self.weights = list(accumulate(popularity))
+
+    def choose_item(self) -> str:
+        weights = self.weights[: len(self.items)]
+        return self.random.choices(self.items, cum_weights=weights)[0]
+
+    def prepare(self, share: int) -> Journey:
+        for _ in range(share):
+            item_id = yield from create_item(self.random.randint(1, PRICE_MAX), STOCK * 100)
+            if item_id and len(self.items) < self.ITEMS:
+                self.items.append(item_id)
+
+    def buy(self, user_id: str) -> Journey:
+        order_id = yield from create_order(user_id)
+        if not order_id:
+            return
+        for _ in range(self.random.randint(1, self.BASKET_MAX)):
+            yield add_item(order_id, self.choose_item())
+        yield from checkout(order_id)
+
+
+def create_user(credit: int) -> Generator[Call, Reply, str | None]:
+    """Returns the user_id, or None when the user was not created or not funded."""
+    created = yield Call("create_user", "POST", "/users/create")
+    if not created.ok:
+        return None
+    user_id: str = created.body["user_id"]
+    funded = yield Call("add_credit", "POST", f"/users/credit/add/{user_id}/{credit}")
+    if not funded.ok:
+        return None
+    if funded.body["credit"] != credit:
+        raise WrongAnswerError(f"a new user given {credit} has {funded.body['credit']}")
+    return user_id
+
+
+def create_item(price: int, stock: int) -> Generator[Call, Reply, str | None]:
+    path = f"/stock/item/create?price={price}&stock={stock}"
+    created = yield Call("create_item", "POST", path)
+    return created.body["item_id"] if created.ok else None
+
+
+def create_order(user_id: str) -> Generator[Call, Reply, str | None]:
+    created = yield Call("create_order", "POST", f"/orders/create/{user_id}", REMOVED)
+    return created.body["order_id"] if created.ok else None
+
+
+def add_item(order_id: str, item_id: str) -> Call:
+    return Call("add_item", "POST", f"/orders/addItem/{order_id}/{item_id}", SETTLED)
+
+
+def checkout(order_id: str) -> Step:
+    reply = yield Call("checkout", "POST", f"/orders/checkout/{order_id}", UNPAID)
+    if reply.ok and reply.body["paid"] is not True:
+        raise WrongAnswerError(f"a checkout was answered with 200, but paid {reply.body['paid']}")
+    return reply
+
+
+def problem(call: Call, reply: Reply) -> str | None:
+    """What is wrong with a reply in itself, in a few fixed words, or None."""
+    if reply.ok:
+        return None
+    code: str = reply.body.get("error", {}).get("code", "no error code")
+    return None if code in call.expected else f"{reply.status} {code}"
+
+
+def outcome(call: Call, reply: Reply) -> str:
+    """The outcome of a sample: see `bench.records.samples`."""
+    if reply.ok:
+        return str(reply.status)
+    error = reply.body.get("error", {})
+    if reply.status == 0:
+        return f"{CONNECTION} {error.get('message', '')}".rstrip()
+    text = f"{reply.status} {error.get('code', 'no error code')}"
+    return f"{UNEXPECTED} {text}" if reply.status < 500 and problem(call, reply) else text

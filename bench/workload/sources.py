@@ -1,0 +1,229 @@
+"""Where the generator's requests come from: the templates of a workload file, or journeys.
+
+A source gives the next request, and is told how it ended. It turns that into the label of a sample,
+which is what the generator records.
+"""
+
+from collections import deque
+from collections.abc import Callable, Generator, Iterable
+from itertools import islice
+from pathlib import Path
+from typing import Any, NamedTuple, Protocol
+
+import orjson
+
+from bench.records import request_log
+from bench.records.samples import UNEXPECTED, Writer
+from bench.stats.stages import Traced, wall_ahead_ns
+from bench.stats.stages import encode as encode_trace
+from bench.workload.http_file import Address, Template, Workload, encode, stream
+from bench.workload.shop import Call, Journey, Reply, WrongAnswerError, broken, outcome
+
+PREBUILT_MAX = 20_000
+"""Requests that are made before the load begins, and sent in turn."""
+TRACE_HEADER = "X-Trace"
+"""The reference system's: asks for the stages of this request (docs/semantics.md)."""
+
+
+class Source(Protocol):
+    """`context` is what the source wants back with the answer."""
+
+    def prepare(self) -> int:
+        """Makes ready what must be sent before the load; returns how many requests can go at once.
+
+        They come from `next_prepared`, until it gives None with nothing under way."""
+
+    def next_prepared(self) -> tuple[Any, bytes] | None: ...
+
+    def next(self) -> tuple[Any, bytes]:
+        """Never none: the schedule does not wait for answers."""
+
+    def answered(
+        self, context: Any, status: int, parts: list[bytes], times_ns: tuple[int, int, int]
+    ) -> int:
+        """Returns the label; `times_ns` are intended, sent and done."""
+
+    def failed(self, context: Any, outcome: str, times_ns: tuple[int, int, int]) -> int: ...
+
+    def close(self) -> None: ...
+
+
+class Templates:
+    """Requests of a workload file, independent of each other and of their answers."""
+
+    def __init__(
+        self, workload: Workload, address: Address, seed: int, label: Callable[[str, str], int]
+    ) -> None:
+        self._label = label
+        operations = {
+            template.operation: _Operation(template, label) for template in workload.templates
+        }
+        self._requests = deque(
+            (operations[template.operation], request)
+            for template, request in islice(stream(workload, address, seed), PREBUILT_MAX)
+        )
+
+    def prepare(self) -> int:
+        return 0
+
+    def next_prepared(self) -> None:
+        return None
+
+    def next(self) -> "tuple[_Operation, bytes]":
+        self._requests.rotate(-1)
+        return self._requests[-1]
+
+    def answered(
+        self,
+        context: "_Operation",
+        status: int,
+        parts: list[bytes],
+        times_ns: tuple[int, int, int],
+    ) -> int:
+        return context[status]
+
+    def failed(self, context: "_Operation", outcome: str, times_ns: tuple[int, int, int]) -> int:
+        return self._label(context.template.operation, outcome)
+
+    def close(self) -> None:
+        pass
+
+
+class _Operation(dict[int, int]):
+    """Status → label, filled as statuses come up."""
+
+    def __init__(self, template: Template, label: Callable[[str, str], int]) -> None:
+        super().__init__()
+        self.template = template
+        self._label = label
+
+    def __missing__(self, status: int) -> int:
+        expected = self.template.is_expected(status)
+        outcome = str(status) if expected else f"{UNEXPECTED} {status}"
+        label = self[status] = self._label(self.template.operation, outcome)
+        return label
+
+
+class Customers(Protocol):
+    """Who plays journeys: see `bench.workload.scenarios`."""
+
+    def prepare(self) -> Iterable[Journey]: ...
+
+    def start(self) -> Journey: ...
+
+
+class _Step(NamedTuple):
+    """A call of a journey that is, or waits to be, under way."""
+
+    journey: Generator[Call, Reply, Any]
+    call: Call
+    traced: bool
+
+
+class Journeys:
+    """Journeys' calls: at each intended time the next call of one that can go on, else of a new
+    one. So the mix of requests is that of the journeys, and no answer is waited for.
+
+    Each request is written to the history, which is judged afterwards; each `trace_every`-th is
+    traced (0: none).
+    """
+
+    PREPARING = 32
+    """Journeys at a time before the load."""
+
+    def __init__(
+        self,
+        customers: Customers,
+        address: Address,
+        samples: Writer,
+        record: request_log.Writer,
+        traces: Path,
+        trace_every: int,
+    ) -> None:
+        self._customers = customers
+        self._address = address
+        self._samples = samples
+        self._record = record
+        self._traces = traces.open("xb")
+        self._trace_every = trace_every
+        self._until_trace = trace_every
+        self._labels: dict[tuple[str, int, str | None], int] = {}
+        self._ready: deque[tuple[Generator[Call, Reply, Any], Call]] = deque()
+
+    def prepare(self) -> int:
+        for journey in self._customers.prepare():
+            self._begin(journey)
+        return self.PREPARING
+
+    def next_prepared(self) -> tuple[_Step, bytes] | None:
+        return self._send(*self._ready.popleft(), traced=False) if self._ready else None
+
+    def next(self) -> tuple[_Step, bytes]:
+        while not self._ready:
+            self._begin(self._customers.start())
+        self._until_trace -= 1
+        traced = self._until_trace == 0
+        if traced:
+            self._until_trace = self._trace_every
+        return self._send(*self._ready.popleft(), traced=traced)
+
+    def answered(
+        self, context: _Step, status: int, parts: list[bytes], times_ns: tuple[int, int, int]
+    ) -> int:
+        try:
+            body = orjson.loads(b"".join(parts))
+        except orjson.JSONDecodeError:
+            body = {"error": {"code": "no error code"}}
+        if context.traced:
+            self._trace(context.call.operation, body.pop("trace", None), times_ns)
+        reply = Reply(status, body)
+        self._finish(context, reply, times_ns)
+        return self._label(context.call, reply)
+
+    def failed(self, context: _Step, outcome: str, times_ns: tuple[int, int, int]) -> int:
+        self._finish(context, broken(outcome), times_ns)
+        return self._samples.label(context.call.operation, outcome)
+
+    def close(self) -> None:
+        self._record.scheduled = self._samples.scheduled
+        self._record.dropped = self._samples.scheduled - self._samples.sent
+        self._record.close()
+        self._traces.close()
+
+    def _begin(self, journey: Journey) -> None:
+        call = next(journey, None)
+        if call is not None:
+            self._ready.append((journey, call))
+
+    def _send(
+        self, journey: Generator[Call, Reply, Any], call: Call, traced: bool
+    ) -> tuple[_Step, bytes]:
+        headers = {TRACE_HEADER: "1"} if traced else {}
+        return _Step(journey, call, traced), encode(self._address, call.verb, call.path, headers)
+
+    def _finish(self, step: _Step, reply: Reply, times_ns: tuple[int, int, int]) -> None:
+        call = step.call
+        _, sent_ns, done_ns = times_ns
+        self._record.append(
+            call.operation, call.path, None, sent_ns, done_ns, reply.status, reply.body
+        )
+        try:
+            self._ready.append((step.journey, step.journey.send(reply)))
+        except StopIteration:
+            pass
+        except WrongAnswerError as wrong:
+            self._record.wrong(f"{call.operation}: {wrong}")
+
+    def _label(self, call: Call, reply: Reply) -> int:
+        code = None if reply.ok else reply.body.get("error", {}).get("code")
+        name = (call.operation, reply.status, code)
+        label = self._labels.get(name)
+        if label is None:
+            label = self._labels[name] = self._samples.label(call.operation, outcome(call, reply))
+        return label
+
+    def _trace(self, operation: str, trace: Any, times_ns: tuple[int, int, int]) -> None:
+        """Stages are stamped with the wall clock, so these times are too."""
+        ahead_ns = wall_ahead_ns()
+        intended_ns, sent_ns, done_ns = (time + ahead_ns for time in times_ns)
+        self._traces.write(encode_trace(Traced(operation, intended_ns, sent_ns, done_ns, trace)))

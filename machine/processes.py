@@ -1,0 +1,223 @@
+"""Child processes that never outlive their supervisor, and say why they ended.
+
+All children are in one process group, led by ``guard.py``, which kills the group when the
+supervising process dies: by a signal, ``kill -9`` included, or in a failed start.
+"""
+
+import contextlib
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+import psutil
+
+from machine.errors import StackError
+
+POLL_S = 0.05
+KILL_WAIT_S = 10.0
+"""The kernel has this long to end a process after SIGKILL."""
+
+LOG_TAIL_BYTES = 64 * 1024
+LOG_LINE_MAX = 300
+"""Characters of a log line that go into an error message."""
+
+_TELLING = re.compile(r"\b(FATAL|ERROR|Caused by|Exception|Error|error:|Could not)\b|^OSError")
+_NOISE = re.compile(
+    r"^\s*(at |\.\.\. |File \"|\^|$)"
+    # The JVM's launcher ends with these whatever the reason was.
+    r"|^Error: (A fatal exception has occurred|Could not create the Java)"
+)
+
+
+class Child:
+    """A running process; `log` holds its stdout and stderr."""
+
+    def __init__(self, name: str, process: subprocess.Popen[bytes], log: Path) -> None:
+        self.name = name
+        self.process = process
+        self.log = log
+
+    @property
+    def pid(self) -> int:
+        return self.process.pid
+
+    def exit_code(self) -> int | None:
+        """None while it runs; minus the signal's number when a signal ended it."""
+        return self.process.poll()
+
+    def tree(self) -> list[psutil.Process]:
+        """The process and its descendants; empty when it has ended."""
+        try:
+            root = psutil.Process(self.pid)
+            return [root, *root.children(recursive=True)] if root.is_running() else []
+        except psutil.NoSuchProcess:
+            return []
+
+    def describe_exit(self) -> str:
+        """One line: how it ended, and the line of its log that most likely says why."""
+        code = self.exit_code()
+        how = f"exit code {code}" if code is None or code >= 0 else signal.Signals(-code).name
+        return f"{self.name} ended ({how}): {telling_line(self.log)} [{self.log}]"
+
+    def tell(self, line: str) -> None:
+        """Writes to the standard input of a child that was started with `told`."""
+        assert self.process.stdin is not None
+        with contextlib.suppress(BrokenPipeError), self.process.stdin as stdin:
+            stdin.write(f"{line}\n".encode())  # one that has ended says why in its log
+
+    def terminate(self) -> None:
+        if self.exit_code() is None:
+            self.process.terminate()
+
+    def kill(self) -> None:
+        """Ends the process and its descendants by SIGKILL; returns after their death."""
+        _kill(self.tree())
+        self.process.wait(KILL_WAIT_S)
+
+
+class Supervisor:
+    """Starts children into one guarded process group. Not for use by several threads at once."""
+
+    def __init__(self) -> None:
+        self._guard: subprocess.Popen[bytes] | None = None
+        self.children: dict[str, Child] = {}
+
+    def start(
+        self,
+        name: str,
+        command: Sequence[str],
+        *,
+        log: Path,
+        env: Mapping[str, str] | None = None,
+        cwd: Path | None = None,
+        told: bool = False,
+    ) -> Child:
+        """Starts a child, its output appended to `log`. `env` is added to this process's own.
+
+        `told`: it has a standard input, for `Child.tell`.
+        """
+        if self._guard is None:
+            guard = str(Path(__file__).with_name("guard.py"))
+            self._guard = subprocess.Popen(
+                [sys.executable, "-I", "-S", guard, str(os.getpid())],
+                stdin=subprocess.DEVNULL,
+                process_group=0,
+            )
+        try:
+            with log.open("ab") as output:
+                process = subprocess.Popen(
+                    command,
+                    stdin=subprocess.PIPE if told else subprocess.DEVNULL,
+                    stdout=output,
+                    stderr=subprocess.STDOUT,
+                    env={**os.environ, **(env or {})},
+                    cwd=cwd,
+                    process_group=self._guard.pid,
+                )
+        except OSError as cause:
+            raise StackError(f"cannot start {name}: {cause}") from None
+        child = Child(name, process, log)
+        self.children[name] = child
+        return child
+
+    def wait_for(
+        self,
+        condition: Callable[[], bool],
+        what: str,
+        timeout_s: float,
+        hint: Callable[[], str] = str,
+    ) -> None:
+        """Polls until `condition` holds; raises `StackError` when a child ends or time runs out."""
+        deadline = time.monotonic() + timeout_s
+        while not condition():
+            self.check()
+            if time.monotonic() > deadline:
+                raise StackError(f"{what} took longer than {timeout_s:g} s{hint()}")
+            time.sleep(POLL_S)
+
+    def run(self, child: Child, timeout_s: float) -> None:
+        """Waits until `child` has done its work; raises `StackError` when it failed."""
+        self.wait_for(lambda: child.exit_code() == 0, child.name, timeout_s)
+        del self.children[child.name]
+
+    def check(self) -> None:
+        """Raises `StackError` when a child has ended."""
+        for child in self.children.values():
+            if child.exit_code() is not None:
+                raise StackError(child.describe_exit())
+
+    def stop(self, names: Sequence[str], timeout_s: float) -> dict[str, int | None]:
+        """Stops these children side by side, within `timeout_s` and the time SIGKILL takes.
+
+        Returns their exit codes by name.
+        """
+        stopping = [self.children.pop(name) for name in names if name in self.children]
+        # Looked up before the signal: the children of a process that has ended are nobody's.
+        families = [process for child in stopping for process in child.tree()]
+        for child in stopping:
+            child.terminate()
+        _kill(_wait(families, timeout_s))
+        for child in stopping:
+            child.process.wait(KILL_WAIT_S)
+        return {child.name: child.exit_code() for child in stopping}
+
+    def close(self) -> None:
+        """Kills whatever is left in the group, the guard included."""
+        if self._guard is not None:
+            os.killpg(self._guard.pid, signal.SIGKILL)
+            self._guard.wait(KILL_WAIT_S)
+            self._guard = None
+        for child in self.children.values():
+            child.process.wait(KILL_WAIT_S)
+            if child.process.stdin is not None:
+                child.process.stdin.close()
+        self.children.clear()
+
+
+def _kill(processes: Sequence[psutil.Process]) -> None:
+    for process in processes:
+        try:
+            process.kill()
+        except psutil.NoSuchProcess:
+            continue
+    _wait(processes, KILL_WAIT_S)
+
+
+def _wait(processes: Sequence[psutil.Process], timeout_s: float) -> list[psutil.Process]:
+    """Those of the processes that still live after `timeout_s`.
+
+    psutil's own wait would collect the children's exit codes, which `Popen` then could not.
+    """
+    deadline = time.monotonic() + timeout_s
+    while (left := [process for process in processes if _lives(process)]) and (
+        time.monotonic() < deadline
+    ):
+        time.sleep(POLL_S)
+    return left
+
+
+def _lives(process: psutil.Process) -> bool:
+    try:
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
+
+
+def telling_line(log: Path) -> str:
+    """The line of a log's end that most likely says what went wrong, shortened."""
+    if not log.exists():
+        return "no log"
+    with log.open("rb") as file:
+        file.seek(max(0, log.stat().st_size - LOG_TAIL_BYTES))
+        text = file.read().decode(errors="replace")
+    lines = [line.strip() for line in text.splitlines() if not _NOISE.match(line)]
+    if not lines:
+        return "its log is empty"
+    # The last cause of a trace is the root cause; of several errors, the last one ended it.
+    telling = [line for line in lines if _TELLING.search(line)]
+    return (telling or lines)[-1][:LOG_LINE_MAX]

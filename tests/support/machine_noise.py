@@ -1,0 +1,47 @@
+"""Made-up noise of a machine, as the logarithm of what its runs take: shape (simulations, runs)."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bench.compare.stopping_rule import turns
+
+Floats = NDArray[np.float64]
+
+
+def autocorrelated(random: np.random.Generator, shape: tuple[int, int], phi: float) -> Floats:
+    """Of first order, with variance 1: a machine that stays slow or fast for a while."""
+    steps = random.standard_normal(shape)
+    noise = np.empty(shape)
+    noise[:, 0] = steps[:, 0]
+    for place in range(1, shape[1]):
+        noise[:, place] = phi * noise[:, place - 1] + (1 - phi**2) ** 0.5 * steps[:, place]
+    return noise
+
+
+def paired(noise: Floats, seed: int = 1) -> Floats:
+    """B minus A of each pair of runs that take turns: (simulations, runs) to (…, runs / 2)."""
+    simulations, runs = noise.shape
+    signs = np.array([
+        [1.0 if first == "A" else -1.0 for first in turns(runs // 2, seed + index)[::2]]
+        for index in range(simulations)
+    ])  # fmt: skip
+    differences: Floats = signs * (noise[:, 1::2] - noise[:, ::2])
+    return differences
+
+
+def quiet_machine(random: np.random.Generator, shape: tuple[int, int]) -> Floats:
+    """Nobody else is on it: 0.8 % from run to run, 0.8 % that lasts, few outliers of 3 to 8 %."""
+    heavy = random.standard_t(3, shape) / 3**0.5
+    spikes = (random.random(shape) < 0.02) * random.uniform(0.03, 0.08, shape)
+    return 0.008 * heavy + 0.008 * autocorrelated(random, shape, 0.5) + spikes
+
+
+def machine(random: np.random.Generator, shape: tuple[int, int]) -> Floats:
+    """Like CPU time per request on a shared machine of two cores, one start of a stack a row.
+
+    A spread of 2 % from run to run with heavy tails, 2 % that lasts for a while, and one run in
+    fifty that something else makes 5 to 15 % slower.
+    """
+    heavy = random.standard_t(3, shape) / 3**0.5
+    spikes = (random.random(shape) < 0.02) * random.uniform(0.05, 0.15, shape)
+    return 0.02 * heavy + 0.02 * autocorrelated(random, shape, 0.7) + spikes

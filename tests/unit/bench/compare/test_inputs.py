@@ -1,0 +1,135 @@
+"""Recorded runs that can't be compared: one clear line, and an exit code of its own, each."""
+
+from pathlib import Path
+
+import jsonschema
+import orjson
+import pytest
+from support.compared import BUDGETS, PAIRS, SCHEMA, called, changed, compared, metric
+from support.made_sets import (
+    Run,
+    a_run,
+    a_set,
+    cpu,
+    environment,
+    latency,
+    settings,
+    verdict,
+    write_set,
+)
+
+from bench.compare.budgets import MetricRule
+from bench.compare.comparison import compare
+from bench.compare.outputs import markdown
+
+
+def broken_set(folder: Path, content: bytes) -> Path:
+    """A set of which one run.json was broken by hand."""
+    write_set(folder, a_set("B", 3))
+    sorted(folder.glob("*/run.json"))[1].write_bytes(content)
+    return folder
+
+
+def without(*keys: str) -> bytes:
+    run = found = a_run(1, "B")
+    found = run["phases"][0]["window"]
+    for key in keys[:-1]:
+        found = found[key]
+    del found[keys[-1]]
+    return orjson.dumps(run)
+
+
+WHOLE = orjson.dumps(a_run(1, "B"))
+CASES = {
+    "truncated": (WHOLE[: len(WHOLE) // 2], 14, "truncated or not JSON"),
+    "empty": (b"", 14, "truncated or not JSON"),
+    "not a run": (b"[]", 14, "it is not a file of a run"),
+    "no phases": (orjson.dumps({"schema_version": 2}), 14, "not the record of a run"),
+    "other schema": (orjson.dumps(a_run(1, "B", lambda r: r.update(schema_version=3))), 16,
+                     "its schema is 3, and this version reads 2"),
+    "missing group": (without("cpu", "kafka"), 15, "open kafka CPU ratio is missing in run 2026"),
+    "missing quantile": (without("latency_ms", "p99"), 15, "'p99' is a required property"),
+    "no latency": (orjson.dumps(a_run(1, "B", lambda r: r["phases"][0]["window"].update(
+        latency_ms=None))), 15, "open p50 is missing in run 2026"),
+    "no CPU": (orjson.dumps(a_run(1, "B", cpu("gateway", 0))), 15,
+               "open gateway CPU ratio is missing in run 2026"),
+    "other machine": (orjson.dumps(a_run(1, "B", environment(cpu_model="Z"))), 12,
+                      "machine cpu_model: Imagined CPU 3000 | Z"),
+    "other workload": (orjson.dumps(a_run(1, "B", settings(zipf=1.0))), 12, "setting zipf: 0.0 |"),
+    "invalid": (orjson.dumps(a_run(1, "B", verdict("invalid", "remainder 3"))), 13,
+                "is INVALID: remainder 3"),
+    "failed": (orjson.dumps(a_run(1, "B", verdict("failed", "money"))), 13, "is FAILED: money"),
+    "interrupted": (orjson.dumps(a_run(1, "B", verdict("interrupted", "interrupted"))), 13,
+                    "is INTERRUPTED"),
+    "two commits": (orjson.dumps(a_run(1, "B", lambda r: r["commit"].update(id="c"))), 12,
+                    "one side has runs of commits bbbbbbbbbb, c"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_a_broken_input_is_one_clear_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], case: str
+) -> None:
+    content, code, says = CASES[case]
+    a, b = write_set(tmp_path / "a", a_set("A", 3)), broken_set(tmp_path / "b", content)
+    found = compare(a, b, BUDGETS)
+    jsonschema.validate(found, SCHEMA)
+    assert found["exit_code"] == code
+    (reason,) = found["reasons"]
+    assert says in reason
+    assert "\n" not in reason
+    assert called("compare", str(a), str(b)) == code
+    assert says in capsys.readouterr().out
+
+
+def test_a_folder_without_runs(tmp_path: Path) -> None:
+    found = compare(tmp_path, tmp_path, BUDGETS)
+    assert (found["exit_code"], len(found["reasons"])) == (14, 1)
+    assert "has no run.json" in found["headline"]
+    assert compare(tmp_path / "none", tmp_path, BUDGETS)["exit_code"] == 14
+
+
+def test_a_set_and_itself(tmp_path: Path) -> None:
+    folder = write_set(tmp_path, a_set("A", 3))
+    found = compare(folder, folder, BUDGETS)
+    assert (found["verdict"], "is in A and in B" in found["headline"]) == ("invalid", True)
+
+
+def test_one_run_by_its_folder_or_its_file(tmp_path: Path) -> None:
+    a, b = write_set(tmp_path / "a", a_set("A", 1)), write_set(tmp_path / "b", a_set("B", 1))
+    (run,) = b.iterdir()
+    expected = compare(a, b, BUDGETS)
+    assert compare(a, run, BUDGETS) == compare(a, run / "run.json", BUDGETS) == expected
+
+
+def test_a_metric_that_no_run_has_is_not_compared(tmp_path: Path) -> None:
+    def elsewhere(run: Run) -> None:
+        run["phases"][0]["window"]["cpu"].clear()
+
+    a, b = a_set("A", PAIRS, elsewhere), a_set("B", PAIRS, elsewhere)
+    found = compared(tmp_path, a, b)
+    assert [m["name"] for m in found["metrics"]] == ["open failed", "open p50", "open p99"]
+    assert found["verdict"] == "same"
+
+
+def test_budgets_that_gate_nothing(tmp_path: Path) -> None:
+    found = changed(tmp_path, budgets=BUDGETS._replace(metrics={}))
+    assert (found["verdict"], found["exit_code"]) == ("missing_metric", 15)
+
+
+def test_a_bound_is_not_a_value(tmp_path: Path) -> None:
+    b = a_set("B", PAIRS)
+    b[3]["phases"][0]["window"]["latency_ms"] = latency(5, 40, ["p99", "p99.9", "max"])
+    rules = {**BUDGETS.metrics, "latency.p99": MetricRule(0.15)}
+    found = compared(tmp_path, a_set("A", PAIRS), b, BUDGETS._replace(metrics=rules))
+    assert found["verdict"] == "inconclusive"
+    assert metric(found, "open p99")["change"] is None
+    assert "only a lower bound is known" in found["headline"]
+    assert "| open p99 |" in markdown(found)
+
+
+def test_a_regression_counts_beside_a_bound(tmp_path: Path) -> None:
+    def bounded(run: Run) -> None:
+        run["phases"][0]["window"]["latency_ms"]["at_least"] = ["p99"]
+
+    assert changed(tmp_path, bounded, cpu("gateway", 1.1))["verdict"] == "regression"

@@ -1,0 +1,225 @@
+"""How many pairs are measured, played back without measuring."""
+
+from collections import Counter
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from support.machine_noise import Floats, machine, paired, quiet_machine
+
+from bench.compare.stopping_rule import MORE_PAIRS_MAX, Plan, Sequential, Step, turns
+from bench.compare.verdict import ALPHA, Rule, overall
+from bench.stats.signed_rank import pairs_needed
+
+RULE = Rule(threshold=0.05)
+PLAN = Plan(budget_s=1000, first_pairs=8, more_pairs=4, fresh_pairs=6, looks_max=3)
+PAIR_S = 20.0
+
+Draw = Callable[[int], list[float]]
+
+
+def quiet(shift: float) -> Draw:
+    return lambda pairs: [shift + 0.001 * (-1) ** place * (place + 1) for place in range(pairs)]
+
+
+def noisy(pairs: int) -> list[float]:
+    return [0.3 * (-1) ** place * (place + 1) for place in range(pairs)]
+
+
+def play(draw: Draw, plan: Plan = PLAN, pair_s: float = PAIR_S) -> tuple[Sequential, list[Step]]:
+    """Measures as told; the steps end with the stop."""
+    sequential, steps, spent_s = Sequential({"cpu": RULE}, ["cpu"], plan), [], 0.0
+    while (step := sequential.next(spent_s)).action != "stop":
+        steps.append(step)
+        sequential.add(step, {"cpu": draw(step.pairs)})
+        spent_s += step.pairs * pair_s
+    return sequential, [*steps, step]
+
+
+def actions(steps: list[Step]) -> list[tuple[str, int]]:
+    return [(step.action, step.pairs) for step in steps]
+
+
+def test_what_is_the_same_needs_the_first_batch_only() -> None:
+    sequential, steps = play(quiet(0))
+    assert actions(steps) == [("measure", 8), ("stop", 0)]
+    assert sequential.findings()["cpu"].verdict == "same"
+    assert steps[-1].why == "all that decides is settled"
+
+
+def test_what_is_slower_is_repeated_by_a_fresh_batch() -> None:
+    sequential, steps = play(quiet(0.1))
+    assert actions(steps) == [("measure", 8), ("repeat", 6), ("stop", 0)]
+    found = sequential.findings()["cpu"]
+    assert (found.verdict, found.pairs) == ("regression", 8)
+    assert found.level == 1 - ALPHA / 3
+
+
+def test_what_is_noisy_is_measured_until_all_looks_are_taken() -> None:
+    sequential, steps = play(noisy)
+    assert actions(steps) == [("measure", 8), ("measure", 18), ("measure", 18), ("stop", 0)]
+    assert steps[-1].why == "3 looks were taken"
+    assert sequential.findings()["cpu"].pairs == 44
+
+
+def test_much_time_makes_no_endless_batch() -> None:
+    _, steps = play(noisy, PLAN._replace(budget_s=1e6))
+    assert [step.pairs for step in steps] == [8, MORE_PAIRS_MAX, MORE_PAIRS_MAX, 0]
+
+
+def test_the_time_for_a_fresh_batch_is_kept_free() -> None:
+    _, steps = play(noisy, PLAN._replace(budget_s=PAIR_S * (8 + 2 + 6)))
+    assert actions(steps) == [("measure", 8), ("measure", 2), ("stop", 0)]
+    assert steps[-1].why == "the time budget is used up"
+
+
+def test_no_time_for_a_fresh_batch() -> None:
+    sequential, steps = play(quiet(0.1), PLAN._replace(budget_s=PAIR_S * 13))
+    assert actions(steps) == [("measure", 8), ("stop", 0)]
+    assert steps[-1].why == "no time is left for a fresh batch"
+    assert sequential.findings()["cpu"].verdict == "inconclusive"
+    started = PLAN._replace(budget_s=PAIR_S * 14, fresh_start_s=1)
+    assert play(quiet(0.1), started)[1][-1].why == "no time is left for a fresh batch"
+
+
+def test_void_pairs_take_time_and_are_replaced() -> None:
+    sequential = Sequential({"cpu": RULE}, ["cpu"], PLAN)
+    sequential.add(sequential.next(0), {"cpu": quiet(0)(5)})
+    assert sequential.next(8 * PAIR_S) == Step("measure", 12, "not settled yet")
+    sequential.add(Step("measure", 4, ""), {"cpu": []})
+    sequential.add(Step("measure", 4, ""), {"cpu": quiet(0)(4)})
+    assert sequential.next(16 * PAIR_S).why == "all that decides is settled"
+
+
+def test_a_fresh_batch_that_is_mostly_void_is_added_to() -> None:
+    sequential = Sequential({"cpu": RULE}, ["cpu"], PLAN)
+    sequential.add(sequential.next(0), {"cpu": quiet(0.1)(8)})
+    repeat = sequential.next(8 * PAIR_S)
+    sequential.add(repeat, {"cpu": quiet(0.1)(3)})
+    more = sequential.next(14 * PAIR_S)
+    assert more == Step("repeat", 6, "too much of the fresh batch is void")
+    assert sequential.next(PLAN.budget_s - 5 * PAIR_S).action == "stop"
+    sequential.add(more, {"cpu": quiet(0.1)(1)})
+    assert sequential.next(20 * PAIR_S).why == "the fresh batch is measured"
+    assert sequential.findings()["cpu"].verdict == "regression"
+
+
+def test_only_void_pairs_end_with_the_budget() -> None:
+    _, steps = play(lambda pairs: [])
+    assert steps[-1].why == "the time budget is used up"
+    assert sum(step.pairs for step in steps) * PAIR_S <= PLAN.budget_s
+
+
+def test_what_does_not_decide_is_not_waited_for() -> None:
+    rules = {"cpu": RULE, "p99": RULE}
+    for deciding, action in ((["cpu"], "stop"), (["cpu", "p99"], "measure")):
+        sequential = Sequential(rules, deciding, PLAN)
+        sequential.add(sequential.next(0), {"cpu": quiet(0)(10), "p99": noisy(10)})
+        assert sequential.next(PAIR_S * 8).action == action
+
+
+@given(st.floats(10, 10_000), st.floats(0.1, 100), st.integers(1, 30), st.integers(0, 2**31))
+def test_never_longer_than_the_budget_after_the_first_batch(
+    budget_s: float, pair_s: float, metrics: int, seed: int
+) -> None:
+    random, plan = np.random.default_rng(seed), Plan.of(metrics, budget_s)
+    shift = random.choice([0.0, 0.1])
+    _, steps = play(lambda n: list(random.normal(shift, 0.05, n)), plan, pair_s)
+    spent_s = sum(step.pairs for step in steps) * pair_s
+    assert spent_s <= max(budget_s, plan.first_pairs * pair_s) * (1 + 1e-9)
+    assert [step.action for step in steps].count("repeat") <= 1, "no pair is void here"
+
+
+@pytest.mark.parametrize("metrics", [1, 4, 7, 20])
+def test_a_plan_has_pairs_enough_for_its_looks(metrics: int) -> None:
+    plan = Plan.of(metrics, 900)
+    needed = pairs_needed(1 - ALPHA / plan.looks_max / metrics)
+    assert needed + 2 <= plan.first_pairs <= needed + 3
+    assert plan.first_pairs % 2 == plan.more_pairs % 2 == 0
+
+
+# ---- turns
+
+
+@given(st.integers(0, 40), st.integers(0, 1000))
+def test_the_sides_take_turns(pairs: int, seed: int) -> None:
+    order = turns(pairs, seed)
+    assert len(order) == 2 * pairs
+    for begin in range(0, len(order) - 3, 4):
+        assert order[begin : begin + 4] in ("ABBA", "BAAB")
+    assert turns(pairs, seed) == order
+
+
+def test_a_coin_chooses_who_begins() -> None:
+    begins = [turns(2, seed)[0] for seed in range(200)]
+    assert 60 < begins.count("A") < 140
+
+
+# ---- looking again and again: a smaller version of the table in docs/regressions.md
+
+COMPARISONS = 250
+METRICS = [str(metric) for metric in range(6)]
+START_S = 60.0
+
+
+class Machine(NamedTuple):
+    noise: Callable[[np.random.Generator, tuple[int, int]], Floats]
+    start_spread: float
+    """Of each metric from one start of the stack to the next."""
+    aa_spread: float
+
+
+NOISY, QUIET = Machine(machine, 0.01, 0.02), Machine(quiet_machine, 0.004, 0.008)
+
+
+def batch(
+    random: np.random.Generator, found: Machine, pairs: int, slower: float, start: Floats
+) -> dict[str, list[float]]:
+    """Of six metrics that share half of their noise; the first one is slower."""
+    seed = int(random.integers(2**31))
+    shared, *own = (paired(found.noise(random, (1, 2 * pairs)), seed)[0] for _ in range(7))
+    moved = [slower, *[0.0] * 5]
+    return {
+        name: list((shared + own[place]) / 2**0.5 + start[place] + np.log1p(moved[place]))
+        for place, name in enumerate(METRICS)
+    }
+
+
+def verdicts(found: Machine, slower: float, deciding: list[str] = METRICS) -> Counter[str]:
+    """Of whole sequential comparisons."""
+    random, counted = np.random.default_rng(1), Counter[str]()
+    rules = dict.fromkeys(METRICS, Rule(np.log(1.05), found.aa_spread))
+    for _ in range(COMPARISONS):
+        sequential = Sequential(rules, deciding, Plan.of(len(rules), 900, START_S))
+        spent_s, start = 0.0, random.normal(0, found.start_spread * 2**0.5, 6)
+        while (step := sequential.next(spent_s)).action != "stop":
+            if step.action == "repeat":
+                start = random.normal(0, found.start_spread * 2**0.5, 6)
+                spent_s += START_S
+            sequential.add(step, batch(random, found, step.pairs, slower, start))
+            spent_s += step.pairs * 30
+        counted[overall(sequential.findings(), deciding)] += 1
+    return counted
+
+
+@pytest.mark.parametrize("found", [NOISY, QUIET])
+def test_a_commit_is_not_slower_than_itself(found: Machine) -> None:
+    counted = verdicts(found, slower=0.0)
+    assert counted["regression"] <= 0.02 * COMPARISONS
+    assert counted["faster"] <= 0.02 * COMPARISONS
+
+
+@pytest.mark.parametrize("found", [NOISY, QUIET])
+def test_ten_percent_more_are_found(found: Machine) -> None:
+    assert verdicts(found, slower=0.10)["regression"] >= 0.95 * COMPARISONS
+
+
+def test_five_percent_more_are_never_the_same() -> None:
+    assert verdicts(QUIET, slower=0.05)["same"] <= 0.01 * COMPARISONS
+
+
+def test_on_a_quiet_machine_it_can_tell_that_nothing_changed() -> None:
+    assert verdicts(QUIET, slower=0.0)["same"] >= 0.75 * COMPARISONS

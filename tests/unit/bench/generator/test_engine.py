@@ -1,0 +1,79 @@
+"""The generator on its event loop, against a server in the same process."""
+
+import asyncio
+from array import array
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from time import monotonic_ns
+from typing import Any
+
+import pytest
+
+from bench.calibrate.bare_server import Canned
+from bench.generator import engine
+from bench.generator.engine import OPENING_MAX, Generator
+from bench.records.samples import Reader, Writer
+from bench.workload.http_file import Address, parse
+from bench.workload.scenarios import ShopCustomers, customers_of
+from bench.workload.sources import Templates
+
+REQUESTS = 400
+WORKLOAD = parse({"request": [{"operation": "root", "path": "/"}]})
+
+
+class Counting(Generator):
+    """Remembers how many connections were being opened at a time."""
+
+    def __init__(self, *given: Any, **options: Any) -> None:
+        self.opening_at_once = 0
+        super().__init__(*given, **options)
+
+    def _open(self) -> None:
+        super()._open()
+        self.opening_at_once = max(self.opening_at_once, len(self._opening))
+
+
+@asynccontextmanager
+async def generating(path: Path, in_flight_max: int) -> AsyncIterator[Counting]:
+    server = await asyncio.get_running_loop().create_server(Canned, "127.0.0.1", 0)
+    address = Address.of(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}")
+    samples = Writer(path)
+    source = Templates(WORKLOAD, address, 1, samples.label)
+    found = Counting(address, source, samples, in_flight_max=in_flight_max, timeout_s=30.0)
+    try:
+        yield found
+    finally:
+        found.close()
+        samples.close()
+        server.close()
+
+
+async def test_few_connections_are_opened_at_a_time(tmp_path: Path, monkeypatch) -> None:
+    """However many requests are due at once."""
+    monkeypatch.setattr(engine, "CONNECTIONS_READY", 0)
+    monkeypatch.setattr(engine, "LATE_NS_MAX", 60_000_000_000)
+    async with generating(tmp_path / "samples.bin", in_flight_max=REQUESTS) as load:
+        await load.run_open(monotonic_ns(), array("q", [0] * REQUESTS))
+        assert load.opening_at_once == OPENING_MAX
+    samples = Reader(tmp_path / "samples.bin").read()
+    assert samples.count("200") == len(samples) == REQUESTS
+
+
+async def test_no_more_connections_than_may_be_under_way(tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setattr(engine, "CONNECTIONS_READY", 0)
+    async with generating(tmp_path / "samples.bin", in_flight_max=3) as load:
+        await load.prepare()
+        await load.run_closed(monotonic_ns(), users=3, duration_s=0.1)
+        assert load.opening_at_once == 3
+    samples = Reader(tmp_path / "samples.bin").read()
+    assert samples.count("200") == len(samples) > 3
+
+
+@pytest.mark.parametrize(
+    ("rate_per_s", "customers"), [(1, 16), (160, 16), (161, 17), (640, 64), (9000, 64)]
+)
+def test_a_slow_load_prepares_few_customers(rate_per_s: float, customers: int) -> None:
+    assert customers_of(rate_per_s) == customers
+    journeys = ShopCustomers(1, customers).prepare()
+    assert len(list(journeys)) == 2 * customers

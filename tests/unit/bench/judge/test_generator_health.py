@@ -1,0 +1,50 @@
+"""A generator that did not keep up, in each way."""
+
+from bench.judge.generator_health import CPU_SHARE_MAX, SCHEDULE_LAG_P99_MS_MAX, reasons
+from bench.stats.window import OpenFigures, Window
+
+SECOND_NS = 1_000_000_000
+WINDOW = Window(0, 10 * SECOND_NS)
+
+
+def marks(cpu_share: float = 0.2, lag_ms: float = 0.1) -> list[dict[str, int]]:
+    return [
+        {
+            "at_ns": second * SECOND_NS,
+            "cpu_ns": int(second * SECOND_NS * cpu_share),
+            "loop_lag_ns": int(lag_ms * 1e6),
+        }
+        for second in range(11)
+    ]
+
+
+def kept(lag_p99_ms: float = 0.5) -> OpenFigures:
+    lag = {"p50": 0.1, "p90": 0.2, "p99": lag_p99_ms, "p99.9": 99.0, "max": 99.0, "at_least": []}
+    return OpenFigures(10_000, 0, 1.0, None, lag)
+
+
+def test_one_that_did() -> None:
+    assert reasons([marks()], WINDOW, kept(), 0) == []
+    assert reasons([marks(CPU_SHARE_MAX)], WINDOW, kept(SCHEDULE_LAG_P99_MS_MAX), 10) == []
+    assert reasons([marks()[:1]], WINDOW, None, 0) == []
+
+
+def test_a_core_that_is_used_up() -> None:
+    (why,) = reasons([marks(), marks(cpu_share=0.95)], WINDOW, kept(), 0)
+    assert why.startswith("generator 1 used 95% of a core")
+
+
+def test_requests_that_went_out_late() -> None:
+    (why,) = reasons([marks()], WINDOW, kept(SCHEDULE_LAG_P99_MS_MAX + 1), 0)
+    assert why.startswith("requests were sent 11.0 ms late")
+
+
+def test_requests_that_did_not_go_out() -> None:
+    (why,) = reasons([marks()], WINDOW, kept(), 11)
+    assert why.startswith("11 of 10000 requests were not sent")
+
+
+def test_a_clock_that_rings_late() -> None:
+    (why,) = reasons([marks(lag_ms=30)], WINDOW, kept(), 0)
+    assert "ran 30.0 ms late" in why
+    assert reasons([marks(lag_ms=30)], WINDOW, None, 0) == []

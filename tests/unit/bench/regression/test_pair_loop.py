@@ -1,0 +1,111 @@
+"""Batches of pairs, and comparisons drawn from recorded runs: made-up runs in place of measured."""
+
+from pathlib import Path
+
+import pytest
+from support.compared import BUDGETS
+from support.made_sets import Change, Run, a_run, cpu, verdict, write_set
+
+from bench.calibrate.resample import BASE, Round, achieved, rates, read_rounds, table
+from bench.compare.run_pairs import Pair, UnfitError
+from bench.compare.stopping_rule import MORE_PAIRS_MAX, Plan, Step
+from bench.errors import BenchError
+from bench.regression.pair_loop import gate, take
+
+METRIC = "open gateway CPU ratio"
+
+
+def pairs(count: int, *changes: Change, begin: int = 0) -> list[Pair]:
+    return [
+        Pair(a_run(index, "A"), a_run(index, "B", *changes))
+        for index in range(begin, begin + count)
+    ]
+
+
+def test_what_is_gated_is_what_the_first_runs_have() -> None:
+    found = gate(pairs(1)[0], BUDGETS, {METRIC: 0.04})
+    assert len(found.rules) == 5
+    assert METRIC in found.deciding
+    assert found.rules[METRIC].aa_spread > 0
+    with pytest.raises(UnfitError, match="is FAILED: money"):
+        gate(Pair(a_run(0, "A"), a_run(0, "B", verdict("failed", "money"))), BUDGETS, {})
+
+
+@pytest.mark.parametrize(("changes", "fresh"), [((), 0), ((cpu("gateway", 1.1),), 6)])
+def test_a_finding_asks_for_a_fresh_batch(changes: tuple[Change, ...], fresh: int) -> None:
+    plan, drawn = Plan.of(5, 1e6), pairs(60, *changes)
+    gated = gate(drawn[0], BUDGETS, {})
+    taken = take(gated, plan, BUDGETS, {}, lambda step: popped(drawn, step), lambda: 1.0)
+    assert (len(taken.pairs), len(taken.fresh)) == (plan.first_pairs, fresh)
+
+
+def popped(drawn: list[Pair], step: Step) -> list[Pair]:
+    taken, drawn[:] = drawn[: step.pairs], drawn[step.pairs :]
+    return taken
+
+
+def test_time_that_is_over_ends_it() -> None:
+    gated, told = gate(pairs(1)[0], BUDGETS, {}), list[str]()
+    taken = take(gated, Plan.of(5, 1e6), BUDGETS, {}, lambda _: pairs(4), lambda: 1.0, told.append)
+    assert len(taken.pairs) == 4
+    assert taken.why == "the time budget is used up"
+    assert told == ["measure 12 pairs: the first batch"]
+
+
+def test_a_run_that_says_nothing_ends_it() -> None:
+    gated, broken = gate(pairs(1)[0], BUDGETS, {}), pairs(12, verdict("invalid", "the ledger"))
+    with pytest.raises(UnfitError, match="is INVALID: the ledger"):
+        take(gated, Plan.of(5, 1e6), BUDGETS, {}, lambda _: broken, lambda: 1.0)
+
+
+def test_void_pairs_do_not_count() -> None:
+    gated, void = gate(pairs(1)[0], BUDGETS, {}), pairs(12, verdict("void", "too busy"))
+    steps: list[Step] = []
+
+    def measure(step: Step) -> list[Pair]:
+        steps.append(step)
+        return void if len(steps) == 1 else pairs(step.pairs, begin=20)
+
+    take(gated, Plan.of(5, 1e6), BUDGETS, {}, measure, lambda: 1.0)
+    assert [step.pairs for step in steps] == [12, MORE_PAIRS_MAX]
+
+
+# ---- drawn from recorded runs
+
+
+def recorded(folder: Path, rounds: int, cycles: int, **variants: float) -> list[Round]:
+    """Rounds with two unchanged systems, and others whose gateway takes more by a factor."""
+    for number in range(rounds):
+        for place, (name, factor) in enumerate({"base-1": 1, "base-2": 1, **variants}.items()):
+            runs: list[Run] = []
+            for cycle in range(cycles):
+                index = (number * cycles + cycle) * 4 + place
+                run = a_run(index, "A", cpu("gateway", factor))
+                run["seed"] = cycle
+                runs.append(run)
+            write_set(folder / f"round-{number + 1}" / name, runs)
+    return read_rounds(folder)
+
+
+def test_drawn_comparisons_are_judged_as_measured_ones(tmp_path: Path) -> None:
+    rounds = recorded(tmp_path, 2, 14, slow=1.12, fast=0.85)
+    found = {name: rates(rounds, name, 4, BUDGETS, {}, 1) for name in (BASE, "slow", "fast")}
+    assert found[BASE].verdicts == {"same": 4}
+    assert found["slow"].verdicts == {"regression": 4}
+    assert found["slow"].causes == {METRIC: 4}
+    assert found["fast"].verdicts == {"faster": 4}
+    assert found["slow"].pairs == 16
+    share = achieved(rounds, "slow", METRIC)
+    assert share == pytest.approx(0.12, abs=0.005)
+    shown = table([found["slow"]], {"slow": "gateway +12 %"}, {"slow": "+12 %"})
+    assert shown.splitlines()[-1] == (
+        f"| gateway +12 % | +12 % | 4 | 100 % | 0 % | 0 % | 0 % | 0 % | 16 | {METRIC} (4) |"
+    )
+
+
+def test_a_round_of_few_pairs_is_for_fresh_batches_only(tmp_path: Path) -> None:
+    few = recorded(tmp_path / "few", 2, 5, slow=1.5)
+    with pytest.raises(BenchError, match=r"slow: no round has pairs enough .* record more"):
+        rates(few, "slow", 2, BUDGETS, {}, 1)
+    many = recorded(tmp_path / "many", 1, 12, slow=1.5)
+    assert rates([*many, few[0]], "slow", 4, BUDGETS, {}, 1).verdicts == {"regression": 4}

@@ -1,0 +1,109 @@
+"""The two sides of a job: how they are built, what they record, and how their runs look."""
+
+import sys
+from pathlib import Path
+
+import pytest
+from support.made_sets import a_run, failed, verdict
+
+from bench.environment import PROJECT_DIR, environment
+from bench.regression import python_env, side
+from bench.regression.job import Options, described
+from bench.regression.python_env import python_of
+from bench.regression.side import Side, apart
+from bench.regression.worktree import LOCK_FILE, Commit
+from bench.run.phase_runner import System
+from bench.run.run import Subject
+from machine.errors import StackError
+
+COMMIT = Commit("main", "0123456789abcdef")
+
+
+def nothing(_: str) -> None:
+    return None
+
+
+def test_the_same_packages_are_this_environment(tmp_path: Path) -> None:
+    (tmp_path / LOCK_FILE).write_bytes((PROJECT_DIR / LOCK_FILE).read_bytes())
+    assert python_of(tmp_path, nothing) == Path(sys.executable)
+
+
+def test_a_commit_without_a_lock_file(tmp_path: Path) -> None:
+    with pytest.raises(StackError, match=r"has no requirements\.lock"):
+        python_of(tmp_path, nothing)
+
+
+def test_packages_that_can_not_be_installed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(python_env, "cache_dir", lambda: tmp_path / "cache")
+    monkeypatch.setattr(python_env, "VENV_OPTIONS", ("--without-pip",))  # as it takes long
+    monkeypatch.setattr(
+        python_env, "_install", lambda _: [sys.executable, "-c", "raise OSError('no')"]
+    )
+    (tmp_path / LOCK_FILE).write_text("nonsense==0\n")
+    told: list[str] = []
+    with pytest.raises(StackError, match="cannot install the packages of the commit: OSError: no"):
+        python_of(tmp_path, told.append)
+    assert len(told) == 1
+    monkeypatch.setattr(python_env, "_install", lambda _: [sys.executable, "-c", ""])
+    python = python_of(tmp_path, told.append)
+    assert python.exists()
+    assert python_of(tmp_path, told.append) == python
+    assert len(told) == 2, "it is made anew after a failure, and once"
+
+
+def test_a_side_is_recorded_with_its_own_versions(tmp_path: Path) -> None:
+    (tmp_path / "system" / "runtime").mkdir(parents=True)
+    (tmp_path / "system" / "runtime" / "jars.py").write_text("SETS = {'kafka': ['a:b:9.9.9']}\n")
+    for folder in ("system", "system/runtime"):
+        (tmp_path / folder / "__init__.py").touch()
+    found = Side("A", COMMIT, tmp_path, Path(sys.executable)).environment()
+    assert found == {**environment(own_stack=True), "kafka": "9.9.9"}
+
+
+def test_a_side_that_does_not_start(tmp_path: Path) -> None:
+    with pytest.raises(StackError, match="the system of 0123456789 does not start: "):
+        Side("A", COMMIT, tmp_path, Path(sys.executable)).environment()
+    with pytest.raises(StackError, match="the Python of 0123456789 does not work: "):
+        Side("A", COMMIT, tmp_path, tmp_path / "none").environment()
+
+
+def test_a_stack_that_does_not_come_up(tmp_path: Path) -> None:
+    (tmp_path / "system.py").write_text("raise SystemExit('error: no room')\n")
+    broken = Side("A", COMMIT, tmp_path, Path(sys.executable))
+    with (
+        pytest.raises(StackError) as caught,
+        side.subjects([broken, broken], True, tmp_path / "logs", nothing),
+    ):
+        pass
+    assert "no room" in str(caught.value)
+
+
+def test_what_is_kept_up_beside() -> None:
+    def subject(*pids: int) -> Subject:
+        return Subject(System("", lambda: {"kafka": pids[:1], "gateway": pids[1:]}, int), {}, {})
+
+    found = apart({"A": subject(1, 2), "B": subject(1, 3)})
+    assert [found[letter].system.beside for letter in "AB"] == [[3], [2]]
+    alone = apart({"A": subject(1, 2)})
+    assert alone["A"].system.beside == []
+
+
+def test_both_runs_of_a_pair_send_the_same() -> None:
+    options = Options(rate_per_s=150, duration_s=3, seed=7)
+    settings = options.settings(4)
+    (phase,) = settings.phases()
+    assert settings == options.settings(4)
+    assert (settings.seed, phase.name, phase.duration_s) == (11, "open", 3)
+    assert len(Options().settings(0).quick().phases()) == 2, "with a first warm-up there are two"
+
+
+def test_a_run_in_a_line() -> None:
+    assert described(a_run(0, "A", verdict("void", "too busy"))) == (
+        "p50 5.0 ms, p99 40.0 ms, gateway 300 µs, kafka 450 µs, flink 1,200 µs, generator 200 µs"
+        " - VOID: too busy"
+    )
+    lost = a_run(0, "A", failed(3))
+    lost["phases"][0]["window"] = None
+    assert described(lost) == "nothing was measured - VALID"

@@ -1,0 +1,64 @@
+"""The control workload, and the CPU clock of other processes."""
+
+import os
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from bench.compare.metrics import CONTROL, controls
+from bench.observe.processes import Cpu, CpuMeter, compiling_s, cpu_s, spent
+from bench.run.control import control
+
+
+def test_its_figures_are_what_voids_a_pair() -> None:
+    result = control()
+    assert result.name == CONTROL
+    assert result.passed
+    found = controls({"probes": [result.to_json()]})
+    assert found.keys() == {"python_us", "round_trip_us"}
+
+
+def test_cpu_time_only_grows() -> None:
+    before = cpu_s(os.getpid())
+    control()
+    assert before < cpu_s(os.getpid())
+
+
+def test_a_process_that_has_ended_has_no_cpu_time() -> None:
+    done = subprocess.Popen([sys.executable, "-c", ""])
+    done.wait()
+    with pytest.raises(OSError, match="Invalid argument"):
+        cpu_s(done.pid)
+
+
+def test_what_a_process_names_as_a_compiler_counts_as_compiling() -> None:
+    def work() -> None:
+        Path(f"/proc/self/task/{threading.get_native_id()}/comm").write_text("C2 CompilerThread0")
+        begin_s = time.thread_time()
+        while time.thread_time() - begin_s < 0.05:
+            pass
+        worked.set()
+        ended.wait()
+
+    worked, ended = threading.Event(), threading.Event()
+    thread = threading.Thread(target=work)
+    meter = CpuMeter(lambda: {"kafka": [os.getpid()]})
+    before = meter.read()
+    thread.start()
+    worked.wait()
+    found = spent(before, meter.read())["kafka"]
+    ended.set()
+    thread.join()
+    assert 0.05 <= found.compiling_s <= found.total_s
+    assert compiling_s(os.getpid()) == 0  # it has ended
+    assert before["kafka"][os.getpid()].compiling_s == 0
+
+
+def test_a_process_that_came_meanwhile_counts_from_its_begin() -> None:
+    before = {"kafka": {1: Cpu(5.0, 2.0)}, "flink": {}}
+    after = {"kafka": {1: Cpu(6.0, 1.5), 2: Cpu(0.5, 0.25)}, "flink": {}}
+    assert spent(before, after) == {"kafka": Cpu(1.5, 0.25), "flink": Cpu(0, 0)}

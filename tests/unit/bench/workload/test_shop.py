@@ -1,0 +1,133 @@
+"""The journeys, played against a shop of a few dictionaries."""
+
+from collections import Counter
+from random import Random
+from typing import Any
+
+import pytest
+
+from bench.judge.reply_contract import ROUTE_OF, params_of
+from bench.workload.shop import (
+    CREDIT_ROUTINE_WEIGHT,
+    MIX,
+    Call,
+    Journey,
+    Reply,
+    Sale,
+    Shop,
+    WrongAnswerError,
+    create_user,
+    credit_routine,
+    problem,
+)
+
+
+class FakeShop:
+    """Grants every request; `calls` is what was asked."""
+
+    def __init__(self) -> None:
+        self.calls: list[Call] = []
+        self.credit: Counter[str] = Counter()
+
+    def answer(self, call: Call) -> Reply:
+        self.calls.append(call)
+        params = params_of(call.operation, call.path)
+        new_id = f"{call.operation}-{len(self.calls)}"
+        body: dict[str, Any] = {"user_id": new_id, "item_id": new_id, "order_id": new_id} | params
+        if call.operation in ("add_credit", "subtract_credit"):
+            sign = 1 if call.operation == "add_credit" else -1
+            self.credit[params["user_id"]] += sign * int(params["amount"])
+        body["credit"] = self.credit[body["user_id"]]
+        return Reply(200, {**body, "paid": True, "version": "1"})
+
+    def play(self, journey: Journey) -> None:
+        try:
+            call = next(journey)
+            while True:
+                call = journey.send(self.answer(call))
+        except StopIteration:
+            return
+
+
+def test_every_call_of_the_mix_is_a_route() -> None:
+    fake, shop = FakeShop(), Shop(Random(1))
+    fake.play(shop.prepare())
+    for journey in MIX:
+        for _ in range(20):
+            fake.play(journey(shop))
+    fake.play(credit_routine("u"))
+    operations = {call.operation for call in fake.calls}
+    assert operations >= {"checkout", "remove_item", "remove_order", "remove_user", "get_credit"}
+    for call in fake.calls:
+        if call.operation != "index":
+            route = ROUTE_OF[call.operation]
+            assert call.verb == route.verb
+            wanted = route.path.split("/")
+            given = call.path.partition("?")[0].split("/")
+            assert len(given) == len(wanted)
+            for segment, place in zip(given, wanted, strict=True):
+                assert segment == place or (place.startswith("{") and segment)
+
+
+def test_the_mix_is_that_of_the_issue() -> None:
+    assert sum(MIX.values()) + CREDIT_ROUTINE_WEIGHT == 58
+    assert MIX[Shop.add_item] == 20
+    assert MIX[Shop.checkout] == 5
+
+
+def test_a_seed_repeats_the_calls() -> None:
+    def calls(seed: int) -> list[Call]:
+        fake, shop = FakeShop(), Shop(Random(seed))
+        fake.play(shop.prepare())
+        for journey in MIX:
+            fake.play(journey(shop))
+        return fake.calls
+
+    assert calls(7) == calls(7) != calls(8)
+
+
+def test_a_shop_forgets_the_oldest() -> None:
+    fake, shop = FakeShop(), Shop(Random(1), pool_max=3)
+    for _ in range(5):
+        fake.play(shop.create_item())
+    assert list(shop.items) == ["create_item-3", "create_item-4", "create_item-5"]
+
+
+@pytest.mark.parametrize(("zipf", "first_share"), [(0.0, 1 / 200), (1.0, 1 / 5.88)])
+def test_the_popularity_of_items(zipf: float, first_share: float) -> None:
+    fake, sale = FakeShop(), Sale(Random(1), zipf)
+    fake.play(sale.prepare(Sale.ITEMS))
+    chosen = Counter(sale.choose_item() for _ in range(20_000))
+    assert chosen[sale.items[0]] / 20_000 == pytest.approx(first_share, abs=0.005)
+
+
+def test_a_basket_is_bought() -> None:
+    fake, sale = FakeShop(), Sale(Random(1), 1.0)
+    fake.play(sale.prepare(10))
+    fake.calls.clear()
+    fake.play(sale.buy("u"))
+    first, *adds, last = [call.operation for call in fake.calls]
+    assert (first, last) == ("create_order", "checkout")
+    assert 1 <= len(adds) <= Sale.BASKET_MAX
+
+
+def test_wrong_answers_are_found() -> None:
+    routine = credit_routine("u")
+    next(routine)
+    routine.send(Reply(200, {"credit": 10}))
+    routine.send(Reply(200, {"credit": 30}))
+    with pytest.raises(WrongAnswerError, match="10 \\+ 20 - 15 is 16"):
+        routine.send(Reply(200, {"credit": 16}))
+    funding = create_user(100)
+    next(funding)
+    funding.send(Reply(200, {"user_id": "u", "credit": 0}))
+    with pytest.raises(WrongAnswerError, match="given 100 has 99"):
+        funding.send(Reply(200, {"credit": 99}))
+
+
+def test_what_a_journey_causes_itself_is_no_problem() -> None:
+    call = Call("find_user", "GET", "/users/find/u", frozenset({"not_found"}))
+    assert problem(call, Reply(200, {})) is None
+    assert problem(call, Reply(404, {"error": {"code": "not_found"}})) is None
+    assert problem(call, Reply(504, {"error": {"code": "timeout"}})) == "504 timeout"
+    assert problem(call, Reply(500, {})) == "500 no error code"

@@ -1,0 +1,286 @@
+"""The runtime's parts that need no JVM."""
+
+import socket
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import yaml
+
+from machine import cache, ports
+from machine.errors import StackError
+from system import __main__ as command_line
+from system.runtime import flink_cluster, registry, resources, settings
+from system.runtime.class_archive import ClassArchive
+from system.runtime.data_folder import data_folder
+from system.runtime.settings import Heaps
+from system.runtime.stack import Stack, StackOptions
+
+ROOT = Path(__file__).parents[4]
+ENTRY = registry.Entry(
+    name="shop",
+    pid=1,
+    url="http://127.0.0.1:1",
+    bootstrap_servers="127.0.0.1:2",
+    flink_rest="127.0.0.1:3",
+    data_dir="/data",
+    pids={"kafka": [7, 8], "gateway": []},
+)
+
+
+@pytest.fixture(autouse=True)
+def cache_dir(tmp_path, monkeypatch) -> Path:
+    monkeypatch.setenv("KAFLINKSHOP_CACHE", str(tmp_path / "cache"))
+    return tmp_path / "cache"
+
+
+class TestCache:
+    def test_the_variable_comes_first(self, cache_dir):
+        assert cache.cache_dir() == cache_dir
+
+    def test_then_xdg_if_absolute_then_home(self, monkeypatch, tmp_path):
+        monkeypatch.delenv("KAFLINKSHOP_CACHE")
+        monkeypatch.setenv("HOME", str(tmp_path))
+        monkeypatch.setenv("XDG_CACHE_HOME", "/var/xdg")
+        assert cache.cache_dir() == Path("/var/xdg/kaflinkshop")
+        monkeypatch.setenv("XDG_CACHE_HOME", "relative")
+        assert cache.cache_dir() == tmp_path / ".cache" / "kaflinkshop"
+
+    def test_a_lock_is_held_once(self, tmp_path):
+        path = tmp_path / "lock"
+        assert not cache.is_held(path)
+        with cache.lock(path, wait=False):
+            assert cache.is_held(path)
+            with pytest.raises(cache.LockHeldError), cache.lock(path, wait=False):
+                pass
+        assert not cache.is_held(path)
+
+
+class TestPorts:
+    def test_a_taken_port_is_named_with_the_option(self):
+        with socket.create_server((ports.HOST, 0)) as server:
+            taken = server.getsockname()[1]
+            with pytest.raises(StackError, match=f"^port {taken} is taken: .* --port"):
+                ports.choose(taken, "--port")
+
+    def test_zero_is_a_free_one(self):
+        port = ports.choose(0, "--port")
+        assert ports.is_free(port)
+        assert ports.choose(port, "--port") == port
+
+    def test_none_is_left(self, monkeypatch):
+        monkeypatch.setattr(ports, "is_free", lambda port: False)
+        with pytest.raises(StackError, match="no free port"):
+            ports.choose(0, "--port")
+
+
+class TestResources:
+    def test_enough(self, tmp_path):
+        resources.check_disk(tmp_path, free_min=1)
+        resources.check_memory(Heaps(), available=2**40)
+
+    def test_too_little_disk(self, tmp_path):
+        with pytest.raises(StackError, match=r"MiB free, a stack needs 1099511627776 MiB: make"):
+            resources.check_disk(tmp_path, free_min=2**60)
+
+    def test_too_little_memory(self):
+        with pytest.raises(StackError, match=r"^100 MiB of memory are available, a stack needs 35"):
+            resources.check_memory(Heaps(512, 512, 1024), available=100 * 2**20)
+
+
+class TestSettings:
+    CONFIGURATION = settings.flink_configuration(
+        ("127.0.0.1", 1), ("127.0.0.1", 2), "127.0.0.1", "file:///checkpoints", Heaps()
+    )
+
+    def test_yaml_comes_back(self):
+        assert yaml.safe_load(settings.render_yaml(self.CONFIGURATION)) == self.CONFIGURATION
+
+    def test_properties(self):
+        assert settings.render_properties({"a.b": "c=d", "e": ""}) == "a.b=c=d\ne=\n"
+
+    def test_only_loopback_by_default(self):
+        properties = settings.kafka_properties(("127.0.0.1", 1), ("127.0.0.1", 2), "/log")
+        rendered = settings.render_yaml(self.CONFIGURATION) + settings.render_properties(properties)
+        assert "0.0.0.0" not in rendered
+        assert properties["listeners"] == properties["advertised.listeners"]
+
+    def test_containers_bind_all_and_advertise_a_name(self):
+        properties = settings.kafka_properties(("kafka", 1), ("kafka", 2), "/log", "0.0.0.0")
+        assert properties["listeners"] == "PLAINTEXT://0.0.0.0:1,CONTROLLER://0.0.0.0:2"
+        assert properties["advertised.listeners"] == "PLAINTEXT://kafka:1,CONTROLLER://kafka:2"
+
+    def test_the_heap_is_what_was_asked_for(self):
+        task, framework = (
+            int(str(self.CONFIGURATION[f"taskmanager.memory.{part}.heap.size"])[:-1])
+            for part in ("task", "framework")
+        )
+        assert task + framework == Heaps().taskmanager
+
+
+class TestDataFolder:
+    def test_a_temporary_one_is_removed(self, cache_dir):
+        with data_folder(None) as folder:
+            (folder / "kafka").mkdir()
+            assert (folder / "logs").is_dir()
+        assert list((cache_dir / "stacks").iterdir()) == []
+
+    def test_a_failure_leaves_the_logs_until_the_next_start(self):
+        def fail(folder: Path) -> None:
+            (folder / "kafka").mkdir()
+            raise StackError
+
+        with pytest.raises(StackError), data_folder(None) as failed:
+            fail(failed)
+        assert (failed / "logs").is_dir()
+        assert not (failed / "kafka").exists()
+        with data_folder(None):
+            assert not failed.exists()
+
+    def test_an_end_that_was_asked_for_leaves_nothing(self):
+        with pytest.raises(KeyboardInterrupt), data_folder(None) as folder:
+            raise KeyboardInterrupt
+        assert not folder.exists()
+
+    def test_one_in_use_stays(self):
+        with data_folder(None) as first, data_folder(None) as second:
+            assert first != second
+            assert first.exists()
+
+    def test_a_chosen_one_must_be_empty_and_stays(self, tmp_path):
+        chosen = tmp_path / "chosen"
+        with data_folder(chosen) as folder:
+            assert folder == chosen
+        with pytest.raises(StackError, match="is not empty"), data_folder(chosen):
+            pass
+        assert (chosen / "logs").is_dir()
+
+
+class TestClassArchive:
+    def archive(self, tmp_path) -> ClassArchive:
+        return ClassArchive("kafka", [Path("/a.jar")], tmp_path)
+
+    @pytest.mark.parametrize(("exit_code", "kept"), [(143, 1), (0, 0), (-9, 0), (1, 0)])
+    def test_it_is_kept_when_its_jvm_ended_in_order(self, cache_dir, tmp_path, exit_code, kept):
+        (cache_dir / "classes").mkdir(parents=True)
+        (tmp_path / "kafka.jsa").write_bytes(b"classes")
+        self.archive(tmp_path).publish(exit_code)
+        assert self.archive(tmp_path).records is (not kept)
+        assert len(list((cache_dir / "classes").iterdir())) == kept
+
+    def test_there_may_be_no_recording(self, tmp_path):
+        self.archive(tmp_path).publish(143)
+        assert self.archive(tmp_path).records
+
+
+class TestRegistry:
+    def test_a_stack_is_found_while_it_is_up(self):
+        with registry.reserve("shop") as file:
+            assert registry.find("shop") is None
+            registry.write(file, ENTRY)
+            assert registry.find("shop") == ENTRY
+        assert registry.find("shop") is None
+
+    def test_a_name_is_one_stacks(self):
+        with (
+            registry.reserve("shop"),
+            pytest.raises(StackError, match="a stack named shop is running"),
+            registry.reserve("shop"),
+        ):
+            pass
+
+    def test_what_a_killed_process_left_is_not_up(self, cache_dir):
+        with registry.reserve("shop") as file:
+            pass
+        registry.write(file, ENTRY)
+        assert registry.find("shop") is None
+        with registry.reserve("shop"):
+            assert registry.find("shop") is None
+
+    def test_a_stack_without_a_gateway_is_not_ready(self):
+        url = f"http://{ports.HOST}:{ports.choose(0, '--port')}"
+        assert not registry.is_ready(replace(ENTRY, url=url))
+
+
+class TestStack:
+    @pytest.mark.parametrize(
+        "options",
+        [{"services": ("nope",)}, {"parallelism": 0}, {"parallelism": 5}, {"heaps": Heaps(1)}],
+    )
+    def test_impossible_options(self, options):
+        with pytest.raises(ValueError, match=r"nope|parallelism|heap"):
+            StackOptions(**options)
+
+    @pytest.mark.parametrize("value", ["nowhere", "host:port", "http://host:80/", "a:1,b"])
+    def test_a_cluster_is_named_by_host_and_port(self, monkeypatch, value):
+        monkeypatch.setenv("FLINK_REST", value)
+        with (
+            pytest.raises(StackError, match=r"FLINK_REST=.* is not of the form host:port"),
+            Stack(),
+        ):
+            pass
+
+    def test_a_python_without_shared_library_is_said_and_worked_around(self, monkeypatch, tmp_path):
+        said: list[str] = []
+        monkeypatch.setattr(flink_cluster, "find_shared_libpython", lambda: None)
+        # A folder that is not empty ends the start, right after the choice of the mode.
+        stack = Stack(StackOptions(data_dir=ROOT / "tests"), progress=said.append)
+        monkeypatch.setattr("system.runtime.jars.obtain", lambda name: [])
+        with pytest.raises(StackError, match="is not empty"):
+            stack.__enter__()
+        assert stack.execution_mode == "process"
+        assert "no shared libpython" in said[0]
+
+    def test_this_python_is_looked_at(self):
+        path = flink_cluster.find_shared_libpython()
+        assert path is None or Path(path).exists()
+
+
+class TestCommandLine:
+    @pytest.mark.parametrize(
+        "arguments",
+        [
+            [],
+            ["nope"],
+            ["up", "--port", "x"],
+            ["up", "--port", "65536"],
+            ["up", "--workers", "0"],
+            ["up", "--name", "a/b"],
+        ],
+    )
+    def test_wrong_usage(self, arguments, capsys):
+        with pytest.raises(SystemExit) as caught:
+            command_line.main(arguments)
+        assert caught.value.code == 2
+        assert "usage: " in capsys.readouterr().err
+
+    def test_an_unknown_service_is_wrong_usage(self, capsys):
+        assert command_line.main(["up", "--services", "user,nope"]) == 2
+        assert capsys.readouterr().err.startswith("error: no service nope in claim, ")
+
+    @pytest.mark.parametrize("command", ["status", "down"])
+    def test_a_stack_that_is_not_up(self, command, capsys):
+        assert command_line.main([command, "--name", "shop"]) == 1
+        assert capsys.readouterr().err == "no stack named shop is up\n"
+        assert command_line.main([command, "--json"]) == 1
+        assert capsys.readouterr().out == '{"up": false}\n'
+
+    def test_a_name_in_use(self, capsys):
+        with registry.reserve("shop"):
+            assert command_line.main(["up", "--name", "shop"]) == 3
+        assert capsys.readouterr().err.startswith("error: a stack named shop is running")
+
+    def test_a_row_for_each_part(self):
+        rows = command_line.describe(ENTRY).splitlines()
+        assert rows[-1] == "processes  kafka 7"
+
+    def test_help_needs_no_heavy_import(self):
+        source = (
+            "import sys; from system.__main__ import parse\n"
+            "parse(['up']); print(sorted({'asyncio', 'psutil', 'aiokafka'} & set(sys.modules)))"
+        )
+        command = [sys.executable, "-c", source]
+        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60)
+        assert done.stdout == "[]\n"

@@ -1,0 +1,150 @@
+"""Whatever the order, the number and the delay of messages: money and stock are kept, sagas end."""
+
+from collections import defaultdict
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from support.shop import SINK, Shop
+
+from system.wire import Request, input_topic
+
+USERS, ITEMS, ORDERS = ("u0", "u1"), ("i0", "i1"), ("o0", "o1", "o2")
+
+REQUESTS = st.one_of(
+    st.tuples(st.just("order"), st.just("checkout"), st.sampled_from(ORDERS), st.just(None)),
+    st.tuples(
+        st.just("payment"),
+        st.sampled_from(["pay", "cancel_payment"]),
+        st.sampled_from(ORDERS),
+        st.just(None),
+    ),
+    st.tuples(
+        st.just("order"),
+        st.sampled_from(["add_item", "remove_item"]),
+        st.sampled_from(ORDERS),
+        st.sampled_from(ITEMS),
+    ),
+    st.tuples(
+        st.just("user"),
+        st.sampled_from(["add_credit", "subtract_credit"]),
+        st.sampled_from(USERS),
+        st.integers(1, 9),
+    ),
+    st.tuples(
+        st.just("stock"),
+        st.sampled_from(["add_stock", "subtract_stock"]),
+        st.sampled_from(ITEMS),
+        st.integers(1, 3),
+    ),
+    st.tuples(st.just("user"), st.just("remove_user"), st.sampled_from(USERS), st.just(None)),
+)
+
+
+def open_shop(credit: int, stock: int) -> Shop:
+    shop = Shop()
+    for user in USERS:
+        shop.ask("user", "create_user", f"create-{user}", user)
+        shop.ask("user", "add_credit", f"fund-{user}", user, amount=credit)
+    for price, item in enumerate(ITEMS, start=2):
+        shop.ask("stock", "create_item", f"create-{item}", item, price=price, stock=stock)
+    for number, order in enumerate(ORDERS):
+        shop.ask("order", "create_order", f"create-{order}", order, user_id=USERS[number % 2])
+        for item in ITEMS:
+            shop.ask("order", "add_item", f"fill-{order}-{item}", order, item_id=item)
+    shop.replies.clear()
+    shop.alarms.clear()
+    return shop
+
+
+def never_negative(shop: Shop) -> None:
+    for (topic, _), entity in shop.entities.items():
+        if topic == "user_in":
+            assert entity["credit"] >= 0
+            assert entity["charged"] >= 0
+        if topic == "stock_in":
+            assert entity["stock"] >= 0
+            assert entity["taken"] >= 0
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    requests=st.lists(REQUESTS, min_size=1, max_size=12),
+    credit=st.integers(1, 30),
+    stock=st.integers(0, 6),
+    seed=st.integers(0, 2**32),
+    duplicates=st.floats(0, 0.6),
+    early_alarms=st.floats(0, 0.5),
+)
+def test_money_and_stock_are_kept(
+    requests: list[tuple[str, str, str, str | int | None]],
+    credit: int,
+    stock: int,
+    seed: int,
+    duplicates: float,
+    early_alarms: float,
+) -> None:
+    shop = open_shop(credit, stock)
+    asked = {}
+    for number, (service, method, key, argument) in enumerate(requests):
+        params: dict[str, object] = {
+            {"user": "user_id", "stock": "item_id"}.get(service, "order_id"): key
+        }
+        if argument is not None:
+            params["item_id" if service == "order" else "amount"] = argument
+        asked[f"r{number}"] = (service, method, key, argument)
+        shop.produce(input_topic(service), key, Request(f"r{number}", SINK, method, params))
+    shop.storm(seed, duplicates, early_alarms)
+
+    never_negative(shop)
+    credit_expected: dict[str, int] = dict.fromkeys(USERS, credit)
+    stock_expected: dict[str, int] = dict.fromkeys(ITEMS, stock)
+    for request_id, (_, method, key, argument) in asked.items():
+        replies = shop.replies.get(request_id, [])
+        assert all(reply == replies[0] for reply in replies), "one request, one answer"
+        if not replies or "error" in replies[0]:
+            continue
+        if method == "add_credit":
+            credit_expected[key] += int(argument or 0)
+        elif method == "subtract_credit":
+            credit_expected[key] -= int(argument or 0)
+        elif method == "remove_user":
+            credit_expected[key] -= replies[0]["credit"]
+        elif method == "add_stock":
+            stock_expected[key] += int(argument or 0)
+        elif method == "subtract_stock":
+            stock_expected[key] -= int(argument or 0)
+    spent: dict[str, int] = defaultdict(int)
+    sold: dict[str, int] = defaultdict(int)
+    for order_id in ORDERS:
+        order = shop.entity("order", order_id)
+        assert order["saga"] is None, "every saga ends"
+        if order["status"] != "open":
+            spent[order["user_id"]] += order["total_cost"]
+        if order["status"] == "completed":
+            for line in order["items"]:
+                sold[line["item_id"]] += line["quantity"]
+    for user_id in USERS:
+        user = shop.entity("user", user_id)
+        assert user["credit"] + spent[user_id] == credit_expected[user_id]
+        assert user["charged"] == spent[user_id]
+    for item_id in ITEMS:
+        item = shop.entity("stock", item_id)
+        assert item["stock"] + sold[item_id] == stock_expected[item_id]
+        assert item["taken"] == sold[item_id]
+
+
+@settings(max_examples=50, deadline=None)
+@given(seed=st.integers(0, 2**32), duplicates=st.floats(0, 0.6), early_alarms=st.floats(0, 0.3))
+def test_a_request_sent_again_gets_the_same_reply(
+    seed: int, duplicates: float, early_alarms: float
+) -> None:
+    shop = open_shop(credit=20, stock=2)
+    request = Request("checkout", SINK, "checkout", {"order_id": "o0"})
+    for _ in range(3):
+        shop.produce("order_in", "o0", request)
+    shop.storm(seed, duplicates, early_alarms)
+    shop.produce("order_in", "o0", request)
+    shop.settle()
+    replies = shop.replies["checkout"]
+    assert replies
+    assert all(reply == replies[0] for reply in replies)

@@ -59,6 +59,12 @@ def tests(session: nox.Session) -> None:
 
 
 @nox.session
+def docs(session: nox.Session) -> None:
+    """Writes docs/limits.md and the tree of docs/layout.md from the code."""
+    session.run(str(VENV / "bin" / "python"), "docs/write.py", external=True)
+
+
+@nox.session
 def bench(session: nox.Session) -> None:
     """Measures the system on a stack of its own; arguments go to ``python -m bench run``."""
     run(session, "bench", "run", *session.posargs)

@@ -45,12 +45,19 @@ from machine.errors import StackError
 EXIT_CODES = {"valid": 0, "failed": 1, "invalid": 1, "void": 4, "interrupted": 130}
 EXIT_INVALID, EXIT_STACK_FAILED, EXIT_INTERRUPTED = 1, 3, 130
 WORKERS_MAX = 64
+"""Gateway processes, as the gateway's own limit."""
 SEED_MAX = 2**31 - 1
+"""The largest seed: 31 bits, as every random generator takes."""
 ZIPF_MAX = 5.0
+"""The largest skew of item popularity; far beyond any market."""
 IN_FLIGHT_MAX = 20_000
+"""The largest `--in-flight`: above the ports that one address has, nothing can connect."""
 TRACE_EVERY_MAX = 1_000_000
+"""The largest `--trace-every`."""
 P99_MS_MAX = 60_000.0
+"""The longest p99 that a capacity can be searched for."""
 PROBED_TIMEOUT_S_MAX = 60.0
+"""The longest timeout of a gateway that is probed."""
 
 
 def whole(name: str, largest: int, smallest: int = 1) -> "type[int]":

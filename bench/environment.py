@@ -26,6 +26,7 @@ PACKAGES = (
     "uvloop",
 )
 GIT_TIMEOUT_S = 10.0
+"""Of asking git for the commit."""
 
 
 def environment(own_stack: bool) -> dict[str, Any]:

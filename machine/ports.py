@@ -11,6 +11,7 @@ FREE_PORTS = range(20_000, 32_000)
 """Below Linux's ephemeral ports: no outgoing connection takes one before its server does."""
 
 TRIES_MAX = 100
+"""Random ports tried for a free one."""
 
 
 def is_free(port: int) -> bool:

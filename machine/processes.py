@@ -19,10 +19,12 @@ import psutil
 from machine.errors import StackError
 
 POLL_S = 0.05
+"""Between looks at a condition that is waited for."""
 KILL_WAIT_S = 10.0
 """The kernel has this long to end a process after SIGKILL."""
 
 LOG_TAIL_BYTES = 64 * 1024
+"""Of a log, searched for the line that says why a process ended."""
 LOG_LINE_MAX = 300
 """Characters of a log line that go into an error message."""
 

@@ -16,6 +16,7 @@ from typing import Any, NamedTuple, cast
 import orjson
 
 RECORD_BYTES_MAX = 64 * 1024
+"""Of a record; far below what a broker takes."""
 AMOUNT_MAX = 2**53 - 1
 """Money and stock are exact in every JSON reader: IEEE 754 doubles hold integers up to here."""
 

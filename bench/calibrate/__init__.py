@@ -1,0 +1,1 @@
+"""The harness measured itself: the generator's ceiling, the verdict's error rates."""

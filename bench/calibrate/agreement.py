@@ -18,8 +18,11 @@ from bench.stats.quantiles import PERCENTS
 from bench.workload.arrivals import Schedule, Stage, intended_ns
 
 RATE_PER_S = 300.0
+"""Far below what each generator can send, so that none is the bottleneck."""
 DURATION_S = 20.0
+"""Of each load."""
 STALL_AT_S = 8.0
+"""From the first request: before the middle of the load."""
 APART_SHARE_MAX = 0.02
 """From the truth, without a stall, in what no generator rounds or corrects."""
 

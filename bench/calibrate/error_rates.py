@@ -27,6 +27,7 @@ CYCLES, ROUNDS = 13, 2
 DURATION_S, WARMUP_S = 3.0, 0.5
 """Of a run: shorter than those of ``regression``, and so noisier."""
 FIRST_WARMUP_S = 40.0
+"""At most, of a stack that was just started, where error rates are recorded."""
 SHOWN: dict[Group, str] = {"gateway": "open gateway CPU ratio", "service": "open flink CPU ratio"}
 """The metric that a slowdown of the group adds to."""
 RECORDS = "open kafka_records per request"

@@ -29,11 +29,13 @@ from machine.processes import Child, Supervisor
 WARM_UP_S = 0.5
 """At the begin of a burst; not measured."""
 SERVER_READY_S = 30.0
+"""A server listens by then."""
 GRACE_S = 60.0
 """Beyond the length of a load: whoever makes it has ended by then."""
 CHECK_S = 0.2
 """Between looks at the processes of a burst."""
 IN_FLIGHT_MAX = 2_000
+"""Of an open loop; more are dropped."""
 TIMEOUT_S = 20.0
 """Well above the longest latency of `bench.calibrate.truth_server`, a stall included."""
 

@@ -25,15 +25,18 @@ from bench.errors import BenchError
 from system.runtime.stack import Stack, StackOptions
 
 PAIRS_MAX = 100
+"""Of a part."""
 BURST_S_MIN = 4.0
 """At least two of a generator's marks, which come each second, are inside what is measured."""
 BURST_S_MAX = 60.0
+"""Of one burst."""
 FOREIGN_CORES_MAX = 0.1
 """That others may use while something is measured; with more it is done once more."""
 TRIES_PER_PAIR_MAX = 5
 """Then a busy machine ends the calibration."""
 CONNECTIONS = 64
 CEILING_PER_S_MIN = 25_000.0
+"""Target: requests per second from one process."""
 SERVER_CORES_MAX = 0.95
 """Of a server with one core; with more it was the limit, and the generator can't be judged."""
 CPU_US_MAX = 20.0
@@ -41,12 +44,14 @@ CPU_US_MAX = 20.0
 LAG_LOAD_SHARE = 0.7
 """Of the ceiling; of a higher one than it must be, of what it must be."""
 LAG_P99_MS_MAX = 2.0
+"""Target: at 70 % of the ceiling."""
 RECORDING_SHARE_MAX = 0.03
-"""Of the generator's CPU time."""
+"""Target: of the generator's CPU time."""
 TRACE_EVERY = 100
 TRACING_SHARE_MAX = 0.02
 """Of the throughput of the system."""
 STACK_WARM_UP_S = 20.0
+"""Before tracing is measured."""
 GENERATOR, WRK = "bench.generator.process", "wrk"
 Progress = Callable[[str], object]
 Side = Callable[[], Ran]

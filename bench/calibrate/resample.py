@@ -30,6 +30,7 @@ from bench.regression.pair_loop import gate, take
 from bench.stats.signed_rank import shift, walsh_averages
 
 UNLIMITED_S = 1e9
+"""The time budget of comparisons that are drawn, not measured."""
 BASE = "base"
 """The names of unchanged systems begin with it."""
 

@@ -18,6 +18,7 @@ from bench.errors import BenchError
 from bench.stats.quantiles import PERCENTS
 
 WRK_TIMEOUT_S = 30
+"""Of wrk's requests; its own default of 2 s would cut off a stall."""
 
 LUA = """
 done = function(summary, latency, requests)

@@ -19,6 +19,7 @@ LATENCIES_MS = tuple(400 + 1600 * (place / 999) ** 64 for place in range(1000))
 STRIDE = 387
 """Coprime to 1,000: every thousand requests have each latency once, in a mixed order."""
 STALL_S = 2.0
+"""Of the server whose latencies are known."""
 
 
 def latency_ms(request: int) -> float:

@@ -15,6 +15,7 @@ from system.runtime.stack import Stack, StackOptions
 
 NAME = "locust"
 POLL_S = 0.2
+"""Between looks at Locust and the stack."""
 
 
 def serve(

@@ -20,8 +20,11 @@ from bench.run.run import Progress
 EXIT_USAGE = 2
 EXIT_UNREADABLE = EXIT_CODES["unreadable"]
 RATE_PER_S_MAX = 10_000.0
+"""The highest `--rate` of a regression job."""
 DURATION_S_MAX = 60.0
+"""The longest run of a regression job."""
 WARMUP_S_MAX = 300.0
+"""The longest `--warmup`."""
 
 Real = Callable[[float, float], Any]
 Whole = Callable[..., Any]

@@ -1,0 +1,1 @@
+"""Two sets of runs, compared as pure functions of their records."""

@@ -25,6 +25,7 @@ from bench.records.run_record import RunFileError, read_run
 Run = dict[str, Any]
 
 HISTORY_RUNS_MAX = 10_000
+"""Of one history."""
 COMMITS_MIN = 3
 """On each side of a change: fewer may be an outlier."""
 PENALTY = 3.0

@@ -15,6 +15,7 @@ from bench.compare.verdict import ALPHA, FRESH_PAIRS_MIN, Finding, Rule, judge
 from bench.stats.signed_rank import pairs_needed
 
 LOOKS_MAX = 3
+"""At the pairs of a comparison: each spends a part of alpha."""
 MORE_PAIRS_MAX = 100
 """Of a further batch, however much time there is: with four times as many the interval is half."""
 SPARE_PAIRS = 2

@@ -1,0 +1,1 @@
+"""The processes that send, and record every latency."""

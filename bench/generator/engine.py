@@ -22,9 +22,11 @@ IN_FLIGHT_MAX = 2_000
 LATE_NS_MAX = 100_000_000
 """A request that would go out later than this after its intended time is dropped."""
 WATCH_S = 1.0
+"""Between two looks of the generator at itself."""
 SWEEP_S = 0.05
 """How late a request may be given up, and a sample may be written out."""
 CONNECT_TIMEOUT_S = 5.0
+"""Of opening a connection; then the request that waits has failed."""
 CONNECTIONS_READY = 32
 """Opened before the load; more are as they are needed."""
 OPENING_MAX = 16

@@ -24,6 +24,7 @@ READY_TIMEOUT_S = 120.0
 STOP_TIMEOUT_S = 10
 """Journeys under way may end in this time; Locust's --stop-timeout."""
 KILL_TIMEOUT_S = STOP_TIMEOUT_S + 10.0
+"""A generator that has not stopped by then is killed."""
 BACKSTOP_S = 60.0
 """A generator ends by itself so long after it should have been ended."""
 LEAD_NS = 200_000_000

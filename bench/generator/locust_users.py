@@ -33,6 +33,7 @@ REPLY_TIMEOUT_S = 15.0
 FLUSH_S = 0.1
 """Whoever watches the samples sees one after at most this long."""
 WATCH_S = 1.0
+"""Between two looks of Locust's process at itself."""
 
 
 class Connection:

@@ -32,7 +32,9 @@ from bench.workload.scenarios import (
 from bench.workload.sources import Journeys, Source, Templates
 
 GO_POLL_S = 0.02
+"""Between looks for the word to begin."""
 GO_TIMEOUT_S = 120.0
+"""A generator that nobody lets begin ends then."""
 
 
 @dataclass(frozen=True)

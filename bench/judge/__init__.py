@@ -1,0 +1,1 @@
+"""Whether a run is valid, and whether the system was right."""

@@ -3,7 +3,8 @@
 from dataclasses import dataclass, field
 
 SUMS_MAX = 4096
-"""Beyond so many possible sums only the smallest and the largest are looked at."""
+"""Possible sums of an account with unknown outcomes; beyond, only smallest and largest are looked
+at."""
 
 
 @dataclass(slots=True)

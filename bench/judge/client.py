@@ -19,6 +19,7 @@ REPLY_TIMEOUT_S = 15.0
 OUTCOME_TIMEOUT_S = 30.0
 """A request without a definite answer is sent again until then."""
 OUTCOME_INTERVAL_S = 0.5
+"""Between tries to learn how a request ended."""
 
 KEY_HEADER = "Idempotency-Key"
 Result = TypeVar("Result")

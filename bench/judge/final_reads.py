@@ -18,9 +18,11 @@ from bench.records.request_log import Row
 from bench.workload.shop import Call
 
 IN_FLIGHT_MAX = 256
+"""Reads at a time after a run."""
 SETTLE_TIMEOUT_S = 15.0
 """An order whose checkout has not ended by then is kept as it was read: the checker names it."""
 SETTLE_INTERVAL_S = 0.2
+"""Between looks at orders whose checkout is under way."""
 
 READS = {
     "user_id": ("find_user", "/users/find/"),

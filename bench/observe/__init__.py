@@ -1,0 +1,1 @@
+"""Readings of the system and its machine while it is loaded."""

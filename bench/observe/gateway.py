@@ -13,13 +13,15 @@ from bench.observe.keep_alive import KeepAlive
 
 PREFIX = "kaflinkshop_gateway_"
 SCRAPE_TIMEOUT_S = 5.0
+"""Of one scrape."""
 SCRAPES_PER_WORKER_MAX = 64
 """Workers share one port, and a scrape reaches one of them by chance."""
 CONNECTIONS_PER_WORKER_MAX = 8
 """Opened in one go until each worker has one; it is tried again at the next sample."""
 QUIET_TIMEOUT_S = 10.0
-"""Longer than the gateway waits for a reply."""
+"""How long that may take: longer than the gateway waits for a reply."""
 QUIET_INTERVAL_S = 0.25
+"""Between looks whether the gateway has nothing under way."""
 
 
 class Metrics(NamedTuple):

@@ -19,9 +19,13 @@ FOLDER = Path("/tmp")
 NAME = "java"
 """Of the process: to any other one a SIGQUIT would be the end."""
 START_TIMEOUT_S = 2.0
+"""Until a JVM listens; then what it allocates in this window is not known."""
 TIMEOUT_S = 2.0
+"""Of its answer."""
 POLL_S = 0.01
+"""Between looks whether it listens."""
 ANSWER_BYTES_MAX = 64 * 1024
+"""Of an answer; that to `GC.heap_info` has less than 1 KiB."""
 
 
 def ask(pid: int, command: str) -> str:

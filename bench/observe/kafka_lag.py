@@ -10,6 +10,7 @@ from bench.errors import BenchError
 from bench.observe.kafka_protocol import Link, header
 
 RESPONSE_BYTES_MAX = 1024 * 1024
+"""Of the broker's answer about the ends of topics."""
 LATEST = -1
 
 _PARTITION = Struct(">iiq")

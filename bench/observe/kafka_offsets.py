@@ -21,6 +21,7 @@ FETCH_BYTES_MAX = 1024 * 1024
 READ_BYTES_MAX = 4 * 1024 * 1024
 """Read back of one partition; the rest is reckoned to be alike."""
 RESPONSE_BYTES_MAX = 8 * 1024 * 1024
+"""Of the broker's answer; far above what was asked for."""
 LATEST = -1
 
 _BATCH = Struct(">qiiBihi")

@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 
 CLIENT_ID = b"kaflinkshop-bench"
 TIMEOUT_S = 1.0
+"""Of asking the broker; then the lag of this sample is not known."""
 
 _HEADER = Struct(f">hhih{len(CLIENT_ID)}s")
 """API key, version, correlation id, client id."""

@@ -8,6 +8,7 @@ from bench.errors import BenchError
 TIMEOUT_S = 1.0
 """A figure that comes later than the next sample is of no use."""
 BODY_BYTES_MAX = 4 * 1024 * 1024
+"""Of an answer to the sampler; more is none."""
 
 
 class KeepAlive:

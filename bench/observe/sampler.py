@@ -21,6 +21,7 @@ from bench.records.series import Columns, Event, Series
 from system.wire import reply_topic
 
 INTERVAL_S = 1.0
+"""Between two samples of the system and its machine."""
 TICK_S = 0.1
 """Between looks at how many processes wait for a CPU."""
 SERIES_MAX = 3_600

@@ -1,0 +1,1 @@
+"""Single promises of the system, each on its own."""

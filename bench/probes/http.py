@@ -9,9 +9,11 @@ from bench.probes.sender import Answer, Sender
 from bench.workload.shop import Call
 
 HTTP_PER_S = 100.0
+"""Rate of the probe `http`: unloaded."""
 USERS = 32
 """In turn, so that requests under way at a time are for different ones."""
 GATEWAY_PER_S = 200.0
+"""Rate of the probe `gateway`: far below what one gateway answers."""
 ECHO_PER_S = 500.0
 """In 7 s 3,500 requests: where 1 reply in 1,000 is lost at random, 97 probes of 100 see it."""
 

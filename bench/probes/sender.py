@@ -34,7 +34,9 @@ QUIET_GRACE_S = 1.0
 COUNT_WAIT_S = 2.0
 """From a reply in Kafka to its count in the gateway; it takes some ms."""
 SCRAPE_INTERVAL_S = 0.05
+"""Between looks at the gateway's counters."""
 WATCH_INTERVAL_S = 0.01
+"""Between two looks of a probe at its own event loop."""
 LEAD_NS = 10_000_000
 """From the start of a schedule to its first moment."""
 

@@ -24,6 +24,7 @@ WAITING = 8
 BESIDE_PER_S = 100.0
 """Requests that are answered meanwhile."""
 BESIDE_S_MAX = 2.0
+"""Of the requests beside the injected replies."""
 SEEN_WAIT_S = 2.0
 """From a request over HTTP to its record in Kafka; it takes some ms."""
 

@@ -21,6 +21,7 @@ from bench.probes.stray_replies import ECHO_TOPIC, Seen, echo_id_of, miscounted,
 TIMEOUT_S_MAX = 5.0
 """Of a gateway; with a longer one the probe takes too long."""
 SILENCE_PER_S_MAX = 100.0
+"""Rate of the requests that nobody answers."""
 SILENT_SHARE_MAX = 0.5
 """Of the gateway's table of requests in flight."""
 SILENT_MAX = 256

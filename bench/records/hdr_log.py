@@ -15,10 +15,12 @@ from numpy.typing import NDArray
 from bench.records.samples import Samples
 
 LATENCY_NS_MIN = 1_000
+"""Of a HdrHistogram; shorter latencies are clamped, and counted."""
 LATENCY_NS_MAX = 600_000_000_000
 """Values beyond are clamped, and counted."""
 DIGITS = 3
 INTERVAL_NS = 1_000_000_000
+"""Of a .hlog file: one histogram each second."""
 _SUB_BUCKETS = 2048
 """Of 3 digits: the smallest power of two that tells 2,000 values apart."""
 

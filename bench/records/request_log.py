@@ -21,6 +21,7 @@ from bench.errors import BenchError
 
 SCHEMA_VERSION = 1
 BUFFER_BYTES = 256 * 1024
+"""Of a history, before it is written."""
 FLUSH_INTERVAL_NS = 250_000_000
 """Whoever watches the file sees a row after at most this long, while more rows are coming."""
 

@@ -33,6 +33,7 @@ from bench.errors import BenchError
 SCHEMA_VERSION = 1
 FIELDS = 4
 SAMPLE_BYTES = FIELDS * 8
+"""Of a recorded sample: a label and three times."""
 LABELS_MAX = 1 << 16
 """Operations of one generator, and outcomes."""
 

@@ -31,9 +31,9 @@ from bench.run.run import Progress, Run, Subject
 from bench.run.settings import Settings
 
 RATE_PER_S = 200.0
-"""About half of what two cores answer, next to everything else on them."""
+"""Default of `--rate`: about half of what two cores answer, next to everything else on them."""
 DURATION_S = 5.0
-"""Of a run: many short ones tell more than few long ones."""
+"""Measured of each run of a regression job: many short runs tell more than few long ones."""
 WARMUP_S = 1.0
 """Before each window: connections open, and caches hold this run's entities."""
 FIRST_WARMUP_S = 40.0
@@ -41,10 +41,11 @@ FIRST_WARMUP_S = 40.0
 BUDGET_S = 1080.0
 """Of a whole job, all included, so that it takes less than 20 minutes."""
 BUDGET_S_MIN = 30.0
-"""With less, no stack comes up."""
+"""The smallest one: with less, no stack comes up."""
 BUDGET_S_MAX = 86_400.0
+"""The largest `--budget-s`: a day."""
 CLOSING_S = 30.0
-"""Kept free to end stacks and to compare."""
+"""Of the budget, kept free to end stacks and to compare."""
 
 
 PAIRS_MIN = 2

@@ -14,7 +14,7 @@ from machine.cache import cache_dir, lock
 from machine.errors import StackError
 
 BUILD_TIMEOUT_S = 900.0
-"""Of installing all packages; they are some hundred MiB to download."""
+"""Of installing the packages of a commit whose lock file differs: some hundred MiB to download."""
 VENV_OPTIONS: tuple[str, ...] = ()
 DIGEST_CHARS = 16
 """Of the lock file's hash, in the name of its environment."""

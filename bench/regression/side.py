@@ -28,12 +28,13 @@ from machine.processes import Supervisor
 START_TIMEOUT_S = 300.0
 """Of a stack; the steps of its start have limits of their own."""
 STATUS_TIMEOUT_S = 30.0
+"""Of asking a side's own Python."""
 STATUS_INTERVAL_S = 0.5
 """Between looks whether a stack is up; each is a process."""
 ANSWER_TIMEOUT_S = 6.0
 """Of one request while coming up; longer than the gateway waits for a reply."""
 DRAIN_TIMEOUT_S = 15.0
-"""Of a gateway, to answer what it has accepted."""
+"""A gateway answers what it has accepted, at most this long."""
 STOP_TIMEOUT_S = 120.0
 """Of a stack: more than its own limits of drain, stop and recording add up to."""
 

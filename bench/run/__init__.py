@@ -1,0 +1,1 @@
+"""One measurement, end to end."""

@@ -11,11 +11,15 @@ from typing import Any, NamedTuple
 from bench.stats.window import Summary
 
 START_PER_S = 50.0
+"""The first rate of a search; low, so that the first step holds."""
 RATE_RATIO = 1.1
 """The search ends when the lowest rate that did not hold is this close to the highest that did."""
 STEPS_MAX = 20
+"""Steps of one search; twice what is needed from 50 to 50,000 requests/s."""
 RATE_PER_S_MIN = 1.0
+"""A search gives up below it."""
 RATE_PER_S_MAX = 50_000.0
+"""A search ends there; beyond what one machine can offer."""
 GROWTH_MAX = 1.5
 """In-flight requests of a step's second half over its first: more is a queue that grows."""
 GROWTH_IN_FLIGHT_MIN = 10.0

@@ -25,6 +25,7 @@ DOCUMENT = {"request_id": "kf_0123456789abcdef", "items": [{"id": n, "count": 1}
 DOCUMENTS = 300
 """Encoded and decoded in a turn."""
 TIMEOUT_S = 5.0
+"""Of a round trip over loopback in the control workload; it takes microseconds."""
 
 
 def control() -> Result:

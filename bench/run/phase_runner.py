@@ -26,7 +26,9 @@ from bench.stats.steadiness import STRETCH_S, Steadiness
 from bench.stats.window import Window
 
 POLL_S = 0.05
+"""Between looks at the generators."""
 PROGRESS_INTERVAL_S = 1.0
+"""Between two lines of progress."""
 
 
 class System(NamedTuple):

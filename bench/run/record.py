@@ -12,7 +12,7 @@ from bench.run.settings import Settings
 
 SCHEMA_VERSION = 2
 WRONG_ANSWERS_MAX = 100
-"""Kept; all are counted."""
+"""Wrong answers kept; all are counted."""
 
 Verdict = Literal["valid", "failed", "invalid", "void", "interrupted"]
 

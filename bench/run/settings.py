@@ -9,6 +9,7 @@ from bench.workload.arrivals import Arrivals, Schedule, Stage, parse
 USERS_MAX = 4000
 """Below the connections that one gateway accepts."""
 GENERATORS_MAX = 64
+"""Locust processes; more than any machine here has cores."""
 DURATION_S_MAX = 600.0
 """The services remember replies for 15 minutes; a phase stays below that."""
 

@@ -16,8 +16,9 @@ STRETCH_S = 21
 steady at 667 requests/s, on a stack that reached 1,230 a minute later."""
 BLOCKS = 3
 LATENCY_RATIO_MAX = 1.15
-"""Largest to smallest median latency of the blocks."""
+"""Largest to smallest median latency of a stretch's thirds; more is not steady."""
 RATE_RATIO_MAX = 1.10
+"""Largest to smallest throughput of a stretch's thirds."""
 
 
 class Second(NamedTuple):

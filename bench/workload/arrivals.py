@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 RATE_MAX = 100_000.0
 """Requests per second; more than one process can send."""
 STAGES_MAX = 100
+"""Of one schedule."""
 REQUESTS_MAX = 10_000_000
 """Of one schedule: 80 MB of intended times."""
 

@@ -32,11 +32,17 @@ from bench.errors import BenchError
 TIMEOUT_S = 10.0
 """Well above the gateway's own timeout: whoever waits this long has lost the connection."""
 TIMEOUT_S_MAX = 600.0
+"""The longest `timeout_s` of a workload file; as long as a phase may be."""
 FILE_BYTES_MAX = 16 * 1024 * 1024
+"""Of a workload file."""
 REQUEST_BYTES_MAX = 1024 * 1024
+"""Of a request's body in a workload file."""
 OPERATIONS_MAX = 1000
+"""Requests of a workload file: each is a row of the tables."""
 VALUES_MAX = 1_000_000
+"""Values of one name of a workload file."""
 WEIGHT_MAX = 1_000_000
+"""Of one request relative to the others."""
 
 VERBS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 _PLACE = re.compile(r"\{(\w+)\}")

@@ -21,7 +21,8 @@ SCENARIOS = ("shop", "checkout")
 CUSTOMERS_MAX, CUSTOMERS_MIN = 64, 16
 """Customers whose users, items and orders are prepared; journeys begin with any of them."""
 RATE_PER_CUSTOMER = 10.0
-"""Requests/s: so a slow load, as of many short runs, does not mostly prepare."""
+"""Requests/s of an open loop for each customer whose users, items and orders it prepares; 16 to 64
+of them."""
 
 
 def customers_of(rate_per_s: float) -> int:

@@ -18,6 +18,7 @@ POOL_MAX = 1024
 CREDIT = 100_000
 STOCK = 100_000
 PRICE_MAX = 10
+"""Of an item; prices are from 1."""
 SCARCE_SHARE = 0.02
 """Share of users with little credit and of items with little stock, so that checkouts fail too."""
 SCARCE = 5
@@ -221,6 +222,7 @@ class Sale:
 
     ITEMS = 200
     BASKET_MAX = 10
+    """Items in a basket of the checkout scenario."""
 
     def __init__(self, random: Random, zipf: float) -> None:
         self.random = random

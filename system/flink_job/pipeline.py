@@ -60,8 +60,11 @@ MEMORY_STEPS_MAX = 10_000
 """Steps remembered for one entity; at more, the older half is forgotten."""
 
 CHECKPOINT_INTERVAL_MS = 1_000
+"""At most this much is handled again after a crash."""
 CHECKPOINT_TIMEOUT_MS = 60_000
+"""A checkpoint that takes longer is given up; ten may fail in a row."""
 RESTART_DELAY_MS_MAX = 5_000
+"""Between restarts of a failing job, which are tried without end."""
 
 TIME_DIGITS = 20
 """Of nanoseconds since 1970; sorts as text."""

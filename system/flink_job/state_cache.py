@@ -12,7 +12,7 @@ from rbloom import Bloom
 from system.services.service import Entity
 
 KEYS_MAX = 10_000
-"""Those used last stay."""
+"""Keys of which a service's task knows entity and steps without asking Flink, those used last."""
 STEPS_MAX = 4_000_000
 """Of a generation, of all keys together: 4 MB. Two are kept; at up to 4,400 steps a second the
 older one lasts for the 15 minutes after which a key's steps are looked through again."""

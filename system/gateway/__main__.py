@@ -12,6 +12,7 @@ from system.gateway.limits import Limits
 from system.wire import ID_PATTERN
 
 WORKERS_MAX = 64
+"""Processes of one gateway; more than any machine here has cores."""
 
 
 def main() -> int:

@@ -25,7 +25,8 @@ KEY_HEADER = "Idempotency-Key"
 TRACE_HEADER = "X-Trace"
 """Asks for the request's trace, where its value is 1."""
 EXPIRE_TICK_S = 0.01
-"""How late a 504 may be."""
+"""How late a 504 may be, on an idle machine; it costs 0.1 % of a core. One timer serves all
+requests."""
 
 
 class Answer(NamedTuple):

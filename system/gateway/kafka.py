@@ -51,11 +51,16 @@ BATCH_BYTES_MAX = 512 * 1024
 PRODUCE_REQUESTS_MAX = 1
 """In flight at once: while they are, records gather to larger batches."""
 FETCH_BYTES_MAX = 4 * 1024 * 1024
+"""Replies in one fetch: seconds of load after a pause."""
 FETCH_WAIT_MS = 500
+"""How long the broker holds a fetch that has nothing to give; so a lost broker shows within a
+second."""
 REQUEST_TIMEOUT_MS = 3000
 """A broker that does not answer for this long counts as not reachable."""
 RETRY_S = 0.2
+"""Between tries to reach Kafka."""
 REPLY_RETENTION_MS = 10 * 60 * 1000
+"""Of the reply topics: replies are of use for seconds."""
 
 ACKS_ALL = -1
 LATEST, EARLIEST = -1, -2

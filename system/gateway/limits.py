@@ -10,21 +10,61 @@ def _limit(default: float, text: str) -> Any:
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    timeout_s: float = _limit(5.0, "a request without a reply is answered 504 after this time")
-    in_flight_max: int = _limit(4096, "requests waiting for a reply; more are answered 503")
-    waiters_max: int = _limit(8, "HTTP requests waiting for the reply of one Idempotency-Key")
-    remembered_max: int = _limit(65536, "request_ids remembered to name duplicate and late replies")
-    remembered_s: float = _limit(120.0, "how long they are remembered at most")
-    connections_max: int = _limit(4096, "open HTTP connections; more are answered 503 and closed")
-    line_bytes_max: int = _limit(8190, "bytes of the request line, and of each header; more is 431")
-    headers_max: int = _limit(64, "headers of a request; more is 431")
-    body_bytes_max: int = _limit(4096, "bytes of a request's body; more is 413")
-    receive_s: float = _limit(10.0, "a request must have arrived in this time, or is answered 400")
-    idle_s: float = _limit(75.0, "an idle connection is closed after this time")
-    linger_s: float = _limit(1.0, "how long the rest of a refused body is read before closing")
-    retry_after_s: int = _limit(1, "Retry-After of a 503")
-    drain_s: float = _limit(10.0, "requests in flight may finish in this time after SIGTERM")
-    kafka_wait_s: float = _limit(30.0, "how long to wait for Kafka and its topics at start")
+    timeout_s: float = _limit(
+        5.0,
+        "A request without a reply is then a 504. Longer than a checkout takes to time "
+        "out and say so",
+    )
+    in_flight_max: int = _limit(
+        4096,
+        "Requests that wait for a reply; more are a 503. Some thousand are seconds of "
+        "work: waiting longer helps nobody",
+    )
+    waiters_max: int = _limit(
+        8,
+        "HTTP requests that wait for the reply of one Idempotency-Key; more are a 503",
+    )
+    remembered_max: int = _limit(
+        65536,
+        "Request ids remembered to tell late and duplicate replies from unknown ones",
+    )
+    remembered_s: float = _limit(
+        120.0,
+        "How long they are remembered: far longer than a reply can be on its way without a crash",
+    )
+    connections_max: int = _limit(
+        4096,
+        "Open connections; more are a 503 and closed. Below the usual limit of open files",
+    )
+    line_bytes_max: int = _limit(
+        8190,
+        "The request line, and each header; more is a 431. aiohttp's default",
+    )
+    headers_max: int = _limit(64, "Headers of a request; more are a 431")
+    body_bytes_max: int = _limit(4096, "Of a request's body; more is a 413. No route needs one")
+    receive_s: float = _limit(
+        10.0,
+        "A request must have arrived by then, or is a 400: a slow sender must not hold a "
+        "connection",
+    )
+    idle_s: float = _limit(
+        75.0,
+        "An idle connection is closed then. Longer than the 60 s of common load "
+        "balancers, so that they close first",
+    )
+    linger_s: float = _limit(
+        1.0,
+        "How long the rest of a refused body is read, so that the client sees the answer",
+    )
+    retry_after_s: int = _limit(1, "Retry-After of each 503")
+    drain_s: float = _limit(
+        10.0,
+        "Requests in flight may finish in this time after SIGTERM. Longer than their own timeout",
+    )
+    kafka_wait_s: float = _limit(
+        30.0,
+        "How long a start waits for Kafka and its topics: they may be started together",
+    )
 
     def __post_init__(self) -> None:
         for limit in fields(self):

@@ -15,6 +15,7 @@ from typing import Any
 import orjson
 
 DIGEST_BYTES = 12  # 96 bits are 16 characters of base64
+"""96 bits of hash or randomness: no two alike in any run."""
 _FORM = re.compile(r"kf_[A-Za-z0-9_-]{16}_[A-Za-z0-9_-]{16}")
 _BATCH = 256
 

@@ -9,6 +9,7 @@ from system.routes import Integer, Route
 from system.wire import AMOUNT_MAX, ID_PATTERN
 
 AMOUNT_DIGITS_MAX = len(str(AMOUNT_MAX))
+"""Digits of the largest amount; longer numbers are refused before they are parsed."""
 AMOUNT = "amount"
 
 

@@ -18,6 +18,7 @@ from machine.errors import StackError
 from system.runtime import jvm
 
 BASE_TIMEOUT_S = 120.0
+"""Of making the archive of Java's own classes, once, at the first start."""
 STOPPED_BY_SIGTERM = 143
 """The exit code of a JVM that ended in order on SIGTERM, and so has written its archive."""
 

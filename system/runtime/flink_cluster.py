@@ -14,6 +14,7 @@ from system.runtime.class_archive import ClassArchive
 
 PROJECT_DIR = Path(__file__).resolve().parents[2]
 CLIENT_HEAP_MIB = 256
+"""Heap of the client that submits the job."""
 WITHOUT_BEAM = Path(__file__).with_name("without_beam")
 """A folder that hides Apache Beam, see the file in it."""
 

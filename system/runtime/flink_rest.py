@@ -6,6 +6,7 @@ from machine import http
 from machine.http import HttpError
 
 TIMEOUT_S = 5.0
+"""Flink's REST interface answers in milliseconds when it is well."""
 
 
 class Rest:

@@ -9,6 +9,7 @@ from system.runtime import jars, jvm, settings
 from system.runtime.class_archive import ClassArchive
 
 FORMAT_HEAP_MIB = 64
+"""Heap of the tool that formats the broker's folder; it lives for a second."""
 
 
 class Kafka:

@@ -14,10 +14,12 @@ from machine.errors import StackError
 from machine.http import answers
 
 DOWN_TIMEOUT_S = 60.0
-"""More than a stack's own limits of drain and stop add up to."""
+"""How long `down` waits: more than a stack's own limits of drain and stop add up to."""
 
 READY_TIMEOUT_S = 5.0
+"""Of the gateway's answer to `status`."""
 POLL_S = 0.1
+"""Between looks whether a stack has ended."""
 
 
 @dataclass(frozen=True)

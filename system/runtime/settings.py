@@ -8,8 +8,11 @@ from pathlib import Path
 from typing import NamedTuple
 
 KAFKA_HEAP_MIB = 512
+"""A broker for one machine; topics are in the page cache, not in the heap."""
 JOBMANAGER_HEAP_MIB = 512
+"""One job of a dozen tasks, and a checkpoint each second."""
 TASKMANAGER_HEAP_MIB = 1024
+"""Records under way; the state is outside the heap, in RocksDB."""
 HEAP_MIB_MIN = 192
 """Less does not even start: Flink's own use of the TaskManager's heap is 128 MiB."""
 
@@ -26,6 +29,7 @@ MANAGED_MIB = 256
 """For RocksDB's caches and, in process mode, Python worker processes."""
 
 METASPACE_MIB = 256
+"""Classes of Flink and the job, in JobManager and TaskManager each."""
 
 OVERHEAD_MIB = 256
 """What Flink's containers add for threads, code cache and, in thread mode, Python."""

@@ -40,13 +40,15 @@ REACH_TIMEOUT_S = 15.0
 """An existing cluster answers within this time, or the start ends."""
 
 PROBE_TIMEOUT_S = 6.0
-"""Longer than the gateway waits for a reply."""
+"""Of one request while coming up; longer than the gateway waits for a reply."""
 
 DRAIN_TIMEOUT_S = 15.0
 """The gateway answers what it has accepted, at most this long."""
 
 STOP_TIMEOUT_S = 10.0
+"""Kafka and Flink end within this time after SIGTERM, or are killed."""
 RECORD_TIMEOUT_S = 60.0
+"""Of ending the first stack, whose Java processes record the classes that they had loaded."""
 
 ECHO = "echo"
 KAFKA, JOBMANAGER, TASKMANAGER, GATEWAY = (

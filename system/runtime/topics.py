@@ -19,6 +19,7 @@ from system.runtime.settings import TASK_SLOTS, TOPIC
 from system.wire import input_topic
 
 RETRY_S = 0.1
+"""Between tries to reach a broker that is starting."""
 
 
 async def create_topics(bootstrap_servers: str, names: list[str], partitions: int) -> None:

@@ -6,14 +6,13 @@ import inspect
 import re
 import tomllib
 from collections.abc import Iterator
-from functools import cache
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import pytest
+import write
 
-from system.gateway.limits import Limits
 from system.gateway.router import Router
 from system.routes import ROUTES, Integer, Route
 from system.services import echo
@@ -21,11 +20,9 @@ from system.services.service import handle
 from system.wire import HTTP_STATUS, Request, decode
 
 ROOT = Path(__file__).parents[2]
+
 DOCS = ROOT / "docs"
 PAGES = [ROOT / "README.md", *sorted(DOCS.glob("*.md"))]
-
-LIMIT = re.compile(r"(^|[_.])(MAX|MIN|S|MS|NS|BYTES|MIB)$")
-"""The end of a name that limits something: its bound or its unit."""
 
 
 def code_blocks(page: str, language: str) -> list[str]:
@@ -40,101 +37,39 @@ def rows(page: str) -> Iterator[list[str]]:
             yield [cell.strip() for cell in line.strip("|").split(" | ")]
 
 
-# ---- every limit
+# ---- what is written from the code
 
 
-@cache
-def constants(path: Path) -> dict[str, Any]:
-    """A module's constants that can be worked out without running it; a class's as Class.NAME."""
-    known: dict[str, Any] = {}
-    _collect(ast.parse(path.read_text()).body, "", known)
-    return known
+def test_no_generated_page_is_stale() -> None:
+    stale = [path.name for path, text in write.pages().items() if path.read_text() != text]
+    assert not stale, "write them anew: nox -s docs"
 
 
-def _collect(body: list[ast.stmt], prefix: str, known: dict[str, Any]) -> None:
-    for node in body:
-        if isinstance(node, ast.ImportFrom) and not node.level and node.module:
-            source = ROOT / (node.module.replace(".", "/") + ".py")
-            if source.is_file():
-                known |= {a.name: constants(source).get(a.name) for a in node.names}
-        elif isinstance(node, ast.ClassDef):
-            _collect(node.body, f"{node.name}.", known)
-        elif isinstance(node, ast.Assign | ast.AnnAssign) and node.value is not None:
-            target = node.targets[0] if isinstance(node, ast.Assign) else node.target
-            if isinstance(target, ast.Name) and target.id.isupper():
-                known[prefix + target.id] = evaluate(node.value, known)
+def test_every_limit_has_a_reason() -> None:
+    assert [(each.file, each.name) for each in write.limits() if len(each.why) < 10] == []
 
 
-def evaluate(node: ast.expr, known: dict[str, Any]) -> Any:
-    """None for what is more than arithmetic with known constants."""
-    allowed = {"len": len, "str": str} | {n: v for n, v in known.items() if v is not None}
-    names = {part.id for part in ast.walk(node) if isinstance(part, ast.Name)}
-    parts = (ast.Attribute, ast.Lambda, ast.Dict, ast.Subscript, ast.GeneratorExp)
-    if names <= allowed.keys() and not any(isinstance(part, parts) for part in ast.walk(node)):
-        return eval(compile(ast.Expression(node), "", "eval"), {"__builtins__": {}, **allowed})
-    return None
+def test_every_module_says_what_it_is() -> None:
+    lines = [line for line in write.tree().splitlines() if line.split()[0].endswith(".py")]
+    assert [line for line in lines if len(line.split()) < 3] == []
 
 
-def numbers() -> dict[tuple[str, str], int | float]:
-    """(file, name) → value of every number that the code names."""
-    found = {
-        ("system/gateway/limits.py", field.name): field.default
-        for field in Limits.__dataclass_fields__.values()
-    }
-    for package in ("machine", "system", "bench"):
-        for path in sorted((ROOT / package).rglob("*.py")):
-            own = {name for name in constants(path) if not _is_imported(path, name)}
-            for name in sorted(own):
-                value = constants(path)[name]
-                if isinstance(value, int | float) and not isinstance(value, bool):
-                    found[str(path.relative_to(ROOT)), name] = value
-    return found
-
-
-@cache
-def _imported(path: Path) -> set[str]:
-    tree = ast.parse(path.read_text())
-    return {a.name for n in ast.walk(tree) if isinstance(n, ast.ImportFrom) for a in n.names}
-
-
-def _is_imported(path: Path, name: str) -> bool:
-    return name in _imported(path)
-
-
-def shown(value: int | float) -> str:
-    return f"{value:,}" if isinstance(value, int) else f"{value:g}"
-
-
-def described() -> dict[tuple[str, str], str]:
-    return {
-        (where.strip("`"), name.strip("`")): value
-        for name, value, where, *_ in rows("limits.md")
-        if name.startswith("`")
-    }
-
-
-def test_every_limit_is_described_with_its_value():
-    table = described()
-    limits = {
-        (file, name): shown(value)
-        for (file, name), value in numbers().items()
-        if file == "system/gateway/limits.py" or LIMIT.search(name)
-    }
-    missing = [
-        f"| `{name}` | {value} | `{file}` | why |"
-        for (file, name), value in limits.items()
-        if table.get((file, name)) != value
+def test_a_limit_is_read_with_its_value_and_reason(tmp_path: Path) -> None:
+    path = tmp_path / "module.py"
+    path.write_text(
+        'A_MAX = 2**3\n"""Of a | b."""\nB_S = A_MAX * 1.5\nclass C:\n    D_MIN = 4\nE = object()\n'
+    )
+    assert write.constants(path) == {"A_MAX": 8, "B_S": 12.0, "C.D_MIN": 4, "E": None}
+    assert [(each.name, str(each.value), each.why) for each in write.of_file(path, "f")] == [
+        ("A_MAX", "8", "Of a \\| b."),
+        ("B_S", "12.0", ""),
+        ("C.D_MIN", "4", ""),
     ]
-    assert not missing, "rows for docs/limits.md:\n" + "\n".join(missing)
 
 
-def test_every_described_limit_is_one():
-    found = {place: shown(value) for place, value in numbers().items()}
-    assert [place for place, value in described().items() if found.get(place) != value] == []
-
-
-def test_every_described_limit_has_a_reason():
-    assert [row for row in rows("limits.md") if len(row) != 4 or len(row[3]) < 3] == []
+def test_a_page_without_its_place_is_refused() -> None:
+    with pytest.raises(ValueError, match="tree:begin"):
+        write.page("# Layout", tree="x")
 
 
 # ---- the worked example
@@ -244,9 +179,3 @@ def test_the_readme_has_one_place_for_results():
 def test_every_page_is_linked_from_the_readme():
     text = (ROOT / "README.md").read_text()
     assert [page.name for page in PAGES[1:] if f"(docs/{page.name})" not in text] == []
-
-
-def test_the_limits_table_would_show_a_wrong_value(tmp_path):
-    path = tmp_path / "module.py"
-    path.write_text("A_MAX = 2**3\nB_S = A_MAX * 1.5\nclass C:\n    D_MIN = 4\nE = object()\n")
-    assert constants(path) == {"A_MAX": 8, "B_S": 12.0, "C.D_MIN": 4, "E": None}

@@ -29,6 +29,7 @@ from bench.calibrate import parts
 from bench.cli import compare, regression
 from bench.cli.locust_page import serve
 from bench.errors import BenchError
+from bench.generator.spec import SCENARIOS
 from bench.probes.probe import OWN_STACK, Options
 from bench.probes.registry import PROBES
 from bench.records.run_record import read_run
@@ -39,7 +40,6 @@ from bench.run.run import Probing, Run, Search
 from bench.run.settings import DURATION_S_MAX, GENERATORS_MAX, USERS_MAX, Settings
 from bench.workload.arrivals import ARRIVALS, ScheduleError
 from bench.workload.http_file import read_workload
-from bench.workload.scenarios import SCENARIOS
 from machine.errors import StackError
 
 EXIT_CODES = {"valid": 0, "failed": 1, "invalid": 1, "void": 4, "interrupted": 130}

@@ -19,7 +19,7 @@ import psutil
 from bench.atomic_files import write
 from bench.errors import BenchError
 from bench.generator.fleet import LEAD_NS, PROJECT_DIR, READY_TIMEOUT_S
-from bench.generator.process import Spec
+from bench.generator.spec import Spec
 from bench.judge.generator_health import Watched
 from bench.records.samples import Reader, Samples
 from bench.stats.window import Window

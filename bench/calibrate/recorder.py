@@ -27,7 +27,8 @@ from bench.regression.job import Options, described
 from bench.regression.python_env import python_of
 from bench.regression.side import Side, Stacks, apart
 from bench.regression.worktree import Commit, checked_out, folder_for_trees
-from bench.run.run import Run, Subject
+from bench.run.model import Subject
+from bench.run.run import Run
 from system.wire import input_topic, reply_topic
 
 COST_RUNS = 5

@@ -15,7 +15,7 @@ from bench.errors import BenchError
 from bench.regression import job
 from bench.regression.job import Job, Options
 from bench.regression.worktree import CommitError, is_dirty, resolve
-from bench.run.run import Progress
+from bench.run.model import Progress
 
 EXIT_USAGE = 2
 EXIT_UNREADABLE = EXIT_CODES["unreadable"]

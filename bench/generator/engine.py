@@ -12,13 +12,12 @@ from time import monotonic_ns, process_time_ns
 from typing import Any
 
 from bench.generator.connection import Connection
+from bench.generator.spec import IN_FLIGHT_MAX
 from bench.generator.timer import Timer
 from bench.records.samples import CONNECTION, DROPPED_IN_FLIGHT, DROPPED_LATE, TIMEOUT, Writer
 from bench.workload.http_file import Address
 from bench.workload.sources import Source
 
-IN_FLIGHT_MAX = 2_000
-"""Default; below the connections that one gateway accepts."""
 LATE_NS_MAX = 100_000_000
 """A request that would go out later than this after its intended time is dropped."""
 WATCH_S = 1.0

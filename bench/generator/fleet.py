@@ -6,15 +6,12 @@ A closed loop of the shop is played by Locust; an open loop by it too where that
 import sys
 import time
 from pathlib import Path
-from typing import NamedTuple
 
 from bench.atomic_files import write
 from bench.errors import BenchError
-from bench.generator.process import Spec
+from bench.generator.spec import Load, Phase, Spec
 from bench.records.samples import Reader, Samples, merge
-from bench.workload.arrivals import Schedule
 from bench.workload.http_file import TIMEOUT_S, read_workload
-from bench.workload.scenarios import SCENARIOS
 from machine.errors import StackError
 from machine.processes import Child, Supervisor, telling_line
 
@@ -29,37 +26,6 @@ BACKSTOP_S = 60.0
 """A generator ends by itself so long after it should have been ended."""
 LEAD_NS = 200_000_000
 """From the word to go until the first request: every generator has read it by then."""
-
-
-class Phase(NamedTuple):
-    """A load for a time."""
-
-    name: str
-    users: int
-    """Simulated users of a closed loop; 0 for an open one."""
-    warmup_s: float
-    duration_s: float
-    """0: a phase that only warms up, until the system is steady or `warmup_s` is over."""
-    schedule: Schedule | None = None
-    """Of an open loop, warm-up included; None for a closed one."""
-
-
-class Load(NamedTuple):
-    """What stays the same in all phases of a run."""
-
-    workload: str
-    """A file in locustfiles/, without its suffix; or the path of a workload file."""
-    zipf: float
-    generators: int
-    """Processes; never more than users."""
-    in_flight_max: int
-    trace_every: int
-    locust: bool = False
-    """Whether Locust walks the schedule of an open loop too."""
-
-    @property
-    def is_shop(self) -> bool:
-        return self.workload in SCENARIOS
 
 
 class Generators:

@@ -18,7 +18,8 @@ from locust.exception import StopUser
 
 from bench.generator.engine import may_send
 from bench.generator.locust_users import Connection, watch
-from bench.generator.process import GO_POLL_S, Spec, source_of
+from bench.generator.process import GO_POLL_S, source_of
+from bench.generator.spec import Spec
 from bench.records.samples import CONNECTION, Writer
 from bench.workload.http_file import Address
 from bench.workload.sources import Source

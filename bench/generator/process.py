@@ -10,21 +10,17 @@ import signal
 import sys
 from array import array
 from contextlib import suppress
-from dataclasses import asdict, dataclass
 from pathlib import Path
 
-import orjson
 import uvloop
 
 from bench.generator.engine import Generator
+from bench.generator.spec import SCENARIOS, Spec
 from bench.records import request_log
 from bench.records.samples import Alternating, Writer
-from bench.workload import arrivals
-from bench.workload.arrivals import Schedule, Stage
 from bench.workload.http_file import Address, read_workload
 from bench.workload.scenarios import (
     CUSTOMERS_MAX,
-    SCENARIOS,
     SaleCustomers,
     ShopCustomers,
     customers_of,
@@ -37,62 +33,12 @@ GO_TIMEOUT_S = 120.0
 """A generator that nobody lets begin ends then."""
 
 
-@dataclass(frozen=True)
-class Spec:
-    """What one generator does; `index` of `count` sends each count-th request of the schedule."""
-
-    url: str
-    workload: str
-    """shop, checkout, or the path of a workload file."""
-    zipf: float
-    seed: int
-    stages: tuple[tuple[float, float, float], ...]
-    """Of the schedule; none for a closed loop."""
-    arrivals: arrivals.Arrivals
-    users: int
-    """Of a closed loop; 0 for an open one."""
-    duration_s: float
-    index: int
-    count: int
-    in_flight_max: int
-    timeout_s: float
-    trace_every: int
-    """0: no traces."""
-    samples: str
-    """The path of NAME.bin."""
-    history: str
-    traces: str
-    go: str
-    alternating: bool = False
-    """Samples are kept for half of the time, to measure what that costs."""
-
-    def to_json(self) -> bytes:
-        return orjson.dumps(asdict(self), option=orjson.OPT_INDENT_2)
-
-    @classmethod
-    def of_json(cls, content: bytes) -> "Spec":
-        fields = orjson.loads(content)
-        fields["stages"] = tuple(map(tuple, fields["stages"]))
-        return cls(**fields)
-
-    def intended_ns(self) -> "array[int]":
-        """This generator's share of the schedule, every count-th request."""
-        stages = tuple(Stage(*stage) for stage in self.stages)
-        times = arrivals.intended_ns(Schedule(stages, self.arrivals), self.seed)
-        return array("q", times[self.index :: self.count].tobytes())
-
-    def customers(self) -> int:
-        """That are prepared: by the highest rate of an open loop; all of them for a closed one."""
-        rates = [rate / self.count for stage in self.stages for rate in stage[:2]]
-        return customers_of(max(rates)) if rates else CUSTOMERS_MAX
-
-
 def source_of(spec: Spec, address: Address, samples: Writer) -> Source:
     seed = spec.seed + spec.index
     if spec.workload not in SCENARIOS:
         workload = read_workload(Path(spec.workload))
         return Templates(workload, address, seed, samples.label)
-    count = spec.customers()
+    count = customers_for(spec)
     customers = (
         ShopCustomers(seed, count)
         if spec.workload == "shop"
@@ -100,6 +46,12 @@ def source_of(spec: Spec, address: Address, samples: Writer) -> Source:
     )
     record, traces = request_log.Writer(Path(spec.history)), Path(spec.traces)
     return Journeys(customers, address, samples, record, traces, spec.trace_every)
+
+
+def customers_for(spec: Spec) -> int:
+    """How many are prepared: by the highest rate of an open loop; all of them for a closed one."""
+    rates = [rate / spec.count for stage in spec.stages for rate in stage[:2]]
+    return customers_of(max(rates)) if rates else CUSTOMERS_MAX
 
 
 async def generate(spec: Spec) -> None:

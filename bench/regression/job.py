@@ -27,7 +27,8 @@ from bench.regression.worktree import (
     folder_for_trees,
     is_gateway_only,
 )
-from bench.run.run import Progress, Run, Subject
+from bench.run.model import Progress, Subject
+from bench.run.run import Run
 from bench.run.settings import Settings
 
 RATE_PER_S = 200.0

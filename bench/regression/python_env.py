@@ -9,7 +9,7 @@ from pathlib import Path
 
 from bench.environment import PROJECT_DIR
 from bench.regression.worktree import LOCK_FILE
-from bench.run.run import Progress
+from bench.run.model import Progress
 from machine.cache import cache_dir, lock
 from machine.errors import StackError
 

@@ -18,8 +18,7 @@ from bench.environment import PACKAGES, environment
 from bench.errors import BenchError
 from bench.observe.processes import GROUPS
 from bench.regression.worktree import Commit
-from bench.run.phase_runner import System
-from bench.run.run import Progress, Subject
+from bench.run.model import Progress, Subject, System
 from machine.errors import StackError
 from machine.http import answers
 from machine.ports import HOST, choose

@@ -8,12 +8,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from bench.generator.fleet import Phase
+from bench.generator.spec import Phase
 from bench.judge import generator_health, host_health
 from bench.observe.processes import Cpu
 from bench.records.samples import DROPPED_LATE, Footer, Reader, Samples, merge
 from bench.records.series import read_series
-from bench.run.phase_runner import Measured
+from bench.run.model import Measured
 from bench.stats import steadiness
 from bench.stats.steadiness import Steadiness
 from bench.stats.window import Figures, Summary, Window, summarize

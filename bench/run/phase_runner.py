@@ -6,21 +6,22 @@ Whatever the processes send before and after is recorded too, and judged, but no
 
 import os
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 
 from bench.errors import BenchError
-from bench.generator.fleet import READY_TIMEOUT_S, Generators, Load, Phase
+from bench.generator.fleet import READY_TIMEOUT_S, Generators
+from bench.generator.spec import Load, Phase
 from bench.observe.jvm_allocation import AllocationMeter, Heaps
 from bench.observe.kafka_offsets import Ends, TrafficMeter
 from bench.observe.processes import BESIDE, Cpu, CpuMeter, Pids, spent
 from bench.observe.sampler import Sampler
 from bench.records.samples import Reader, Samples, merge
 from bench.records.series import Series, write_series
+from bench.run.model import Measured, System
 from bench.stats import steadiness
 from bench.stats.steadiness import STRETCH_S, Steadiness
 from bench.stats.window import Window
@@ -29,46 +30,6 @@ POLL_S = 0.05
 """Between looks at the generators."""
 PROGRESS_INTERVAL_S = 1.0
 """Between two lines of progress."""
-
-
-class System(NamedTuple):
-    """What is under load."""
-
-    url: str
-    pids: Pids
-    """The processes of its parts, as far as they are known."""
-    check: Callable[[], None]
-    """Raises `BenchError` when a part of it has ended."""
-    bootstrap: str | None = None
-    """``host:port`` of its Kafka, where that is known; so of the rest."""
-    flink_rest: str | None = None
-    gc_logs: Callable[[], Mapping[str, Path]] = dict
-    """The log of pauses of each JVM."""
-    workers: int = 1
-    beside: Sequence[int] = ()
-    """Processes that are kept up without load meanwhile: the other side of a comparison."""
-
-
-class Measured(NamedTuple):
-    phase: Phase
-    generators: int
-    samples: list[Path]
-    histories: list[Path]
-    traces: list[Path]
-    window: Window | None
-    """None when it was interrupted before the window opened, and where nothing is measured."""
-    cpu: dict[str, Cpu]
-    """By group of processes."""
-    warmup_s: float
-    """How long it was really warmed up."""
-    settled: Steadiness | None
-    """Of a phase that only warms up."""
-    interrupted: bool
-    series: Path | None = None
-    stages: Path | None = None
-    counted: Mapping[str, float] = {}
-    """What the window took, by the name that run.json has it under; what is not known is left
-    out."""
 
 
 class Live:

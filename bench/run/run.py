@@ -1,6 +1,6 @@
 """A whole run: the system comes up, phases of load, the ledger, the final reads, the judgement."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from bench.atomic_files import to_json, write
 from bench.environment import commit, environment
 from bench.errors import BenchError
-from bench.generator.fleet import Phase
+from bench.generator.spec import Phase
 from bench.judge.final_reads import audit
 from bench.judge.invariants import check
 from bench.judge.ledger import Ledger, balance, balance_samples
@@ -22,16 +22,15 @@ from bench.records.samples import Reader, read
 from bench.run import capacity
 from bench.run.capacity import Capacity, Level
 from bench.run.control import control
+from bench.run.model import Measured, Progress, Subject, System
 from bench.run.phase_figures import Findings, examine, wall_offset_ns
-from bench.run.phase_runner import Measured, System, run_phase
+from bench.run.phase_runner import run_phase
 from bench.run.record import Judgement, describe
 from bench.run.settings import Settings
 from bench.stats import stages
 from bench.workload.arrivals import Schedule, Stage
 from machine.errors import StackError
 from system.runtime.stack import Stack, StackOptions
-
-Progress = Callable[[str], object]
 
 
 class Search(NamedTuple):
@@ -49,15 +48,6 @@ class Probing(NamedTuple):
     kafka: str | None
     """``host:port`` of the target's Kafka; an own stack knows its own."""
     options: Options
-
-
-class Subject(NamedTuple):
-    """A system that is up already and warm, and what the record says of it."""
-
-    system: System
-    commit: dict[str, Any]
-    """As `bench.environment.commit` has it; so the environment."""
-    environment: dict[str, Any]
 
 
 @contextmanager

@@ -2,8 +2,7 @@
 
 from dataclasses import dataclass, replace
 
-from bench.generator.engine import IN_FLIGHT_MAX
-from bench.generator.fleet import Load, Phase
+from bench.generator.spec import IN_FLIGHT_MAX, Load, Phase
 from bench.workload.arrivals import Arrivals, Schedule, Stage, parse
 
 USERS_MAX = 4000

@@ -17,7 +17,6 @@ from bench.workload.shop import (
     credit_routine,
 )
 
-SCENARIOS = ("shop", "checkout")
 CUSTOMERS_MAX, CUSTOMERS_MIN = 64, 16
 """Customers whose users, items and orders are prepared; journeys begin with any of them."""
 RATE_PER_CUSTOMER = 10.0

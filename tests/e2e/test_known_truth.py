@@ -17,7 +17,7 @@ from support.truth_serving import server
 
 from bench.calibrate import truth_server
 from bench.calibrate.truth_server import truth_ms
-from bench.generator.process import Spec
+from bench.generator.spec import Spec
 from bench.judge import generator_health
 from bench.records.samples import DROPPED_IN_FLIGHT, DROPPED_LATE, Reader, Samples
 from bench.stats.window import Window, summarize

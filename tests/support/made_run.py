@@ -16,12 +16,12 @@ import numpy as np
 import orjson
 
 from bench.atomic_files import to_json
-from bench.generator.fleet import Phase
+from bench.generator.spec import Phase
 from bench.judge.invariants import INVARIANTS, Report
 from bench.judge.ledger import balance_samples
 from bench.observe.processes import Cpu
+from bench.run.model import Measured
 from bench.run.phase_figures import Findings, examine
-from bench.run.phase_runner import Measured
 from bench.run.record import Judgement, describe
 from bench.run.settings import Settings
 from bench.stats.steadiness import Steadiness

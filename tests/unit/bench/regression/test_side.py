@@ -12,8 +12,7 @@ from bench.regression.job import Options, described
 from bench.regression.python_env import python_of
 from bench.regression.side import Side, apart
 from bench.regression.worktree import LOCK_FILE, Commit
-from bench.run.phase_runner import System
-from bench.run.run import Subject
+from bench.run.model import Subject, System
 from machine.errors import StackError
 
 COMMIT = Commit("main", "0123456789abcdef")

@@ -10,7 +10,7 @@ from support.made_ledger import FOOTERS, HISTORY, gateway
 
 from bench.atomic_files import to_json, write
 from bench.environment import commit, environment
-from bench.generator.fleet import Phase
+from bench.generator.spec import Phase
 from bench.judge.invariants import INVARIANTS, Report, Violation
 from bench.judge.ledger import Ledger, balance
 from bench.observe.processes import Cpu
@@ -18,8 +18,8 @@ from bench.records.request_log import History, HistoryError, Writer, compress
 from bench.records.run_record import SCHEMA_FILE
 from bench.records.samples import Writer as SamplesWriter
 from bench.report.markdown import summarize
+from bench.run.model import Measured
 from bench.run.phase_figures import examine
-from bench.run.phase_runner import Measured
 from bench.run.record import Judgement, describe
 from bench.run.settings import Settings
 from bench.stats.steadiness import Steadiness

@@ -1,19 +1,78 @@
 """One HTTP/1.1 connection of the open-loop generator: cheap, and never sends anything twice.
 
 An asyncio protocol on httptools' parser, one request at a time on each connection; no pipelining,
-no redirects, no retries. A response without a length, which only the end of the connection ends,
-counts as a broken connection.
+no redirects, no retries. What may happen when is `TABLE`: for each state and event the next state.
+The states in which a connection ends without an answer bear the words that samples record.
 """
 
 import asyncio
-from typing import Any, Protocol, cast
+from typing import Any, Final, Literal, Protocol, cast
 
 import httptools
 
 from bench.records.samples import CONNECTION
+from bench.workload.answer import final_head, has_length, is_persistent
 
 BODY_BYTES_MAX = 4 * 1024 * 1024
 """Of an answer; one that is longer counts as a broken connection."""
+HEAD_BYTES_MAX = 256 * 1024
+"""Of an answer's status line and headers; beyond what any server sends."""
+
+State = Literal[
+    "idle", "sent", "head", "interim", "body", "tail", "done", "last",
+    "closed", "cut short", "lost", "not HTTP", "too long an answer", "another protocol",
+    "answer without a request",
+]  # fmt: skip
+"""idle: no request is under way. sent: nothing came yet. head: of an answer, its head has begun.
+interim: its head was that of a 1xx. body: an answer with a length. tail: one that ends with the
+connection. done: it is whole. last: it is whole, and the connection is of no more use."""
+Event = Literal[
+    "send", "begin", "interim head", "head", "head alone", "head of tail", "part", "complete",
+    "free", "end", "lost", "not HTTP", "too long", "upgrade",
+]  # fmt: skip
+"""begin to complete are the parser's, in the order of an answer; a "head alone" has no body. free:
+whoever sent it has the answer. end: the server sends no more. lost: reset, or as bad."""
+
+_EVENTS: Final[tuple[Event, ...]] = (
+    "send", "begin", "interim head", "head", "head alone", "head of tail", "part", "complete",
+    "free", "end", "lost", "not HTTP", "too long", "upgrade",
+)  # fmt: skip
+_ENDS: Final[dict[Event, State]] = {
+    "end": "cut short",
+    "lost": "lost",
+    "not HTTP": "not HTTP",
+    "too long": "too long an answer",
+    "upgrade": "another protocol",
+}
+"""Where these events lead, unless the state knows better."""
+
+WHOLE: Final[frozenset[State]] = frozenset({"done", "last"})
+"""The answer has come."""
+ENDS: Final[frozenset[State]] = frozenset({*_ENDS.values(), "closed", "answer without a request"})
+"""A connection in one of these is closed, and what was under way has failed."""
+
+
+def _row(elsewhere: State, **steps: State) -> dict[Event, State]:
+    """`steps` by event, with _ for spaces; then `_ENDS`; then `elsewhere`."""
+    known = {name.replace("_", " "): state for name, state in steps.items()}
+    return {event: known.get(event) or _ENDS.get(event, elsewhere) for event in _EVENTS}
+
+
+_LAST: Final[dict[Event, State]] = dict.fromkeys(_EVENTS, "last")
+TABLE: Final[dict[State, dict[Event, State]]] = {
+    "idle": _row("answer without a request", send="sent", end="closed"),
+    "sent": _row("not HTTP", begin="head", end="closed"),
+    "head": _row(
+        "not HTTP", interim_head="interim", head="body", head_alone="done", head_of_tail="tail"
+    ),
+    "interim": _row("not HTTP", complete="sent"),
+    "body": _row("not HTTP", part="body", complete="done"),
+    "tail": _row("not HTTP", part="tail", end="last"),
+    "done": _LAST | {"complete": "done", "free": "idle"},
+    "last": _LAST,
+    **{end: dict.fromkeys(_EVENTS, end) for end in ENDS},
+}
+_SETTLED: Final = WHOLE | ENDS
 
 
 class Owner(Protocol):
@@ -32,15 +91,22 @@ class Connection(asyncio.Protocol):
     """`context`, `intended_ns` and `sent_ns` are the owner's, of the request under way."""
 
     __slots__ = (
-        "_body_bytes", "_owner", "_parser", "_transport", "context", "intended_ns", "parts",
-        "reusable", "sent_ns",
+        "_body_bytes", "_head_only", "_owner", "_parser", "_received", "_single_use", "_transport",
+        "context", "intended_ns", "parts", "reusable", "sent_ns", "state", "status",
     )  # fmt: skip
 
-    def __init__(self, owner: Owner) -> None:
+    def __init__(self, owner: Owner, *, single_use: bool = False) -> None:
+        """`single_use`: it is closed after one answer, whatever the server says."""
         self._owner = owner
+        self._single_use = single_use
         self._parser: Any = None
         self._transport: asyncio.Transport | None = None
         self._body_bytes = 0
+        self._head_only = False
+        self._received = b""
+        """Until the answer's head was whole."""
+        self.state: State = "idle"
+        self.status = 0
         self.parts: list[bytes] = []
         """Of the answer's body."""
         self.reusable = False
@@ -48,8 +114,17 @@ class Connection(asyncio.Protocol):
         self.intended_ns = 0
         self.sent_ns = 0
 
+    @property
+    def head(self) -> bytes:
+        """The answer's status line and headers."""
+        return final_head(self._received)
+
     def send(self, request: bytes) -> None:
         assert self._transport is not None
+        self.state = TABLE[self.state]["send"]
+        self._head_only = request.startswith(b"HEAD ")
+        self.parts.clear()
+        self._body_bytes = 0
         self._transport.write(request)
 
     def abort(self) -> None:
@@ -66,41 +141,84 @@ class Connection(asyncio.Protocol):
         self._owner.opened(self)
 
     def data_received(self, data: bytes) -> None:
+        if self.state == "sent":
+            self._received = data
+        elif self.state == "head":
+            self._received += data
         try:
             self._parser.feed_data(data)
+        except httptools.HttpParserUpgrade:
+            self.state = TABLE[self.state]["upgrade"]
         except httptools.HttpParserError:
-            self._break(f"{CONNECTION} not HTTP")
+            self.state = TABLE[self.state]["not HTTP"]
+        if self.state in _SETTLED:
+            self._settle()
+        elif self.state == "head" and len(self._received) > HEAD_BYTES_MAX:
+            self._happened("too long")
+
+    def eof_received(self) -> None:
+        self._happened("end")
 
     def connection_lost(self, error: Exception | None) -> None:
-        if self._transport is not None:
-            self._transport = None
-            name = "closed" if error is None else type(error).__name__
-            self._owner.broken(self, f"{CONNECTION} {name}")
+        if error is None:
+            self._happened("end")
+        else:
+            self._happened("lost", type(error).__name__)
 
     # ---- httptools'
 
     def on_message_begin(self) -> None:
-        self.parts.clear()
-        self._body_bytes = 0
+        self.state = TABLE[self.state]["begin"]
+
+    def on_headers_complete(self) -> None:
+        if self.state != "head":
+            self.state = TABLE[self.state]["head"]
+            return
+        parser = self._parser
+        self.status = status = parser.get_status_code()
+        self.reusable = reusable = parser.should_keep_alive()
+        event: Event = "head"
+        if status < 200:
+            event = "interim head"
+        elif self._head_only:
+            event = "head alone"
+        elif not reusable and not has_length(self.head) and status not in (204, 304):
+            event = "head of tail"
+        self.state = TABLE[self.state][event]
 
     def on_body(self, part: bytes) -> None:
-        self._body_bytes += len(part)
-        if self._body_bytes > BODY_BYTES_MAX:
-            self._break(f"{CONNECTION} too long an answer")
-        else:
+        state = self.state = TABLE[self.state]["part"]
+        if state == "body" or state == "tail":
+            self._body_bytes += len(part)
             self.parts.append(part)
+            if self._body_bytes > BODY_BYTES_MAX:
+                self.state = TABLE[state]["too long"]
 
     def on_message_complete(self) -> None:
-        status = self._parser.get_status_code()
-        if self.context is None or self._transport is None:
-            self._break(f"{CONNECTION} answer without a request")
-        elif status >= 200:
-            self.reusable = self._parser.should_keep_alive()
-            self._owner.answered(self, status)
-            if not self.reusable:
-                self.abort()
+        self.state = TABLE[self.state]["complete"]
 
-    def _break(self, outcome: str) -> None:
+    # ---- to the owner
+
+    def _happened(self, event: Event, why: str = "") -> None:
         if self._transport is not None:
+            self.state = TABLE[self.state][event]
+            if self.state in _SETTLED:
+                self._settle(why)
+
+    def _settle(self, why: str = "") -> None:
+        """Tells the owner; only now, as what came with the answer may say that it is the last."""
+        if self._transport is None:
+            return
+        if self.state in ENDS:
             self.abort()
-            self._owner.broken(self, outcome)
+            self._owner.broken(self, f"{CONNECTION} {why or self.state}")
+            return
+        if self.state == "last" or self._single_use:
+            self.reusable = False
+        elif self._head_only:  # the parser waits for a body that does not come
+            self.reusable = is_persistent(self.head)
+            self._parser = httptools.HttpResponseParser(self)
+        self.state = TABLE[self.state]["free"]
+        self._owner.answered(self, self.status)
+        if not self.reusable:
+            self.abort()

@@ -25,7 +25,7 @@ WATCH_S = 1.0
 SWEEP_S = 0.05
 """How late a request may be given up, and a sample may be written out."""
 CONNECT_TIMEOUT_S = 5.0
-"""Of opening a connection; then the request that waits has failed."""
+"""Of one try to open a connection; what waits for it is given up at its own deadline only."""
 CONNECTIONS_READY = 32
 """Opened before the load; more are as they are needed."""
 OPENING_MAX = 16
@@ -70,8 +70,8 @@ class Generator:
         self._idle: list[Connection] = []
         self._under_way: dict[Connection, None] = {}
         """In the order in which they were sent."""
-        self._waiting: deque[tuple[Any, bytes, int]] = deque()
-        """For a connection: context, request, intended time."""
+        self._waiting: deque[tuple[Any, bytes, int, int]] = deque()
+        """For a connection: context, request, intended time, and since when."""
         self._opening: set[asyncio.Task[None]] = set()
         self._feeding = 0
         """Closed loop: requests that are kept under way."""
@@ -178,7 +178,7 @@ class Generator:
         if self._idle and not self._waiting:
             self._write(self._idle.pop(), context, request, intended_ns)
         else:
-            self._waiting.append((context, request, intended_ns))
+            self._waiting.append((context, request, intended_ns, monotonic_ns()))
             self._open_where_needed()
 
     def _write(
@@ -214,18 +214,19 @@ class Generator:
                 await self._loop.create_connection(
                     lambda: Connection(self), self._address.host, self._address.port
                 )
-        except (OSError, TimeoutError) as cause:
+        except TimeoutError:
             self._connections -= 1
-            self._not_connected(f"{CONNECTION} {type(cause).__name__}")
+        except OSError as cause:
+            self._connections -= 1
+            if self._waiting:
+                self._give_up_waiting(f"{CONNECTION} {type(cause).__name__}")
+                self._next_turn()
 
-    def _not_connected(self, outcome: str) -> None:
-        """The oldest request that waits has failed: it counts as sent, and its try as its end."""
-        if self._waiting:
-            context, _, intended_ns = self._waiting.popleft()
-            now_ns = monotonic_ns()
-            self._samples.sent += 1
-            self._fail(context, outcome, (intended_ns, now_ns, now_ns))
-            self._next_turn()
+    def _give_up_waiting(self, outcome: str) -> None:
+        """The oldest request that waits has failed: it counts as sent when it began to wait."""
+        context, _, intended_ns, since_ns = self._waiting.popleft()
+        self._samples.sent += 1
+        self._fail(context, outcome, (intended_ns, since_ns, monotonic_ns()))
 
     # ---- what connections tell
 
@@ -262,7 +263,7 @@ class Generator:
 
     def _take_back(self, connection: Connection) -> None:
         if self._waiting:
-            context, request, intended_ns = self._waiting.popleft()
+            context, request, intended_ns, _ = self._waiting.popleft()
             self._write(connection, context, request, intended_ns)
         else:
             self._idle.append(connection)
@@ -280,16 +281,25 @@ class Generator:
     # ---- by the clock
 
     def _sweep(self) -> None:
-        """Gives up what had no answer in time."""
+        """Gives up what had no answer in time, counted from when it should have been sent."""
         oldest_ns = monotonic_ns() - self._timeout_ns
         expired = []
         for connection in self._under_way:
-            if connection.sent_ns > oldest_ns:
+            if connection.intended_ns > oldest_ns:
                 break
             expired.append(connection)
+        overdue = 0
+        for *_, intended_ns, _ in self._waiting:
+            if intended_ns > oldest_ns:
+                break
+            overdue += 1
+        for _ in range(overdue):
+            self._give_up_waiting(TIMEOUT)
         for connection in expired:
             connection.abort()
             self.broken(connection, TIMEOUT)
+        if overdue:
+            self._next_turn()
         self._samples.flush()
         self._sweep_timer = self._loop.call_later(SWEEP_S, self._sweep)
 

@@ -1,6 +1,7 @@
 """The generator on its event loop, against a server in the same process."""
 
 import asyncio
+import socket
 from array import array
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -68,6 +69,27 @@ async def test_no_more_connections_than_may_be_under_way(tmp_path: Path, monkeyp
         assert load.opening_at_once == 3
     samples = Reader(tmp_path / "samples.bin").read()
     assert samples.count("200") == len(samples) > 3
+
+
+async def test_what_waits_for_a_connection_is_given_up_at_its_deadline(tmp_path: Path) -> None:
+    """A server whose listen queue is full: no connection is refused, and none is made."""
+    with socket.socket() as full:
+        full.bind(("127.0.0.1", 0))
+        full.listen(0)
+        address = Address.of(f"http://127.0.0.1:{full.getsockname()[1]}")
+        samples = Writer(tmp_path / "samples.bin")
+        source = Templates(WORKLOAD, address, 1, samples.label)
+        load = Generator(address, source, samples, in_flight_max=REQUESTS, timeout_s=0.2)
+        every_ms = array("q", range(0, REQUESTS * 1_000_000, 1_000_000))
+        await load.run_open(monotonic_ns(), every_ms)
+        load.close()
+        samples.close()
+    reader = Reader(tmp_path / "samples.bin")
+    found = reader.read()
+    assert found.outcomes == ["timeout"]
+    assert len(found) == REQUESTS
+    assert reader.footer == (REQUESTS, REQUESTS)
+    assert (found.response_ns >= 200_000_000).all()
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 
+from bench.judge.checks import Check, at_most
 from bench.stats.window import OpenFigures, Window
 
 CPU_SHARE_MAX = 0.9
@@ -18,44 +19,84 @@ LATE_SHARE_MAX = 0.001
 LOOP_LAG_P50_MS_MAX = 20.0
 """How late the generator's own clock rings, in most of the window of an open loop. The users of a
 closed loop share the machine with what they load, and are late together with it."""
+WATCHED_SHARE_MIN = 0.5
+"""Of a window, between the first and the last look of a generator at itself: they are a second
+apart, and the last one before the end may be a second old, but a healthy one tells of most."""
 
 Watched = Sequence[Mapping[str, int]]
 """The watch marks of one generator process."""
 
 
-def reasons(
+def judge(
     watched: Iterable[Watched], window: Window, kept: OpenFigures | None, late: int
-) -> list[str]:
-    """Why a window is VOID; `late` requests were dropped because the generator was late."""
+) -> list[Check]:
+    """`judge` checks each generator and, for an open loop, its schedule.
+
+    `kept` is None for a closed loop; `late` requests were dropped because the generator was late.
+    """
     found = []
     for index, marks in enumerate(watched):
-        inside = [mark for mark in marks if window.opened_ns <= mark["at_ns"] <= window.closed_ns]
-        if len(inside) < 2:
-            continue
-        share = (inside[-1]["cpu_ns"] - inside[0]["cpu_ns"]) / (
-            inside[-1]["at_ns"] - inside[0]["at_ns"]
+        found += _process(f"generator {index}", marks, window, is_open=kept is not None)
+    if kept is not None:
+        lag_ms = None if kept.schedule_lag_ms is None else float(kept.schedule_lag_ms["p99"])
+        found.append(
+            at_most(
+                "schedule lag",
+                lag_ms,
+                SCHEDULE_LAG_P99_MS_MAX,
+                f"requests were sent {lag_ms or 0:.1f} ms late at p99, at most "
+                f"{SCHEDULE_LAG_P99_MS_MAX:g} are allowed: the generator was the bottleneck",
+                "nothing was sent, so how late the generator was is not known",
+            )
         )
-        if share > CPU_SHARE_MAX:
-            found.append(
-                f"generator {index} used {share:.0%} of a core: give more --generators, or load "
-                "less"
-            )
-        lag_ms = float(np.median([mark["loop_lag_ns"] for mark in inside])) / 1e6
-        if kept is not None and lag_ms > LOOP_LAG_P50_MS_MAX:
-            found.append(
-                f"generator {index} ran {lag_ms:.1f} ms late, at most {LOOP_LAG_P50_MS_MAX:g} "
-                "are allowed: the machine is too busy"
-            )
-    if kept is not None and kept.schedule_lag_ms is not None:
-        lag_p99_ms = kept.schedule_lag_ms["p99"]
-        if lag_p99_ms > SCHEDULE_LAG_P99_MS_MAX:
-            found.append(
-                f"requests were sent {lag_p99_ms:.1f} ms late at p99, at most "
-                f"{SCHEDULE_LAG_P99_MS_MAX:g} are allowed: the generator was the bottleneck"
-            )
-        if late > LATE_SHARE_MAX * kept.scheduled:
-            found.append(
+        found.append(
+            at_most(
+                "schedule",
+                late,
+                LATE_SHARE_MAX * kept.scheduled,
                 f"{late} of {kept.scheduled} requests were not sent, because the generator was "
-                "late: it was the bottleneck"
+                "late: it was the bottleneck",
+                "",
             )
+        )
     return found
+
+
+def _process(name: str, marks: Watched, window: Window, is_open: bool) -> list[Check]:
+    looks = _around(marks, window)
+    if looks is None:
+        why = f"{name} told of less than {WATCHED_SHARE_MIN:.0%} of the window how it fared"
+        return [Check(name, "unknown", why)]
+    first, last = looks[0], looks[-1]
+    share = (last["cpu_ns"] - first["cpu_ns"]) / (last["at_ns"] - first["at_ns"])
+    lag_ms = float(np.median([mark["loop_lag_ns"] for mark in looks[1:]])) / 1e6
+    checks = [
+        at_most(
+            f"{name} cpu",
+            share,
+            CPU_SHARE_MAX,
+            f"{name} used {share:.0%} of a core: give more --generators, or load less",
+            "",
+        )
+    ]
+    if is_open:
+        broken = (
+            f"{name} ran {lag_ms:.1f} ms late, at most {LOOP_LAG_P50_MS_MAX:g} are allowed: "
+            "the machine is too busy"
+        )
+        checks.append(at_most(f"{name} lag", lag_ms, LOOP_LAG_P50_MS_MAX, broken, ""))
+    return checks
+
+
+def _around(marks: Watched, window: Window) -> Watched | None:
+    """The marks from the last before the window to the first after it; None for too few."""
+    times = [mark["at_ns"] for mark in marks]
+    first = max(0, int(np.searchsorted(times, window.opened_ns, "right")) - 1)
+    last = int(np.searchsorted(times, window.closed_ns, "left"))
+    looks = marks[first : last + 1]
+    if len(looks) < 2 or looks[-1]["at_ns"] <= looks[0]["at_ns"]:
+        return None
+    begin_ns = max(looks[0]["at_ns"], window.opened_ns)
+    end_ns = min(looks[-1]["at_ns"], window.closed_ns)
+    enough = WATCHED_SHARE_MIN * (window.closed_ns - window.opened_ns)
+    return looks if end_ns - begin_ns >= enough else None

@@ -1,8 +1,9 @@
 """The machine under a run: whether what it did besides leaves the figures worth anything."""
 
-from statistics import fmean
+from itertools import pairwise
 from typing import NamedTuple
 
+from bench.judge.checks import Check, at_most
 from bench.observe.processes import BESIDE, GROUPS
 from bench.records.series import Series
 
@@ -16,8 +17,10 @@ RUNNABLE_PER_CORE_MAX = 8.0
 """Processes that wait for a CPU, in the mean. Each of them may run for about 3 ms before the next:
 behind eight, no figure of milliseconds means anything, not even when a request was sent. The stack
 by itself, loaded to its limit, was measured to make less than three."""
-SAMPLES_MIN = 3
-"""Less than three seconds say nothing: the clock of steal ticks each 10 ms."""
+COVERED_SHARE_MIN = 0.75
+"""Of a window: the part of which a figure must be known for it to stand for the whole. The last
+sample is taken within a tick of the window's end, so a healthy sampler covers nearly all of it;
+one that died, or that got no CPU for a quarter of the time, can't tell what happened meanwhile."""
 
 
 class Host(NamedTuple):
@@ -29,46 +32,86 @@ class Host(NamedTuple):
     runnable: float | None
     own: float | None
     """Cores used by all processes of the run."""
+    owns_all: bool = True
+    """Whether the run knows its processes by name; those of a target it does not."""
 
 
-def of_window(series: Series, opened_ns: int, closed_ns: int, cores: int) -> Host:
-    """`cores` of the machine on which the series was sampled."""
+def mean_of(series: Series, name: str, opened_ns: int, closed_ns: int) -> tuple[float | None, bool]:
+    """`mean_of` returns a series' mean over a window, and whether that covers enough of it.
 
-    def mean(name: str) -> float | None:
-        known = series.known(name, opened_ns, closed_ns)
-        return fmean(known) if len(known) >= SAMPLES_MIN else None
+    A value is the mean since the sample before, so each weighs as much of the window as it covers:
+    nothing is too short to be told, and nothing is told of a time that was not sampled.
+    """
+    total = covered_ns = 0.0
+    values = series.series.get(name, ())
+    for (begin_ns, end_ns), value in zip(pairwise(series.at_ns), values[1:], strict=False):
+        inside_ns = min(end_ns, closed_ns) - max(begin_ns, opened_ns)
+        if value is not None and inside_ns > 0:
+            total += value * inside_ns
+            covered_ns += inside_ns
+    mean = total / covered_ns if covered_ns else None
+    return mean, covered_ns >= COVERED_SHARE_MIN * (closed_ns - opened_ns) > 0
+
+
+def of_window(
+    series: Series, opened_ns: int, closed_ns: int, cores: int, owns_all: bool = True
+) -> Host:
+    """`of_window` returns the means of a window, on a machine with so many `cores`.
+
+    A figure that covers too little is unknown, unless what is known of it breaks a limit already:
+    steal can't be undone by seconds that nobody saw.
+    """
+
+    def mean(name: str, limit: float = float("inf")) -> float | None:
+        found, is_enough = mean_of(series, name, opened_ns, closed_ns)
+        return found if is_enough or (found is not None and found > limit) else None
 
     groups = set(GROUPS.values())
     means = {group: mean(f"cpu.{group}") for group in groups}
     used = [each for each in means.values() if each is not None]
-    needed = groups if means[BESIDE] is not None else groups - {BESIDE}
+    needed = groups if f"cpu.{BESIDE}" in series.series else groups - {BESIDE}
     return Host(
         cores,
         busy=mean("host.busy"),
-        steal=mean("host.steal"),
-        runnable=mean("host.runnable"),
+        steal=mean("host.steal", STEAL_SHARE_MAX * cores),
+        runnable=mean("host.runnable", RUNNABLE_PER_CORE_MAX * cores),
         own=sum(used) if len(used) == len(needed) else None,
+        owns_all=owns_all,
     )
 
 
-def reasons(host: Host) -> list[str]:
-    """Why a run on this host is VOID, a line each."""
-    found = []
-    if host.steal is not None and host.steal > STEAL_SHARE_MAX * host.cores:
-        found.append(
-            f"the hypervisor took {host.steal / host.cores:.0%} of the machine's time, at most "
-            f"{STEAL_SHARE_MAX:.0%} is allowed: other guests were the bottleneck"
+def judge(host: Host) -> list[Check]:
+    """`judge` returns what is known of each disturbance; one that is not asked for is left out."""
+    cores = host.cores
+    unknown = f"is not known for {COVERED_SHARE_MIN:.0%} of the window: samples are missing"
+    checks = [
+        at_most(
+            "steal",
+            host.steal,
+            STEAL_SHARE_MAX * cores,
+            f"the hypervisor took {(host.steal or 0) / cores:.0%} of the machine's time, at most "
+            f"{STEAL_SHARE_MAX:.0%} is allowed: other guests were the bottleneck",
+            f"what the hypervisor took {unknown}",
+        ),
+        at_most(
+            "runnable",
+            host.runnable,
+            RUNNABLE_PER_CORE_MAX * cores,
+            f"{host.runnable or 0:.0f} processes waited for {cores} cores in the mean, at most "
+            f"{RUNNABLE_PER_CORE_MAX * cores:.0f} may: the machine is too busy",
+            f"how many processes waited for a core {unknown}",
+        ),
+    ]
+    if host.owns_all:
+        known = host.busy is not None and host.own is not None
+        foreign = (host.busy or 0.0) - (host.own or 0.0)
+        found = at_most(
+            "foreign",
+            foreign if known else None,
+            FOREIGN_SHARE_MAX * cores,
+            f"other processes used {foreign / cores:.0%} of the machine's time, at most "
+            f"{FOREIGN_SHARE_MAX:.0%} is allowed: end them, or measure elsewhere",
+            f"what other processes used {unknown}",
         )
-    if host.busy is not None and host.own is not None:
-        foreign = host.busy - host.own
-        if foreign > FOREIGN_SHARE_MAX * host.cores:
-            found.append(
-                f"other processes used {foreign / host.cores:.0%} of the machine's time, at most "
-                f"{FOREIGN_SHARE_MAX:.0%} is allowed: end them, or measure elsewhere"
-            )
-    if host.runnable is not None and host.runnable > RUNNABLE_PER_CORE_MAX * host.cores:
-        found.append(
-            f"{host.runnable:.0f} processes waited for {host.cores} cores in the mean, at most "
-            f"{RUNNABLE_PER_CORE_MAX * host.cores:.0f} may: the machine is too busy"
-        )
-    return found
+        checks.insert(1, found)
+    return checks

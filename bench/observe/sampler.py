@@ -1,7 +1,8 @@
 """Samples the system and its machine once a second, while a phase runs.
 
 A thread of its own: it starts no processes and keeps its connections. A source that does not answer
-leaves its figures unknown, and is asked again for the next sample.
+leaves its figures unknown, is asked again for the next sample, and is told of as an event. So is
+the end of the sampler itself: the series then does not cover all of its window.
 """
 
 import threading
@@ -9,6 +10,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
+from typing import NamedTuple
 
 from bench.errors import BenchError
 from bench.observe.flink import FlinkWatch
@@ -26,11 +28,29 @@ TICK_S = 0.1
 """Between looks at how many processes wait for a CPU."""
 SERIES_MAX = 3_600
 """Samples; then no more are taken. An hour: far longer than the longest phase."""
+TEXT_MAX = 200
+"""Characters of an event's text; the reason of a failure may cite a whole answer."""
 MEBIBYTE = 1024 * 1024
 
 Usages = Mapping[str, Mapping[int, Usage]]
 Present = Mapping[str, frozenset[int]]
 """Part → the processes that it has."""
+
+
+class Failures(NamedTuple):
+    """Readings of a source that failed."""
+
+    first_ns: int
+    last_ns: int
+    number: int
+    why: str
+    """The first one."""
+
+    def event(self, source: str) -> Event:
+        """`event` returns them as one event, from the first to the last."""
+        duration_ms = (self.last_ns - self.first_ns) / 1e6 + INTERVAL_S * 1e3
+        text = f"{self.number} readings of {source} failed, the first: {self.why}"
+        return Event("fault", self.first_ns, duration_ms, text[:TEXT_MAX])
 
 
 class Sampler:
@@ -59,10 +79,14 @@ class Sampler:
         self._used: tuple[int, Usages] = (0, {})
         self._present: list[tuple[int, Present]] = []
         """At the times at which it changed."""
+        self._failures: dict[str, Failures] = {}
+        """By source."""
+        self._ended: Event | None = None
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="sampler", daemon=True)
 
     def start(self) -> None:
+        self._began_ns = time.monotonic_ns()
         self._thread.start()
 
     def stop(self) -> Series:
@@ -70,10 +94,14 @@ class Sampler:
         self._stopping.set()
         self._thread.join()
         at_ns = self._columns.at_ns
-        if time.monotonic_ns() - at_ns[-1] > INTERVAL_S * 1e9 / 2 and len(at_ns) < SERIES_MAX:
+        is_alive = self._ended is None and len(at_ns) < SERIES_MAX
+        if is_alive and time.monotonic_ns() - at_ns[-1] > TICK_S * 1e9:
             self._sample()
-        begin_ns, end_ns = at_ns[0], time.monotonic_ns()
+        end_ns = time.monotonic_ns()
+        begin_ns = at_ns[0] if at_ns else self._began_ns
         events = [*outages(self._present, end_ns), *self._pauses(), *self._flink_events(end_ns)]
+        events += [failed.event(source) for source, failed in self._failures.items()]
+        events += [] if self._ended is None else [self._ended]
         self.close()
         return self._columns.series(
             event
@@ -87,6 +115,13 @@ class Sampler:
                 source.close()
 
     def _run(self) -> None:
+        try:
+            self._follow()
+        except Exception as cause:  # noqa: BLE001 (what ends it is told, whatever it is)
+            text = f"the sampler ended: {type(cause).__name__}: {cause}"
+            self._ended = Event("fault", time.monotonic_ns(), INTERVAL_S * 1e3, text[:TEXT_MAX])
+
+    def _follow(self) -> None:
         due_s = time.monotonic()
         while len(self._columns.at_ns) < SERIES_MAX:
             self._sample()
@@ -103,12 +138,23 @@ class Sampler:
         values = {f"host.{name}": value for name, value in self._host.read().items()}
         values |= self._processes(at_ns)
         if self._gateway is not None:
-            values |= _asked(self._gateway.read)
+            values |= self._asked("the gateway", self._gateway.read, at_ns)
+            values |= self._asked("Kafka", self._gateway.lags, at_ns)
         if self._flink is not None:
-            lags = _asked(self._flink.read)
+            lags = self._asked("Flink", self._flink.read, at_ns)
             values |= {f"lag.{topic}": lag for topic, lag in lags.items()}
         self._columns.add(at_ns, values)
         self.latest = values
+
+    def _asked(
+        self, source: str, ask: Callable[[], dict[str, float]], at_ns: int
+    ) -> dict[str, float]:
+        try:
+            return ask()
+        except BenchError as cause:
+            before = self._failures.get(source, Failures(at_ns, at_ns, 0, str(cause)))
+            self._failures[source] = before._replace(last_ns=at_ns, number=before.number + 1)
+            return {}
 
     def _processes(self, at_ns: int) -> dict[str, float]:
         used = self._usage.read()
@@ -142,38 +188,34 @@ class Gateway:
         self._ends = None if bootstrap is None else LogEnds(bootstrap)
         self._origins: dict[str, int] = {}
         """Topic → the offset at which its worker began to read."""
+        self._latest: Mapping[str, Gauge] = {}
 
     def read(self) -> dict[str, float]:
-        """Raises `BenchError`."""
-        gauges = self._gauges.read()
-        values: dict[str, float] = {"in_flight": sum(gauge.in_flight for gauge in gauges.values())}
-        if self._ends is not None:
-            values |= _asked(lambda: self._lags(gauges))
-        return values
+        """The requests in flight. Raises `BenchError`."""
+        self._latest = {}
+        self._latest = self._gauges.read()
+        return {"in_flight": float(sum(gauge.in_flight for gauge in self._latest.values()))}
 
     def close(self) -> None:
         self._gauges.close()
         if self._ends is not None:
             self._ends.close()
 
-    def _lags(self, gauges: Mapping[str, Gauge]) -> dict[str, float]:
-        """Where a worker began is not known, but it was never ahead of its topic: the least
-        distance seen is taken for none. Exact from the first moment on at which it has read all."""
-        replies = {reply_topic(name): gauge.replies for name, gauge in gauges.items()}
-        assert self._ends is not None
+    def lags(self) -> dict[str, float]:
+        """How far each worker was behind at the last `read`. Raises `BenchError`.
+
+        Where a worker began is not known, but it was never ahead of its topic: the least distance
+        seen is taken for none. Exact from the first moment on at which it has read all.
+        """
+        if self._ends is None or not self._latest:
+            return {}
+        replies = {reply_topic(name): gauge.replies for name, gauge in self._latest.items()}
         lags = {}
         for topic, end in self._ends.read(list(replies)).items():
             origin = end - replies[topic]
             self._origins[topic] = min(origin, self._origins.get(topic, origin))
             lags[f"lag.{topic}"] = float(origin - self._origins[topic])
         return lags
-
-
-def _asked(ask: Callable[[], dict[str, float]]) -> dict[str, float]:
-    try:
-        return ask()
-    except BenchError:
-        return {}
 
 
 def usage_series(before: Usages, after: Usages, elapsed_s: float) -> dict[str, float]:

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 from bench.generator.spec import Phase
 from bench.judge import generator_health, host_health
+from bench.judge.checks import Check, doubts
 from bench.observe.processes import Cpu
 from bench.records.samples import DROPPED_LATE, Footer, Reader, Samples, merge
 from bench.records.series import read_series
@@ -19,6 +20,9 @@ from bench.stats.steadiness import Steadiness
 from bench.stats.window import Figures, Summary, Window, summarize
 from bench.workload.arrivals import Schedule
 
+OWN_GROUPS = frozenset({"gateway", "kafka", "flink"})
+"""Where the run knows the processes of all of these, whatever else ran is foreign."""
+
 
 class Findings(NamedTuple):
     measured: Measured
@@ -27,7 +31,8 @@ class Findings(NamedTuple):
     settled: Steadiness | None
     """None where the rate changes on purpose."""
     void: list[str]
-    """Why the generator was the bottleneck; see `bench.judge.generator_health`."""
+    """Why the generator or the machine was, or may have been, the bottleneck; see
+    `bench.judge.generator_health` and `bench.judge.host_health`."""
     sent: int
     dropped: int
     footers: list[Footer | None]
@@ -46,22 +51,21 @@ def examine(measured: Measured) -> Findings:
         settled = _settled(samples, window, measured)
         late = window.of(samples).count(DROPPED_LATE)
         watched = [reader.watched for reader in readers]
-        reasons = generator_health.reasons(watched, window, summary.open, late)
-        reasons += _of_host(measured, window)
-        void = [f"{measured.phase.name}: {reason}" for reason in reasons]
+        checks = generator_health.judge(watched, window, summary.open, late)
+        checks += _of_host(measured, window)
+        void = [f"{measured.phase.name}: {why}" for why in doubts(checks)]
     footers = [reader.footer for reader in readers]
     return Findings(measured, summary, settled, void, len(samples) - dropped, dropped, footers)
 
 
-def _of_host(measured: Measured, window: Window) -> list[str]:
+def _of_host(measured: Measured, window: Window) -> list[Check]:
     if measured.series is None:
-        return []
-    series = read_series(measured.series)
+        return [Check("series", "unknown", "the machine was not sampled")]
     cores = os.cpu_count() or 1  # the host's figures are of all of them
-    found = host_health.of_window(series, window.opened_ns, window.closed_ns, cores)
-    if "cpu.gateway" not in series.series:  # a target's processes are not known by name
-        found = found._replace(own=None)
-    return host_health.reasons(found)
+    owns_all = measured.cpu.keys() >= OWN_GROUPS
+    series = read_series(measured.series)
+    found = host_health.of_window(series, window.opened_ns, window.closed_ns, cores, owns_all)
+    return host_health.judge(found)
 
 
 def _settled(samples: Samples, window: Window, measured: Measured) -> Steadiness | None:

@@ -1,6 +1,14 @@
 """A generator that did not keep up, in each way."""
 
-from bench.judge.generator_health import CPU_SHARE_MAX, SCHEDULE_LAG_P99_MS_MAX, reasons
+import pytest
+
+from bench.judge.checks import Check, doubts, worst
+from bench.judge.generator_health import (
+    CPU_SHARE_MAX,
+    SCHEDULE_LAG_P99_MS_MAX,
+    Watched,
+    judge,
+)
 from bench.stats.window import OpenFigures, Window
 
 SECOND_NS = 1_000_000_000
@@ -23,10 +31,40 @@ def kept(lag_p99_ms: float = 0.5) -> OpenFigures:
     return OpenFigures(10_000, 0, 1.0, None, lag)
 
 
+def reasons(
+    watched: list[Watched], window: Window, open_loop: OpenFigures | None, late: int
+) -> list[str]:
+    return doubts(judge(watched, window, open_loop, late))
+
+
+def state(checks: list[Check]) -> str:
+    return worst(check.state for check in checks)
+
+
 def test_one_that_did() -> None:
     assert reasons([marks()], WINDOW, kept(), 0) == []
     assert reasons([marks(CPU_SHARE_MAX)], WINDOW, kept(SCHEDULE_LAG_P99_MS_MAX), 10) == []
-    assert reasons([marks()[:1]], WINDOW, None, 0) == []
+
+
+@pytest.mark.parametrize(
+    "told", [[], marks()[:1], marks()[:5], marks()[6:], [marks()[3], marks()[3]]]
+)
+def test_one_that_tells_too_little_is_unknown(told: list[dict[str, int]]) -> None:
+    checks = judge([told], WINDOW, None, 0)
+    assert state(checks) == "unknown"
+    assert doubts(checks) == ["generator 0 told of less than 50% of the window how it fared"]
+
+
+def test_marks_beside_a_short_window_tell_of_it() -> None:
+    short = Window(SECOND_NS * 3 // 2, SECOND_NS * 5 // 2)
+    assert reasons([marks()], short, kept(), 0) == []
+    (why,) = reasons([marks(cpu_share=0.95)], short, kept(), 0)
+    assert "95% of a core" in why
+
+
+def test_a_schedule_of_which_nothing_was_sent_is_unknown() -> None:
+    checks = judge([marks()], WINDOW, kept()._replace(schedule_lag_ms=None), 0)
+    assert state(checks) == "unknown"
 
 
 def test_a_core_that_is_used_up() -> None:

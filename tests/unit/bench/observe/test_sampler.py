@@ -142,7 +142,10 @@ def test_sources_that_do_not_answer_leave_the_rest(until, tmp_path: Path) -> Non
     running.start()
     until(lambda: "cpu.generator" in running.latest)
     sampled = running.stop()
-    assert sampled.events == []
+    assert {event.kind for event in sampled.events} == {"fault"}
+    told = sorted(event.text.partition(" readings of ")[2] for event in sampled.events)
+    assert [text.partition(" failed, the first: ")[0] for text in told] == ["Flink", "the gateway"]
+    assert all(event.duration_ms > 0 for event in sampled.events)
     assert sampled.series["rss_mib.generator"][-1] > 1
     assert sampled.series["cpu.generator"][0] is None
     kinds = {name.partition(".")[0] for name in sampled.series}
@@ -188,3 +191,24 @@ def test_a_sampler_that_is_stopped_at_once_has_a_sample() -> None:
     running = Sampler(None, 1, dict)
     running.start()
     assert running.stop().at_ns
+
+
+@pytest.mark.usefixtures("quick")
+@pytest.mark.parametrize("samples", [0, 3])
+def test_a_sampler_that_dies_says_so_and_covers_no_more(until, monkeypatch, samples) -> None:
+    running = Sampler(None, 1, dict)
+    left = iter(range(samples))
+    read = running._host.read
+
+    def failing() -> dict[str, float]:
+        if next(left, None) is None:
+            raise KeyError("cpu")
+        return read()
+
+    monkeypatch.setattr(running._host, "read", failing)
+    running.start()
+    until(lambda: not running._thread.is_alive())
+    sampled = running.stop()
+    assert len(sampled.at_ns) == samples
+    (event,) = sampled.events
+    assert (event.kind, event.text) == ("fault", "the sampler ended: KeyError: 'cpu'")

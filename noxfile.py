@@ -60,7 +60,7 @@ def tests(session: nox.Session) -> None:
 
 @nox.session
 def docs(session: nox.Session) -> None:
-    """Writes docs/limits.md and the tree of docs/layout.md from the code."""
+    """Writes from the code what docs/ says of limits, of the tree of files and of exit codes."""
     session.run(str(VENV / "bin" / "python"), "docs/write.py", external=True)
 
 

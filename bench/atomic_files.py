@@ -1,9 +1,12 @@
 """Files of results: whole or not there, and JSON that a person can read too."""
 
 import os
+import tempfile
 from pathlib import Path
 
 import orjson
+
+from bench.errors import BenchError
 
 
 def write(path: Path, content: bytes) -> None:
@@ -14,6 +17,19 @@ def write(path: Path, content: bytes) -> None:
         file.flush()
         os.fsync(file.fileno())
     partial.replace(path)
+
+
+def make_folder(folder: Path) -> None:
+    """Makes sure that files can be written there, before anything is measured for them.
+
+    Raises `BenchError`.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as cause:
+        raise BenchError(f"cannot write to {folder}: {cause.strerror}") from None
 
 
 def to_json(content: object) -> bytes:

@@ -1,5 +1,107 @@
-"""What can go wrong in a way that a person should read: one clear line each."""
+"""What can go wrong in a way that a person should read: one clear line each, and an exit code."""
+
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from enum import IntEnum
+
+from machine.errors import EXIT_CODE, StackError
+
+
+class ExitCode(IntEnum):
+    """How a command of ``python -m bench`` ends: a figure for scripts, the same in all commands."""
+
+    DONE = 0
+    """The run is valid; a comparison says SAME or FASTER; or there was nothing to judge."""
+    FAILED = 1
+    """A promise of the system is broken, a run is invalid, a target is missed, or something else
+    went wrong; one line says what."""
+    USAGE = 2
+    """An option or a value is wrong; nothing was started."""
+    STACK_FAILED = EXIT_CODE
+    """The stack could not come up, or ended early; one line says why and what to do."""
+    VOID = 4
+    """The run is void: the load generator or the machine was the bottleneck."""
+    REGRESSION = 10
+    """A comparison: something got worse beyond its threshold, and a fresh batch repeats it."""
+    INCONCLUSIVE = 11
+    """A comparison can't tell; its lines say what is missing."""
+    INCOMPARABLE = 12
+    """The runs are of other machines, settings or workloads."""
+    INVALID = 13
+    """A run that should be compared is invalid, failed or interrupted."""
+    UNREADABLE = 14
+    """A file that was named is missing, broken, or not what it should be."""
+    MISSING_METRIC = 15
+    """A run lacks a figure that is gated."""
+    OTHER_SCHEMA = 16
+    """A file was written by another version of the harness."""
+    OVER_BUDGET = 17
+    """A service level of the budget file is broken."""
+    INTERRUPTED = 130
+    """Ctrl-C or SIGTERM; what was measured until then is kept."""
+
+    @property
+    def words(self) -> str:
+        """`words` is the name as a person writes it, "stack failed"."""
+        return self.name.lower().replace("_", " ")
+
+
+RUN_EXITS: Mapping[str, ExitCode] = {
+    "valid": ExitCode.DONE,
+    "failed": ExitCode.FAILED,
+    "invalid": ExitCode.FAILED,
+    "void": ExitCode.VOID,
+    "interrupted": ExitCode.INTERRUPTED,
+}
+"""`RUN_EXITS` is the exit code of each verdict of a run."""
+
+COMPARISON_EXITS: Mapping[str, ExitCode] = {
+    "same": ExitCode.DONE,
+    "faster": ExitCode.DONE,
+    "regression": ExitCode.REGRESSION,
+    "inconclusive": ExitCode.INCONCLUSIVE,
+    "incomparable": ExitCode.INCOMPARABLE,
+    "invalid": ExitCode.INVALID,
+    "unreadable": ExitCode.UNREADABLE,
+    "missing_metric": ExitCode.MISSING_METRIC,
+    "other_schema": ExitCode.OTHER_SCHEMA,
+    "over_budget": ExitCode.OVER_BUDGET,
+}
+"""`COMPARISON_EXITS` is the exit code of each verdict of a comparison."""
 
 
 class BenchError(Exception):
     """The run can't go on; the message says what is wrong and what to do."""
+
+    exit_code = ExitCode.FAILED
+    """`exit_code` is how a command ends that the error ends."""
+
+
+class UsageError(BenchError):
+    """An option or a value is wrong in a way that only the command itself can tell."""
+
+    exit_code = ExitCode.USAGE
+
+
+class UnreadableError(BenchError):
+    """A file can't be read, or is not what it should be; the message says which and why."""
+
+    exit_code = ExitCode.UNREADABLE
+
+
+@contextmanager
+def ended_parts() -> Iterator[None]:
+    """A part that ended while the load ran is a `BenchError`: what was measured is kept.
+
+    `StackError`s of a stack that does not come up need no such context: they end the command.
+    """
+    try:
+        yield
+    except StackError as cause:
+        raise BenchError(str(cause)) from None
+
+
+def progress(line: str) -> None:
+    """Prints a line about what is under way, on stderr: stdout is for results."""
+    print(line, file=sys.stderr, flush=True)

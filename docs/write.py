@@ -1,8 +1,8 @@
 """Writes what the documents say of the code, from the code: ``nox -s docs``.
 
 docs/limits.md names every limit with its value and the docstring that stands below it;
-docs/layout.md has the tree of the sources with the first sentence of each module. A test fails
-where a page is stale.
+docs/layout.md has the tree of the sources with the first sentence of each module; docs/commands.md
+has the exit codes. A test fails where a page is stale.
 """
 
 import ast
@@ -134,6 +134,20 @@ def limits_tables(root: Path = ROOT) -> str:
     return "\n\n".join("\n".join(table) for table in tables.values())
 
 
+# ---- exit codes
+
+
+def exits_table(root: Path = ROOT) -> str:
+    """The members of `bench.errors.ExitCode`, each with the docstring below it."""
+    path = root / "bench" / "errors.py"
+    known, lines = constants(path), ["| exit code | name | meaning |", "| --- | --- | --- |"]
+    for name, why in own_constants(ast.parse(path.read_text()).body, ""):
+        kind, _, member = name.partition(".")
+        if kind == "ExitCode":
+            lines.append(f"| {known[name]} | {member.lower().replace('_', ' ')} | {why} |")
+    return "\n".join(lines)
+
+
 # ---- the tree
 
 
@@ -187,7 +201,11 @@ def page(text: str, **parts: str) -> str:
 
 def pages(root: Path = ROOT) -> dict[Path, str]:
     """Each generated page → its text as the code is now."""
-    made = {"limits.md": {"limits": limits_tables(root)}, "layout.md": {"tree": tree(root)}}
+    made = {
+        "limits.md": {"limits": limits_tables(root)},
+        "layout.md": {"tree": tree(root)},
+        "commands.md": {"exits": exits_table(root)},
+    }
     files = {root / "docs" / name: parts for name, parts in made.items()}
     return {path: page(path.read_text(), **parts) for path, parts in files.items()}
 

@@ -1,27 +1,22 @@
-"""How often ``regression`` is right, on real runs: ``python -m bench.calibrate.error_rates``.
+"""How often ``regression`` is right, on real runs: recorded once, then drawn from again and again.
 
-record FOLDER      many short runs of the system as it is, and of slowed down ones, in turn
-resample FOLDER    comparisons drawn from them, and a table of their verdicts
+`record` makes many short runs of the system as it is, and of slowed down ones, in turn.
+`resample` draws comparisons from them, and counts their verdicts.
 """
 
-import argparse
-import signal
-import sys
-import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any, NamedTuple
 
 from bench.calibrate.recorder import SETS, Recorder
 from bench.calibrate.resample import BASE, Rates, Round, achieved, rates, read_rounds, table
 from bench.calibrate.slowdowns import SLOWDOWNS, Group
-from bench.compare.aa_spread import read_spreads
-from bench.compare.budgets import DEFAULT_FILE, read_budgets
+from bench.compare.budgets import Budgets
+from bench.compare.metric_pairs import Spreads
 from bench.errors import BenchError
-from bench.regression.job import RATE_PER_S, Options
-from bench.regression.worktree import resolve
-from machine.errors import StackError
+from bench.regression.job import Options
+from bench.regression.worktree import Commit
 
-EXIT_FAILED, EXIT_STACK_FAILED, EXIT_INTERRUPTED = 1, 3, 130
 COMPARISONS = 40
 CYCLES, ROUNDS = 13, 2
 DURATION_S, WARMUP_S = 3.0, 0.5
@@ -32,68 +27,81 @@ SHOWN: dict[Group, str] = {"gateway": "open gateway CPU ratio", "service": "open
 """The metric that a slowdown of the group adds to."""
 RECORDS = "open kafka_records per request"
 
-
-def parser() -> argparse.ArgumentParser:
-    top = argparse.ArgumentParser(
-        prog="python -m bench.calibrate.error_rates",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    commands = top.add_subparsers(dest="command", required=True)
-    record = commands.add_parser("record", help="further rounds; a folder may hold earlier ones")
-    record.add_argument("folder", type=Path)
-    record.add_argument("--commit", default="HEAD")
-    record.add_argument("--sets", nargs="+", choices=SETS, default=list(SETS), metavar="SET",
-                        help=f"up together: {', '.join(SETS)} (default: each in turn)")  # fmt: skip
-    record.add_argument("--rounds", type=int, default=ROUNDS, help="(default: %(default)s)")
-    record.add_argument("--cycles", type=int, default=CYCLES, help="(default: %(default)s)")
-    record.add_argument("--rate", type=float, default=RATE_PER_S, help="(default: %(default)g)")
-    record.add_argument("--duration", type=float, default=DURATION_S, help="(default: %(default)g)")
-    draw = commands.add_parser("resample", help="a table of verdicts")
-    draw.add_argument("folder", type=Path)
-    draw.add_argument("--comparisons", type=int, default=COMPARISONS,
-                      help="of each variant (default: %(default)s)")  # fmt: skip
-    draw.add_argument("--budgets", type=Path, default=DEFAULT_FILE)
-    draw.add_argument("--aa", type=Path, help="comparisons of a commit with itself")
-    draw.add_argument("--seed", type=int, default=1)
-    return top
+Progress = Callable[[str], object]
 
 
-def progress(line: str) -> None:
-    print(f"{time.strftime('%H:%M:%S')} {line}", file=sys.stderr, flush=True)
-
-
-def record(args: argparse.Namespace) -> None:
-    options = Options(args.rate, args.duration, WARMUP_S, FIRST_WARMUP_S)
-    recorder = Recorder(args.folder, resolve(args.commit), options, args.cycles, progress)
-    for _ in range(args.rounds):
-        for name in args.sets:
+def record(
+    folder: Path,
+    commit: Commit,
+    options: Options,
+    sets: Sequence[str],
+    rounds: int,
+    cycles: int,
+    progress: Progress,
+) -> None:
+    """Adds rounds of each set to the folder. Raises `StackError` and `BenchError`."""
+    recorder = Recorder(folder, commit, options, cycles, progress)
+    for _ in range(rounds):
+        for name in sets:
             recorder.record(name)
 
 
-def resample(args: argparse.Namespace) -> str:
-    budgets = read_budgets(args.budgets)
-    spreads = read_spreads(args.aa) if args.aa else {}
-    found: list[Rates] = []
-    texts, shares = {}, {}
+class Verdicts(NamedTuple):
+    """How the comparisons ended, a row for each variant."""
+
+    rates: list[Rates]
+    texts: dict[str, str]
+    """`texts` says what slows a variant down."""
+    shares: dict[str, str]
+    """`shares` says how much a variant really was slower, by its own metrics."""
+
+    def __str__(self) -> str:
+        """Markdown."""
+        return table(self.rates, self.texts, self.shares)
+
+    def to_json(self) -> list[dict[str, Any]]:
+        return [
+            {
+                "system": row.variant,
+                "slowdown": self.texts.get(row.variant),
+                "measured_change": self.shares.get(row.variant),
+                "comparisons": row.comparisons,
+                "verdicts": dict(row.verdicts),
+                "pairs": row.pairs,
+                "changed_metrics": dict(row.causes),
+            }
+            for row in self.rates
+        ]
+
+
+def resample(
+    folder: Path,
+    comparisons: int,
+    budgets: Budgets,
+    spreads: Spreads,
+    seed: int,
+    progress: Progress,
+) -> Verdicts:
+    """Draws so many comparisons of each variant that was recorded. Raises `BenchError`."""
+    found = Verdicts([], {}, {})
     for name, up in SETS.items():
-        folder = args.folder / name
-        rounds = read_rounds(folder) if folder.is_dir() else []
+        recorded = folder / name
+        rounds = read_rounds(recorded) if recorded.is_dir() else []
         if len(rounds) < 2:
-            progress(f"{folder} has {len(rounds)} rounds; a fresh batch needs a second one")
+            progress(f"{recorded} has {len(rounds)} rounds; a fresh batch needs a second one")
             continue
         for variant in [BASE, *up.slowdowns] if up.bases > 1 else up.slowdowns:
-            row = rates(rounds, variant, args.comparisons, budgets, spreads, args.seed)
+            row = rates(rounds, variant, comparisons, budgets, spreads, seed)
             if variant == BASE:
                 where = "on one Kafka and Flink" if up.is_shared else "a whole stack each"
                 row = row._replace(variant=f"unchanged, {where}")
             else:
-                texts[variant] = SLOWDOWNS[variant].text
-                shares[variant] = _measured(rounds, variant)
-            found.append(row)
-    if not found:
-        raise BenchError(f"{args.folder} has no two rounds of any set: record them first")
-    return table(found, texts, shares)
+                found.texts[variant] = SLOWDOWNS[variant].text
+                found.shares[variant] = _measured(rounds, variant)
+            found.rates.append(row)
+    if not found.rates:
+        raise BenchError(f"{folder} has no two rounds of any set: record them first")
+    return found
 
 
 def _measured(rounds: Sequence[Round], variant: str) -> str:
@@ -104,27 +112,3 @@ def _measured(rounds: Sequence[Round], variant: str) -> str:
         if share is not None:
             parts.append(f"{metric.removeprefix('open ')} {share:+.1%}")
     return ", ".join(parts)
-
-
-def main() -> int:
-    args = parser().parse_args()
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
-    try:
-        if args.command == "record":
-            record(args)
-        else:
-            print(resample(args))
-    except KeyboardInterrupt:
-        progress("interrupted; what was measured is kept")
-        return EXIT_INTERRUPTED
-    except StackError as cause:
-        progress(f"error: {cause}")
-        return EXIT_STACK_FAILED
-    except BenchError as cause:
-        progress(f"error: {cause}")
-        return EXIT_FAILED
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -17,13 +17,13 @@ import orjson
 import psutil
 
 from bench.atomic_files import write
-from bench.errors import BenchError
-from bench.generator.fleet import LEAD_NS, PROJECT_DIR, READY_TIMEOUT_S
+from bench.environment import PROJECT_DIR
+from bench.errors import BenchError, ended_parts
+from bench.generator.fleet import LEAD_NS, READY_TIMEOUT_S
 from bench.generator.spec import Spec
 from bench.judge.generator_health import Watched
 from bench.records.samples import Reader, Samples
 from bench.stats.window import Window
-from machine.errors import StackError
 from machine.processes import Child, Supervisor
 
 WARM_UP_S = 0.5
@@ -133,7 +133,7 @@ class Lab:
     def serving(self, *module: str) -> Iterator[Server]:
         """A server that prints its port: a module and its arguments."""
         child = self._start(1, "server", [sys.executable, "-m", *module])
-        with _told():
+        with ended_parts():
             self._supervisor.wait_for(
                 lambda: child.log.read_bytes().endswith(b"\n"), "the server's start", SERVER_READY_S
             )
@@ -149,7 +149,7 @@ class Lab:
         """
         before, used, begin_s = _children_cpu_s(), Used.now(server), time.monotonic()
         child = self._start(0, Path(command[0]).name, command)
-        with _told():
+        with ended_parts():
             self._supervisor.run(child, duration_s + GRACE_S)
         own_s = _children_cpu_s() - before
         server_s, foreign_s = Used.now(server).since(used, own_s)
@@ -173,7 +173,7 @@ class Lab:
             reader.read_marks()
             return reader.ready > 0
 
-        with _told():
+        with ended_parts():
             self._supervisor.wait_for(is_ready, "the generator's start", READY_TIMEOUT_S)
             begin_ns = time.monotonic_ns() + LEAD_NS
             write(Path(spec.go), str(begin_ns).encode())
@@ -235,7 +235,7 @@ class Lab:
         before = os.sched_getaffinity(0)
         os.sched_setaffinity(0, self._cores[place])  # a child inherits it
         try:
-            with _told():
+            with ended_parts():
                 return self._supervisor.start(name, command, log=log, cwd=PROJECT_DIR)
         finally:
             os.sched_setaffinity(0, before)
@@ -284,11 +284,3 @@ def _children_cpu_s() -> float:
     """Of all that have ended."""
     usage = resource.getrusage(resource.RUSAGE_CHILDREN)
     return usage.ru_utime + usage.ru_stime
-
-
-@contextmanager
-def _told() -> Iterator[None]:
-    try:
-        yield
-    except StackError as cause:
-        raise BenchError(str(cause)) from None

@@ -20,7 +20,7 @@ from bench.calibrate import rivals
 from bench.calibrate.agreement import Agreement
 from bench.calibrate.bare_server import KINDS, Kind
 from bench.calibrate.lab import Lab, Load, Ran, Server, kept_and_not
-from bench.calibrate.table import Estimate, Section, Target, located, markdown, ratio, span, table
+from bench.calibrate.table import Estimate, Section, Target, located, ratio, span, table
 from bench.errors import BenchError
 from system.runtime.stack import Stack, StackOptions
 
@@ -287,8 +287,14 @@ PARTS: dict[str, Callable[[Plan], Part]] = {
 }
 
 
-def calibrate(names: Sequence[str], pairs: int, burst_s: float, progress: Progress) -> bool:
-    """Prints what was found, however it ends. False when a target is missed.
+def calibrate(
+    names: Sequence[str],
+    pairs: int,
+    burst_s: float,
+    progress: Progress,
+    show: Callable[[Sequence[Section]], object],
+) -> bool:
+    """Shows what was found, however it ends. False when a target is missed.
 
     Raises `BenchError`, and `StackError` when the stack does not come up.
     """
@@ -300,7 +306,7 @@ def calibrate(names: Sequence[str], pairs: int, burst_s: float, progress: Progre
                 part.measure()
         finally:
             sections = [section for part in parts if (section := part.section()) is not None]
-            print(markdown(sections))
+            show(sections)
     return not any(
         target.verdict == "does not hold" for section in sections for target in section.targets
     )

@@ -1,9 +1,9 @@
 """What a calibration found, against its targets, as Markdown (pure)."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from math import exp, isinf, log
+from math import exp, isfinite, isinf, log
 from statistics import median
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from bench.stats import signed_rank
 from bench.stats.quantiles import PERCENTS
@@ -64,6 +64,26 @@ class Section(NamedTuple):
     title: str
     lines: list[str]
     targets: list[Target]
+
+    def to_json(self) -> dict[str, Any]:
+        """The lines are Markdown; an end of an interval that is not known is None."""
+        return {
+            "title": self.title,
+            "lines": self.lines,
+            "targets": [
+                {
+                    "text": target.text,
+                    "verdict": target.verdict,
+                    "limit": target.limit,
+                    "at_least": target.at_least,
+                    **{
+                        name: value if isfinite(value) else None
+                        for name, value in target.found._asdict().items()
+                    },
+                }
+                for target in self.targets
+            ],
+        }
 
 
 def span(values: Sequence[float], digits: int) -> str:

@@ -1,14 +1,19 @@
-"""Locust with its web UI on a stack, until Ctrl-C."""
+"""The command ``locust``: Locust with its web UI on a stack, until Ctrl-C."""
 
+import argparse
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from bench.generator.fleet import KILL_TIMEOUT_S, PROJECT_DIR, STOP_TIMEOUT_S, spec_of
-from bench.run.settings import Settings
+from bench.cli.arguments import ANY_EXITS, PORT_MAX, STACK_EXITS, Command, positive, whole
+from bench.cli.run import add_shop, shop_settings, with_schedule
+from bench.environment import PROJECT_DIR
+from bench.errors import ExitCode, UsageError, progress
+from bench.generator.fleet import KILL_TIMEOUT_S, STOP_TIMEOUT_S, spec_of
+from bench.run.settings import DURATION_S_MAX, Settings
 from machine import ports
 from machine.processes import Supervisor
 from system.runtime.stack import Stack, StackOptions
@@ -18,9 +23,28 @@ POLL_S = 0.2
 """Between looks at Locust and the stack."""
 
 
-def serve(
-    settings: Settings, web_port: int, arguments: Sequence[str], progress: Callable[[str], object]
-) -> None:
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add("--web-port", type=whole("a port", PORT_MAX, 0), default=0, metavar="PORT",
+        help="0 for any free one (default: %(default)s)")  # fmt: skip
+    add("--rate", metavar="RATE", help="an open loop instead of users; as for run")
+    add("--duration", type=positive(DURATION_S_MAX), metavar="S",
+        help="of the open loop (default: 20)")  # fmt: skip
+    add_shop(parser)
+    add("arguments", nargs="*", metavar="-- ARGUMENT", help="further arguments for Locust")
+
+
+def run(args: argparse.Namespace) -> ExitCode:
+    if args.zipf and args.scenario != "checkout":
+        raise UsageError("--zipf is for --scenario checkout")
+    settings = shop_settings(args)
+    if args.duration:
+        settings = replace(settings, duration_s=args.duration)
+    serve(with_schedule(settings, args.rate), args.web_port, args.arguments)
+    return ExitCode.DONE
+
+
+def serve(settings: Settings, web_port: int, arguments: Sequence[str]) -> None:
     """Returns when Locust has ended by itself. Raises `StackError` when a part ended or failed."""
     options = StackOptions(workers=settings.workers)
     with Stack(options, progress=progress) as stack, tempfile.TemporaryDirectory() as folder:
@@ -59,3 +83,13 @@ def _locustfile(settings: Settings, url: str, folder: Path) -> list[str]:
     path = folder / "spec.json"
     path.write_bytes(replace(spec, go="").to_json())
     return ["--locustfile", "locustfiles/open_loop.py", "--spec", str(path)]
+
+
+COMMAND = Command(
+    "locust",
+    "Locust's web page, on a stack of its own",
+    "--scenario checkout -- --tags read",
+    add_arguments,
+    run,
+    (*ANY_EXITS, *STACK_EXITS),
+)

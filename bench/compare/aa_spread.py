@@ -9,13 +9,13 @@ from typing import NamedTuple
 import orjson
 
 from bench.compare.verdict import aa_spread_of
-from bench.errors import BenchError
+from bench.errors import UnreadableError
 
 COMPARISONS_MIN = 10
 """Fewer say too little about a spread."""
 
 
-class SpreadError(BenchError):
+class SpreadError(UnreadableError):
     """Comparisons that can't tell a spread; the message says why."""
 
 

@@ -9,7 +9,7 @@ from typing import Any, Literal, NamedTuple, get_args
 
 from bench.compare.metrics import OPERATION_KINDS, Metric, failed_share, fixed_phases, latency
 from bench.compare.verdict import Rule
-from bench.errors import BenchError
+from bench.errors import UnreadableError
 
 DEFAULT_FILE = Path(__file__).with_name("budgets.toml")
 THRESHOLD_MAX = 10.0
@@ -20,7 +20,7 @@ KINDS = ("cpu", "cpu_ratio", "per_request", "failed", "latency", "throughput", "
 """The first words of kinds; more may follow a dot."""
 
 
-class BudgetError(BenchError):
+class BudgetError(UnreadableError):
     """A budget file that can't be read; the message says which and why."""
 
 

@@ -20,24 +20,12 @@ from bench.compare.run_pairs import (
 )
 from bench.compare.verdict import ALPHA, FRESH_PAIRS_MIN, Finding, overall, without_interleaving
 from bench.compare.verdict_words import because, headline, level_line, too_few
+from bench.errors import COMPARISON_EXITS
 from bench.records.run_record import CONTROL
 from bench.stats.signed_rank import pairs_needed
 
 SCHEMA_VERSION = 1
 SCHEMA_FILE = Path(__file__).with_name("compare.schema.json")
-
-EXIT_CODES = {
-    "same": 0,
-    "faster": 0,
-    "regression": 10,
-    "inconclusive": 11,
-    "incomparable": 12,
-    "invalid": 13,
-    "unreadable": 14,
-    "missing_metric": 15,
-    "other_schema": 16,
-    "over_budget": 17,
-}
 
 Comparison = dict[str, Any]
 
@@ -228,7 +216,7 @@ def _described(
     return {
         "schema_version": SCHEMA_VERSION,
         "verdict": verdict,
-        "exit_code": EXIT_CODES[verdict],
+        "exit_code": COMPARISON_EXITS[verdict],
         "headline": headline(verdict, reasons, metrics),
         "reasons": reasons,
         "notes": [],

@@ -77,6 +77,23 @@ class History(NamedTuple):
     left_out: list[str]
     """Why, with the number of runs."""
 
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "reference": self.reference["run_id"],
+            "runs": self.runs,
+            "left_out": self.left_out,
+            "series": [
+                {
+                    "metric": series.metric.name,
+                    "unit": series.metric.unit,
+                    "is_lower_better": series.metric.is_lower_better,
+                    "points": [point._asdict() for point in series.points],
+                    "shifts": [shift._asdict() for shift in series.shifts],
+                }
+                for series in self.series
+            ],
+        }
+
 
 def read_history(folder: Path, budgets: Budgets) -> History:
     """All runs below the folder that can be compared with the newest. Raises `UnfitError`."""

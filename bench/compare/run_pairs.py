@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 from bench.compare.metrics import controls
-from bench.errors import BenchError
+from bench.errors import COMPARISON_EXITS, BenchError
 from bench.records.run_record import MissingFigureError, RunFileError, VersionError, read_run
 
 Run = dict[str, Any]
@@ -24,6 +24,7 @@ class UnfitError(BenchError):
     def __init__(self, fault: Fault, *lines: str) -> None:
         super().__init__("\n".join(lines))
         self.fault = fault
+        self.exit_code = COMPARISON_EXITS[fault]
         self.lines = lines
 
 

@@ -5,17 +5,17 @@ A closed loop of the shop is played by Locust; an open loop by it too where that
 
 import sys
 import time
+from contextlib import ExitStack
 from pathlib import Path
 
 from bench.atomic_files import write
-from bench.errors import BenchError
+from bench.environment import PROJECT_DIR
+from bench.errors import ended_parts
 from bench.generator.spec import Load, Phase, Spec
 from bench.records.samples import Reader, Samples, merge
 from bench.workload.http_file import TIMEOUT_S, read_workload
-from machine.errors import StackError
 from machine.processes import Child, Supervisor, telling_line
 
-PROJECT_DIR = Path(__file__).resolve().parents[2]
 READY_TIMEOUT_S = 120.0
 """All users of a phase must have created what they need by then."""
 STOP_TIMEOUT_S = 10
@@ -41,7 +41,8 @@ class Generators:
         is_closed_shop = load.is_shop and phase.schedule is None
         count = min(load.generators, phase.users) if phase.users else load.generators
         self._ready_marks = phase.users if is_closed_shop else count
-        try:
+        with ExitStack() as started, ended_parts():
+            started.callback(self.close)
             for index in range(count):
                 name = f"{phase.name}-{index}"
                 spec = spec_of(url, load, phase, seed, folder, index, count)
@@ -57,17 +58,13 @@ class Generators:
                     f"generator {index}", command, log=log, cwd=PROJECT_DIR
                 )
                 self._children.append(child)
-        except StackError as cause:
-            self.close()
-            raise BenchError(str(cause)) from None
+            started.pop_all()
         self._readers = [Reader(path) for path in self.samples]
 
     def check(self) -> None:
         """Raises `BenchError` when one has ended by itself."""
-        try:
+        with ended_parts():
             self._supervisor.check()
-        except StackError as cause:
-            raise BenchError(str(cause)) from None
 
     def pids(self) -> list[int]:
         return [process.pid for child in self._children for process in child.tree()]

@@ -17,7 +17,7 @@ from typing import Any, BinaryIO, NamedTuple, cast
 
 import orjson
 
-from bench.errors import BenchError
+from bench.errors import UnreadableError
 
 SCHEMA_VERSION = 1
 BUFFER_BYTES = 256 * 1024
@@ -26,7 +26,7 @@ FLUSH_INTERVAL_NS = 250_000_000
 """Whoever watches the file sees a row after at most this long, while more rows are coming."""
 
 
-class HistoryError(BenchError):
+class HistoryError(UnreadableError):
     """A history that can't be read; the message says which and where."""
 
 

@@ -8,7 +8,7 @@ import orjson
 from jsonschema import Draft202012Validator
 from jsonschema.exceptions import best_match
 
-from bench.errors import BenchError
+from bench.errors import ExitCode, UnreadableError
 
 SCHEMA_FILE = Path(__file__).with_name("run.schema.json")
 CONTROL = "control"
@@ -17,16 +17,20 @@ MESSAGE_MAX = 200
 """Characters of what the schema says; it may cite all of a file."""
 
 
-class RunFileError(BenchError):
+class RunFileError(UnreadableError):
     """A recorded file that can't be read; the message says which and why."""
 
 
 class VersionError(RunFileError):
     """It is of another schema version."""
 
+    exit_code = ExitCode.OTHER_SCHEMA
+
 
 class MissingFigureError(RunFileError):
     """A measured window lacks a figure."""
+
+    exit_code = ExitCode.MISSING_METRIC
 
 
 def read_run(where: Path) -> dict[str, Any]:

@@ -28,7 +28,7 @@ import numpy as np
 import orjson
 from numpy.typing import NDArray
 
-from bench.errors import BenchError
+from bench.errors import UnreadableError
 
 SCHEMA_VERSION = 1
 FIELDS = 4
@@ -52,7 +52,7 @@ Kind = Literal["ok", "refused", "failed", "censored", "dropped"]
 Ints = NDArray[np.int64]
 
 
-class SamplesError(BenchError):
+class SamplesError(UnreadableError):
     """Samples that can't be read; the message says which and why."""
 
 

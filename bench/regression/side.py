@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 from bench.compare.comparability import MEASURING_PACKAGES
 from bench.environment import PACKAGES, environment
-from bench.errors import BenchError
+from bench.errors import ended_parts
 from bench.observe.processes import GROUPS
 from bench.regression.worktree import Commit
 from bench.run.model import Progress, Subject, System
@@ -36,6 +36,9 @@ DRAIN_TIMEOUT_S = 15.0
 """A gateway answers what it has accepted, at most this long."""
 STOP_TIMEOUT_S = 120.0
 """Of a stack: more than its own limits of drain, stop and recording add up to."""
+
+FREE_PORTS = ("--port", "0", "--kafka-port", "0", "--flink-rest-port", "0")
+"""Of a stack beside others: any, none of those that a person expects."""
 
 GC_LOGS = {
     "kafka": "kafka/gc.log",
@@ -153,14 +156,12 @@ class Stacks:
         return Subject(system, side.record(), side.environment())
 
     def _check(self) -> None:
-        try:
+        with ended_parts():
             self._supervisor.check()
-        except StackError as cause:
-            raise BenchError(str(cause)) from None
 
     def _up(self, side: Side) -> Cluster:
         name = f"regression-{self._run}-{side.letter}"
-        command = [str(side.python), "-m", "system", "up", "--name", name, "--port", "0"]
+        command = [str(side.python), "-m", "system", "up", "--name", name, *FREE_PORTS]
         self._start(f"stack {side.letter}", side, command)
         deadline_s = time.monotonic() + START_TIMEOUT_S
         while True:

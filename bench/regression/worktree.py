@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from bench.environment import PROJECT_DIR
-from bench.errors import BenchError
+from bench.errors import BenchError, UsageError
 from system.runtime.data_folder import held_folder
 
 TIMEOUT_S = 120.0
@@ -18,7 +18,7 @@ ID_CHARS = 10
 LOCK_FILE = "requirements.lock"
 
 
-class CommitError(BenchError):
+class CommitError(UsageError):
     """A commit that can't be checked out: wrong usage. The message says why."""
 
 

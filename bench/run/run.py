@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from bench.atomic_files import to_json, write
 from bench.environment import commit, environment
-from bench.errors import BenchError
+from bench.errors import BenchError, ended_parts
 from bench.generator.spec import Phase
 from bench.judge.final_reads import audit
 from bench.judge.invariants import check
@@ -29,7 +29,6 @@ from bench.run.record import Judgement, describe
 from bench.run.settings import Settings
 from bench.stats import stages
 from bench.workload.arrivals import Schedule, Stage
-from machine.errors import StackError
 from system.runtime.stack import Stack, StackOptions
 
 
@@ -62,10 +61,8 @@ def system_under_test(
     with Stack(options, progress=progress) as stack:
 
         def check_stack() -> None:
-            try:
+            with ended_parts():
                 stack.check()
-            except StackError as cause:
-                raise BenchError(str(cause)) from None
 
         yield System(
             stack.url,

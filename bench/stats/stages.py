@@ -32,7 +32,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import orjson
 
-from bench.errors import BenchError
+from bench.errors import UnreadableError
 from bench.stats.quantiles import quantiles
 from system.wire import TRACE_HOPS_MAX
 
@@ -43,7 +43,7 @@ AFTER = {"reply topic": "reply_in", "gateway out": "gateway_out"}
 STAMPS = {*BEFORE.values(), *AFTER.values()}
 
 
-class TraceError(BenchError):
+class TraceError(UnreadableError):
     """A file of traces that can't be read; the message says which and where."""
 
 

@@ -27,7 +27,7 @@ from random import Random
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
-from bench.errors import BenchError
+from bench.errors import UnreadableError
 
 TIMEOUT_S = 10.0
 """Well above the gateway's own timeout: whoever waits this long has lost the connection."""
@@ -49,7 +49,7 @@ _PLACE = re.compile(r"\{(\w+)\}")
 _UNSAFE = re.compile(r"[\x00-\x20\x7f-\uffff]")
 
 
-class WorkloadError(BenchError):
+class WorkloadError(UnreadableError):
     """A workload file that can't be used; the message says which entry and why."""
 
 

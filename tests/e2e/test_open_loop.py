@@ -10,13 +10,12 @@ import orjson
 import pytest
 from support.truth_serving import server
 
+from bench.errors import RUN_EXITS, ExitCode
 from bench.records.run_record import SCHEMA_FILE
 from bench.records.samples import read
 from system.runtime.stack import Stack
 
 RUN_TIMEOUT_S = 300.0
-EXIT_CODES = {"valid": 0, "void": 4}
-"""A busy machine makes a run void; it is measured, recorded and told all the same."""
 WORKLOAD = '[[request]]\noperation = "root"\npath = "/"\nexpect = [200, 503]\n'
 
 
@@ -30,7 +29,9 @@ def recorded(out: Path, done: "subprocess.CompletedProcess[str]") -> tuple[dict[
     assert len(folders) == 1, done.stdout + done.stderr
     run = orjson.loads((folders[0] / "run.json").read_bytes())
     jsonschema.validate(run, orjson.loads(SCHEMA_FILE.read_bytes()))
-    assert done.returncode == EXIT_CODES[run["verdict"]], done.stdout + done.stderr
+    # A busy machine makes a run void; it is measured, recorded and told all the same.
+    assert run["verdict"] in ("valid", "void")
+    assert done.returncode == RUN_EXITS[run["verdict"]], done.stdout + done.stderr
     assert (folders[0] / "report.html").stat().st_size > 0
     return run, folders[0]
 
@@ -112,6 +113,6 @@ def test_wrong_usage_is_one_line(tmp_path: Path) -> None:
     missing = bench(
         "run", "--target", "http://127.0.0.1:9", "--workload", str(tmp_path / "no.toml")
     )
-    assert (missing.returncode, missing.stderr.count("\n")) == (1, 1)
+    assert (missing.returncode, missing.stderr.count("\n")) == (ExitCode.UNREADABLE, 1)
     nowhere = bench("report", str(tmp_path))
-    assert (nowhere.returncode, nowhere.stderr.count("\n")) == (1, 1)
+    assert (nowhere.returncode, nowhere.stderr.count("\n")) == (ExitCode.UNREADABLE, 1)

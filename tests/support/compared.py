@@ -1,15 +1,14 @@
 """Compares made-up sets of runs, for the tests of comparisons."""
 
-import argparse
 from pathlib import Path
 from typing import Any
 
 import jsonschema
 import orjson
 
-from bench.cli.compare import COMMANDS, add_commands
 from bench.compare.budgets import DEFAULT_FILE, Budgets, read_budgets
-from bench.compare.comparison import EXIT_CODES, SCHEMA_FILE, Comparison, compare
+from bench.compare.comparison import SCHEMA_FILE, Comparison, compare
+from bench.errors import COMPARISON_EXITS
 from support.made_sets import Change, Run, a_set, write_set
 
 BUDGETS = read_budgets(DEFAULT_FILE)
@@ -25,7 +24,7 @@ def compared(
     a_folder, b_folder = write_set(folder / "a", a), write_set(folder / "b", b)
     found = compare(a_folder, b_folder, budgets, **more)
     jsonschema.validate(orjson.loads(orjson.dumps(found)), SCHEMA)
-    assert found["exit_code"] == EXIT_CODES[found["verdict"]]
+    assert found["exit_code"] == COMPARISON_EXITS[found["verdict"]]
     assert str(folder) not in orjson.dumps(found).decode()
     return found
 
@@ -37,10 +36,3 @@ def changed(folder: Path, *changes: Change, pairs: int = PAIRS, **more: Any) -> 
 
 def metric(found: Comparison, name: str) -> dict[str, Any]:
     return next(metric for metric in found["metrics"] if metric["name"] == name)
-
-
-def called(*arguments: str) -> int:
-    parser = argparse.ArgumentParser()
-    add_commands(parser.add_subparsers(dest="command", required=True))
-    args = parser.parse_args(arguments)
-    return COMMANDS[args.command](args)

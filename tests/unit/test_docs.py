@@ -13,6 +13,9 @@ from typing import Any
 import pytest
 import write
 
+from bench.cli.main import COMMANDS
+from bench.compare.verdict_words import VERDICTS
+from bench.errors import COMPARISON_EXITS, ExitCode
 from system.gateway.router import Router
 from system.routes import ROUTES, Integer, Route
 from system.services import echo
@@ -174,6 +177,22 @@ def test_the_readme_has_one_place_for_results():
     text = (ROOT / "README.md").read_text()
     assert text.count("<!-- result:begin -->") == text.count("<!-- result:end -->") == 1
     assert text.index("<!-- result:begin -->") < text.index("<!-- result:end -->")
+
+
+def test_every_verdict_of_a_comparison_is_described_with_its_exit_code() -> None:
+    told = [(int(row[0]), row[1]) for row in rows("regressions.md") if row[0].isdecimal()]
+    assert told == [(code, VERDICTS[name]) for name, code in COMPARISON_EXITS.items()]
+
+
+def test_every_exit_code_is_described() -> None:
+    told = {int(row[0]): row[1:] for row in rows("commands.md") if row[0].isdecimal()}
+    assert {code: words for code, (words, _) in told.items()} == {c: c.words for c in ExitCode}
+    assert all(why.endswith(".") for _, why in told.values())
+
+
+def test_every_command_is_described() -> None:
+    told = {row[0].strip("`") for row in rows("commands.md")}
+    assert [command.name for command in COMMANDS if command.name not in told] == []
 
 
 def test_every_page_is_linked_from_the_readme():

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from bench.compare.comparison import EXIT_CODES
 from bench.compare.outputs import MARK
+from bench.errors import ExitCode
 
 ROOT = Path(__file__).parents[2]
 WORKFLOWS = sorted((ROOT / ".github" / "workflows").glob("*.yml"))
@@ -39,7 +39,7 @@ def test_every_action_is_pinned(path: Path) -> None:
 def test_it_does_what_the_verdicts_mean() -> None:
     text = (ROOT / ".github" / "workflows" / "regression.yml").read_text()
     assert MARK in text
-    assert f"{EXIT_CODES['inconclusive']}) echo" in text
+    assert f"{ExitCode.INCONCLUSIVE}) echo" in text
     ci = (ROOT / ".ci" / "run").read_text()
     (version,) = re.findall(r"version=(\S+)", ci)
     assert f'"nox=={version}"' in text

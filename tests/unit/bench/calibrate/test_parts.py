@@ -162,13 +162,19 @@ class Stopped:
         return Section("Kept", ["what was measured"], [])
 
 
-def test_what_was_measured_is_printed_after_ctrl_c(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_what_was_measured_is_shown_after_ctrl_c(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(parts, "PARTS", {"stopped": Stopped})
+    shown: list[Section] = []
     with pytest.raises(KeyboardInterrupt):
-        parts.calibrate([], 1, 4.0, print)
-    assert "what was measured" in capsys.readouterr().out
+        parts.calibrate([], 1, 4.0, print, shown.extend)
+    assert [section.lines for section in shown] == [["what was measured"]]
+
+
+def test_a_section_as_json_has_no_infinite_ends() -> None:
+    target = Target("lag", "1 ms", Estimate(1.0, -math.inf, math.inf), 2.0)
+    (found,) = Section("Ceiling", [], [target]).to_json()["targets"]
+    assert (found["value"], found["low"], found["high"]) == (1.0, None, None)
+    assert (found["verdict"], found["limit"]) == ("can't tell", 2.0)
 
 
 @pytest.mark.parametrize("part", parts.PARTS.values())

@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
-from support.compared import BUDGETS, called
+from support.compared import BUDGETS
 from support.made_sets import Change, Run, a_run, cpu, environment, latency, verdict, write_set
 
+from bench.cli.main import call
 from bench.compare.history import COMMITS_MIN, Series, find_shifts, read_history
 from bench.compare.metrics import Metric
 from bench.compare.run_pairs import UnfitError
@@ -209,9 +210,9 @@ def test_names_from_a_record_are_text_on_the_page(tmp_path: Path) -> None:
 
 def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     folder, out = write_set(tmp_path / "runs", commits(STEP)), tmp_path / "page.html"
-    assert called("history", str(folder), "--out", str(out)) == 0
+    assert call(["history", str(folder), "--out", str(out)]) == 0
     assert out.read_text(encoding="utf-8").startswith("<!doctype html>")
     assert "since commit06" in capsys.readouterr().out
-    assert called("history", str(tmp_path / "none"), "--out", str(out)) == 14
+    assert call(["history", str(tmp_path / "none"), "--out", str(out)]) == 14
     (line,) = capsys.readouterr().err.splitlines()
     assert "has no run to draw" in line

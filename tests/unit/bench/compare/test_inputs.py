@@ -5,7 +5,7 @@ from pathlib import Path
 import jsonschema
 import orjson
 import pytest
-from support.compared import BUDGETS, PAIRS, SCHEMA, called, changed, compared, metric
+from support.compared import BUDGETS, PAIRS, SCHEMA, changed, compared, metric
 from support.made_sets import (
     Run,
     a_run,
@@ -18,6 +18,7 @@ from support.made_sets import (
     write_set,
 )
 
+from bench.cli.main import call
 from bench.compare.budgets import MetricRule
 from bench.compare.comparison import compare
 from bench.compare.outputs import markdown
@@ -78,7 +79,7 @@ def test_a_broken_input_is_one_clear_line(
     (reason,) = found["reasons"]
     assert says in reason
     assert "\n" not in reason
-    assert called("compare", str(a), str(b)) == code
+    assert call(["compare", str(a), str(b)]) == code
     assert says in capsys.readouterr().out
 
 

@@ -6,7 +6,7 @@ from xml.etree import ElementTree
 
 import orjson
 import pytest
-from support.compared import PAIRS, called, changed, compared
+from support.compared import PAIRS, changed, compared
 from support.made_sets import (
     Change,
     Run,
@@ -16,9 +16,10 @@ from support.made_sets import (
     write_set,
 )
 
+from bench.cli.main import call
 from bench.compare.aa_spread import SpreadError, read_spreads
-from bench.compare.comparison import EXIT_CODES
 from bench.compare.outputs import MARK, action_benchmark, junit, markdown, write_outputs
+from bench.errors import ExitCode
 
 
 def test_markdown_has_the_verdict_first(tmp_path: Path) -> None:
@@ -139,7 +140,7 @@ def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None
     a = str(write_set(tmp_path / "a", a_set("A", PAIRS)))
     b = str(write_set(tmp_path / "b", a_set("B", PAIRS, cpu("gateway", 1.1))))
     out = tmp_path / "out"
-    assert called("compare", a, b, "--out", str(out)) == 10
+    assert call(["compare", a, b, "--out", str(out)]) == 10
     printed = capsys.readouterr().out
     assert "## REGRESSION" in printed
     assert (out / "comment.md").read_text() in printed + "\n"
@@ -149,6 +150,6 @@ def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None
 def test_an_option_that_names_nothing(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], option: str
 ) -> None:
-    assert called("compare", "a", "b", option, str(tmp_path / "none")) == EXIT_CODES["unreadable"]
+    assert call(["compare", "a", "b", option, str(tmp_path / "none")]) == ExitCode.UNREADABLE
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith("error: ")

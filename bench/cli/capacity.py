@@ -1,0 +1,43 @@
+"""The command ``capacity``: the highest rate that holds for a service level."""
+
+import argparse
+from dataclasses import replace
+
+from bench.cli.arguments import Command, positive, real
+from bench.cli.run import RUN_COMMAND_EXITS, add_load, add_shop, load_settings, measure
+from bench.errors import ExitCode
+from bench.run import capacity
+from bench.run.capacity import Level
+from bench.run.run import Search
+
+P99_MS_MAX = 60_000.0
+"""The longest p99 that a capacity can be searched for."""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    add, level = parser.add_argument, Level()
+    add("--p99-ms", type=positive(P99_MS_MAX), default=level.p99_ms, metavar="MS",
+        help="that must hold (default: %(default)g)")  # fmt: skip
+    add("--failed-share", type=real(1, 0), default=level.failed_share, metavar="X",
+        help="that is allowed (default: %(default)g)")  # fmt: skip
+    add("--start", type=positive(capacity.RATE_PER_S_MAX), default=capacity.START_PER_S,
+        metavar="RATE", help="requests/s to try first (default: %(default)g)")  # fmt: skip
+    add_shop(parser)
+    add_load(parser)
+
+
+def run(args: argparse.Namespace) -> ExitCode:
+    settings = load_settings(args)
+    if args.duration:
+        settings = replace(settings, duration_s=args.duration)
+    return measure(args, settings, Search(Level(args.p99_ms, args.failed_share), args.start))
+
+
+COMMAND = Command(
+    "capacity",
+    "the highest rate that holds for a service level",
+    "--p99-ms 50",
+    add_arguments,
+    run,
+    RUN_COMMAND_EXITS,
+)

@@ -1,0 +1,55 @@
+"""The command ``probe``: single promises of the system, each judged by itself."""
+
+import argparse
+
+from bench.cli.arguments import (
+    Command,
+    add_json,
+    add_results,
+    add_seed,
+    address,
+    one_of,
+    positive,
+    url,
+)
+from bench.cli.run import RUN_COMMAND_EXITS, measure
+from bench.errors import ExitCode
+from bench.probes.probe import OWN_STACK, Options
+from bench.probes.registry import PROBES
+from bench.run.run import Probing
+from bench.run.settings import Settings
+
+PROBED_TIMEOUT_S_MAX = 60.0
+"""The longest timeout of a gateway that is probed."""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add("names", nargs="*", metavar="NAME", type=one_of("probe", PROBES),
+        help=f"of {', '.join(PROBES)} (default: all)")  # fmt: skip
+    add("--target", type=url, metavar="URL", help="a gateway that nobody else uses")
+    add("--kafka", type=address, metavar="HOST:PORT", help="of the target")
+    add("--timeout-s", type=positive(PROBED_TIMEOUT_S_MAX), metavar="S",
+        help="of the target's gateway (default: 5)")  # fmt: skip
+    add_seed(parser)
+    add_results(parser)
+    add_json(parser)
+
+
+def run(args: argparse.Namespace) -> ExitCode:
+    options = OWN_STACK if args.target is None else Options()
+    options = options._replace(seed=args.seed)
+    if args.timeout_s:
+        options = options._replace(timeout_s=args.timeout_s)
+    settings = Settings(seed=args.seed, target=args.target)
+    return measure(args, settings, Probing(tuple(args.names), args.kafka, options))
+
+
+COMMAND = Command(
+    "probe",
+    "single promises, each on its own: what a timeout, an overload, a late reply do",
+    "timeout overload",
+    add_arguments,
+    run,
+    RUN_COMMAND_EXITS,
+)

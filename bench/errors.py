@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from enum import IntEnum
 
+from machine.arguments import EXIT_USAGE
 from machine.errors import EXIT_CODE, StackError
 
 
@@ -16,7 +17,7 @@ class ExitCode(IntEnum):
     FAILED = 1
     """A promise of the system is broken, a run is invalid, a target is missed, or something else
     went wrong; one line says what."""
-    USAGE = 2
+    USAGE = EXIT_USAGE
     """An option or a value is wrong; nothing was started."""
     STACK_FAILED = EXIT_CODE
     """The stack could not come up, or ended early; one line says why and what to do."""

@@ -1,6 +1,6 @@
 """A sale: funded buyers fill baskets of 1 to 10 stocked items and check them out.
 
-locust -f locustfiles/checkout.py --host http://127.0.0.1:8000 --zipf 1.0
+locust -f locustfiles/checkout.py --host http://127.0.0.1:8080 --zipf 1.0
 """
 
 from random import Random

@@ -1,6 +1,6 @@
 """The shop's mix of requests: browsing, filling orders, checking out; all users share one shop.
 
-locust -f locustfiles/shop.py --host http://127.0.0.1:8000
+locust -f locustfiles/shop.py --host http://127.0.0.1:8080
 """
 
 from collections.abc import Callable

@@ -1,1 +1,1 @@
-"""What both sides need of the machine: child processes, ports, file locks, loopback HTTP."""
+"""What both sides need of the machine: command lines, child processes, ports, loopback HTTP."""

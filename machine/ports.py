@@ -2,13 +2,20 @@
 
 import random
 import socket
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from typing import NamedTuple
 
+from machine.cache import LockHeldError, cache_dir, lock
 from machine.errors import StackError
 
 HOST = "127.0.0.1"
 
 FREE_PORTS = range(20_000, 32_000)
 """Below Linux's ephemeral ports: no outgoing connection takes one before its server does."""
+
+WORKERS_MAX = 64
+"""Processes that serve one port together; more than any machine here has cores."""
 
 TRIES_MAX = 100
 """Random ports tried for a free one."""
@@ -37,3 +44,42 @@ def choose(asked: int, option: str) -> int:
         if is_free(port):
             return port
     raise StackError(f"no free port among {TRIES_MAX} tried in {FREE_PORTS}")
+
+
+class Usual(NamedTuple):
+    """A port at which a person expects something."""
+
+    port: int
+    what: str
+
+    @property
+    def help(self) -> str:
+        """The help text of an option that chooses another."""
+        return f"of {self.what}; 0 is any free one (default: {self.port}, or any where it is taken)"
+
+
+GATEWAY = Usual(8080, "the gateway")
+KAFKA = Usual(9092, "Kafka")
+FLINK_PAGE = Usual(8081, "Flink's page")
+LOCUST_PAGE = Usual(8089, "Locust's page")
+
+
+@contextmanager
+def hold(
+    asked: int | None, usual: Usual, option: str, tell: Callable[[str], object]
+) -> Iterator[int]:
+    """The port asked for, 0 for any free one; for None the usual one, where it is not taken.
+
+    No other stack of this user takes the usual one meanwhile, be it that nothing listens there
+    yet. Raises `StackError` where the port asked for is taken.
+    """
+    with ExitStack() as held:
+        port = asked
+        if port is None:
+            with suppress(LockHeldError):
+                held.enter_context(lock(cache_dir() / "ports" / str(usual.port), wait=False))
+                port = usual.port if is_free(usual.port) else None
+        found = choose(port or 0, option)
+        if asked is None and found != usual.port:
+            tell(f"port {usual.port} is taken: {usual.what} is at port {found}")
+        yield found

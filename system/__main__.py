@@ -11,14 +11,21 @@ from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, NoReturn
 
+from machine import ports
+from machine.arguments import EXIT_USAGE, Parser, port_or_any, whole
 from machine.errors import EXIT_CODE, StackError
 from system.routes import SERVICES
 
 if TYPE_CHECKING:
     from system.runtime.registry import Entry
 
+PROGRAM = "python -m system"
 WATCH_S = 0.5
 """How often a running stack is checked for parts that have died."""
+PARALLELISM_MAX = 1024
+"""The largest `--parallelism` that is read; the task slots of a stack's Flink are fewer."""
+HEAP_MIB_MAX = 2**31 - 1
+"""The largest heap that is read; whether it fits, the machine's memory says."""
 
 
 class Ended(BaseException):
@@ -40,34 +47,41 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def parse(argv: list[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m system", description=__doc__)
+    parser = Parser(prog=PROGRAM, description=__doc__, epilog=f"example: {PROGRAM} up --workers 2")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
-    def command(name: str, help: str) -> argparse.ArgumentParser:
-        sub = commands.add_parser(
-            name, help=help, formatter_class=argparse.ArgumentDefaultsHelpFormatter
+    def command(name: str, help: str, example: str) -> argparse.ArgumentParser:
+        sub: argparse.ArgumentParser = commands.add_parser(
+            name, help=help, epilog=f"example: {PROGRAM} {name} {example}"
         )
-        sub.add_argument("--name", type=stack_name, default="default", help="which stack")
+        sub.add_argument("--name", type=stack_name, default="default",
+                         help="which stack (default: %(default)s)")  # fmt: skip
         return sub
 
-    up_parser = command("up", "bring the stack up, and keep it up until Ctrl-C")
+    up_parser = command("up", "bring the stack up, and keep it up until Ctrl-C", "--workers 2")
     up_parser.set_defaults(command=up)
     add = up_parser.add_argument
-    add("--port", type=port, default=8000, help="of the gateway; 0 is any free one")
-    add("--kafka-port", type=port, default=0, help="0 is any free one")
-    add("--flink-rest-port", type=port, default=0, help="0 is any free one")
-    add("--services", type=services, default=",".join(SERVICES), help="a comma-separated subset")
-    add("--workers", type=positive, default=1, help="gateway processes")
-    add("--parallelism", type=positive, default=1, help="of the Flink job, at most its task slots")
-    add("--execution-mode", choices=("thread", "process"), default="thread", help="of PyFlink")
-    add("--taskmanager-heap-mib", type=positive, default=1024, help="Java heap of the TaskManager")
-    add("--data-dir", type=Path, help="an empty or new folder, which stays; else a temporary one")
+    add("--port", type=port_or_any, metavar="PORT", help=ports.GATEWAY.help)
+    add("--kafka-port", type=port_or_any, metavar="PORT", help=ports.KAFKA.help)
+    add("--flink-rest-port", type=port_or_any, metavar="PORT", help=ports.FLINK_PAGE.help)
+    add("--services", type=services, default=SERVICES, metavar="NAME,NAME,...",
+        help=f"of {', '.join(SERVICES)} (default: all)")  # fmt: skip
+    add("--workers", type=whole("workers", ports.WORKERS_MAX), default=1, metavar="N",
+        help="gateway processes (default: %(default)s)")  # fmt: skip
+    add("--parallelism", type=whole("parallelism", PARALLELISM_MAX), default=1, metavar="N",
+        help="of the Flink job, at most its task slots (default: %(default)s)")  # fmt: skip
+    add("--execution-mode", choices=("thread", "process"), default="thread",
+        help="of PyFlink (default: %(default)s)")  # fmt: skip
+    add("--taskmanager-heap-mib", type=whole("MiB", HEAP_MIB_MAX), default=1024, metavar="MIB",
+        help="Java heap of the TaskManager (default: %(default)s)")  # fmt: skip
+    add("--data-dir", type=Path, metavar="FOLDER",
+        help="an empty or new folder, which stays (default: a temporary one)")  # fmt: skip
 
     for name, run, help in (
         ("status", status, "where the stack is; exit code 1 when it is not up"),
         ("down", down, "end the stack, and wait until it has ended"),
     ):
-        sub = command(name, help)
+        sub = command(name, help, "--json")
         sub.set_defaults(command=run)
         sub.add_argument("--json", action="store_true", help="print JSON")
     return parser.parse_args(argv)
@@ -92,7 +106,7 @@ def up(arguments: argparse.Namespace) -> int:
         )
     except ValueError as cause:
         print(f"error: {cause}", file=sys.stderr)
-        return 2
+        return EXIT_USAGE
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, end)
     with registry.reserve(arguments.name) as file, Stack(options, progress) as stack:
@@ -172,18 +186,6 @@ def stack_name(text: str) -> str:
     if not re.fullmatch(r"[A-Za-z0-9_-]{1,64}", text):
         raise argparse.ArgumentTypeError("a name is 1 to 64 characters of [A-Za-z0-9_-]")
     return text
-
-
-def port(text: str) -> int:
-    if not text.isdecimal() or int(text) > 65_535:
-        raise argparse.ArgumentTypeError(f"{text} is not a port, 0 to 65535")
-    return int(text)
-
-
-def positive(text: str) -> int:
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text} is not an integer from 1")
-    return int(text)
 
 
 def services(text: str) -> tuple[str, ...]:

@@ -5,18 +5,9 @@ from collections.abc import Sequence
 
 from bench.calibrate import parts
 from bench.calibrate.table import Section, markdown
-from bench.cli.arguments import (
-    ANY_EXITS,
-    STACK_EXITS,
-    Command,
-    add_json,
-    one_of,
-    real,
-    show,
-    show_json,
-    whole,
-)
+from bench.cli.arguments import ANY_EXITS, STACK_EXITS, Command, add_json, show, show_json
 from bench.errors import ExitCode, progress
+from machine.arguments import one_of, real, whole
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

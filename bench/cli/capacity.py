@@ -3,12 +3,13 @@
 import argparse
 from dataclasses import replace
 
-from bench.cli.arguments import Command, positive, real
+from bench.cli.arguments import Command
 from bench.cli.run import RUN_COMMAND_EXITS, add_load, add_shop, load_settings, measure
 from bench.errors import ExitCode
 from bench.run import capacity
 from bench.run.capacity import Level
 from bench.run.run import Search
+from machine.arguments import positive, real
 
 P99_MS_MAX = 60_000.0
 """The longest p99 that a capacity can be searched for."""

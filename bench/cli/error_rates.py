@@ -6,23 +6,13 @@ from pathlib import Path
 from bench.atomic_files import make_folder
 from bench.calibrate import error_rates
 from bench.calibrate.recorder import SETS
-from bench.cli.arguments import (
-    ANY_EXITS,
-    STACK_EXITS,
-    Command,
-    add_json,
-    add_seed,
-    one_of,
-    positive,
-    show,
-    show_json,
-    whole,
-)
+from bench.cli.arguments import ANY_EXITS, STACK_EXITS, Command, add_json, add_seed, show, show_json
 from bench.cli.compare import add_budgets, add_spreads, rules
 from bench.cli.regression import DURATION_S_MAX, RATE_PER_S_MAX
 from bench.errors import ExitCode, progress
 from bench.regression.job import RATE_PER_S, Options
 from bench.regression.worktree import resolve
+from machine.arguments import one_of, positive, whole
 
 ROUNDS_MAX = 100
 """The most rounds of one call; a round takes about ten minutes."""

@@ -8,13 +8,14 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from bench.cli.arguments import ANY_EXITS, PORT_MAX, STACK_EXITS, Command, positive, whole
+from bench.cli.arguments import ANY_EXITS, STACK_EXITS, Command
 from bench.cli.run import add_shop, shop_settings, with_schedule
 from bench.environment import PROJECT_DIR
 from bench.errors import ExitCode, UsageError, progress
 from bench.generator.fleet import KILL_TIMEOUT_S, STOP_TIMEOUT_S, spec_of
 from bench.run.settings import DURATION_S_MAX, Settings
 from machine import ports
+from machine.arguments import port_or_any, positive
 from machine.processes import Supervisor
 from system.runtime.stack import Stack, StackOptions
 
@@ -25,8 +26,8 @@ POLL_S = 0.2
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
-    add("--web-port", type=whole("a port", PORT_MAX, 0), default=0, metavar="PORT",
-        help="0 for any free one (default: %(default)s)")  # fmt: skip
+    add("--web-port", type=port_or_any, metavar="PORT",
+        help=ports.LOCUST_PAGE.help)  # fmt: skip
     add("--rate", metavar="RATE", help="an open loop instead of users; as for run")
     add("--duration", type=positive(DURATION_S_MAX), metavar="S",
         help="of the open loop (default: 20)")  # fmt: skip
@@ -44,11 +45,16 @@ def run(args: argparse.Namespace) -> ExitCode:
     return ExitCode.DONE
 
 
-def serve(settings: Settings, web_port: int, arguments: Sequence[str]) -> None:
+def serve(settings: Settings, web_port: int | None, arguments: Sequence[str]) -> None:
     """Returns when Locust has ended by itself. Raises `StackError` when a part ended or failed."""
-    options = StackOptions(workers=settings.workers)
-    with Stack(options, progress=progress) as stack, tempfile.TemporaryDirectory() as folder:
-        port = ports.choose(web_port, "--web-port")
+    options = StackOptions(
+        port=None, kafka_port=None, flink_rest_port=None, workers=settings.workers
+    )
+    with (
+        ports.hold(web_port, ports.LOCUST_PAGE, "--web-port", progress) as port,
+        Stack(options, progress=progress) as stack,
+        tempfile.TemporaryDirectory() as folder,
+    ):
         supervisor = Supervisor()
         try:
             command = [

@@ -19,8 +19,9 @@ from bench.cli import (
     report,
     run,
 )
-from bench.cli.arguments import Command, Parser
+from bench.cli.arguments import Command
 from bench.errors import BenchError, ExitCode, progress
+from machine.arguments import Parser
 from machine.errors import StackError
 
 PROGRAM = "python -m bench"

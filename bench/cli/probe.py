@@ -2,22 +2,14 @@
 
 import argparse
 
-from bench.cli.arguments import (
-    Command,
-    add_json,
-    add_results,
-    add_seed,
-    address,
-    one_of,
-    positive,
-    url,
-)
+from bench.cli.arguments import Command, add_json, add_results, add_seed
 from bench.cli.run import RUN_COMMAND_EXITS, measure
 from bench.errors import ExitCode
 from bench.probes.probe import OWN_STACK, Options
 from bench.probes.registry import PROBES
 from bench.run.run import Probing
 from bench.run.settings import Settings
+from machine.arguments import address, one_of, positive, url
 
 PROBED_TIMEOUT_S_MAX = 60.0
 """The longest timeout of a gateway that is probed."""

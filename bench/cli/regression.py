@@ -5,20 +5,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from bench.atomic_files import make_folder
-from bench.cli.arguments import (
-    STACK_EXITS,
-    Command,
-    add_json,
-    add_results,
-    add_seed,
-    positive,
-    real,
-)
+from bench.cli.arguments import STACK_EXITS, Command, add_json, add_results, add_seed
 from bench.cli.compare import COMPARISON_COMMAND_EXITS, add_budgets, add_spreads, finish, rules
 from bench.errors import ExitCode, progress
 from bench.regression import job
 from bench.regression.job import Job, Options
 from bench.regression.worktree import is_dirty, resolve
+from machine.arguments import positive, real
 
 RATE_PER_S_MAX = 10_000.0
 """The highest `--rate` of a regression job."""

@@ -12,11 +12,7 @@ from bench.cli.arguments import (
     add_json,
     add_results,
     add_seed,
-    positive,
-    real,
     show,
-    url,
-    whole,
 )
 from bench.errors import RUN_EXITS, ExitCode, UsageError, progress
 from bench.generator.spec import SCENARIOS
@@ -25,10 +21,10 @@ from bench.run.run import Probing, Run, Search
 from bench.run.settings import DURATION_S_MAX, GENERATORS_MAX, USERS_MAX, Settings
 from bench.workload.arrivals import ARRIVALS, ScheduleError
 from bench.workload.http_file import read_workload
+from machine import ports
+from machine.arguments import positive, real, url, whole
 
 RUN_COMMAND_EXITS = (*ANY_EXITS, ExitCode.VOID, ExitCode.UNREADABLE, *STACK_EXITS)
-WORKERS_MAX = 64
-"""Gateway processes, as the gateway's own limit."""
 ZIPF_MAX = 5.0
 """The largest skew of item popularity; far beyond any market."""
 IN_FLIGHT_MAX = 20_000
@@ -54,7 +50,7 @@ def add_shop(parser: argparse.ArgumentParser) -> None:
     add("--zipf", type=real(ZIPF_MAX, 0), default=DEFAULT.zipf, metavar="X",
         help="skew of the items' popularity, for --scenario checkout")  # fmt: skip
     add_seed(parser)
-    add("--workers", type=whole("workers", WORKERS_MAX), default=DEFAULT.workers, metavar="N",
+    add("--workers", type=whole("workers", ports.WORKERS_MAX), default=DEFAULT.workers, metavar="N",
         help="gateway processes (default: %(default)s)")  # fmt: skip
 
 

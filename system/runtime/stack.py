@@ -9,10 +9,10 @@ name clusters to use instead of own ones: the job is then submitted there, and c
 
 import json
 import os
-import re
 import sys
 import time
 import uuid
+from argparse import ArgumentTypeError
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -21,6 +21,7 @@ from types import TracebackType
 from typing import Literal, Self
 
 from machine import ports
+from machine.arguments import addresses
 from machine.errors import StackError
 from machine.http import HttpError, answers
 from machine.processes import Child, Supervisor
@@ -61,12 +62,15 @@ KAFKA, JOBMANAGER, TASKMANAGER, GATEWAY = (
 
 @dataclass(frozen=True)
 class StackOptions:
-    """What may differ between stacks. A port of 0 is any free one; heaps are in MiB."""
+    """What may differ between stacks; heaps are in MiB.
+
+    A port of 0 is any free one, None the usual one, and any free one where that is taken.
+    """
 
     services: tuple[str, ...] = SERVICES
-    port: int = 0
-    kafka_port: int = 0
-    flink_rest_port: int = 0
+    port: int | None = 0
+    kafka_port: int | None = 0
+    flink_rest_port: int | None = 0
     workers: int = 1
     """Gateway processes, on one port."""
     gateway_options: tuple[str, ...] = ()
@@ -176,7 +180,11 @@ class Stack:
         self.data_dir = cleanup.enter_context(data_folder(options.data_dir))
         self.log_dir = self.data_dir / "logs"
         resources.check_disk(self.data_dir)
-        self.url = f"http://{ports.HOST}:{ports.choose(options.port, '--port')}"
+
+        def hold(asked: int | None, usual: ports.Usual, option: str) -> int:
+            return cleanup.enter_context(ports.hold(asked, usual, option, self._step))
+
+        self.url = f"http://{ports.HOST}:{hold(options.port, ports.GATEWAY, '--port')}"
         cleanup.callback(self._supervisor.close)
         cleanup.callback(self._stop_clusters)
 
@@ -184,11 +192,11 @@ class Stack:
         if flink_rest:
             self.flink_rest = flink_rest
         else:
-            self._start_flink()
+            self._start_flink(hold(options.flink_rest_port, ports.FLINK_PAGE, "--flink-rest-port"))
         if bootstrap_servers:
             self.bootstrap_servers = bootstrap_servers
         else:
-            self._start_kafka()
+            self._start_kafka(hold(options.kafka_port, ports.KAFKA, "--kafka-port"))
         submission = self._prepare_submission(connector)
         self._make_topics(REACH_TIMEOUT_S if bootstrap_servers else STEP_TIMEOUT_S)
         self._start_gateway()
@@ -201,11 +209,11 @@ class Stack:
         self._is_up = True
         self._step(f"ready at {self.url}")
 
-    def _start_flink(self) -> None:
+    def _start_flink(self, rest_port: int) -> None:
         cluster = flink_cluster.Flink(
             self.data_dir / "flink",
             rpc_port=ports.choose(0, ""),
-            rest_port=ports.choose(self.options.flink_rest_port, "--flink-rest-port"),
+            rest_port=rest_port,
             heaps=self.options.heaps,
         )
         self.flink_rest = cluster.rest
@@ -217,10 +225,10 @@ class Stack:
         self._start(JOBMANAGER, cluster.jobmanager_command())
         self._start(TASKMANAGER, cluster.taskmanager_command())
 
-    def _start_kafka(self) -> None:
+    def _start_kafka(self, port: int) -> None:
         broker = Kafka(
             self.data_dir / "kafka",
-            port=ports.choose(self.options.kafka_port, "--kafka-port"),
+            port=port,
             controller_port=ports.choose(0, ""),
             heap_mib=self.options.heaps.kafka,
         )
@@ -323,7 +331,7 @@ class Stack:
 def _address(variable: str) -> str | None:
     """What the variable names, None when it is not set; of several addresses, each is checked."""
     value = os.environ.get(variable)
-    for address in value.split(",") if value else ():
-        if not re.fullmatch(r"[^\s:/]+:\d{1,5}", address):
-            raise StackError(f"{variable}={value} is not of the form host:port")
-    return value or None
+    try:
+        return addresses(value) if value else None
+    except ArgumentTypeError:
+        raise StackError(f"{variable}={value} is not of the form host:port") from None

@@ -10,9 +10,9 @@ import pytest
 from support.made_sets import a_set, write_set
 
 from bench.cli import main
-from bench.cli.arguments import address, positive, real, url, whole
 from bench.cli.main import COMMANDS, PROGRAM, call, parser
 from bench.errors import COMPARISON_EXITS, RUN_EXITS, BenchError, ExitCode
+from machine.arguments import address, positive, real, url, whole
 from machine.errors import StackError
 
 
@@ -106,7 +106,7 @@ def test_what_ends_a_command_is_one_line(
         ("run --target http://127.0.0.1/?a=b", "no user, query or fragment is sent"),
         ("capacity --p99-ms 0", "above 0, at most 60000"),
         ("probe nothing", "no probe 'nothing': there are http"),
-        ("probe --kafka 127.0.0.1", "HOST:PORT is expected"),
+        ("probe --kafka 127.0.0.1", "is not of the form HOST:PORT"),
         ("probe --kafka 127.0.0.1:99999", "a port from 1 to 65535"),
         ("calibrate nothing", "no part 'nothing': there are ceiling"),
         ("calibrate --duration 1", "from 4 to 60"),

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from machine import ports
 from system.routes import SERVICES
 from system.runtime import jars, settings
 from system.runtime.stack import DRAIN_TIMEOUT_S, StackOptions
@@ -121,6 +122,8 @@ def test_the_job_has_the_same_arguments():
 def test_the_gateway_has_the_same_arguments():
     given = arguments("gateway")
     assert given["--bootstrap"] == "kafka:9092"
+    assert given["--port"] == str(ports.GATEWAY.port)
+    assert f"127.0.0.1:{ports.GATEWAY.port}:{ports.GATEWAY.port}" in CONTAINERS["gateway"]["ports"]
     assert given["--workers"] == str(DEFAULTS.workers)
     assert given.keys() == {"--bootstrap", "--host", "--port", "--gateway-id", "--workers"}
     assert float(CONTAINERS["gateway"]["stop_grace_period"].removesuffix("s")) == DRAIN_TIMEOUT_S

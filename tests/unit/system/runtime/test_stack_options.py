@@ -70,6 +70,46 @@ class TestPorts:
         assert ports.is_free(port)
         assert ports.choose(port, "--port") == port
 
+    @pytest.fixture
+    def usual(self, cache_dir):
+        return ports.Usual(ports.choose(0, ""), "the gateway")
+
+    def test_the_usual_one_where_it_is_free(self, usual):
+        said = []
+        with ports.hold(None, usual, "--port", said.append) as port:
+            assert (port, said) == (usual.port, [])
+
+    def test_another_where_somebody_listens_there(self, usual):
+        said = []
+        with (
+            socket.create_server((ports.HOST, usual.port)),
+            ports.hold(None, usual, "--port", said.append) as port,
+        ):
+            assert said == [f"port {usual.port} is taken: the gateway is at port {port}"]
+            assert port != usual.port
+            assert ports.is_free(port)
+
+    def test_two_that_start_at_once_get_two(self, usual):
+        with (
+            ports.hold(None, usual, "--port", print) as first,
+            ports.hold(None, usual, "--port", print) as second,
+        ):
+            assert first == usual.port != second
+        with ports.hold(None, usual, "--port", print) as again:
+            assert again == usual.port
+
+    def test_what_was_asked_for_is_taken_or_refused(self, usual):
+        with ports.hold(usual.port, usual, "--port", print) as port:
+            assert port == usual.port
+        with ports.hold(0, usual, "--port", print) as port:
+            assert ports.is_free(port)
+        with (
+            socket.create_server((ports.HOST, usual.port)),
+            pytest.raises(StackError, match=f"^port {usual.port} is taken: .* --port"),
+            ports.hold(usual.port, usual, "--port", print),
+        ):
+            pass
+
     def test_none_is_left(self, monkeypatch):
         monkeypatch.setattr(ports, "is_free", lambda port: False)
         with pytest.raises(StackError, match="no free port"):
@@ -213,7 +253,9 @@ class TestStack:
         with pytest.raises(ValueError, match=r"nope|parallelism|heap"):
             StackOptions(**options)
 
-    @pytest.mark.parametrize("value", ["nowhere", "host:port", "http://host:80/", "a:1,b"])
+    @pytest.mark.parametrize(
+        "value", ["nowhere", "host:port", "http://host:80/", "a:1,b", "a:0", "a:65536"]
+    )
     def test_a_cluster_is_named_by_host_and_port(self, monkeypatch, value):
         monkeypatch.setenv("FLINK_REST", value)
         with (
@@ -247,6 +289,7 @@ class TestCommandLine:
             ["up", "--port", "x"],
             ["up", "--port", "65536"],
             ["up", "--workers", "0"],
+            ["up", "--workers", "65"],
             ["up", "--name", "a/b"],
         ],
     )
@@ -254,7 +297,7 @@ class TestCommandLine:
         with pytest.raises(SystemExit) as caught:
             command_line.main(arguments)
         assert caught.value.code == 2
-        assert "usage: " in capsys.readouterr().err
+        assert capsys.readouterr().err.startswith("error: ")
 
     def test_an_unknown_service_is_wrong_usage(self, capsys):
         assert command_line.main(["up", "--services", "user,nope"]) == 2

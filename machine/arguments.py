@@ -1,0 +1,107 @@
+"""What command lines of both sides share: a parser whose errors are one line, and types."""
+
+import argparse
+import math
+import re
+from collections.abc import Callable, Collection
+from typing import NoReturn
+from urllib.parse import urlsplit
+
+EXIT_USAGE = 2
+"""The exit code of wrong usage, as argparse has it."""
+PORT_MAX = 65_535
+"""The largest TCP port."""
+
+
+class Parser(argparse.ArgumentParser):
+    """A parser that says in one line what is wrong."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(EXIT_USAGE, f"error: {message}; see {self.prog} --help\n")
+
+
+def whole(name: str, largest: int, smallest: int = 1) -> Callable[[str], int]:
+    """An argparse type: an integer from `smallest` to `largest`."""
+
+    def parse(text: str) -> int:
+        digits = text.isascii() and text.isdecimal() and len(text) <= len(str(largest))
+        if not digits or not smallest <= int(text) <= largest:
+            raise argparse.ArgumentTypeError(f"{text!r}: {name} from {smallest} to {largest}")
+        return int(text)
+
+    return parse
+
+
+def real(largest: float, smallest: float) -> Callable[[str], float]:
+    """An argparse type: a number from `smallest` to `largest`."""
+
+    def parse(text: str) -> float:
+        number = _number(text)
+        if not smallest <= number <= largest:
+            raise argparse.ArgumentTypeError(f"{text!r}: from {smallest:g} to {largest:g}")
+        return number
+
+    return parse
+
+
+def positive(largest: float) -> Callable[[str], float]:
+    """An argparse type: a number above 0, at most `largest`."""
+
+    def parse(text: str) -> float:
+        number = _number(text)
+        if not 0 < number <= largest:
+            raise argparse.ArgumentTypeError(f"{text!r}: above 0, at most {largest:g}")
+        return number
+
+    return parse
+
+
+def _number(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        return math.nan
+
+
+def one_of(what: str, names: Collection[str]) -> Callable[[str], str]:
+    """An argparse type: one of the names; ``choices`` would not allow that there is none."""
+
+    def parse(text: str) -> str:
+        if text not in names:
+            raise argparse.ArgumentTypeError(f"no {what} {text!r}: there are {', '.join(names)}")
+        return text
+
+    return parse
+
+
+def url(text: str) -> str:
+    """An argparse type: ``http://HOST:PORT``, without a slash at its end; a path may follow."""
+    try:
+        address = urlsplit(text)
+        host, port = address.hostname or "", address.port
+    except ValueError as cause:
+        raise argparse.ArgumentTypeError(f"{text!r}: {cause}") from None
+    if address.scheme != "http" or not re.fullmatch(r"[\w.:-]+", host, re.ASCII) or port == 0:
+        raise argparse.ArgumentTypeError(f"{text!r}: http://HOST:PORT is expected")
+    if address.username is not None or address.query or address.fragment or not text.isascii():
+        raise argparse.ArgumentTypeError(f"{text!r}: no user, query or fragment is sent")
+    return text.rstrip("/")
+
+
+def port_or_any(text: str) -> int:
+    """An argparse type: a port, or 0 for any free one."""
+    return whole("a port", PORT_MAX, 0)(text)
+
+
+def address(text: str) -> str:
+    """An argparse type: ``HOST:PORT``."""
+    host, _, port = text.rpartition(":")
+    if not re.fullmatch(r"[\w.-]+|\[[\da-fA-F:.]+\]", host, re.ASCII):
+        raise argparse.ArgumentTypeError(f"{text!r} is not of the form HOST:PORT")
+    whole("a port", PORT_MAX)(port)
+    return text
+
+
+def addresses(text: str) -> str:
+    """An argparse type: one or several of ``HOST:PORT``, with commas between."""
+    return ",".join(map(address, text.split(",")))

@@ -3,6 +3,7 @@
 `nox -s tests` runs two groups at a time (pytest-xdist); plain pytest all in turns.
 """
 
+import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -23,6 +24,10 @@ GROUPS = ("stack", "bootstrap_servers", "browser")
 
 Any other test is a group of its own, and what it starts is its own too.
 """
+
+# A shell has its background jobs ignore Ctrl-C, and what a test starts would inherit that.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # A busy machine takes its time, and a test that waits for it has not failed.
 hypothesis.settings.register_profile(

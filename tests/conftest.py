@@ -1,9 +1,14 @@
-"""One stack for the whole run; tests that break a part of it mend it."""
+"""What tests share. Each kind of sharing is a group: its tests run in turns, in one process.
 
+`nox -s tests` runs two groups at a time (pytest-xdist); plain pytest all in turns.
+"""
+
+import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
 
+import hypothesis
 import pytest
 
 from system.runtime.stack import Stack, StackOptions
@@ -14,8 +19,39 @@ WAIT_S = 300.0
 POLL_S = 0.05
 
 
+GROUPS = ("stack", "bootstrap_servers", "browser")
+"""Fixtures of which there is one in a whole run: all tests that use it are a group of its name.
+
+Any other test is a group of its own, and what it starts is its own too.
+"""
+
+# A shell has its background jobs ignore Ctrl-C, and what a test starts would inherit that.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
+# A busy machine takes its time, and a test that waits for it has not failed.
+hypothesis.settings.register_profile(
+    "busy", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
+hypothesis.settings.load_profile("busy")
+
+
+@pytest.hookimpl(tryfirst=True)  # before pytest-xdist reads the marks
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        used = getattr(item, "fixturenames", ())
+        for group in GROUPS:
+            if group in used:
+                item.add_marker(pytest.mark.xdist_group(group))
+                break
+
+
 @pytest.fixture(scope="session")
 def stack() -> Iterator[Stack]:
+    """The one stack of the run. Who breaks a part of it mends it, and leaves it ready.
+
+    Not for tests that need other options, that end a stack or that are about its start.
+    """
     with Stack(StackOptions(), progress=print) as stack:
         yield stack
 

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from typing import Any
 
 import aiohttp
 import orjson
@@ -119,7 +120,10 @@ async def topics(bootstrap_servers) -> AsyncIterator[Topics]:
 class Running:
     """A gateway process and a client of it."""
 
-    def __init__(self, process: asyncio.subprocess.Process, gateway_id: str, url: str) -> None:
+    def __init__(
+        self, process: asyncio.subprocess.Process | None, gateway_id: str, url: str
+    ) -> None:
+        """`process`: None where it is not this test's to end."""
         self.process = process
         self.sink = wire.reply_topic(gateway_id)
         self.url = url
@@ -161,6 +165,8 @@ class Running:
 
     async def end(self) -> None:
         await self._session.close()
+        if self.process is None:
+            return
         if self.process.returncode is None:
             self.process.terminate()
         assert await asyncio.wait_for(self.process.wait(), WAIT_S) == 0
@@ -177,14 +183,17 @@ async def until(condition: Callable[[], Awaitable[bool]]) -> None:
             await asyncio.sleep(pause_s)
 
 
+COMMAND = (sys.executable, "-m", "system.gateway", "--port", "0")
+PIPED: dict[str, Any] = {
+    "stdout": subprocess.PIPE,
+    "stderr": subprocess.STDOUT,
+    "start_new_session": True,
+    "env": os.environ | {"PYTHONWARNINGS": "error"},
+}
+
+
 async def spawn(*arguments: str) -> asyncio.subprocess.Process:
-    return await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "system.gateway", "--port", "0", *arguments),
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.STDOUT,
-        start_new_session=True,
-        env=os.environ | {"PYTHONWARNINGS": "error"},
-    )
+    return await asyncio.create_subprocess_exec(*COMMAND, *arguments, **PIPED)
 
 
 @pytest.fixture
@@ -203,3 +212,27 @@ async def gateway(bootstrap_servers):
     yield start
     for one in running:
         await one.end()
+
+
+@pytest.fixture(scope="session")
+def shared_process(bootstrap_servers) -> Iterator[tuple[str, str]]:
+    """The id and the URL of a gateway with options of its own accord."""
+    gateway_id = uuid.uuid4().hex[:12]
+    arguments = ("--bootstrap", bootstrap_servers, "--gateway-id", gateway_id)
+    with subprocess.Popen([*COMMAND, *arguments], **PIPED) as process:
+        line = process.stdout.readline().decode()
+        assert " is ready on " in line, line + process.stdout.read().decode()
+        yield gateway_id, line.split()[-1]
+        process.terminate()
+        assert process.wait(WAIT_S) == 0
+
+
+@pytest.fixture
+async def shared_gateway(shared_process) -> AsyncIterator[Running]:
+    """A `Running` with default options that other tests use before and after.
+
+    For tests that leave no request under way, and look at no counter: it may have any value.
+    """
+    running = Running(None, *shared_process)
+    yield running
+    await running.end()

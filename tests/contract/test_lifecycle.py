@@ -9,6 +9,7 @@ import psutil
 import pytest
 from aiokafka.errors import KafkaError
 
+from machine.ports import choose
 from tests.contract.conftest import WAIT_S, Topics, spawn, until
 
 
@@ -55,7 +56,7 @@ async def test_a_second_signal_ends_at_once(bootstrap_servers, topics):
 
 
 async def test_ctrl_c_while_waiting_for_kafka():
-    process = await spawn("--bootstrap", "127.0.0.1:1", "--port", str(free_port()))
+    process = await spawn("--bootstrap", "127.0.0.1:1", "--port", str(choose(0, "")))
     await until(lambda: handles_signals(process.pid))
     process.send_signal(signal.SIGINT)
     assert await finished(process) == (0, "")
@@ -97,11 +98,6 @@ async def test_wrong_usage_is_exit_2(arguments):
     code, output = await finished(await spawn(*arguments))
     assert code == 2
     assert output.startswith("error:")
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        return server.getsockname()[1]
 
 
 async def test_kafka_goes_and_comes_back(gateway, own_broker):

@@ -13,8 +13,8 @@ CREATE = b"POST /users/create HTTP/1.1\r\nHost: h\r\n"
 
 
 @pytest.mark.parametrize("route", ROUTES, ids=lambda route: route.method)
-async def test_200_each_route(gateway, topics, route):
-    running = await gateway()
+async def test_200_each_route(shared_gateway, topics, route):
+    running = shared_gateway
     asked = asyncio.create_task(running.ask(route.verb, route.path.format_map(Ones())))
     record, request = await topics.next()
     assert record.topic == wire.input_topic(route.service)
@@ -72,8 +72,8 @@ async def test_400_sends_nothing(gateway, topics):
     assert await topics.end_offsets() == topics.ends
 
 
-async def test_404_unknown_route_sends_nothing(gateway, topics):
-    running = await gateway()
+async def test_404_unknown_route_sends_nothing(shared_gateway, topics):
+    running = shared_gateway
     for verb, path in [("GET", "/nope"), ("POST", "/users/find/u"), ("POST", "/metrics")]:
         status, _, body = await running.ask(verb, path)
         assert (status, body["error"]["code"]) == (404, "not_found")
@@ -81,8 +81,8 @@ async def test_404_unknown_route_sends_nothing(gateway, topics):
 
 
 @pytest.mark.parametrize("code", [*wire.HTTP_STATUS, "never_heard_of"])
-async def test_errors_of_services(gateway, topics, code):
-    running = await gateway()
+async def test_errors_of_services(shared_gateway, topics, code):
+    running = shared_gateway
     asked = asyncio.create_task(running.ask("GET", "/users/find/u1"))
     _, request = await topics.next()
     await topics.reply(request, error={"code": code, "message": "why"})
@@ -95,8 +95,8 @@ async def test_errors_of_services(gateway, topics, code):
     }
 
 
-async def test_409_an_id_of_the_gateway_with_another_request_sends_nothing(gateway, topics):
-    running = await gateway()
+async def test_409_an_id_of_the_gateway_with_another_request_sends_nothing(shared_gateway, topics):
+    running = shared_gateway
     asked = asyncio.create_task(running.ask("GET", "/users/find/u1"))
     _, request = await topics.next()
     await topics.reply(request)

@@ -37,9 +37,9 @@ async def test_a_traced_request(gateway, topics):
 
 @pytest.mark.parametrize("headers", [{}, {"X-Trace": "0"}, {"X-Trace": ""}, {"X-Trace": "true"}])
 async def test_whoever_asks_for_no_trace_sends_and_gets_what_there_was_before(
-    gateway, topics, headers
+    shared_gateway, topics, headers
 ):
-    running = await gateway()
+    running = shared_gateway
     asked = asyncio.create_task(running.ask("GET", "/users/find/u1", headers=headers))
     record, request = await topics.next()
     assert record.value == (

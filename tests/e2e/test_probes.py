@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 import pytest
-from tests.faults.faulty import gateway
+from support.faulty import gateway
 
 from bench.errors import BenchError
 from bench.probes.probe import Options

@@ -20,7 +20,7 @@ from bench.records.run_record import read_run
 from machine.cache import cache_dir
 
 TIMEOUT_S = 400.0
-SMALL = ("--rate", "60", "--duration", "1", "--warmup", "4", "--budget-s", "100")
+SMALL = ("--rate", "60", "--duration", "1", "--warmup", "4", "--budget-s", "31")
 CODES = {ExitCode.DONE, ExitCode.INCONCLUSIVE}
 
 

@@ -8,6 +8,7 @@ import sys
 import urllib.request
 import uuid
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import psutil
@@ -102,13 +103,21 @@ class Up:
         return self.process.returncode, output, errors
 
 
+@contextmanager
+def own_up(until: Callable[..., None]) -> Iterator[Up]:
+    up = Up(f"test-{uuid.uuid4().hex}", until)
+    try:
+        yield up
+    finally:
+        if up.process is not None and up.process.poll() is None:
+            up.process.kill()
+            up.process.communicate()
+
+
 @pytest.fixture
 def up(until) -> Iterator[Up]:
-    up = Up(f"test-{uuid.uuid4().hex}", until)
-    yield up
-    if up.process is not None and up.process.poll() is None:
-        up.process.kill()
-        up.process.communicate()
+    with own_up(until) as up:
+        yield up
 
 
 def test_every_part_runs_and_listens_on_loopback_only(stack: Stack):
@@ -220,14 +229,25 @@ def test_no_network_at_the_first_start(up: Up, tmp_path):
     assert_one_line(answer, "the first start needs a network")
 
 
-@pytest.mark.parametrize(
-    ("variable", "expected"),
-    [("KAFKA_BOOTSTRAP_SERVERS", "cannot create topics at"), ("FLINK_REST", "a TaskManager of")],
-)
-def test_an_existing_cluster_that_is_not_there(stack: Stack, up: Up, variable: str, expected: str):
-    environment = {
-        "KAFKA_BOOTSTRAP_SERVERS": stack.bootstrap_servers,
-        "FLINK_REST": stack.flink_rest,
-        variable: f"{ports.HOST}:{ports.choose(0, '--port')}",
-    }
-    assert_one_line(up.run("up", "--port", "0", **environment), expected)
+MISSING = {
+    "KAFKA_BOOTSTRAP_SERVERS": "cannot create topics at",
+    "FLINK_REST": "a TaskManager of",
+}
+
+
+@pytest.fixture(scope="module")
+def refusals(stack: Stack, until) -> dict[str, tuple[int, str, str]]:
+    """What ``up`` says where one of two clusters is not there; both wait side by side."""
+    there = {"KAFKA_BOOTSTRAP_SERVERS": stack.bootstrap_servers, "FLINK_REST": stack.flink_rest}
+    nowhere = f"{ports.HOST}:{ports.choose(0, '--port')}"
+    with ExitStack() as ending:
+        started = {}
+        for variable in MISSING:
+            started[variable] = ending.enter_context(own_up(until))
+            started[variable].start(**{**there, variable: nowhere})
+        return {variable: up.ended() for variable, up in started.items()}
+
+
+@pytest.mark.parametrize(("variable", "expected"), MISSING.items())
+def test_an_existing_cluster_that_is_not_there(refusals, variable: str, expected: str):
+    assert_one_line(refusals[variable], expected)

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from itertools import count
 
 import pytest
-from tests.faults.faulty import (
+from support.faulty import (
     Fault,
     delays,
     delivers,

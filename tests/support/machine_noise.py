@@ -33,7 +33,8 @@ def quiet_machine(random: np.random.Generator, shape: tuple[int, int]) -> Floats
     """Nobody else is on it: 0.8 % from run to run, 0.8 % that lasts, few outliers of 3 to 8 %."""
     heavy = random.standard_t(3, shape) / 3**0.5
     spikes = (random.random(shape) < 0.02) * random.uniform(0.03, 0.08, shape)
-    return 0.008 * heavy + 0.008 * autocorrelated(random, shape, 0.5) + spikes
+    noise: Floats = 0.008 * heavy + 0.008 * autocorrelated(random, shape, 0.5) + spikes
+    return noise
 
 
 def machine(random: np.random.Generator, shape: tuple[int, int]) -> Floats:
@@ -44,4 +45,5 @@ def machine(random: np.random.Generator, shape: tuple[int, int]) -> Floats:
     """
     heavy = random.standard_t(3, shape) / 3**0.5
     spikes = (random.random(shape) < 0.02) * random.uniform(0.05, 0.15, shape)
-    return 0.02 * heavy + 0.02 * autocorrelated(random, shape, 0.7) + spikes
+    noise: Floats = 0.02 * heavy + 0.02 * autocorrelated(random, shape, 0.7) + spikes
+    return noise

@@ -80,7 +80,7 @@ class Owner(Protocol):
 
     def opened(self, connection: "Connection") -> None: ...
 
-    def answered(self, connection: "Connection", status: int) -> None:
+    def answered(self, connection: "Connection") -> None:
         """The connection is free for the next request where `reusable` holds."""
 
     def broken(self, connection: "Connection", outcome: str) -> None:
@@ -219,6 +219,6 @@ class Connection(asyncio.Protocol):
             self.reusable = is_persistent(self.head)
             self._parser = httptools.HttpResponseParser(self)
         self.state = TABLE[self.state]["free"]
-        self._owner.answered(self, self.status)
+        self._owner.answered(self)
         if not self.reusable:
             self.abort()

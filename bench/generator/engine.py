@@ -15,7 +15,7 @@ from bench.generator.connection import Connection
 from bench.generator.spec import IN_FLIGHT_MAX
 from bench.generator.timer import Timer
 from bench.records.samples import CONNECTION, DROPPED_IN_FLIGHT, DROPPED_LATE, TIMEOUT, Writer
-from bench.workload.http_file import Address
+from bench.workload.address import Address
 from bench.workload.sources import Source
 
 LATE_NS_MAX = 100_000_000
@@ -233,12 +233,12 @@ class Generator:
     def opened(self, connection: Connection) -> None:
         self._take_back(connection)
 
-    def answered(self, connection: Connection, status: int) -> None:
+    def answered(self, connection: Connection) -> None:
         done_ns = monotonic_ns()
         times_ns = (connection.intended_ns, connection.sent_ns, done_ns)
         context, connection.context = connection.context, None
         del self._under_way[connection]
-        label = self._source.answered(context, status, connection.parts, times_ns)
+        label = self._source.answered(context, connection, times_ns)
         self._add((label, *times_ns))
         if connection.reusable:
             self._take_back(connection)

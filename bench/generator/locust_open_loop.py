@@ -21,8 +21,11 @@ from bench.generator.locust_users import Connection, watch
 from bench.generator.process import GO_POLL_S, source_of
 from bench.generator.spec import Spec
 from bench.records.samples import CONNECTION, Writer
-from bench.workload.http_file import Address
+from bench.workload.address import Address
+from bench.workload.answer import Received
 from bench.workload.sources import Source
+
+NOTHING = Received(0, b"", [])
 
 
 class Dispatcher(User):  # type: ignore[misc]
@@ -80,16 +83,16 @@ class Dispatcher(User):  # type: ignore[misc]
     def play(self, context: Any, request: bytes, intended_ns: int) -> None:
         connection = self.free.pop()
         self.recorder.sent += 1
-        sent_ns, status, problem = time.monotonic_ns(), 0, None
+        sent_ns, answer, problem = time.monotonic_ns(), NOTHING, None
         try:
-            status, body = connection.exchange(request)
+            answer = connection.exchange(request, with_head=True)
         except OSError as cause:
             problem = f"{CONNECTION} {type(cause).__name__}"
         finally:
             times_ns = (intended_ns, sent_ns, time.monotonic_ns())
             self.free.append(connection)
         if problem is None:
-            label = self.source.answered(context, status, [body], times_ns)
+            label = self.source.answered(context, answer, times_ns)
         else:
             label = self.source.failed(context, problem, times_ns)
         self.recorder.add((label, *times_ns))
@@ -97,8 +100,8 @@ class Dispatcher(User):  # type: ignore[misc]
             request_type="OPEN",
             name=self.recorder.operation_of(label),
             response_time=(times_ns[2] - intended_ns) / 1e6,
-            response_length=0,
-            exception=problem or (f"{status}" if status >= 500 else None),
+            response_length=sum(map(len, answer.parts)),
+            exception=problem or (f"{answer.status}" if answer.status >= 500 else None),
             context={},
         )
 

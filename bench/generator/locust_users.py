@@ -24,6 +24,7 @@ from locust.user.task import LOCUST_STATE_STOPPING, LOCUST_STATE_WAITING
 
 from bench.records import samples
 from bench.records.request_log import Writer
+from bench.workload.answer import Received
 from bench.workload.shop import Call, Journey, Reply, WrongAnswerError, broken, outcome, problem
 
 REPLY_TIMEOUT_S = 15.0
@@ -45,22 +46,28 @@ class Connection:
         self._prefix = url.path.rstrip("/")
         self._head = f" HTTP/1.1\r\nHost: {url.netloc}\r\n"
         self._socket: socket.socket | None = None
+        self.received_bytes = 0
+        """Of the last answer's body."""
 
     def request(self, verb: str, path: str) -> Reply:
         """A status of 0 when the connection could not be made or broke."""
         length = "Content-Length: 0\r\n\r\n" if verb == "POST" else "\r\n"
         head = f"{verb} {self._prefix}{path}{self._head}{length}"
         try:
-            status, content = self.exchange(head.encode("ascii"))
+            answer = self.exchange(head.encode("ascii"))
         except OSError as cause:
             return broken(type(cause).__name__)
+        self.received_bytes = sum(map(len, answer.parts))
         try:
-            return Reply(status, orjson.loads(content))
+            return Reply(answer.status, orjson.loads(b"".join(answer.parts)))
         except orjson.JSONDecodeError:
-            return Reply(status, {"error": {"code": "no error code"}})
+            return Reply(answer.status, {"error": {"code": "no error code"}})
 
-    def exchange(self, request: bytes) -> tuple[int, bytes]:
-        """Status and body. Raises `OSError` when the connection could not be made or broke."""
+    def exchange(self, request: bytes, *, with_head: bool = False) -> Received:
+        """Sends, and returns the answer, its headers where they are asked for.
+
+        Raises `OSError` when the connection could not be made or broke.
+        """
         try:
             if self._socket is None:
                 self._socket = socket.create_connection(self._address, REPLY_TIMEOUT_S)
@@ -76,7 +83,10 @@ class Connection:
             raise
         if response.should_close():
             self.close()
-        return response.get_code(), bytes(content)
+        lines = [b"HTTP/1.1 %d" % response.get_code()]
+        if with_head:
+            lines += [f"{name}: {value}".encode() for name, value in response.headers.items()]
+        return Received(response.get_code(), b"\r\n".join(lines), [bytes(content)])
 
     def close(self) -> None:
         if self._socket is not None:
@@ -151,7 +161,7 @@ class JourneyUser(FastHttpUser):  # type: ignore[misc]
             request_type=call.verb,
             name=call.operation,
             response_time=(done_ns - sent_ns) / 1e6,
-            response_length=0,
+            response_length=self.connection.received_bytes if reply.status else 0,
             exception=wrong,
             context={},
         )

@@ -18,7 +18,10 @@ from bench.generator.engine import Generator
 from bench.generator.spec import SCENARIOS, Spec
 from bench.records import request_log
 from bench.records.samples import Alternating, Writer
-from bench.workload.http_file import Address, read_workload
+from bench.workload.address import Address
+from bench.workload.draws import Draws
+from bench.workload.flows import Flows
+from bench.workload.http_file import read_workload
 from bench.workload.scenarios import (
     CUSTOMERS_MAX,
     SaleCustomers,
@@ -37,7 +40,8 @@ def source_of(spec: Spec, address: Address, samples: Writer) -> Source:
     seed = spec.seed + spec.index
     if spec.workload not in SCENARIOS:
         workload = read_workload(Path(spec.workload))
-        return Templates(workload, address, seed, samples.label)
+        draws = Draws(workload, spec.seed, spec.index, spec.count)
+        return (Templates if workload.is_plain else Flows)(draws, address, samples.label)
     count = customers_for(spec)
     customers = (
         ShopCustomers(seed, count)

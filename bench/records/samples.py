@@ -48,6 +48,11 @@ DROPPED_LATE = "dropped late"
 UNEXPECTED = "unexpected"
 """An answer that the workload does not expect; its status follows."""
 
+EXPECTED = "expected"
+"""A 5xx that the workload expects; its status follows."""
+REDIRECT = "redirect"
+"""Follows the status of a redirect that nobody asked for: it was not followed."""
+
 Kind = Literal["ok", "refused", "failed", "censored", "dropped"]
 Ints = NDArray[np.int64]
 
@@ -63,7 +68,9 @@ def kind_of(outcome: str) -> Kind:
     did not do it, however quick. censored: no answer; the latency is only known to be longer than
     the wait was. dropped: never sent.
     """
-    word = outcome.partition(" ")[0]
+    word, _, rest = outcome.partition(" ")
+    if word == EXPECTED or rest == REDIRECT:
+        return "refused"
     if word in (TIMEOUT, CONNECTION, "504"):
         return "censored"
     if word in ("dropped", UNEXPECTED):

@@ -1,6 +1,35 @@
-"""The head of an HTTP answer, read from its bytes: for the few who ask for more than the status."""
+"""An HTTP answer as its bytes came, and what is read of it where more than its status counts."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from typing import NamedTuple, Protocol
+
+import orjson
+
+TEXT_CHARS_MAX = 8_192
+"""Of a captured text: above it no server takes a request that has it in its path or headers."""
+
+
+class Answer(Protocol):
+    """What came; its head is only taken apart where somebody asks."""
+
+    @property
+    def status(self) -> int: ...
+
+    @property
+    def head(self) -> bytes:
+        """The status line and the headers, without the blank line."""
+
+    @property
+    def parts(self) -> list[bytes]:
+        """Of the body."""
+
+
+class Received(NamedTuple):
+    """An answer that another client has received."""
+
+    status: int
+    head: bytes
+    parts: list[bytes]
 
 
 def final_head(received: bytes) -> bytes:
@@ -23,7 +52,7 @@ def headers(head: bytes) -> Iterator[tuple[str, str]]:
 
 
 def values(head: bytes, name: str) -> list[str]:
-    """Returns what the header `name` (in lower case) says: one text for each comma-less item."""
+    """Returns the items of the header `name` (in lower case), which commas part."""
     found = [value for own, value in headers(head) if own == name]
     return [item.strip() for value in found for item in value.split(",")]
 
@@ -39,3 +68,61 @@ def is_persistent(head: bytes) -> bool:
     """Whether the server keeps the connection open after this answer (RFC 9112, 9.3)."""
     options = {option.lower() for option in values(head, "connection")}
     return "close" not in options and (head[:8] != b"HTTP/1.0" or "keep-alive" in options)
+
+
+class NoValueError(Exception):
+    """Nothing is where a JSON Pointer points to, or not what was asked for."""
+
+
+def at(document: object, pointer: str) -> object:
+    """Returns the value that a JSON Pointer (RFC 6901) names. Raises `NoValueError`."""
+    found = document
+    for token in pointer.split("/")[1:]:
+        name = token.replace("~1", "/").replace("~0", "~")
+        if isinstance(found, dict) and name in found:
+            found = found[name]
+        elif isinstance(found, list) and name.isascii() and name.isdecimal():
+            if int(name) >= len(found):
+                raise NoValueError
+            found = found[int(name)]
+        else:
+            raise NoValueError
+    return found
+
+
+def texts(pointers: Mapping[str, str], parts: list[bytes]) -> dict[str, str]:
+    """Returns the value at each pointer as a text that can stand in a request.
+
+    Raises `NoValueError` where there is none, or one that is not a text on one line, a number or a
+    truth value.
+    """
+    document, found = _json(parts), {}
+    for name, pointer in pointers.items():
+        value = at(document, pointer)
+        text = value if isinstance(value, str) else orjson.dumps(value).decode()
+        if value is None or isinstance(value, dict | list) or len(text) > TEXT_CHARS_MAX:
+            raise NoValueError
+        if any(ord(character) < 32 or ord(character) == 127 for character in text):
+            raise NoValueError
+        found[name] = text
+    return found
+
+
+def has_all(expected: Mapping[str, object], parts: list[bytes]) -> bool:
+    """Whether the body is JSON that has each value where its pointer says."""
+    try:
+        document = _json(parts)
+        return all(
+            (found := at(document, pointer)) == value
+            and isinstance(found, bool) == isinstance(value, bool)
+            for pointer, value in expected.items()
+        )
+    except NoValueError:
+        return False
+
+
+def _json(parts: list[bytes]) -> object:
+    try:
+        return orjson.loads(b"".join(parts))
+    except orjson.JSONDecodeError:
+        raise NoValueError from None

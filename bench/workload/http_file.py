@@ -1,228 +1,332 @@
-"""What the generator sends: requests of a workload file, or the shop's journeys.
-
-A workload file describes requests to any HTTP service, in TOML:
+"""A workload file: what to send to any HTTP service, in TOML. docs/any-service.md has all of it.
 
     timeout_s = 10                    # then a request is given up; default 10
+    keep_alive = true                 # false: each request has a connection of its own
 
-    [values]                          # {name} in a path or body is one of these, at random
-    user = ["u1", "u2", "u3"]
-    amount = { from = 1, to = 100 }
+    [values]                          # {name} in a path, header or body is one of these
+    user = ["u1", "u2", "u3"]         # at random
+    id = { from = 1, to = 1000000000 }       # each once before any comes again, in shuffled order
+    account = { csv = "accounts.csv" }       # so too; {account.name}, {account.password}: one row
 
     [[request]]
     operation = "find_user"           # results are grouped by it
     method = "GET"                    # default GET
     path = "/users/find/{user}"
     weight = 5                        # how often, relative to the others; default 1
-    headers = { Accept = "application/json" }
-    body = "..."                      # none by default
+    headers = { Accept = "application/json", Authorization = { env = "TOKEN", prefix = "Bearer " } }
+    body = "..."                      # none by default; or { file = "body.json" }, sent as it is
     expect = [200, 404]               # statuses that are answers; default: below 400
+    check = { header = { Server = "nginx" }, body = "u1", json = { "/user/active" = true } }
+
+    [[sequence]]                      # requests one after the other
+    weight = 1
+    [[sequence.request]]
+    operation = "log_in"
+    method = "POST"
+    path = "/login"
+    capture = { token = "/token" }    # {token} in the requests after it: by JSON Pointer
+
+``{{name}}`` is the text ``{name}``; all other braces are text.
 """
 
+import csv
+import os
 import re
 import tomllib
-from collections.abc import Iterable, Iterator, Mapping
-from itertools import accumulate
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from random import Random
 from typing import Any, NamedTuple
-from urllib.parse import urlsplit
 
 from bench.errors import UnreadableError
+from bench.workload.address import in_target
+from bench.workload.template import Check, Flow, Template, Text
+from bench.workload.values import RANGE_MAX, Values
 
 TIMEOUT_S = 10.0
 """Well above the gateway's own timeout: whoever waits this long has lost the connection."""
 TIMEOUT_S_MAX = 600.0
 """The longest `timeout_s` of a workload file; as long as a phase may be."""
 FILE_BYTES_MAX = 16 * 1024 * 1024
-"""Of a workload file."""
+"""Of a workload file, and of each file that it names."""
 REQUEST_BYTES_MAX = 1024 * 1024
-"""Of a request's body in a workload file."""
+"""Of a request's body in a workload file; a larger one can be a file of its own."""
 OPERATIONS_MAX = 1000
 """Requests of a workload file: each is a row of the tables."""
+STEPS_MAX = 100
+"""Requests of one sequence."""
 VALUES_MAX = 1_000_000
-"""Values of one name of a workload file."""
+"""Values of one list, rows of one CSV file; a range may have more."""
 WEIGHT_MAX = 1_000_000
 """Of one request relative to the others."""
 
-VERBS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
-_PLACE = re.compile(r"\{(\w+)\}")
-_UNSAFE = re.compile(r"[\x00-\x20\x7f-\uffff]")
+_TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+_CONTROLS = re.compile(r"[\x00-\x1f\x7f]")
+_OURS = ("transfer-encoding", "te", "upgrade", "trailer")
 
 
 class WorkloadError(UnreadableError):
     """A workload file that can't be used; the message says which entry and why."""
 
 
-class Values(NamedTuple):
-    """The values of one name."""
-
-    listed: tuple[str, ...]
-    first: int
-    last: int
-
-    def choose(self, random: Random) -> str:
-        return random.choice(self.listed) if self.listed else str(random.randint(*self[1:]))
-
-
-class Template(NamedTuple):
-    operation: str
-    verb: str
-    path: str
-    weight: float
-    headers: Mapping[str, str]
-    body: str
-    expect: frozenset[int]
-    """Empty: every status below 400."""
-
-    def is_expected(self, status: int) -> bool:
-        return status in self.expect if self.expect else status < 400
-
-
 class Workload(NamedTuple):
-    templates: tuple[Template, ...]
+    flows: tuple[Flow, ...]
     values: Mapping[str, Values]
     timeout_s: float
+    keep_alive: bool = True
 
+    @property
+    def templates(self) -> tuple[Template, ...]:
+        return tuple(template for flow in self.flows for template in flow.steps)
 
-class Address(NamedTuple):
-    """Where requests go."""
-
-    host: str
-    port: int
-    netloc: str
-    prefix: str
-
-    @classmethod
-    def of(cls, url: str) -> "Address":
-        parts = urlsplit(url)
-        return cls(parts.hostname or "127.0.0.1", parts.port or 80, parts.netloc,
-                   parts.path.rstrip("/"))  # fmt: skip
-
-
-def encode(
-    address: Address, verb: str, path: str, headers: Mapping[str, str] = {}, body: bytes = b""
-) -> bytes:
-    """An HTTP/1.1 request."""
-    lines = [f"{verb} {address.prefix}{path} HTTP/1.1", f"Host: {address.netloc}"]
-    lines += [f"{name}: {value}" for name, value in headers.items()]
-    if body or verb in ("POST", "PUT", "PATCH"):
-        lines.append(f"Content-Length: {len(body)}")
-    return "\r\n".join([*lines, "\r\n"]).encode("latin-1") + body
-
-
-def stream(workload: Workload, address: Address, seed: int) -> Iterator[tuple[Template, bytes]]:
-    """Requests without end; the same seed gives the same ones."""
-    random = Random(seed)
-    weights = list(accumulate(template.weight for template in workload.templates))
-    fixed = {
-        template.operation: encode_template(template, {}, address)
-        for template in workload.templates
-        if not places(template)
-    }
-    while True:
-        (template,) = random.choices(workload.templates, cum_weights=weights)
-        request = fixed.get(template.operation)
-        if request is None:
-            chosen = {name: workload.values[name].choose(random) for name in places(template)}
-            request = encode_template(template, chosen, address)
-        yield template, request
-
-
-def places(template: Template) -> list[str]:
-    """The names in braces."""
-    return _PLACE.findall(template.path) + _PLACE.findall(template.body)
-
-
-def encode_template(template: Template, chosen: Mapping[str, str], address: Address) -> bytes:
-    def fill(text: str) -> str:
-        return _PLACE.sub(lambda place: chosen[place[1]], text)
-
-    path, body = fill(template.path), fill(template.body).encode()
-    return encode(address, template.verb, path, template.headers, body)
+    @property
+    def is_plain(self) -> bool:
+        """Whether nothing more than an answer's status is looked at."""
+        return all(len(flow.steps) == 1 and not flow.steps[0].check for flow in self.flows)
 
 
 def read_workload(path: Path) -> Workload:
-    """Raises `WorkloadError`."""
+    """Files that it names are relative to its folder. Raises `WorkloadError`."""
     try:
-        content = path.read_bytes()
-    except OSError as cause:
-        raise WorkloadError(f"{path}: {cause.strerror}") from None
-    if len(content) > FILE_BYTES_MAX:
-        raise WorkloadError(f"{path}: {len(content)} bytes, at most {FILE_BYTES_MAX} are read")
-    try:
-        return parse(tomllib.loads(content.decode()))
+        return parse(tomllib.loads(_content(path).decode()), path.parent)
     except (UnicodeDecodeError, tomllib.TOMLDecodeError) as cause:
         raise WorkloadError(f"{path} is not TOML: {cause}") from None
     except WorkloadError as cause:
         raise WorkloadError(f"{path}: {cause}") from None
 
 
-def parse(document: Mapping[str, Any]) -> Workload:
+def parse(document: Mapping[str, Any], folder: Path = Path()) -> Workload:
     """Raises `WorkloadError`."""
-    _only(document, {"timeout_s", "values", "request"}, "the file")
+    fields = {"timeout_s", "keep_alive", "values", "request", "sequence"}
+    _only(document, fields, "the file")
     timeout_s = _number(document.get("timeout_s", TIMEOUT_S), "timeout_s", TIMEOUT_S_MAX)
+    keep_alive = document.get("keep_alive", True)
+    if not isinstance(keep_alive, bool):
+        raise WorkloadError("keep_alive: true or false")
     entries = document.get("values", {})
     if not isinstance(entries, dict):
         raise WorkloadError("values: a table of names")
-    values = {name: _values(name, entry) for name, entry in entries.items()}
-    requests = document.get("request", [])
-    if not isinstance(requests, list) or not 1 <= len(requests) <= OPERATIONS_MAX:
+    values = {name: _values(name, entry, folder) for name, entry in entries.items()}
+    reader = _Requests(folder, keep_alive)
+    flows = [reader.alone(*table) for table in _tables(document, "request")]
+    flows += [reader.sequence(*table) for table in _tables(document, "sequence")]
+    workload = Workload(tuple(flows), values, timeout_s, keep_alive)
+    operations = [template.operation for template in workload.templates]
+    if not 1 <= len(operations) <= OPERATIONS_MAX:
         raise WorkloadError(f"[[request]]: 1 to {OPERATIONS_MAX} of them")
-    templates = tuple(_template(number, entry) for number, entry in enumerate(requests, 1))
-    if len({template.operation for template in templates}) < len(templates):
+    if len(set(operations)) < len(operations):
         raise WorkloadError("two requests of the same operation")
-    for template in templates:
-        for name in places(template):
-            if name not in values:
-                raise WorkloadError(f"{template.operation}: {{{name}}} is not in [values]")
-    return Workload(templates, values, timeout_s)
+    _check_places(workload)
+    return workload
 
 
-def _values(name: str, entry: Any) -> Values:
+def _tables(document: Mapping[str, Any], kind: str) -> Iterable[tuple[str, dict[str, Any]]]:
+    entries = document.get(kind, [])
+    if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
+        raise WorkloadError(f"{kind}: each begins with [[{kind}]]")
+    return [(f"{kind} {number}", entry) for number, entry in enumerate(entries, 1)]
+
+
+def _check_places(workload: Workload) -> None:
+    known = {place for name, each in workload.values.items() for place in _places(name, each)}
+    for flow in workload.flows:
+        captured: set[str] = set()
+        for template in flow.steps:
+            for name in template.names:
+                if name not in known | captured:
+                    raise WorkloadError(
+                        f"{template.operation}: {{{name}}} is not in [values] (for braces as text "
+                        f"write {{{{{name}}}}})"
+                    )
+            if taken := sorted(known & set(template.capture)):
+                raise WorkloadError(f"{template.operation}: capture {taken[0]!r} is in [values]")
+            captured |= set(template.capture)
+
+
+def _places(name: str, values: Values) -> list[str]:
+    return [f"{name}.{column}" for column in values.columns] or [name]
+
+
+def _values(name: str, entry: Any, folder: Path) -> Values:
+    where = f"values.{name}"
+    if not re.fullmatch(r"\w+", name):
+        raise WorkloadError(f"{where}: a name of letters, digits and _")
     if isinstance(entry, list) and 1 <= len(entry) <= VALUES_MAX:
-        listed = tuple(map(str, entry))
-        if not any(_UNSAFE.search(text) for text in listed):
-            return Values(listed, 0, 0)
+        rows = [(str(value),) for value in entry if isinstance(value, str | int | float)]
+        if len(rows) == len(entry) and not any(_CONTROLS.search(text) for (text,) in rows):
+            return Values(rows, size=len(rows))
     elif isinstance(entry, dict) and entry.keys() == {"from", "to"}:
         first, last = entry["from"], entry["to"]
         if type(first) is int and type(last) is int and first <= last:
-            return Values((), first, last)
+            if last - first >= RANGE_MAX:
+                raise WorkloadError(f"{where}: at most {RANGE_MAX} values")
+            return Values(first=first, size=last - first + 1, each_once=True)
+    elif isinstance(entry, dict) and entry.keys() == {"csv"} and isinstance(entry["csv"], str):
+        return _csv(where, folder / entry["csv"])
     raise WorkloadError(
-        f"values.{name}: a list of texts of ASCII without spaces, or {{ from = 1, to = 9 }}"
+        f"{where}: a list of texts on one line, {{ from = 1, to = 9 }} or {{ csv = FILE }}"
     )
 
 
-def _template(number: int, entry: Any) -> Template:
-    where = f"request {number}"
-    if not isinstance(entry, dict):
-        raise WorkloadError(f"{where}: a table")
-    fields = {"operation", "method", "path", "weight", "headers", "body", "expect"}
-    _only(entry, fields, where)
-    operation, verb = entry.get("operation"), entry.get("method", "GET")
-    path, headers, body = entry.get("path"), entry.get("headers", {}), entry.get("body", "")
-    if not isinstance(operation, str) or not operation:
-        raise WorkloadError(f"{where}: operation is its name in the results")
-    if not isinstance(verb, str) or verb not in VERBS:
-        raise WorkloadError(f"{where}: method is one of {', '.join(sorted(VERBS))}")
-    if not isinstance(path, str) or path[:1] != "/" or _UNSAFE.search(path):
-        raise WorkloadError(f"{where}: path begins with / and is ASCII without spaces")
-    if not isinstance(headers, dict) or not all(map(_is_header, headers.items())):
-        raise WorkloadError(f"{where}: headers are names and values on one line")
-    if not isinstance(body, str) or len(body) > REQUEST_BYTES_MAX:
-        raise WorkloadError(f"{where}: body is a text of at most {REQUEST_BYTES_MAX} characters")
-    expect = entry.get("expect", [])
-    if not isinstance(expect, list) or not all(
-        type(status) is int and 100 <= status <= 599 for status in expect
+def _csv(where: str, path: Path) -> Values:
+    try:
+        lines = _content(path).decode("utf-8-sig").splitlines()
+        head, *rows = csv.reader(lines, strict=True)
+    except (UnicodeDecodeError, csv.Error, ValueError) as cause:
+        raise WorkloadError(f"{where}: {path} is no CSV of UTF-8 text: {cause}") from None
+    rows = [row for row in rows if row]
+    if not head or len(set(head)) < len(head) or not all(re.fullmatch(r"\w+", n) for n in head):
+        raise WorkloadError(f"{where}: the first line of {path} names its columns, as id,name")
+    if not 1 <= len(rows) <= VALUES_MAX:
+        raise WorkloadError(f"{where}: {path} has {len(rows)} rows, 1 to {VALUES_MAX}")
+    for number, row in enumerate(rows, 1):
+        if len(row) != len(head) or any(map(_CONTROLS.search, row)):
+            raise WorkloadError(f"{where}: row {number} of {path} is not {len(head)} texts")
+    return Values(list(map(tuple, rows)), tuple(head), size=len(rows), each_once=True)
+
+
+class _Requests:
+    """Reads requests and sequences of a file."""
+
+    def __init__(self, folder: Path, keep_alive: bool) -> None:
+        self._folder = folder
+        self._keep_alive = keep_alive
+
+    def alone(self, where: str, entry: dict[str, Any]) -> Flow:
+        fields = {name: value for name, value in entry.items() if name != "weight"}
+        return Flow((self._template(where, fields),), _weight(where, entry))
+
+    def sequence(self, where: str, entry: dict[str, Any]) -> Flow:
+        _only(entry, {"weight", "request"}, where)
+        steps = list(_tables(entry, "request"))
+        if not 1 <= len(steps) <= STEPS_MAX:
+            raise WorkloadError(f"{where}: 1 to {STEPS_MAX} times [[sequence.request]]")
+        templates = tuple(self._template(f"{where}, {name}", step, True) for name, step in steps)
+        return Flow(templates, _weight(where, entry))
+
+    def _template(self, where: str, entry: dict[str, Any], in_sequence: bool = False) -> Template:
+        fields = {"operation", "method", "path", "headers", "body", "expect", "check"}
+        _only(entry, fields | {"capture"} if in_sequence else fields, where)
+        operation, verb = entry.get("operation"), entry.get("method", "GET")
+        path = entry.get("path")
+        if not isinstance(operation, str) or not operation:
+            raise WorkloadError(f"{where}: operation is its name in the results")
+        if not isinstance(verb, str) or not _TOKEN.fullmatch(verb):
+            raise WorkloadError(f"{where}: method is one word, as GET")
+        if verb == "CONNECT":
+            raise WorkloadError(f"{where}: CONNECT makes a tunnel, which no request can go through")
+        if not isinstance(path, str) or path[:1] != "/" or _CONTROLS.search(path) or "#" in path:
+            raise WorkloadError(f"{where}: path begins with /, on one line, without #")
+        body = self._body(where, entry.get("body", ""))
+        return Template(
+            operation,
+            verb,
+            Text.of(path).with_texts(in_target),
+            self._headers(where, entry.get("headers", {}), body),
+            body,
+            _expect(where, entry.get("expect", [])),
+            _check(where, entry.get("check", {})),
+            _capture(where, entry.get("capture", {})),
+        )
+
+    def _body(self, where: str, entry: Any) -> Text | bytes:
+        if isinstance(entry, str) and len(entry) <= REQUEST_BYTES_MAX:
+            return Text.of(entry)
+        if isinstance(entry, dict) and entry.keys() == {"file"} and isinstance(entry["file"], str):
+            return _content(self._folder / entry["file"])
+        raise WorkloadError(
+            f"{where}: body is a text of at most {REQUEST_BYTES_MAX} characters, or {{ file = "
+            "FILE }"
+        )
+
+    def _headers(self, where: str, entry: Any, body: Text | bytes) -> tuple[tuple[str, Text], ...]:
+        if not isinstance(entry, dict):
+            raise WorkloadError(f"{where}: headers are names and values")
+        headers = [] if self._keep_alive else [("Connection", Text.of("close"))]
+        for name, value in entry.items():
+            own = f"{where}: header {name}"
+            if not _TOKEN.fullmatch(name):
+                raise WorkloadError(f"{own}: no name of a header")
+            if name.lower() in _OURS:
+                raise WorkloadError(f"{own}: leave it out, a body is sent with its length")
+            if name.lower() == "connection" and not self._keep_alive:
+                continue
+            text = Text.of(value) if isinstance(value, str) else self._from_elsewhere(own, value)
+            if any(_CONTROLS.sub("", part.replace("\t", "")) != part.replace("\t", "")
+                   for part in text.parts):  # fmt: skip
+                raise WorkloadError(f"{own}: headers are names and values on one line")
+            if name.lower() == "content-length":
+                _check_length(own, text, body)
+            else:
+                headers.append((name, text))
+        names = [name.lower() for name, _ in headers]
+        if len(set(names)) < len(names):
+            raise WorkloadError(f"{where}: headers: one of them twice")
+        return tuple(headers)
+
+    def _from_elsewhere(self, where: str, entry: Any) -> Text:
+        """A value that is not in the file; it is never recorded, and its braces are text."""
+        prefix = entry.get("prefix", "") if isinstance(entry, dict) else None
+        if isinstance(prefix, str) and len(entry.keys() - {"prefix"}) == 1:
+            if isinstance(name := entry.get("env"), str):
+                if name not in os.environ:
+                    raise WorkloadError(f"{where}: the environment has no {name}")
+                return Text((prefix + os.environ[name],))
+            if isinstance(name := entry.get("file"), str):
+                content = _content(self._folder / name)
+                try:
+                    return Text((prefix + content.decode().strip("\r\n"),))
+                except UnicodeDecodeError:
+                    raise WorkloadError(f"{where}: {name} is no text") from None
+        raise WorkloadError(
+            f'{where}: a text on one line, {{ env = "NAME" }} or {{ file = "FILE" }}; with '
+            'prefix = "Bearer " or without'
+        )
+
+
+def _check_length(where: str, text: Text, body: Text | bytes) -> None:
+    content = body if isinstance(body, bytes) else "".join(body.parts).encode()
+    has_places = not isinstance(body, bytes) and body.names
+    if has_places or text != Text((str(len(content)),)):
+        raise WorkloadError(f"{where}: leave it out, it is counted from the body")
+
+
+def _expect(where: str, entry: Any) -> frozenset[int]:
+    if not isinstance(entry, list) or not all(
+        type(status) is int and 100 <= status <= 599 for status in entry
     ):
         raise WorkloadError(f"{where}: expect is a list of statuses, as [200, 404]")
-    weight = _number(entry.get("weight", 1), f"{where}: weight", WEIGHT_MAX)
-    return Template(operation, verb, path, weight, headers, body, frozenset(expect))
+    return frozenset(entry)
 
 
-def _is_header(item: tuple[str, Any]) -> bool:
-    name, value = item
-    named = re.fullmatch(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+", name) is not None
-    return named and isinstance(value, str) and re.fullmatch(r"[\t\x20-\x7e]*", value) is not None
+def _check(where: str, entry: Any) -> Check:
+    if not isinstance(entry, dict):
+        raise WorkloadError(f"{where}: check is a table of header, body and json")
+    _only(entry, {"header", "body", "json"}, f"{where}: check")
+    headers, body, json = entry.get("header", {}), entry.get("body", ""), entry.get("json", {})
+    if not isinstance(headers, dict) or not all(isinstance(v, str) for v in headers.values()):
+        raise WorkloadError(f"{where}: check: header: names and values")
+    if not isinstance(body, str):
+        raise WorkloadError(f"{where}: check: body: a text that it must have in it")
+    if not isinstance(json, dict) or not all(map(_is_pointer, json)):
+        raise WorkloadError(f'{where}: check: json: JSON Pointers and values, as "/id" = 7')
+    return Check({name.lower(): value for name, value in headers.items()}, body, json)
+
+
+def _capture(where: str, entry: Any) -> Mapping[str, str]:
+    if not isinstance(entry, dict) or not all(
+        re.fullmatch(r"\w+", name) and isinstance(pointer, str) and _is_pointer(pointer)
+        for name, pointer in entry.items()
+    ):
+        raise WorkloadError(f'{where}: capture: names and JSON Pointers, as id = "/user/id"')
+    return entry
+
+
+def _is_pointer(text: str) -> bool:
+    return text == "" or text[0] == "/"
+
+
+def _weight(where: str, entry: Mapping[str, Any]) -> float:
+    return _number(entry.get("weight", 1), f"{where}: weight", WEIGHT_MAX)
 
 
 def _number(value: Any, where: str, largest: float) -> float:
@@ -234,3 +338,14 @@ def _number(value: Any, where: str, largest: float) -> float:
 def _only(entry: Mapping[str, Any], allowed: Iterable[str], where: str) -> None:
     if unknown := sorted(set(entry) - set(allowed)):
         raise WorkloadError(f"{where}: {unknown[0]!r} is unknown")
+
+
+def _content(path: Path) -> bytes:
+    try:
+        with path.open("rb") as file:
+            content = file.read(FILE_BYTES_MAX + 1)
+    except OSError as cause:
+        raise WorkloadError(f"{path}: {cause.strerror}") from None
+    if len(content) > FILE_BYTES_MAX:
+        raise WorkloadError(f"{path}: at most {FILE_BYTES_MAX} bytes are read")
+    return content

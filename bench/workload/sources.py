@@ -5,22 +5,22 @@ which is what the generator records.
 """
 
 from collections import deque
-from collections.abc import Callable, Generator, Iterable
-from itertools import islice
+from collections.abc import Callable, Generator, Iterable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
 import orjson
 
 from bench.records import request_log
-from bench.records.samples import UNEXPECTED, Writer
+from bench.records.samples import Writer
 from bench.stats.stages import Traced, wall_ahead_ns
 from bench.stats.stages import encode as encode_trace
-from bench.workload.http_file import Address, Template, Workload, encode, stream
+from bench.workload.address import Address
+from bench.workload.answer import Answer
+from bench.workload.draws import Draws
 from bench.workload.shop import Call, Journey, Reply, WrongAnswerError, broken, outcome
+from bench.workload.template import Template, encode
 
-PREBUILT_MAX = 20_000
-"""Requests that are made before the load begins, and sent in turn."""
 TRACE_HEADER = "X-Trace"
 """The reference system's: asks for the stages of this request (docs/semantics.md)."""
 
@@ -35,12 +35,11 @@ class Source(Protocol):
 
     def next_prepared(self) -> tuple[Any, bytes] | None: ...
 
-    def next(self) -> tuple[Any, bytes]:
-        """Never none: the schedule does not wait for answers."""
+    @property
+    def next(self) -> Callable[[], tuple[Any, bytes]]:
+        """Gives the next request; never none: the schedule does not wait for answers."""
 
-    def answered(
-        self, context: Any, status: int, parts: list[bytes], times_ns: tuple[int, int, int]
-    ) -> int:
+    def answered(self, context: Any, answer: Answer, times_ns: tuple[int, int, int]) -> int:
         """Returns the label; `times_ns` are intended, sent and done."""
 
     def failed(self, context: Any, outcome: str, times_ns: tuple[int, int, int]) -> int: ...
@@ -49,19 +48,28 @@ class Source(Protocol):
 
 
 class Templates:
-    """Requests of a workload file, independent of each other and of their answers."""
+    """Requests of a workload file, independent of each other; of an answer only its status counts.
 
-    def __init__(
-        self, workload: Workload, address: Address, seed: int, label: Callable[[str, str], int]
-    ) -> None:
+    Nothing is made before it is sent, but requests without places are made only once.
+    """
+
+    def __init__(self, draws: Draws, address: Address, label: Callable[[str, str], int]) -> None:
         self._label = label
-        operations = {
-            template.operation: _Operation(template, label) for template in workload.templates
-        }
-        self._requests = deque(
-            (operations[template.operation], request)
-            for template, request in islice(stream(workload, address, seed), PREBUILT_MAX)
-        )
+        self._operations = [_Operation(flow.steps[0], label) for flow in draws.workload.flows]
+        self.next: Callable[[], tuple[_Operation, bytes]] = self._requests(draws, address).__next__
+
+    def _requests(self, draws: Draws, address: Address) -> Iterator[tuple["_Operation", bytes]]:
+        made = [
+            None if operation.template.names else (operation, operation.template.request(address))
+            for operation in self._operations
+        ]
+        while True:
+            for chosen, texts in draws.block():
+                request = made[chosen]
+                if request is None:
+                    operation = self._operations[chosen]
+                    request = operation, operation.template.request(address, texts)
+                yield request
 
     def prepare(self) -> int:
         return 0
@@ -69,18 +77,10 @@ class Templates:
     def next_prepared(self) -> None:
         return None
 
-    def next(self) -> "tuple[_Operation, bytes]":
-        self._requests.rotate(-1)
-        return self._requests[-1]
-
     def answered(
-        self,
-        context: "_Operation",
-        status: int,
-        parts: list[bytes],
-        times_ns: tuple[int, int, int],
+        self, context: "_Operation", answer: Answer, times_ns: tuple[int, int, int]
     ) -> int:
-        return context[status]
+        return context[answer.status]
 
     def failed(self, context: "_Operation", outcome: str, times_ns: tuple[int, int, int]) -> int:
         return self._label(context.template.operation, outcome)
@@ -98,9 +98,7 @@ class _Operation(dict[int, int]):
         self._label = label
 
     def __missing__(self, status: int) -> int:
-        expected = self.template.is_expected(status)
-        outcome = str(status) if expected else f"{UNEXPECTED} {status}"
-        label = self[status] = self._label(self.template.operation, outcome)
+        label = self[status] = self._label(self.template.operation, self.template.outcome(status))
         return label
 
 
@@ -167,16 +165,14 @@ class Journeys:
             self._until_trace = self._trace_every
         return self._send(*self._ready.popleft(), traced=traced)
 
-    def answered(
-        self, context: _Step, status: int, parts: list[bytes], times_ns: tuple[int, int, int]
-    ) -> int:
+    def answered(self, context: _Step, answer: Answer, times_ns: tuple[int, int, int]) -> int:
         try:
-            body = orjson.loads(b"".join(parts))
+            body = orjson.loads(b"".join(answer.parts))
         except orjson.JSONDecodeError:
             body = {"error": {"code": "no error code"}}
         if context.traced:
             self._trace(context.call.operation, body.pop("trace", None), times_ns)
-        reply = Reply(status, body)
+        reply = Reply(answer.status, body)
         self._finish(context, reply, times_ns)
         return self._label(context.call, reply)
 
@@ -198,7 +194,7 @@ class Journeys:
     def _send(
         self, journey: Generator[Call, Reply, Any], call: Call, traced: bool
     ) -> tuple[_Step, bytes]:
-        headers = {TRACE_HEADER: "1"} if traced else {}
+        headers = [(TRACE_HEADER, "1")] if traced else []
         return _Step(journey, call, traced), encode(self._address, call.verb, call.path, headers)
 
     def _finish(self, step: _Step, reply: Reply, times_ns: tuple[int, int, int]) -> None:

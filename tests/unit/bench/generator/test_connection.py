@@ -23,9 +23,9 @@ class Told:
     def opened(self, connection: Connection) -> None:
         pass
 
-    def answered(self, connection: Connection, status: int) -> None:
+    def answered(self, connection: Connection) -> None:
         connection.context = None
-        self.answers.append((status, b"".join(connection.parts), connection.reusable))
+        self.answers.append((connection.status, b"".join(connection.parts), connection.reusable))
 
     def broken(self, connection: Connection, outcome: str) -> None:
         connection.context = None

@@ -15,7 +15,9 @@ from bench.calibrate.bare_server import Canned
 from bench.generator import engine
 from bench.generator.engine import OPENING_MAX, Generator
 from bench.records.samples import Reader, Writer
-from bench.workload.http_file import Address, parse
+from bench.workload.address import Address
+from bench.workload.draws import Draws
+from bench.workload.http_file import parse
 from bench.workload.scenarios import ShopCustomers, customers_of
 from bench.workload.sources import Templates
 
@@ -40,7 +42,7 @@ async def generating(path: Path, in_flight_max: int) -> AsyncIterator[Counting]:
     server = await asyncio.get_running_loop().create_server(Canned, "127.0.0.1", 0)
     address = Address.of(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}")
     samples = Writer(path)
-    source = Templates(WORKLOAD, address, 1, samples.label)
+    source = Templates(Draws(WORKLOAD, 1), address, samples.label)
     found = Counting(address, source, samples, in_flight_max=in_flight_max, timeout_s=30.0)
     try:
         yield found
@@ -78,7 +80,7 @@ async def test_what_waits_for_a_connection_is_given_up_at_its_deadline(tmp_path:
         full.listen(0)
         address = Address.of(f"http://127.0.0.1:{full.getsockname()[1]}")
         samples = Writer(tmp_path / "samples.bin")
-        source = Templates(WORKLOAD, address, 1, samples.label)
+        source = Templates(Draws(WORKLOAD, 1), address, samples.label)
         load = Generator(address, source, samples, in_flight_max=REQUESTS, timeout_s=0.2)
         every_ms = array("q", range(0, REQUESTS * 1_000_000, 1_000_000))
         await load.run_open(monotonic_ns(), every_ms)

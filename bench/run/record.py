@@ -26,6 +26,8 @@ class Judgement(NamedTuple):
     """What the journeys found wrong."""
     problems: Sequence[str] = ()
     """Why the run could not go on."""
+    unanswered: Sequence[str] = ()
+    """Of which windows too little was answered; see `bench.judge.answers`."""
     void: Sequence[str] = ()
     """Why the generator, or the machine, was the bottleneck."""
     probes: Sequence[dict[str, Any]] | None = None
@@ -34,14 +36,16 @@ class Judgement(NamedTuple):
 
     @property
     def verdict(self) -> Verdict:
-        """failed: the system broke a promise. invalid: the run can't tell. void: its figures are
-        not the system's."""
+        """failed: the system broke a promise, or did not answer. invalid: the run can't tell.
+        void: its figures are not the system's, or nobody can say whose they are."""
         if self.wrong_answers or (self.report is not None and not self.report.holds):
             return "failed"
         if self._failed_probes:
             return "failed"
         if self.interrupted:
             return "interrupted"
+        if self.unanswered:
+            return "failed"
         if self.problems or not self._is_judged or (self.ledger and self.ledger.faults):
             return "invalid"
         return "void" if self.void else "valid"
@@ -57,7 +61,7 @@ class Judgement(NamedTuple):
     @property
     def reasons(self) -> list[str]:
         """One line each; none for a valid run."""
-        reasons = list(self.problems)
+        reasons = [*self.unanswered, *self.problems]
         if self.report is not None:
             counts = self.report.counts.items()
             reasons += [f"{name}: broken {count} times" for name, count in counts if count]

@@ -48,11 +48,15 @@ class Judgement(NamedTuple):
             return "failed"
         if self.problems or not self._is_judged or (self.ledger and self.ledger.faults):
             return "invalid"
-        return "void" if self.void else "valid"
+        return "void" if self.void or self._unknown_probes else "valid"
 
     @property
     def _failed_probes(self) -> list[str]:
-        return [probe["name"] for probe in self.probes or () if not probe["passed"]]
+        return [probe["name"] for probe in self.probes or () if probe["state"] == "broken"]
+
+    @property
+    def _unknown_probes(self) -> list[str]:
+        return [probe["name"] for probe in self.probes or () if probe["state"] == "unknown"]
 
     @property
     def _is_judged(self) -> bool:
@@ -69,6 +73,8 @@ class Judgement(NamedTuple):
             reasons.append(f"wrong answers: {len(self.wrong_answers)}")
         if self._failed_probes:
             reasons.append(f"probes failed: {', '.join(self._failed_probes)}")
+        if self._unknown_probes:
+            reasons.append(f"probes could not tell: {', '.join(self._unknown_probes)}")
         if self.ledger is not None:
             reasons += self.ledger.faults
         if self.interrupted:

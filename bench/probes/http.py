@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from itertools import count
 from uuid import uuid4
 
-from bench.probes.probe import WARM_UP_S, Result, Target, crossed, latencies, unlike
+from bench.probes.probe import WARM_UP_S, Control, Found, Result, Target, crossed, latencies, unlike
 from bench.probes.sender import Answer, Sender
 from bench.workload.shop import Call
 
@@ -28,20 +28,20 @@ async def http(target: Target) -> Result:
             Call("find_user", "GET", f"/users/find/{users[number % USERS]}") for number in count()
         )
         answers = await sender.pace(finds, HTTP_PER_S, target.options.duration_s)
-        return await _result("http", sender, answers)
+        return await _result("http", target.control, sender, answers)
 
 
 async def echo(target: Target) -> Result:
     async with Sender(target) as sender:
         answers = await sender.pace(echoes(), ECHO_PER_S, target.options.duration_s)
-        return await _result("echo", sender, answers)
+        return await _result("echo", target.control, sender, answers)
 
 
 async def gateway(target: Target) -> Result:
     async with Sender(target) as sender:
         calls = (Call("index", "GET", "/") for _ in count())
         answers = await sender.pace(calls, GATEWAY_PER_S, target.options.duration_s)
-        result = await _result("gateway", sender, answers)
+        result = await _result("gateway", target.control, sender, answers)
         nameless = sum(
             answer.status == 200 and "version" not in answer.row.body for answer in answers
         )
@@ -54,14 +54,15 @@ async def gateway(target: Target) -> Result:
         return result
 
 
-async def _result(name: str, sender: Sender, answers: list[Answer]) -> Result:
+async def _result(name: str, control: Control, sender: Sender, answers: list[Answer]) -> Result:
     """All must be answered 200, each with its own reply."""
     risen = await sender.settled()
     begin_ns = min((answer.intended_ns for answer in answers), default=0) + int(WARM_UP_S * 1e9)
     measured = [answer.timed for answer in answers if answer.intended_ns >= begin_ns]
     rows = sender.rows
-    reasons = unlike(rows, 200) + crossed(rows) + sender.faults(risen)
-    return Result(name, reasons, len(rows), latencies(measured))
+    found = Found(crossed(rows) + sender.faults(risen), sender.unsent)
+    found.timed(unlike(rows, 200), control)
+    return found.result(name, control, len(rows), latencies(measured))
 
 
 def echoes() -> Iterator[Call]:

@@ -18,13 +18,14 @@ from bench.probes.http import silences
 from bench.probes.kafka_link import KafkaLink, Record
 from bench.probes.probe import (
     PROBE_S_MAX,
+    Control,
+    Found,
     Options,
     Result,
     Target,
     crossed,
     latencies,
     percentile_ms,
-    too_busy,
     unlike,
 )
 from bench.probes.sender import Answer, Sender, clock
@@ -137,11 +138,8 @@ async def overload(target: Target) -> Result:
                 crowded.append(Part(await open_, *window))
             serving.cancel()
         risen = await sender.settled()
-    result = judge(plan, alone, crowded, risen)
-    if not result.passed:
-        result.reasons.extend(too_busy(sender.lag_ns))
-    result.reasons.extend([*crossed(sender.rows), *sender.faults(risen)])
-    return result
+    found = Found([*crossed(sender.rows), *sender.faults(risen)], sender.unsent)
+    return judge(plan, alone, crowded, risen, target.control, found)
 
 
 def _window(plan: Plan) -> tuple[int, int]:
@@ -163,8 +161,15 @@ async def _closed(sender: Sender, calls: Iterator[Call], plan: Plan) -> list[Ans
 
 
 def judge(
-    plan: Plan, alone: Sequence[Part], crowded: Sequence[Part], risen: Metrics | None
+    plan: Plan,
+    alone: Sequence[Part],
+    crowded: Sequence[Part],
+    risen: Metrics | None,
+    control: Control,
+    found: Found,
 ) -> Result:
+    """`judge` adds to `found` what the two kinds of parts show; the parts without overload are the
+    system's own measure, and where the probe could not offer enough nothing is known."""
     before = [answer for part in alone for answer in part.answers]
     during = [answer for part in crowded for answer in part.answers]
     done = [answer for answer in during if answer.status == 200]
@@ -172,21 +177,31 @@ def judge(
     goodput = [sum(part.goodput_per_s for part in parts) / PAIRS for parts in (alone, crowded)]
     offered_per_s = sum(part.offered_per_s for part in crowded) / PAIRS
     share = goodput[1] / goodput[0] if goodput[0] else 0.0
-    reasons = unlike([answer.row for answer in before], 200)
-    reasons += unlike([answer.row for answer in during], 200, 503)
-    if offered_per_s < OFFERED_SHARE_MIN * plan.offered_per_s:
-        reasons.append(
+    timed_out = unlike([answer.row for answer in before], 200)
+    timed_out += unlike([answer.row for answer in during], 200, 503)
+    found.timed(timed_out, control)
+    is_offered = offered_per_s >= OFFERED_SHARE_MIN * plan.offered_per_s
+    if not is_offered:
+        found.unknown.append(
             f"{offered_per_s:,.0f} requests/s were offered, not {plan.offered_per_s:,.0f}: "
             "the probe itself was too slow"
         )
     if share < GOODPUT_SHARE_MIN:
-        reasons.append(
+        line = (
             f"{goodput[1]:,.0f} requests/s were answered under overload, "
             f"{goodput[0]:,.0f} without: below {GOODPUT_SHARE_MIN:.0%}"
         )
-    reasons += _refusals(refused, done, plan.refusal_share_max)
+        if is_offered:
+            found.timed([line], control)
+        else:
+            found.unknown.append(line)
+    if refused:
+        found.reasons.extend(_mute(refused))
+        found.timed(*_slow(refused, done, plan.refusal_share_max, control))
+    elif is_offered:
+        found.reasons.append(f"nothing was refused at {OVERLOAD} times the capacity")
     if risen is not None and risen.in_flight:
-        reasons.append(f"{risen.in_flight} requests are still in flight after the load")
+        found.reasons.append(f"{risen.in_flight} requests are still in flight after the load")
     figures = {
         "capacity_per_s": round(plan.capacity_per_s, 1),
         "offered_per_s": round(offered_per_s, 1),
@@ -199,13 +214,11 @@ def judge(
         refused_ns = [answer.response_ns for answer in refused]
         figures |= {f"refused_p{p}_ms": percentile_ms(refused_ns, p) for p in (50, 99)}
     timed = latencies(answer.timed for answer in during)
-    return Result("overload", reasons, len(before) + len(during), timed, figures)
+    return found.result("overload", control, len(before) + len(during), timed, figures)
 
 
-def _refusals(refused: Sequence[Answer], done: Sequence[Answer], share_max: float) -> list[str]:
-    """Reasons: refusals that are slow, or do not say when to come again."""
-    if not refused:
-        return [f"nothing was refused at {OVERLOAD} times the capacity"]
+def _mute(refused: Sequence[Answer]) -> list[str]:
+    """Reasons: refusals that do not say when to come again, or are for something else."""
     reasons = []
     mute = sum(not (answer.retry_after or "").isdecimal() for answer in refused)
     if mute:
@@ -213,15 +226,24 @@ def _refusals(refused: Sequence[Answer], done: Sequence[Answer], share_max: floa
     others = sum(answer.row.code != "overloaded" for answer in refused)
     if others:
         reasons.append(f"{others:,} of {len(refused):,} refusals are not for overload")
-    if done:
-        slow_ms = percentile_ms((answer.response_ns for answer in refused), 99)
-        median_ms = percentile_ms((answer.response_ns for answer in done), 50)
-        if slow_ms > share_max * median_ms:
-            reasons.append(
-                f"a refusal took {slow_ms:,.1f} ms at p99, more than {share_max:.0%} of "
-                f"the {median_ms:,.1f} ms of an answer at p50"
-            )
     return reasons
+
+
+def _slow(
+    refused: Sequence[Answer], done: Sequence[Answer], share_max: float, control: Control
+) -> tuple[list[str], Control, float]:
+    """A reason where refusals are slow, for `Found.timed`, with how much slower they are."""
+    if not done:
+        return [], control, 0.0
+    slow_ms = percentile_ms((answer.response_ns for answer in refused), 99)
+    median_ms = percentile_ms((answer.response_ns for answer in done), 50)
+    if slow_ms <= share_max * median_ms:
+        return [], control, 0.0
+    line = (
+        f"a refusal took {slow_ms:,.1f} ms at p99, more than {share_max:.0%} of "
+        f"the {median_ms:,.1f} ms of an answer at p50"
+    )
+    return [line], control, slow_ms
 
 
 def lacks(target: Target) -> str | None:

@@ -1,5 +1,7 @@
 """What a probe is: a small experiment on a running system, with a verdict in words of its own."""
 
+import asyncio
+import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from types import MappingProxyType
@@ -7,18 +9,27 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from bench.judge.checks import State
 from bench.judge.reply_contract import faults
 from bench.records import samples
 from bench.records.request_log import Row
 from bench.stats import window
 from bench.stats.quantiles import quantiles
 
-PROBE_S_MAX = 15.0
-"""A probe that has not ended by then has failed."""
+PLANNED_S_MAX = 15.0
+"""What a probe sends and waits for fits into this time, on a machine that keeps time."""
+PROBE_S_MAX = 60.0
+"""What a probe that has not ended by then would have found is not known. The plan four times over:
+a machine so slow has nothing to say of the system."""
 WARM_UP_S = 1.0
 """The first answers are judged, but no samples of latency."""
 LAG_MS_MAX = 10.0
 """Of the probe's own event loop, at p99; with more, it can hardly tell how late others are."""
+LAGS_MAX = 10.0
+"""A time on a busy machine is nobody's fault that is known, up to so many times its lag at p99:
+what passes through several processes waits for a core in each. Beyond, it is the system's."""
+WATCH_INTERVAL_S = 0.01
+"""Between two looks of a probe at its own event loop."""
 
 
 class Options(NamedTuple):
@@ -46,6 +57,36 @@ OWN_STACK = Options(timeout_s=2.0, in_flight_max=128)
 """Limits at which all probes are quick, for a stack that is started for them."""
 
 
+class Control:
+    """How late the probing process's own clock rings: what the machine shows beside a probe.
+
+    It asks nothing of the system, so whatever it waits for is the machine's doing.
+    """
+
+    def __init__(self) -> None:
+        self.lag_ns: list[int] = []
+
+    async def watch(self) -> None:
+        """`watch` looks at the clock until it is cancelled."""
+        while True:
+            due_ns = time.monotonic_ns() + int(WATCH_INTERVAL_S * 1e9)
+            await asyncio.sleep(WATCH_INTERVAL_S)
+            self.lag_ns.append(time.monotonic_ns() - due_ns)
+
+    @property
+    def lag_ms(self) -> float:
+        """At p99; 0 before the first look."""
+        return percentile_ms(self.lag_ns, 99) if self.lag_ns else 0.0
+
+    @property
+    def is_busy(self) -> bool:
+        return self.lag_ms > LAG_MS_MAX
+
+    def excuses(self, late_ms: float) -> bool:
+        """`excuses` tells whether the machine may be the cause of so much time."""
+        return self.is_busy and late_ms <= LAGS_MAX * self.lag_ms
+
+
 class Target(NamedTuple):
     """A gateway that nobody else uses meanwhile: the counts must be exact."""
 
@@ -53,34 +94,39 @@ class Target(NamedTuple):
     kafka: str | None
     """``host:port`` of its Kafka."""
     options: Options = OWN_STACK
+    control: Control = Control()
+    """What the machine shows meanwhile; each probe that is run has one of its own."""
 
 
 class Result(NamedTuple):
     name: str
     reasons: list[str]
-    """One line for each thing that is wrong."""
+    """One line for each promise of the system that is broken."""
     requests: int = 0
     latency_ms: window.Quantiles | None = None
     figures: Mapping[str, float] = MappingProxyType({})
+    unknown: Sequence[str] = ()
+    """One line for each thing that the probe or the machine could not do."""
 
     @property
-    def passed(self) -> bool:
-        return not self.reasons
+    def state(self) -> State:
+        return "broken" if self.reasons else "unknown" if self.unknown else "holds"
 
     def to_json(self) -> dict[str, Any]:
         """As the record of a run has it."""
         return {
             "name": self.name,
-            "passed": self.passed,
-            "reasons": self.reasons,
+            "state": self.state,
+            "reasons": [*self.reasons, *self.unknown],
             "requests": self.requests,
             "latency_ms": self.latency_ms,
             "figures": dict(self.figures),
         }
 
     def __str__(self) -> str:
-        if not self.passed:
-            return f"{self.name:<9} FAILED: {'; '.join(self.reasons)}"
+        if self.state != "holds":
+            word = "FAILED" if self.reasons else "can't tell"
+            return f"{self.name:<9} {word}: {'; '.join([*self.reasons, *self.unknown])}"
         line = f"{self.name:<9} passed: {self.requests:,} requests"
         latency = self.latency_ms
         return f"{line}, p50 {latency['p50']} ms, p99 {latency['p99']} ms" if latency else line
@@ -108,12 +154,29 @@ def latencies(timed: Iterable[tuple[str, int]]) -> window.Quantiles | None:
     return window.latency_ms(np.array(known, np.int64), np.array(waited, np.int64))
 
 
-def too_busy(lag_ns: Sequence[int]) -> list[str]:
-    """Said beside a reason about times, where the probe could not keep time itself."""
-    lag_ms = percentile_ms(lag_ns, 99) if lag_ns else 0.0
-    if lag_ms <= LAG_MS_MAX:
-        return []
-    return [f"the probe itself was {lag_ms:,.1f} ms late at p99: this machine is busy"]
+class Found(NamedTuple):
+    """What a probe found wrong, so far."""
+
+    reasons: list[str]
+    unknown: list[str]
+
+    def timed(self, lines: Sequence[str], control: Control, late_ms: float = 0.0) -> None:
+        """`timed` adds what a machine that is late by `late_ms` could have caused as well."""
+        (self.unknown if control.excuses(late_ms) else self.reasons).extend(lines)
+
+    def result(
+        self,
+        name: str,
+        control: Control,
+        requests: int,
+        latency_ms: window.Quantiles | None,
+        figures: Mapping[str, float] = MappingProxyType({}),
+    ) -> Result:
+        unknown = list(self.unknown)
+        if (unknown or self.reasons) and control.is_busy:
+            lag = f"{control.lag_ms:,.1f} ms late at p99"
+            unknown.append(f"the probe itself was {lag}: this machine is busy")
+        return Result(name, self.reasons, requests, latency_ms, figures, unknown)
 
 
 def percentile_ms(latencies_ns: Iterable[int], percent: float) -> float:

@@ -9,7 +9,16 @@ from bench.probes.http import echo, gateway, http
 from bench.probes.kafka import kafka
 from bench.probes.overload import lacks as overload_lacks
 from bench.probes.overload import overload
-from bench.probes.probe import OWN_STACK, PROBE_S_MAX, Options, Probe, Result, Target
+from bench.probes.probe import (
+    OWN_STACK,
+    PROBE_S_MAX,
+    Control,
+    Found,
+    Options,
+    Probe,
+    Result,
+    Target,
+)
 from bench.probes.stray_replies import replies
 from bench.probes.timeout import lacks as timeout_lacks
 from bench.probes.timeout import timeout
@@ -81,16 +90,19 @@ def choose(names: Sequence[str], target: Target, progress: Callable[[str], objec
 
 
 async def run_probe(name: str, target: Target) -> Result:
-    """What ends a probe early is a reason too."""
-    result = Result(name, [])
+    """A probe beside its control. What ends it early is a reason too, or a reason not to know."""
+    found, control = Found([], []), Control()
+    watching = asyncio.create_task(control.watch())
     try:
         async with asyncio.timeout(PROBE_S_MAX):
-            result = await PROBES[name].run(target)
+            return await PROBES[name].run(target._replace(control=control))
     except* BenchError as group:
-        result.reasons.append(str(_first(group)))
+        found.timed([str(_first(group))], control)
     except* TimeoutError:
-        result.reasons.append(f"it did not end within {PROBE_S_MAX:g} s")
-    return result
+        found.unknown.append(f"it did not end within {PROBE_S_MAX:g} s")
+    finally:
+        watching.cancel()
+    return found.result(name, control, 0, None)
 
 
 def _first(group: BaseExceptionGroup[BenchError]) -> BaseException:

@@ -13,7 +13,7 @@ from uuid import uuid4
 from bench.observe.gateway import Metrics
 from bench.probes.http import echoes, silences
 from bench.probes.kafka_link import KafkaLink, Record
-from bench.probes.probe import Result, Target, crossed, latencies, unlike
+from bench.probes.probe import Found, Result, Target, crossed, latencies, unlike
 from bench.probes.sender import Answer, Sender
 from system.wire import Request, WireError, decode_request, encode, input_topic
 
@@ -25,8 +25,8 @@ BESIDE_PER_S = 100.0
 """Requests that are answered meanwhile."""
 BESIDE_S_MAX = 2.0
 """Of the requests beside the injected replies."""
-SEEN_WAIT_S = 2.0
-"""From a request over HTTP to its record in Kafka; it takes some ms."""
+SEEN_WAIT_S = 10.0
+"""From a request over HTTP to its record in Kafka; it takes some ms where a machine keeps time."""
 
 ECHO_TOPIC = input_topic("echo")
 
@@ -115,16 +115,19 @@ async def replies(target: Target) -> Result:
         "duplicate": len(duplicate),
         "unknown": UNKNOWN,
     }
-    reasons = [
-        *unlike([answer.row for answer in answered], 200),
-        *unlike([answer.row for answer in timed_out], 504),
-        *crossed(sender.rows),
-        *missing,
-        *miscounted(risen, sent),
-        *sender.faults(risen),
-    ]
+    found = Found(
+        [
+            *unlike([answer.row for answer in timed_out], 504),
+            *crossed(sender.rows),
+            *missing,
+            *miscounted(risen, sent),
+            *sender.faults(risen),
+        ],
+        sender.unsent,
+    )
+    found.timed(unlike([answer.row for answer in answered], 200), target.control)
     timed = latencies(answer.timed for answer in meanwhile)
-    return Result("replies", reasons, len(sender.rows), timed, sent)
+    return found.result("replies", target.control, len(sender.rows), timed, sent)
 
 
 def strays(

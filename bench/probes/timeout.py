@@ -6,13 +6,13 @@ from collections.abc import Sequence
 from bench.probes.http import echoes, silences
 from bench.probes.kafka_link import KafkaLink
 from bench.probes.probe import (
-    PROBE_S_MAX,
+    PLANNED_S_MAX,
+    Found,
     Result,
     Target,
     crossed,
     latencies,
     percentile_ms,
-    too_busy,
     unlike,
 )
 from bench.probes.sender import Answer, Sender
@@ -58,19 +58,23 @@ async def timeout(target: Target) -> Result:
         beside.append(await sender.ask(next(spoken)))  # its reply comes after all the late ones
         await sender.counted(len(late) + len(beside))
         risen = await sender.settled()
-    slow = untimely(idle, options.timeout_s, options.late_504_ms_max)
-    slow += untimely(loaded, options.timeout_s, options.late_504_ms_max, " under load")
-    reasons = [
-        *slow,
-        *(too_busy(sender.lag_ns) if slow else ()),
-        *unlike([answer.row for answer in silent], 504),
-        *unlike([answer.row for answer in beside], 200),
-        *crossed(sender.rows),
-        *missing,
-        *misnamed(silent, seen),
-        *miscounted(risen, {"matched": len(beside), "late": len(late)}),
-        *sender.faults(risen),
-    ]
+    found = Found(
+        [
+            *untimely(idle, options.timeout_s),
+            *untimely(loaded, options.timeout_s, " under load"),
+            *unlike([answer.row for answer in silent], 504),
+            *crossed(sender.rows),
+            *missing,
+            *misnamed(silent, seen),
+            *miscounted(risen, {"matched": len(beside), "late": len(late)}),
+            *sender.faults(risen),
+        ],
+        sender.unsent,
+    )
+    for answers, when in ((idle, ""), (loaded, " under load")):
+        lines, late_ms = belated(answers, options.timeout_s, options.late_504_ms_max, when)
+        found.timed(lines, target.control, late_ms)
+    found.timed(unlike([answer.row for answer in beside], 200), target.control)
     figures = {
         f"late_{name}_p{percent}_ms": percentile_ms(late_ns, percent)
         for name, answers in (("idle", idle), ("loaded", loaded))
@@ -78,27 +82,33 @@ async def timeout(target: Target) -> Result:
         for percent in (50, 99)
     }
     timed = latencies(("200", answer.service_ns) for answer in silent if answer.status == 504)
-    return Result("timeout", reasons, len(sender.rows), timed, figures)
+    return found.result("timeout", target.control, len(sender.rows), timed, figures)
 
 
-def untimely(
-    answers: Sequence[Answer], timeout_s: float, late_ms_max: float, when: str = ""
-) -> list[str]:
-    """Reasons: 504s that come too late, or before their deadline."""
+def untimely(answers: Sequence[Answer], timeout_s: float, when: str = "") -> list[str]:
+    """Reasons: 504s that do not come, or before their deadline, which no busy machine causes."""
     late_ns = _late_ns(answers, timeout_s)
     if not late_ns:
         return [f"there was no 504{when}"]
-    reasons = []
-    late_ms = percentile_ms(late_ns, 99)
-    if late_ms > late_ms_max:
-        reasons.append(
-            f"504s{when} came {late_ms:,.1f} ms after their deadline at p99 of {len(late_ns):,}, "
-            f"at most {late_ms_max:g} ms are allowed"
-        )
     early = sum(late < -EARLY_MS_MAX * 1e6 for late in late_ns)
-    if early:
-        reasons.append(f"{early:,} of {len(late_ns):,} 504s{when} came before their deadline")
-    return reasons
+    if not early:
+        return []
+    return [f"{early:,} of {len(late_ns):,} 504s{when} came before their deadline"]
+
+
+def belated(
+    answers: Sequence[Answer], timeout_s: float, late_ms_max: float, when: str = ""
+) -> tuple[list[str], float]:
+    """A reason where 504s come too late, and how late they are at p99."""
+    late_ns = _late_ns(answers, timeout_s)
+    late_ms = percentile_ms(late_ns, 99) if late_ns else 0.0
+    if late_ms <= late_ms_max:
+        return [], late_ms
+    line = (
+        f"504s{when} came {late_ms:,.1f} ms after their deadline at p99 of {len(late_ns):,}, "
+        f"at most {late_ms_max:g} ms are allowed"
+    )
+    return [line], late_ms
 
 
 def misnamed(answers: Sequence[Answer], seen: Seen) -> list[str]:
@@ -128,7 +138,7 @@ def _rate_per_s(target: Target) -> float:
 
 def _phase_s(target: Target) -> float:
     options = target.options
-    left_s = PROBE_S_MAX - SPARE_S - 2 * options.timeout_s
+    left_s = PLANNED_S_MAX - SPARE_S - 2 * options.timeout_s
     return min(options.duration_s, left_s) / 2
 
 

@@ -254,7 +254,7 @@ def _operations(phase: PhaseData) -> Iterator[Html]:
 
 def _probes(probes: Sequence[dict[str, Any]] | None) -> Iterator[Html]:
     if probes:
-        passed = sum(probe["passed"] for probe in probes)
+        passed = sum(probe["state"] == "holds" for probe in probes)
         yield tag("p", f"{passed} of {len(probes)} passed.")
         yield _table(tables.probes(probes), "Probes")
 

@@ -21,6 +21,7 @@ class Table(NamedTuple):
 PASSED, FAILED = "passed", "FAILED"
 HELD, NOT_HELD = "held", "NOT HELD"
 BROKEN = "BROKEN"
+PROBE_STATES = {"holds": PASSED, "broken": FAILED, "unknown": "CAN'T TELL"}
 
 
 def is_bad(cell: str) -> bool:
@@ -140,7 +141,7 @@ def probes(results: Sequence[dict[str, Any]]) -> Table:
     rows = [
         [
             probe["name"],
-            PASSED if probe["passed"] else FAILED,
+            PROBE_STATES[probe["state"]],
             f"{probe['requests']:,}",
             *(phrases.latency(probe["latency_ms"], name) for name in ("p50", "p99", "max")),
             phrases.plain(probe["figures"]),

@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from bench.generator.spec import Phase
-from bench.judge import generator_health, host_health
+from bench.judge import answers, generator_health, host_health
 from bench.judge.checks import Check, doubts
 from bench.observe.processes import Cpu
-from bench.records.samples import DROPPED_LATE, Footer, Reader, Samples, merge
+from bench.records.samples import DROPPED_IN_FLIGHT, DROPPED_LATE, Footer, Reader, Samples, merge
 from bench.records.series import read_series
 from bench.run.model import Measured
 from bench.stats import steadiness
@@ -37,6 +37,21 @@ class Findings(NamedTuple):
     dropped: int
     footers: list[Footer | None]
     """One for each generator; None where it did not come to its end."""
+    not_sent: int = 0
+    """Of the window: dropped because too many were under way."""
+    silent: float = 0.0
+    """The longest stretch of a closed loop's window without an answer, as a share of it."""
+
+    @property
+    def requests(self) -> int:
+        """Those of the window that should have been answered."""
+        return self.not_sent + (0 if self.summary is None else self.summary.total.requests)
+
+    @property
+    def failed(self) -> dict[str, int]:
+        """How many of them were not, by kind."""
+        failed = {} if self.summary is None else dict(self.summary.total.failed)
+        return {**failed, DROPPED_IN_FLIGHT: self.not_sent} if self.not_sent else failed
 
 
 def examine(measured: Measured) -> Findings:
@@ -44,18 +59,22 @@ def examine(measured: Measured) -> Findings:
     readers = [Reader(path) for path in measured.samples]
     samples = merge([reader.read() for reader in readers])
     dropped = int(samples.of_kind("dropped").sum())
-    summary, void = None, []
+    summary, void, not_sent, silent = None, [], 0, 0.0
     settled = measured.settled
     if (window := measured.window) is not None:
         summary = summarize(samples, window)
         settled = _settled(samples, window, measured)
         late = window.of(samples).count(DROPPED_LATE)
+        not_sent = window.of(samples).count(DROPPED_IN_FLIGHT)
+        if not window.is_open_loop:  # whose schedule may pause, and whose every request counts
+            silent = answers.silent_share(samples, window)
         watched = [reader.watched for reader in readers]
         checks = generator_health.judge(watched, window, summary.open, late)
         checks += _of_host(measured, window)
         void = [f"{measured.phase.name}: {why}" for why in doubts(checks)]
     footers = [reader.footer for reader in readers]
-    return Findings(measured, summary, settled, void, len(samples) - dropped, dropped, footers)
+    sent = len(samples) - dropped
+    return Findings(measured, summary, settled, void, sent, dropped, footers, not_sent, silent)
 
 
 def _of_host(measured: Measured, window: Window) -> list[Check]:

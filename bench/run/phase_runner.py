@@ -21,6 +21,7 @@ from bench.observe.processes import BESIDE, Cpu, CpuMeter, Pids, spent
 from bench.observe.sampler import Sampler
 from bench.records.samples import Reader, Samples, merge
 from bench.records.series import Series, write_series
+from bench.run import out_folder
 from bench.run.model import Measured, System
 from bench.stats import steadiness
 from bench.stats.steadiness import STRETCH_S, Steadiness
@@ -87,7 +88,7 @@ def run_phase(
     meter, sampler = CpuMeter(pids), _sampler(system, load, all_pids)
     sampler.start()
     counted = Counted(system)
-    watch = _Watch(system, generators, phase, meter, counted, Live(phase, progress))
+    watch = _Watch(system, generators, phase, meter, counted, Live(phase, progress), folder)
     interrupted = False
     try:
         try:
@@ -181,7 +182,9 @@ class _Watch:
         meter: CpuMeter,
         counted: Counted,
         live: Live,
+        folder: Path,
     ) -> None:
+        self._folder = folder
         self._system = system
         self._generators = generators
         self._phase = phase
@@ -238,6 +241,7 @@ class _Watch:
         while time.monotonic() < deadline_s:
             self._system.check()
             self._generators.check()
+            out_folder.check_space(self._folder)
             samples = self._generators.read()
             self._live.see(samples, stage)
             if is_over(samples):

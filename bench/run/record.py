@@ -26,6 +26,8 @@ class Judgement(NamedTuple):
     """What the journeys found wrong."""
     problems: Sequence[str] = ()
     """Why the run could not go on."""
+    unanswered: Sequence[str] = ()
+    """Of which windows too little was answered; see `bench.judge.answers`."""
     void: Sequence[str] = ()
     """Why the generator, or the machine, was the bottleneck."""
     probes: Sequence[dict[str, Any]] | None = None
@@ -34,21 +36,27 @@ class Judgement(NamedTuple):
 
     @property
     def verdict(self) -> Verdict:
-        """failed: the system broke a promise. invalid: the run can't tell. void: its figures are
-        not the system's."""
+        """failed: the system broke a promise, or did not answer. invalid: the run can't tell.
+        void: its figures are not the system's, or nobody can say whose they are."""
         if self.wrong_answers or (self.report is not None and not self.report.holds):
             return "failed"
         if self._failed_probes:
             return "failed"
         if self.interrupted:
             return "interrupted"
+        if self.unanswered:
+            return "failed"
         if self.problems or not self._is_judged or (self.ledger and self.ledger.faults):
             return "invalid"
-        return "void" if self.void else "valid"
+        return "void" if self.void or self._unknown_probes else "valid"
 
     @property
     def _failed_probes(self) -> list[str]:
-        return [probe["name"] for probe in self.probes or () if not probe["passed"]]
+        return [probe["name"] for probe in self.probes or () if probe["state"] == "broken"]
+
+    @property
+    def _unknown_probes(self) -> list[str]:
+        return [probe["name"] for probe in self.probes or () if probe["state"] == "unknown"]
 
     @property
     def _is_judged(self) -> bool:
@@ -57,7 +65,7 @@ class Judgement(NamedTuple):
     @property
     def reasons(self) -> list[str]:
         """One line each; none for a valid run."""
-        reasons = list(self.problems)
+        reasons = [*self.unanswered, *self.problems]
         if self.report is not None:
             counts = self.report.counts.items()
             reasons += [f"{name}: broken {count} times" for name, count in counts if count]
@@ -65,6 +73,8 @@ class Judgement(NamedTuple):
             reasons.append(f"wrong answers: {len(self.wrong_answers)}")
         if self._failed_probes:
             reasons.append(f"probes failed: {', '.join(self._failed_probes)}")
+        if self._unknown_probes:
+            reasons.append(f"probes could not tell: {', '.join(self._unknown_probes)}")
         if self.ledger is not None:
             reasons += self.ledger.faults
         if self.interrupted:

@@ -1,5 +1,6 @@
 """A whole run: the system comes up, phases of load, the ledger, the final reads, the judgement."""
 
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -10,6 +11,8 @@ from bench.atomic_files import to_json, write
 from bench.environment import commit, environment
 from bench.errors import BenchError, ended_parts
 from bench.generator.spec import Phase
+from bench.judge import answers
+from bench.judge.checks import Check
 from bench.judge.final_reads import audit
 from bench.judge.invariants import check
 from bench.judge.ledger import Ledger, balance, balance_samples
@@ -19,7 +22,7 @@ from bench.probes.registry import run_probes
 from bench.records.hdr_log import write_log
 from bench.records.request_log import History, compress
 from bench.records.samples import Reader, read
-from bench.run import capacity
+from bench.run import capacity, out_folder
 from bench.run.capacity import Capacity, Level
 from bench.run.control import control
 from bench.run.model import Measured, Progress, Subject, System
@@ -103,18 +106,26 @@ class Run:
         """Returns the content of run.json, and its folder.
 
         Ctrl-C during the load, or a system that ends, ends the run early: what was measured is
-        kept. Raises `StackError` when the stack does not come up.
+        kept. Raises `StackError` when the stack does not come up, and `BenchError` where the run
+        can't be written.
         """
+        try:
+            return self._execute()
+        except OSError as cause:
+            raise BenchError(
+                f"cannot write {cause.filename or self._results}: {cause.strerror}; what was "
+                "recorded until then is kept"
+            ) from None
+
+    def _execute(self) -> tuple[dict[str, Any], Path]:
         settings = self._settings
+        out_folder.prepare(self._results)
         with self._subject() as (system, source, where):
             before = scrape(system.url, settings.workers) if settings.is_shop else None
             started = datetime.now(UTC)
             run_id = f"{started:%Y%m%dT%H%M%SZ}-{source['id']}-{settings.seed}"
             folder = self._results / run_id
-            try:
-                folder.mkdir(parents=True)
-            except OSError as cause:
-                raise BenchError(f"cannot make the folder {folder}: {cause.strerror}") from None
+            folder.mkdir(parents=True)
             judgement = self._load_and_judge(system, folder, before)
         run = describe(
             run_id,
@@ -209,17 +220,42 @@ class Run:
         return not measured.interrupted
 
     def _judge(self, system: System, before: Metrics | None) -> Judgement:
+        answered = self._answers()
         void = [reason for found in self._found for reason in found.void]
+        void += [check.why for check in answered if check.state == "unknown"]
+        unanswered = [check.why for check in answered if check.state == "broken"]
         ledger = self._balance_samples()
         if before is None:
-            return Judgement(ledger, void=void)
+            return Judgement(ledger, unanswered=unanswered, void=void)
         history = self._histories()
         gateway = rise(before, scrape_quiet(system.url, self._settings.workers))
         told = balance(history, history.footers(), gateway)
         ledger = Ledger(ledger.entries + told.entries, ledger.missing + told.missing)
         final = audit(system.url, history, self._progress)
         self._progress("checking the invariants")
-        return Judgement(ledger, check(history, final), history.wrong(), void=void)
+        report = check(history, final)
+        return Judgement(ledger, report, history.wrong(), unanswered=unanswered, void=void)
+
+    def _answers(self) -> list[Check]:
+        """Of each window; where a rate is searched that does not hold, of all windows as one."""
+        windows = [found for found in self._found if found.summary is not None]
+        if isinstance(self._task, Search):
+            requests = sum(found.requests for found in windows)
+            failed = sum((Counter(found.failed) for found in windows), Counter[str]())
+            return [answers.judge("all steps", requests, failed, failed_share_max=1.0)]
+        # Two sides that are compared may fail alike: there the comparison judges how often.
+        most = self._settings.max_failed if self._given is None else 1.0
+        return [
+            answers.judge(
+                found.measured.phase.name,
+                found.requests,
+                found.failed,
+                most,
+                bool(found.void),
+                found.silent,
+            )
+            for found in windows
+        ]
 
     def _balance_samples(self) -> Ledger:
         return balance_samples(

@@ -41,6 +41,8 @@ class Settings:
     """Processes that send."""
     workers: int = 1
     """Gateway processes."""
+    max_failed: float = 0.01
+    """The share of a window's requests that may fail before the run counts as failed."""
     target: str | None = None
     """URL of a gateway that is up already; None: a stack of its own."""
 

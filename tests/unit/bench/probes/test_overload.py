@@ -9,7 +9,7 @@ from support.made_answers import answer, counted, request
 
 from bench.probes.kafka_link import Record
 from bench.probes.overload import Part, Service, judge, plan_of
-from bench.probes.probe import Options, Result
+from bench.probes.probe import Control, Found, Options, Result
 from bench.probes.sender import Answer
 from system.wire import decode, encode_request
 
@@ -37,7 +37,12 @@ ALONE = [part(spread(100))] * 2
 
 
 def overloaded(*answers: Answer, in_flight: int = 0) -> Result:
-    return judge(PLAN, ALONE, [part(answers)] * 2, counted(in_flight=in_flight))
+    return judged(Control(), *answers, in_flight=in_flight)
+
+
+def judged(control: Control, *answers: Answer, in_flight: int = 0) -> Result:
+    crowded = [part(answers)] * 2
+    return judge(PLAN, ALONE, crowded, counted(in_flight=in_flight), control, Found([], []))
 
 
 def test_the_capacity_fills_the_table_for_a_second() -> None:
@@ -59,7 +64,6 @@ def test_overload_as_it_should_be() -> None:
     ("answers", "in_flight", "reason"),
     [
         ([*spread(89), *refusals(911)], 0, "89 requests/s were answered under overload, 100 with"),
-        ([*spread(100), *refusals(790)], 0, "890 requests/s were offered, not 1,000: the probe"),
         (spread(1000), 0, "nothing was refused at 10 times the capacity"),
         ([*spread(100), *refusals(after_ms=0.21)], 0, "a refusal took 0.2 ms at p99, more than 20"),
         ([*spread(100), *refusals(retry_after=None)], 0, "1,802 of 1,802 refusals have no Re"),
@@ -72,6 +76,29 @@ def test_overload_as_it_should_be() -> None:
 def test_overload_that_fails(answers: list[Answer], in_flight: int, reason: str) -> None:
     (found,) = overloaded(*answers, in_flight=in_flight).reasons
     assert found.startswith(reason)
+
+
+def test_a_probe_that_offers_too_little_cannot_tell() -> None:
+    result = overloaded(*spread(100), *refusals(790))
+    assert result.state == "unknown"
+    assert result.unknown[0].startswith("890 requests/s were offered, not 1,000: the probe")
+    assert overloaded(*spread(60), *refusals(790)).state == "unknown"
+    assert overloaded(*spread(400)).state == "unknown"
+
+
+def test_what_a_busy_machine_may_have_caused_is_no_fault_of_the_systems() -> None:
+    busy = Control()
+    busy.lag_ns = [50_000_000] * 100
+    for answers in (
+        [*spread(89), *refusals(911)],
+        [*spread(100), *refusals(after_ms=0.21)],
+        [*spread(100), *refusals(), answer(504)],
+    ):
+        assert overloaded(*answers).state == "broken"
+        assert judged(busy, *answers).state == "unknown"
+    assert judged(busy, *spread(1000)).state == "broken"
+    assert judged(busy, *spread(100), *refusals(), in_flight=7).state == "broken"
+    assert judged(busy, *spread(100), *refusals(retry_after=None)).state == "broken"
 
 
 async def test_the_service_answers_in_order_at_its_rate() -> None:

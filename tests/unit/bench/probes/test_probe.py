@@ -15,13 +15,15 @@ from bench.errors import BenchError
 from bench.probes import overload, registry
 from bench.probes.http import echoes, silences
 from bench.probes.probe import (
+    LAGS_MAX,
+    Control,
+    Found,
     Options,
     Result,
     Target,
     crossed,
     latencies,
     percentile_ms,
-    too_busy,
     unlike,
 )
 from bench.probes.registry import PROBES, choose, run_probe, run_probes
@@ -29,6 +31,8 @@ from bench.probes.sender import Answer, Sender, clock
 from system.gateway.limits import Limits
 from system.gateway.router import Router
 from system.routes import ROUTES
+
+BUSY_NS = [MS] * 98 + [50 * MS] * 2
 
 # ---- what is common to all
 
@@ -83,11 +87,43 @@ def test_what_is_not_answered_is_only_known_to_be_longer() -> None:
     assert latencies([]) is None
 
 
-def test_a_probe_that_cannot_keep_time_says_so() -> None:
-    assert too_busy([]) == too_busy([MS] * 99 + [50 * MS]) == []
-    assert too_busy([MS] * 98 + [50 * MS] * 2) == [
-        "the probe itself was 50.0 ms late at p99: this machine is busy"
+def test_what_a_busy_machine_may_have_caused_is_unknown() -> None:
+    for lag_ns, excused in (([], False), ([MS] * 99 + [50 * MS], False), (BUSY_NS, True)):
+        control, found = Control(), Found([], [])
+        control.lag_ns = list(lag_ns)
+        found.timed(["504s came late"], control, late_ms=77.0)
+        result = found.result("timeout", control, 10, None)
+        assert result.state == ("unknown" if excused else "broken")
+    assert result.to_json()["reasons"] == [
+        "504s came late",
+        "the probe itself was 50.0 ms late at p99: this machine is busy",
     ]
+
+
+def test_a_busy_machine_excuses_no_more_than_it_can_cause() -> None:
+    control, found = Control(), Found([], [])
+    control.lag_ns = BUSY_NS
+    found.timed(["within"], control, late_ms=LAGS_MAX * 50)
+    found.timed(["beyond"], control, late_ms=LAGS_MAX * 50 + 0.1)
+    result = found.result("timeout", control, 10, None)
+    assert (result.reasons, result.unknown[0]) == (["beyond"], "within")
+    assert result.state == "broken"
+
+
+async def test_the_control_sees_a_late_clock() -> None:
+    looked = asyncio.Event()
+
+    class Lags(list[int]):
+        def append(self, lag_ns: int) -> None:
+            super().append(lag_ns)
+            looked.set()
+
+    control = Control()
+    control.lag_ns = Lags()
+    watching = asyncio.create_task(control.watch())
+    await looked.wait()
+    watching.cancel()
+    assert control.lag_ms >= 0
 
 
 def test_results_read_well() -> None:
@@ -95,7 +131,10 @@ def test_results_read_well() -> None:
     assert str(passed) == "echo      passed: 1,234 requests, p50 1.5 ms, p99 9.0 ms"
     failed = passed._replace(reasons=["one thing", "another"])
     assert str(failed) == "echo      FAILED: one thing; another"
-    assert (passed.to_json()["passed"], failed.to_json()["passed"]) == (True, False)
+    unknown = passed._replace(unknown=["the machine was busy"])
+    assert str(unknown) == "echo      can't tell: the machine was busy"
+    states = [result.to_json()["state"] for result in (passed, failed, unknown)]
+    assert states == ["holds", "broken", "unknown"]
     assert failed.to_json()["figures"] == {"x": 1}
 
 
@@ -139,7 +178,8 @@ def test_a_missing_row_is_seen_twice() -> None:
 def test_what_was_not_sent_is_told() -> None:
     sender = sender_of(answer())
     sender.scheduled, sender.dropped = 3, 2
-    assert sender.faults(counted(1, matched=1)) == ["2 requests were not sent: 512 were under way"]
+    assert sender.faults(counted(1, matched=1)) == []
+    assert sender.unsent == ["2 requests were not sent: 512 were under way"]
 
 
 async def test_the_clock_gives_each_time_when_it_has_come() -> None:
@@ -205,27 +245,27 @@ async def unreachable() -> None:
 
 
 @pytest.mark.parametrize(
-    ("run", "reason"),
+    ("run", "reason", "state"),
     [
-        (endless, "it did not end within 0 s"),
-        (lost, "Kafka is gone"),
-        (lambda _target: unreachable(), "Kafka is gone"),
+        (endless, "it did not end within 0 s", "unknown"),
+        (lost, "Kafka is gone", "broken"),
+        (lambda _target: unreachable(), "Kafka is gone", "broken"),
     ],
 )
 async def test_what_ends_a_probe_early(
-    monkeypatch: pytest.MonkeyPatch, run: object, reason: str
+    monkeypatch: pytest.MonkeyPatch, run: object, reason: str, state: str
 ) -> None:
     monkeypatch.setattr(registry, "PROBE_S_MAX", 0.0 if run is endless else 60.0)
     monkeypatch.setitem(PROBES, "echo", PROBES["echo"]._replace(run=run))
     result = await run_probe("echo", TARGET)
-    assert result.reasons == [reason]
-    assert result.to_json()["passed"] is False
+    assert [*result.reasons, *result.unknown] == [reason]
+    assert result.state == state
 
 
 @pytest.mark.parametrize("address", ["127.0.0.1:9", "127.0.0.1:99999", "here:not-a-port"])
 async def test_kafka_is_not_there(address: str) -> None:
     result = await run_probe("kafka", TARGET._replace(kafka=address))
-    assert result.reasons == [f"Kafka at {address} does not answer"]
+    assert f"Kafka at {address} does not answer" in [*result.reasons, *result.unknown]
 
 
 def test_results_come_as_the_record_has_them(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -239,7 +279,7 @@ def test_results_come_as_the_record_has_them(monkeypatch: pytest.MonkeyPatch) ->
     assert lines == ["echo      passed: 3 requests"]
     assert result == {
         "name": "echo",
-        "passed": True,
+        "state": "holds",
         "reasons": [],
         "requests": 3,
         "latency_ms": None,

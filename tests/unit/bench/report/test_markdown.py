@@ -88,7 +88,7 @@ def test_no_capacity_at_all(run: dict[str, Any]) -> None:
 
 def test_each_probe_and_why_it_failed(run: dict[str, Any]) -> None:
     passed, other = run["probes"]
-    failed = other | {"passed": False, "reasons": ["504s came late", "and were lost"]}
+    failed = other | {"state": "broken", "reasons": ["504s came late", "and were lost"]}
     good, bad = cells(summarize(run | {"probes": [passed, failed]}), "probe", "result", "reasons")
     assert (good["result"], good["reasons"]) == ("passed", "-")
     assert (bad["result"], bad["reasons"]) == ("FAILED", "504s came late; and were lost")

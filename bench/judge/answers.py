@@ -1,0 +1,63 @@
+"""Whether a run was answered at all: figures of a system that refuses everything are none."""
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from bench.judge.checks import Check
+from bench.records.samples import Samples
+from bench.stats.window import Window
+
+KINDS_SHOWN_MAX = 5
+"""Kinds of errors that are named in a line; the first is nearly always the cause of the others."""
+SILENT_SHARE_MAX = 0.5
+"""Of a window, without a single answer. The users of a closed loop who wait for an answer when the
+window closes are not in it: without this limit a system that stopped halfway would look well."""
+
+
+def silent_share(samples: Samples, window: Window) -> float:
+    """`silent_share` returns the longest stretch without any answer, as a share of the window."""
+    answered = samples.of_kind("ok", "refused") & window.holds(samples.done_ns)
+    times = np.sort(samples.done_ns[answered])
+    edges = np.concatenate(([window.opened_ns], times, [window.closed_ns]))
+    return float(np.diff(edges).max() / (window.closed_ns - window.opened_ns))
+
+
+def judge(
+    name: str,
+    requests: int,
+    failed: Mapping[str, int],
+    failed_share_max: float,
+    is_disturbed: bool = False,
+    silent: float = 0.0,
+) -> Check:
+    """`judge` checks that enough of a window's requests were answered as expected.
+
+    `requests` counts those that were sent and those that could not be, as too many were under way;
+    `failed` counts them by kind, in the order in which the kinds came up. A refusal that the
+    workload expects is an answer. `silent` is the share of the window in which none came. On a
+    machine that was disturbed, failures are nobody's fault that is known; but where nothing was
+    answered, that is told, whatever else was wrong.
+    """
+    lost = sum(failed.values())
+    if lost <= failed_share_max * requests and lost < requests:
+        if silent <= SILENT_SHARE_MAX:
+            return Check(name, "holds")
+        why = f"{name}: nothing was answered for {silent:.0%} of the window"
+        return Check(name, "unknown" if is_disturbed else "broken", why)
+    kinds = [f"{kind} ({count:,})" for kind, count in failed.items()]
+    if len(kinds) > KINDS_SHOWN_MAX:
+        kinds[KINDS_SHOWN_MAX:] = [f"{len(kinds) - KINDS_SHOWN_MAX} more kinds"]
+    errors = ", ".join(kinds)
+    if not requests:
+        return Check(name, "broken", f"{name}: nothing was answered: no request came to its end")
+    if lost >= requests:
+        why = f"{name}: nothing was answered as expected: all {requests:,} requests failed: "
+        return Check(name, "broken", why + errors)
+    why = (
+        f"{name}: {lost:,} of {requests:,} requests were not answered as expected, at most "
+        f"{failed_share_max:.3g} of all may fail (--max-failed): {errors}"
+    )
+    if is_disturbed:
+        return Check(name, "unknown", f"{why}; the generator or the machine may be the cause")
+    return Check(name, "broken", why)

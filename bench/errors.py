@@ -7,6 +7,7 @@ from enum import IntEnum
 
 from machine.arguments import EXIT_USAGE
 from machine.errors import EXIT_CODE, StackError
+from machine.http import HttpError
 
 
 class ExitCode(IntEnum):
@@ -92,14 +93,15 @@ class UnreadableError(BenchError):
 
 
 @contextmanager
-def ended_parts() -> Iterator[None]:
-    """A part that ended while the load ran is a `BenchError`: what was measured is kept.
+def bench_errors() -> Iterator[None]:
+    """A part that ends, or does not answer, while something is measured is a `BenchError`.
 
-    `StackError`s of a stack that does not come up need no such context: they end the command.
+    What was measured is then kept. `StackError`s of a stack that does not come up need no such
+    context: they end the command.
     """
     try:
         yield
-    except StackError as cause:
+    except (StackError, HttpError) as cause:
         raise BenchError(str(cause)) from None
 
 

@@ -1,25 +1,61 @@
-"""HTTP to this machine, without a third-party client: `system.runtime` runs in any process."""
+"""HTTP to a server near by, blocking: no third-party client, no proxies, redirects or retries.
+
+A proxy that the environment names can't reach this machine's loopback, and a retry would count
+twice. What runs on an event loop has `bench.judge.client`.
+"""
 
 import json
-import urllib.request
+from contextlib import closing
+from http.client import HTTPConnection, HTTPException
 from typing import Any
+from urllib.parse import urlsplit, urlunsplit
 
-# No proxy: one that the environment names can't reach this machine's loopback.
-_OPENER = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+BODY_BYTES_MAX = 4 * 1024 * 1024
+"""Of an answer; more is none. Flink's and the gateways' own are some KiB."""
 
 
 class HttpError(Exception):
-    """No answer, or one that is not a 2xx."""
+    """No answer, or one that is not a 2xx; the message names the URL."""
+
+
+class KeepAlive:
+    """One connection to a server that is asked again and again; not for several threads at once."""
+
+    def __init__(self, url: str, timeout_s: float) -> None:
+        """`url` is ``http://host:port``; a path of its own comes before that of each call."""
+        self._url = url.rstrip("/")
+        address = urlsplit(self._url)
+        self._prefix = address.path
+        self._connection = HTTPConnection(
+            address.hostname or "", address.port or 80, timeout=timeout_s
+        )
+
+    def call(self, verb: str, path: str) -> bytes:
+        """The body of a 2xx. Raises `HttpError`; the next call then connects anew."""
+        try:
+            self._connection.request(verb, self._prefix + path)
+            response = self._connection.getresponse()
+            body = response.read(BODY_BYTES_MAX + 1)
+        except (OSError, HTTPException) as cause:
+            self.close()
+            raise HttpError(f"{self._url}{path} does not answer: {cause}") from None
+        if len(body) > BODY_BYTES_MAX:
+            self.close()
+            raise HttpError(f"{self._url}{path} answers with more than {BODY_BYTES_MAX:,} bytes")
+        if not 200 <= response.status < 300:
+            raise HttpError(f"{self._url}{path} answers {response.status}")
+        return body
+
+    def close(self) -> None:
+        self._connection.close()
 
 
 def call(verb: str, url: str, timeout_s: float) -> bytes:
-    """The body of a 2xx answer; raises `HttpError` for anything else."""
-    try:
-        with _OPENER.open(urllib.request.Request(url, method=verb), timeout=timeout_s) as response:
-            body: bytes = response.read()
-            return body
-    except OSError as cause:
-        raise HttpError(f"{verb} {url}: {cause}") from None
+    """The body of a 2xx, over a connection of its own. Raises `HttpError`."""
+    address = urlsplit(url)
+    target = urlunsplit(("", "", address.path or "/", address.query, ""))
+    with closing(KeepAlive(f"{address.scheme}://{address.netloc}", timeout_s)) as connection:
+        return connection.call(verb, target)
 
 
 def call_json(verb: str, url: str, timeout_s: float) -> dict[str, Any]:
@@ -28,7 +64,7 @@ def call_json(verb: str, url: str, timeout_s: float) -> dict[str, Any]:
     try:
         answer: dict[str, Any] = json.loads(body)
     except ValueError as cause:
-        raise HttpError(f"{verb} {url}: {cause}") from None
+        raise HttpError(f"{url} answers what is not JSON: {cause}") from None
     return answer
 
 

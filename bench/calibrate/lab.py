@@ -18,7 +18,7 @@ import psutil
 
 from bench.atomic_files import write
 from bench.environment import PROJECT_DIR
-from bench.errors import BenchError, ended_parts
+from bench.errors import BenchError, bench_errors
 from bench.generator.fleet import LEAD_NS, READY_TIMEOUT_S
 from bench.generator.spec import Spec
 from bench.judge.generator_health import Watched
@@ -133,7 +133,7 @@ class Lab:
     def serving(self, *module: str) -> Iterator[Server]:
         """A server that prints its port: a module and its arguments."""
         child = self._start(1, "server", [sys.executable, "-m", *module])
-        with ended_parts():
+        with bench_errors():
             self._supervisor.wait_for(
                 lambda: child.log.read_bytes().endswith(b"\n"), "the server's start", SERVER_READY_S
             )
@@ -149,7 +149,7 @@ class Lab:
         """
         before, used, begin_s = _children_cpu_s(), Used.now(server), time.monotonic()
         child = self._start(0, Path(command[0]).name, command)
-        with ended_parts():
+        with bench_errors():
             self._supervisor.run(child, duration_s + GRACE_S)
         own_s = _children_cpu_s() - before
         server_s, foreign_s = Used.now(server).since(used, own_s)
@@ -173,7 +173,7 @@ class Lab:
             reader.read_marks()
             return reader.ready > 0
 
-        with ended_parts():
+        with bench_errors():
             self._supervisor.wait_for(is_ready, "the generator's start", READY_TIMEOUT_S)
             begin_ns = time.monotonic_ns() + LEAD_NS
             write(Path(spec.go), str(begin_ns).encode())
@@ -235,7 +235,7 @@ class Lab:
         before = os.sched_getaffinity(0)
         os.sched_setaffinity(0, self._cores[place])  # a child inherits it
         try:
-            with ended_parts():
+            with bench_errors():
                 return self._supervisor.start(name, command, log=log, cwd=PROJECT_DIR)
         finally:
             os.sched_setaffinity(0, before)

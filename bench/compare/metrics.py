@@ -56,10 +56,6 @@ class Reading(NamedTuple):
     at_least: bool = False
     """Only a lower bound is known: requests had no answer."""
 
-    @property
-    def is_usable(self) -> bool:
-        return self.value is not None and not self.at_least
-
 
 Readings = dict[Metric, Reading]
 

@@ -13,6 +13,9 @@ Comparison = dict[str, Any]
 
 MARK = "<!-- kaflinkshop: regression -->"
 """By which a CI job finds its own comment, to replace it."""
+BENCHMARKS = {"benchmark-smaller.json": True, "benchmark-bigger.json": False}
+"""The files of github-action-benchmark, and whether lower is better: each of its tools reads one.
+More is better of a closed loop's throughput and of a capacity; an open loop has no such figure."""
 CHART_COLUMNS = 41
 CHART_ALARMS = 2.0
 """The chart ends at so many times what an alarm lies beyond."""
@@ -20,15 +23,21 @@ NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
 def write_outputs(comparison: Comparison, folder: Path) -> list[Path]:
-    """Writes all forms; a folder that is not there is made. Raises `OSError`."""
+    """Writes all forms; a folder that is not there is made. Raises `OSError`.
+
+    github-action-benchmark fails for a file without a figure, so there is none then.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     contents = {
         "comparison.json": to_json(comparison),
         "comment.md": markdown(comparison).encode(),
         "junit.xml": junit(comparison),
-        "benchmark-smaller.json": action_benchmark(comparison, is_lower_better=True),
-        "benchmark-bigger.json": action_benchmark(comparison, is_lower_better=False),
     }
+    for name, is_lower_better in BENCHMARKS.items():
+        if figures := action_benchmark(comparison, is_lower_better):
+            contents[name] = to_json(figures)
+        else:
+            (folder / name).unlink(missing_ok=True)
     for name, content in contents.items():
         (folder / name).write_bytes(content)
     return [folder / name for name in contents]
@@ -173,20 +182,18 @@ def _xml(text: str) -> str:
 # ---- github-action-benchmark
 
 
-def action_benchmark(comparison: Comparison, is_lower_better: bool) -> bytes:
-    """B's figures, for its tools customSmallerIsBetter and customBiggerIsBetter: a file for each.
+def action_benchmark(comparison: Comparison, is_lower_better: bool) -> list[dict[str, Any]]:
+    """B's figures, for one of its tools customSmallerIsBetter and customBiggerIsBetter.
 
     https://github.com/benchmark-action/github-action-benchmark
     """
-    return to_json(
-        [
-            {
-                "name": metric["name"],
-                "unit": metric["unit"],
-                "value": metric["b_median"],
-                "extra": metric["reason"],
-            }
-            for metric in comparison["metrics"]
-            if metric["is_lower_better"] == is_lower_better
-        ]
-    )
+    return [
+        {
+            "name": metric["name"],
+            "unit": metric["unit"],
+            "value": metric["b_median"],
+            "extra": metric["reason"],
+        }
+        for metric in comparison["metrics"]
+        if metric["is_lower_better"] == is_lower_better
+    ]

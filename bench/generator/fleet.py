@@ -10,7 +10,7 @@ from pathlib import Path
 
 from bench.atomic_files import write
 from bench.environment import PROJECT_DIR
-from bench.errors import ended_parts
+from bench.errors import bench_errors
 from bench.generator.spec import Load, Phase, Spec
 from bench.records.samples import Reader, Samples, merge
 from bench.workload.http_file import TIMEOUT_S, read_workload
@@ -41,7 +41,7 @@ class Generators:
         is_closed_shop = load.is_shop and phase.schedule is None
         count = min(load.generators, phase.users) if phase.users else load.generators
         self._ready_marks = phase.users if is_closed_shop else count
-        with ExitStack() as started, ended_parts():
+        with ExitStack() as started, bench_errors():
             started.callback(self.close)
             for index in range(count):
                 name = f"{phase.name}-{index}"
@@ -63,7 +63,7 @@ class Generators:
 
     def check(self) -> None:
         """Raises `BenchError` when one has ended by itself."""
-        with ended_parts():
+        with bench_errors():
             self._supervisor.check()
 
     def pids(self) -> list[int]:

@@ -1,17 +1,17 @@
-"""A recording HTTP client for an event loop: plays journeys where Locust is not wanted."""
+"""HTTP on an event loop: requests with the times of their exchange, and journeys."""
 
 import asyncio
 import time
 from collections.abc import Generator
 from types import TracebackType
-from typing import Self, TypeVar
+from typing import NamedTuple, Self, TypeVar
 
 import aiohttp
-import orjson
 
 from bench.errors import BenchError
 from bench.records.request_log import Row
 from bench.workload.shop import Call, Reply, broken
+from system.wire import WireError, decode
 
 REPLY_TIMEOUT_S = 15.0
 """Well above the gateway's own timeout."""
@@ -25,16 +25,49 @@ KEY_HEADER = "Idempotency-Key"
 Result = TypeVar("Result")
 
 
+class Exchange(NamedTuple):
+    row: Row
+    retry_after: str | None
+
+
+class Http:
+    """An HTTP client of the event loop that runs: connections without a limit, each kept alive."""
+
+    def __init__(self, url: str, timeout_s: float) -> None:
+        """`timeout_s` is from the begin of a request to the end of its answer."""
+        self._url = url.rstrip("/")
+        self._session = aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(limit=0), timeout=aiohttp.ClientTimeout(timeout_s)
+        )
+
+    async def send(self, call: Call, key: str | None = None) -> Exchange:
+        """Sends a request; what breaks, or is no JSON object, is a row of status 0."""
+        headers = {KEY_HEADER: key} if key else {}
+        sent_ns = time.monotonic_ns()
+        reply, retry_after = await self._ask(call, headers)
+        row = Row(call.operation, call.path, key, sent_ns, time.monotonic_ns(), *reply)
+        return Exchange(row, retry_after)
+
+    async def close(self) -> None:
+        await self._session.close()
+
+    async def _ask(self, call: Call, headers: dict[str, str]) -> tuple[Reply, str | None]:
+        try:
+            async with self._session.request(
+                call.verb, self._url + call.path, headers=headers
+            ) as response:
+                reply = Reply(response.status, decode(await response.read()))
+                return reply, response.headers.get("Retry-After")
+        except (aiohttp.ClientError, TimeoutError, WireError) as cause:
+            return broken(type(cause).__name__), None
+
+
 class Client:
     """`rows` is the history of everything sent. At most `in_flight_max` requests at a time."""
 
     def __init__(self, url: str, in_flight_max: int) -> None:
         self.rows: list[Row] = []
-        self._url = url.rstrip("/")
-        self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=in_flight_max),
-            timeout=aiohttp.ClientTimeout(total=None, sock_read=REPLY_TIMEOUT_S),
-        )
+        self._http = Http(url, REPLY_TIMEOUT_S)
         self._free = asyncio.Semaphore(in_flight_max)
 
     async def __aenter__(self) -> Self:
@@ -46,15 +79,11 @@ class Client:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        await self._session.close()
+        await self._http.close()
 
     async def send(self, call: Call, key: str | None = None) -> Row:
-        headers = {KEY_HEADER: key} if key else {}
         async with self._free:
-            sent_ns = time.monotonic_ns()
-            reply = await self._ask(call, headers)
-            done_ns = time.monotonic_ns()
-        row = Row(call.operation, call.path, key, sent_ns, done_ns, *reply)
+            row, _ = await self._http.send(call, key)
         self.rows.append(row)
         return row
 
@@ -85,12 +114,3 @@ class Client:
         except StopIteration as end:
             result: Result = end.value
             return result
-
-    async def _ask(self, call: Call, headers: dict[str, str]) -> Reply:
-        try:
-            async with self._session.request(
-                call.verb, self._url + call.path, headers=headers
-            ) as response:
-                return Reply(response.status, orjson.loads(await response.read()))
-        except (aiohttp.ClientError, TimeoutError) as cause:
-            return broken(type(cause).__name__)

@@ -13,10 +13,12 @@ from typing import Any
 
 import orjson
 
-from bench.errors import BenchError
-from bench.observe.keep_alive import KeepAlive
+from bench.errors import BenchError, bench_errors
 from bench.records.series import Event
+from machine.http import KeepAlive
 
+TIMEOUT_S = 1.0
+"""Of Flink's answer: a figure that comes later than the next sample is of no use."""
 LAG_EVERY = 5
 """Samples. The JobManager fetches all metrics of its TaskManagers where it is asked for one, at
 most once each ``metrics.fetcher.update-interval``: measured, 30 ms of CPU time of the system."""
@@ -38,7 +40,7 @@ class FlinkWatch:
     """
 
     def __init__(self, rest: str) -> None:
-        self._http = KeepAlive(f"http://{rest}")
+        self._http = KeepAlive(f"http://{rest}", TIMEOUT_S)
         self._sources: dict[str, tuple[str, str]] = {}
         """Topic → path and name of the metric of the source that reads it."""
         self._jobs: list[str] = []
@@ -127,7 +129,8 @@ class FlinkWatch:
                 self._events.setdefault(job, {})[key] = event
 
     def _get(self, path: str) -> Any:
-        return orjson.loads(self._http.get(path))
+        with bench_errors():
+            return orjson.loads(self._http.call("GET", path))
 
 
 Parser = Callable[[Mapping[str, Any], int], dict[Hashable, Event]]

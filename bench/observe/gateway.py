@@ -2,18 +2,19 @@
 
 import re
 import time
-import urllib.request
 from collections import Counter
 from typing import NamedTuple
 
 from prometheus_client.parser import text_string_to_metric_families
 
-from bench.errors import BenchError
-from bench.observe.keep_alive import KeepAlive
+from bench.errors import BenchError, bench_errors
+from machine.http import KeepAlive, call
 
 PREFIX = "kaflinkshop_gateway_"
 SCRAPE_TIMEOUT_S = 5.0
 """Of one scrape."""
+GAUGE_TIMEOUT_S = 1.0
+"""Of one reading of a gauge: what comes later than the next sample is of no use."""
 SCRAPES_PER_WORKER_MAX = 64
 """Workers share one port, and a scrape reaches one of them by chance."""
 CONNECTIONS_PER_WORKER_MAX = 8
@@ -46,14 +47,10 @@ class Metrics(NamedTuple):
 
 def scrape(url: str, workers: int) -> Metrics:
     """Raises `BenchError` when a worker can't be reached."""
-    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     latest: dict[str, str] = {}
     for _ in range(SCRAPES_PER_WORKER_MAX * workers):
-        try:
-            with opener.open(url.rstrip("/") + "/metrics", timeout=SCRAPE_TIMEOUT_S) as response:
-                text = response.read().decode()
-        except OSError as cause:
-            raise BenchError(f"{url}/metrics does not answer: {cause}") from None
+        with bench_errors():
+            text = call("GET", url.rstrip("/") + "/metrics", SCRAPE_TIMEOUT_S).decode()
         latest[_gateway_id(text, url)] = text
         if len(latest) == workers:
             return _sum(latest)
@@ -143,16 +140,16 @@ class Gauges:
         read = {}
         for gateway_id, connection in list(self._connections.items()):
             try:
-                read[gateway_id] = parse_gauge(connection.get("/metrics"))[1]
+                read[gateway_id] = _gauge(connection)[1]
             except BenchError:
                 self._connections.pop(gateway_id).close()
                 raise  # the others are asked again next time
         for _ in range(CONNECTIONS_PER_WORKER_MAX * self._workers):
             if len(read) >= self._workers:
                 return read
-            connection = KeepAlive(self._url)
+            connection = KeepAlive(self._url, GAUGE_TIMEOUT_S)
             try:
-                gateway_id, gauge = parse_gauge(connection.get("/metrics"))
+                gateway_id, gauge = _gauge(connection)
             except BenchError:
                 connection.close()
                 raise
@@ -164,6 +161,11 @@ class Gauges:
     def close(self) -> None:
         for connection in self._connections.values():
             connection.close()
+
+
+def _gauge(connection: KeepAlive) -> tuple[str, Gauge]:
+    with bench_errors():
+        return parse_gauge(connection.call("GET", "/metrics"))
 
 
 _GAUGE = re.compile(

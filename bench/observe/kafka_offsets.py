@@ -47,13 +47,16 @@ class Traffic(NamedTuple):
 class TrafficMeter:
     """Reads the broker that leads all partitions. Not for use by several threads at once."""
 
-    def __init__(self, bootstrap: str) -> None:
+    def __init__(self, bootstrap: str, timeout_s: float = TIMEOUT_S) -> None:
         """`bootstrap` is ``host:port``; of several, the first."""
-        self._link = Link(bootstrap, RESPONSE_BYTES_MAX, TIMEOUT_S)
+        self._link = Link(bootstrap, RESPONSE_BYTES_MAX, timeout_s)
 
     def ends(self) -> dict[Place, int]:
-        """Of all topics that are not Kafka's own. Raises `BenchError`."""
-        places = parse_topics(self._ask(header(3, 1) + Struct(">i").pack(-1)))
+        """The ends of all topics that are not Kafka's own. Raises `BenchError`."""
+        return self.ends_of(parse_topics(self._ask(header(3, 1) + Struct(">i").pack(-1))))
+
+    def ends_of(self, places: Sequence[Place]) -> dict[Place, int]:
+        """The ends of these alone; the places of a topic stand together. Raises `BenchError`."""
         return parse_ends(self._ask(ends_request(places))) if places else {}
 
     def between(self, before: Ends, after: Ends) -> Traffic:

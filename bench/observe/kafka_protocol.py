@@ -10,8 +10,6 @@ from struct import Struct, calcsize, unpack_from
 from typing import Any, TypeVar
 
 CLIENT_ID = b"kaflinkshop-bench"
-TIMEOUT_S = 1.0
-"""Of asking the broker; then the lag of this sample is not known."""
 
 _HEADER = Struct(f">hhih{len(CLIENT_ID)}s")
 """API key, version, correlation id, client id."""
@@ -25,9 +23,7 @@ def header(api_key: int, version: int) -> bytes:
 class Link:
     """A connection to one broker. Not for use by several threads at once."""
 
-    def __init__(
-        self, bootstrap: str, response_bytes_max: int, timeout_s: float = TIMEOUT_S
-    ) -> None:
+    def __init__(self, bootstrap: str, response_bytes_max: int, timeout_s: float) -> None:
         """`bootstrap` is ``host:port``; of several, the first."""
         self.address = bootstrap.split(",")[0]
         self._response_bytes_max = response_bytes_max

@@ -23,8 +23,6 @@ GROUPS = {
 BESIDE = "beside"
 """What a comparison keeps up without load meanwhile: it is no foreign process, nor measured."""
 
-ONE_THREAD = ("gateway", "generator")
-"""Parts whose processes do their work in their main thread."""
 PIDS_INTERVAL_S = 10.0
 """Between looks for new processes, which cost more than everything else of a sample."""
 
@@ -105,8 +103,6 @@ class Usage(NamedTuple):
     cpu_s: float
     rss_bytes: int
     """Resident; what processes share counts for each of them."""
-    waited_s: float | None
-    """Time for which its main thread could have run, but had no CPU; None where not known."""
 
 
 class UsageMeter:
@@ -147,7 +143,7 @@ class UsageMeter:
             part: {
                 pid: usage
                 for pid, process in processes.items()
-                if (usage := _usage(process, part in ONE_THREAD)) is not None
+                if (usage := _usage(process)) is not None
             }
             for part, processes in self._processes.items()
         }
@@ -160,7 +156,7 @@ def _process(pid: int) -> psutil.Process | None:
         return None
 
 
-def _usage(process: psutil.Process, one_thread: bool) -> Usage | None:
+def _usage(process: psutil.Process) -> Usage | None:
     """None for a process that has ended, or is another user's."""
     try:
         times, memory = process.cpu_times(), process.memory_info()
@@ -168,13 +164,4 @@ def _usage(process: psutil.Process, one_thread: bool) -> Usage | None:
         return None
     if not memory.rss:
         return None  # dead, and its parent has not looked yet
-    waited_s = _waited_s(process.pid) if one_thread else None
-    return Usage(times.user + times.system, memory.rss, waited_s)
-
-
-def _waited_s(pid: int) -> float | None:
-    """Source: Documentation/scheduler/sched-stats.rst of Linux."""
-    try:
-        return int(Path(f"/proc/{pid}/schedstat").read_text().split()[1]) / 1e9
-    except (OSError, ValueError, IndexError):
-        return None
+    return Usage(times.user + times.system, memory.rss)

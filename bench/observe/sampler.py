@@ -17,7 +17,7 @@ from bench.observe.flink import FlinkWatch
 from bench.observe.gateway import Gauge, Gauges
 from bench.observe.gc_log import read_pauses
 from bench.observe.host import HostMeter
-from bench.observe.kafka_lag import LogEnds
+from bench.observe.kafka_offsets import Place, TrafficMeter
 from bench.observe.processes import GROUPS, Pids, Usage, UsageMeter
 from bench.records.series import Columns, Event, Series
 from system.wire import reply_topic
@@ -26,6 +26,8 @@ INTERVAL_S = 1.0
 """Between two samples of the system and its machine."""
 TICK_S = 0.1
 """Between looks at how many processes wait for a CPU."""
+KAFKA_TIMEOUT_S = 1.0
+"""Of asking the broker; then the lag of this sample is not known."""
 SERIES_MAX = 3_600
 """Samples; then no more are taken. An hour: far longer than the longest phase."""
 TEXT_MAX = 200
@@ -54,7 +56,7 @@ class Failures(NamedTuple):
 
 
 class Sampler:
-    """Begins with `start`, ends with `stop`; `latest` has the values of the last sample."""
+    """The sampler begins with `start`, and ends with `stop`, which returns all that it saw."""
 
     def __init__(
         self,
@@ -69,7 +71,6 @@ class Sampler:
 
         `flink_rest` and `bootstrap` are ``host:port``, `gc_logs` names the log of each JVM.
         """
-        self.latest: Mapping[str, float] = {}
         self._usage = UsageMeter(pids)
         self._host = HostMeter()
         self._gateway = None if url is None else Gateway(url, workers, bootstrap)
@@ -144,7 +145,6 @@ class Sampler:
             lags = self._asked("Flink", self._flink.read, at_ns)
             values |= {f"lag.{topic}": lag for topic, lag in lags.items()}
         self._columns.add(at_ns, values)
-        self.latest = values
 
     def _asked(
         self, source: str, ask: Callable[[], dict[str, float]], at_ns: int
@@ -185,7 +185,7 @@ class Gateway:
 
     def __init__(self, url: str, workers: int, bootstrap: str | None) -> None:
         self._gauges = Gauges(url, workers)
-        self._ends = None if bootstrap is None else LogEnds(bootstrap)
+        self._kafka = None if bootstrap is None else TrafficMeter(bootstrap, KAFKA_TIMEOUT_S)
         self._origins: dict[str, int] = {}
         """Topic → the offset at which its worker began to read."""
         self._latest: Mapping[str, Gauge] = {}
@@ -198,8 +198,8 @@ class Gateway:
 
     def close(self) -> None:
         self._gauges.close()
-        if self._ends is not None:
-            self._ends.close()
+        if self._kafka is not None:
+            self._kafka.close()
 
     def lags(self) -> dict[str, float]:
         """How far each worker was behind at the last `read`. Raises `BenchError`.
@@ -207,11 +207,12 @@ class Gateway:
         Where a worker began is not known, but it was never ahead of its topic: the least distance
         seen is taken for none. Exact from the first moment on at which it has read all.
         """
-        if self._ends is None or not self._latest:
+        if self._kafka is None or not self._latest:
             return {}
         replies = {reply_topic(name): gauge.replies for name, gauge in self._latest.items()}
+        ends = self._kafka.ends_of([Place(topic, 0) for topic in replies])
         lags = {}
-        for topic, end in self._ends.read(list(replies)).items():
+        for (topic, _), end in ends.items():
             origin = end - replies[topic]
             self._origins[topic] = min(origin, self._origins.get(topic, origin))
             lags[f"lag.{topic}"] = float(origin - self._origins[topic])
@@ -219,7 +220,7 @@ class Gateway:
 
 
 def usage_series(before: Usages, after: Usages, elapsed_s: float) -> dict[str, float]:
-    """What the groups used: cores, MiB, and cores that their main threads waited for.
+    """What the groups used: cores, and MiB.
 
     A process counts from the first sample on in which it was there before. A group whose processes
     have all ended is not known. Flink's parts are there by themselves as well, under ``part.``.
@@ -242,9 +243,6 @@ def usage_series(before: Usages, after: Usages, elapsed_s: float) -> dict[str, f
                 add(f"{prefix}rss_mib.{name}", usage.rss_bytes / MEBIBYTE)
             for earlier, usage in both:
                 add(f"{prefix}cpu.{name}", max(0.0, usage.cpu_s - earlier.cpu_s) / elapsed_s)
-                if usage.waited_s is not None and earlier.waited_s is not None:
-                    waited_s = max(0.0, usage.waited_s - earlier.waited_s)
-                    add(f"{prefix}waiting.{name}", waited_s / elapsed_s)
     return found
 
 

@@ -11,19 +11,18 @@ from itertools import count
 from types import TracebackType
 from typing import NamedTuple, Self
 
-import aiohttp
 import numpy as np
 from numpy.typing import NDArray
 
 from bench.generator.timer import Timer
+from bench.judge.client import Http
 from bench.judge.ledger import balance
 from bench.observe.gateway import Metrics, rise, scrape
 from bench.probes.probe import Target
 from bench.records.request_log import Footer, Row
 from bench.stats.window import kind_of
 from bench.workload.arrivals import Schedule, Stage, intended_ns
-from bench.workload.shop import Call, Reply, broken
-from system.wire import WireError, decode
+from bench.workload.shop import Call
 
 IN_FLIGHT_MAX = 512
 """Connections of a probe: below the usual limit of open files. More requests are dropped."""
@@ -80,10 +79,7 @@ class Sender:
 
     async def __aenter__(self) -> Self:
         self._before = await self.scrape()
-        self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=0),
-            timeout=aiohttp.ClientTimeout(self._target.options.timeout_s + ANSWER_GRACE_S),
-        )
+        self._http = Http(self._target.url, self._target.options.timeout_s + ANSWER_GRACE_S)
         return self
 
     async def __aexit__(
@@ -92,7 +88,7 @@ class Sender:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        await self._session.close()
+        await self._http.close()
 
     @property
     def rows(self) -> list[Row]:
@@ -167,20 +163,10 @@ class Sender:
         self._under_way -= 1
 
     async def _send(self, call: Call, intended_ns: int) -> Answer:
-        sent_ns = time.monotonic_ns()
-        reply, retry_after = await self._exchange(call)
-        row = Row(call.operation, call.path, None, sent_ns, time.monotonic_ns(), *reply)
+        row, retry_after = await self._http.send(call)
         answer = Answer(row, intended_ns, retry_after)
         self.answers.append(answer)
         return answer
-
-    async def _exchange(self, call: Call) -> tuple[Reply, str | None]:
-        try:
-            async with self._session.request(call.verb, self._target.url + call.path) as response:
-                reply = Reply(response.status, decode(await response.read()))
-                return reply, response.headers.get("Retry-After")
-        except (aiohttp.ClientError, TimeoutError, WireError) as cause:
-            return broken(type(cause).__name__), None
 
 
 async def clock(due_ns: NDArray[np.int64]) -> AsyncIterator[int]:

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 from bench.compare.comparability import MEASURING_PACKAGES
 from bench.environment import PACKAGES, environment
-from bench.errors import ended_parts
+from bench.errors import bench_errors
 from bench.observe.processes import GROUPS
 from bench.regression.worktree import Commit
 from bench.run.model import Progress, Subject, System
@@ -156,7 +156,7 @@ class Stacks:
         return Subject(system, side.record(), side.environment())
 
     def _check(self) -> None:
-        with ended_parts():
+        with bench_errors():
             self._supervisor.check()
 
     def _up(self, side: Side) -> Cluster:

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from bench.atomic_files import to_json, write
 from bench.environment import commit, environment
-from bench.errors import BenchError, ended_parts
+from bench.errors import BenchError, bench_errors
 from bench.generator.spec import Phase
 from bench.judge import answers
 from bench.judge.checks import Check
@@ -64,7 +64,7 @@ def system_under_test(
     with Stack(options, progress=progress) as stack:
 
         def check_stack() -> None:
-            with ended_parts():
+            with bench_errors():
                 stack.check()
 
         yield System(

@@ -38,12 +38,6 @@ def pairs_needed(level: float) -> int:
     return ceil(1 - log2((1 - level) * (1 + SLACK)))
 
 
-def exact_level(pairs: int, level: float) -> float:
-    """What the interval that is asked to have `level` has: at least that."""
-    outside = _outside(pairs, level)
-    return 1.0 if outside == 0 else 1 - 2 * float(distribution(pairs)[outside - 1])
-
-
 def walsh_averages(differences: ArrayLike) -> Floats:
     """Shape (..., pairs) to (..., pairs * (pairs + 1) / 2), ascending."""
     values = np.asarray(differences, dtype=np.float64)

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import psutil
+from support.watched_sampler import watch
 
 from bench.judge.client import Client
 from bench.observe.gc_log import freed_bytes, read_pauses
@@ -51,16 +52,17 @@ async def load_until(stack: Stack, enough: Callable[[], bool]) -> int:
 
 async def test_a_loaded_stack(stack: Stack, tmp_path: Path) -> None:
     sampler = sampler_of(stack)
+    watched = watch(sampler)
     began_ns = time.monotonic_ns()
     seen: set[str] = set()
 
     def enough() -> bool:
         """Each figure has been there, and some seconds have passed, with checkpoints in them."""
-        seen.update(name for name, value in sampler.latest.items() if value)
+        seen.update(name for name, value in watched.latest.items() if value)
         wanted = {f"cpu.{part}" for part in PARTS} | {"in_flight", "host.busy"}
         return (
             wanted <= seen
-            and "lag.user_in" in sampler.latest
+            and "lag.user_in" in watched.latest
             and time.monotonic_ns() - began_ns > 4 * SECOND_NS
         )
 
@@ -133,14 +135,15 @@ def test_a_killed_part_and_the_job_s_restart_are_seen(
     stack: Stack, until: Callable[[Callable[[], object]], None]
 ) -> None:
     sampler = sampler_of(stack)
+    watched = watch(sampler)
     sampler.start()
     part = "flink_taskmanager"
-    until(lambda: f"part.cpu.{part}" in sampler.latest)
+    until(lambda: f"part.cpu.{part}" in watched.latest)
     stack.kill(part)
-    until(lambda: f"part.cpu.{part}" not in sampler.latest)
+    until(lambda: f"part.cpu.{part}" not in watched.latest)
     stack.start(part)
     stack.wait_ready()
-    until(lambda: f"part.cpu.{part}" in sampler.latest)
+    until(lambda: f"part.cpu.{part}" in watched.latest)
     series = sampler.stop()
     assert None in series.series[f"part.cpu.{part}"][1:]
     rare = [event for event in series.events if event.kind in ("fault", "rebalance")]

@@ -16,6 +16,7 @@ import write
 from bench.cli.main import COMMANDS
 from bench.compare.verdict_words import VERDICTS
 from bench.errors import COMPARISON_EXITS, ExitCode
+from system import __version__
 from system.gateway.router import Router
 from system.routes import ROUTES, Integer, Route
 from system.services import echo
@@ -122,6 +123,12 @@ def test_the_example_works():
 
 
 # ---- dependencies, errors, links
+
+
+def test_the_version_is_that_of_the_gateway() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    assert project["project"]["version"] == __version__
+    assert "build-system" not in project, "no wheel is offered: a work tree is"
 
 
 def test_every_dependency_is_described_with_its_version():

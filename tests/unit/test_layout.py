@@ -35,6 +35,10 @@ LIBRARIES: dict[str, tuple[str, ...]] = {
     "pyflink": ("system.flink_job.pipeline",),
     "py4j": ("system.flink_job.pipeline",),
     "aiokafka": ("system.gateway.kafka", "system.runtime.topics", "bench.probes.kafka_link"),
+    "aiohttp": (
+        *("system.gateway.app", "system.gateway.connection", "system.gateway.worker"),
+        *("bench.judge.client", "bench.calibrate.bare_server"),
+    ),
     "locust": ("bench.generator.locust_users", "bench.generator.locust_open_loop", "locustfiles"),
     "gevent": ("bench.generator.locust_users", "bench.generator.locust_open_loop", "locustfiles"),
     "geventhttpclient": ("bench.generator.locust_users",),

@@ -141,7 +141,8 @@ def test_what_came_in_between() -> None:
     with broker(answers) as address:
         meter = TrafficMeter(address)
         after = meter.ends()
-        assert after == {place: 8}
+        assert after == meter.ends_of([place]) == {place: 8}
+        assert meter.ends_of([]) == {}
         assert meter.between({place: 4}, after) == Traffic(4, len(written))
         assert meter.between(after, after) == Traffic(0, 0)
         answers[FETCH] = fetched(b"")

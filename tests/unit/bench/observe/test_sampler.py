@@ -14,6 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support.small_server import flink as flink_answers
 from support.small_server import metrics, serving
+from support.watched_sampler import watch
 
 from bench.observe import flink, sampler
 from bench.observe.processes import Usage, UsageMeter
@@ -25,21 +26,21 @@ MS = 1_000_000
 # ---- processes
 
 
-def usage(cpu_s: float, waited_s: float | None = None) -> Usage:
-    return Usage(cpu_s, 10 * MEBIBYTE, waited_s)
+def usage(cpu_s: float) -> Usage:
+    return Usage(cpu_s, 10 * MEBIBYTE)
 
 
 def test_what_groups_used() -> None:
     before = {
         "flink_jobmanager": {1: usage(5)},
         "flink_taskmanager": {2: usage(7)},
-        "gateway": {3: usage(1, waited_s=1)},
+        "gateway": {3: usage(1)},
         "kafka": {4: usage(9)},
     }
     after = {
         "flink_jobmanager": {1: usage(5.5)},
         "flink_taskmanager": {2: usage(8)},
-        "gateway": {3: usage(1.5, waited_s=1.25), 5: usage(30, waited_s=30)},
+        "gateway": {3: usage(1.5), 5: usage(30)},
         "kafka": {},
     }
     found = usage_series(before, after, elapsed_s=2)
@@ -51,7 +52,6 @@ def test_what_groups_used() -> None:
         "part.rss_mib.flink_jobmanager": 10,
         "part.rss_mib.flink_taskmanager": 10,
         "cpu.gateway": 0.25,  # the new process counts from the next sample on
-        "waiting.gateway": 0.125,
         "rss_mib.gateway": 20,
     }
 
@@ -139,8 +139,9 @@ def quick(monkeypatch) -> None:
 def test_sources_that_do_not_answer_leave_the_rest(until, tmp_path: Path) -> None:
     pids, logs = {"generator": [os.getpid()]}, {"kafka": tmp_path / "gc.log"}
     running = Sampler(f"http://{NOWHERE}", 1, lambda: pids, NOWHERE, logs, NOWHERE)
+    watched = watch(running)
     running.start()
-    until(lambda: "cpu.generator" in running.latest)
+    until(lambda: "cpu.generator" in watched.latest)
     sampled = running.stop()
     assert {event.kind for event in sampled.events} == {"fault"}
     told = sorted(event.text.partition(" readings of ")[2] for event in sampled.events)
@@ -149,7 +150,7 @@ def test_sources_that_do_not_answer_leave_the_rest(until, tmp_path: Path) -> Non
     assert sampled.series["rss_mib.generator"][-1] > 1
     assert sampled.series["cpu.generator"][0] is None
     kinds = {name.partition(".")[0] for name in sampled.series}
-    assert kinds <= {"cpu", "rss_mib", "waiting", "host"}
+    assert kinds <= {"cpu", "rss_mib", "host"}
 
 
 @pytest.mark.usefixtures("quick")

@@ -1,7 +1,6 @@
-"""What a sampler reads: logs of the JVMs, Kafka's log ends, the gateway's gauges, Flink's jobs."""
+"""What a sampler reads: logs of the JVMs, the gateway's gauges, Flink's jobs."""
 
 from pathlib import Path
-from struct import error, pack
 from typing import Any
 
 import pytest
@@ -13,9 +12,6 @@ from bench.errors import BenchError
 from bench.observe.flink import LAG_EVERY, FlinkWatch, checkpoints, faults, with_durations
 from bench.observe.gateway import Gauge, Gauges, parse_gauge
 from bench.observe.gc_log import Pause, freed_bytes, parse, read_pauses
-from bench.observe.kafka_lag import LogEnds, request
-from bench.observe.kafka_lag import parse as parse_ends
-from bench.observe.keep_alive import BODY_BYTES_MAX, KeepAlive
 from bench.records.series import Event
 
 MS = 1_000_000
@@ -80,38 +76,6 @@ def test_a_pause_is_read_to_the_microsecond(
     ]
 
 
-# ---- Kafka's log ends
-
-
-def answer(ends: dict[str, int], code: int = 0) -> bytes:
-    parts = [pack(">ii", 0, len(ends))]
-    for topic, end in ends.items():
-        name = topic.encode()
-        parts.append(pack(f">h{len(name)}siihqq", len(name), name, 1, 0, code, -1, end))
-    return b"".join(parts)
-
-
-@given(st.dictionaries(st.text(max_size=20), st.integers(0, 2**63 - 1), max_size=5))
-def test_the_ends_of_topics(ends: dict[str, int]) -> None:
-    assert parse_ends(answer(ends)) == ends
-    asked = request(list(ends))
-    assert all(topic.encode() in asked for topic in ends)
-
-
-@given(st.integers(0, 60))
-def test_a_truncated_answer_is_none(length: int) -> None:
-    whole = answer({"gateway_out_1": 5, "gateway_out_2": 6})
-    with pytest.raises(error):
-        parse_ends(whole[:length])
-
-
-def test_a_broker_that_does_not_tell_the_end() -> None:
-    with pytest.raises(ValueError, match="no end of user_in: error 6"):
-        parse_ends(answer({"user_in": 0}, code=6))
-    with pytest.raises(BenchError, match=r"Kafka at 127\.0\.0\.1:9: "):
-        LogEnds("127.0.0.1:9").read(["user_in"])
-
-
 # ---- the gateway
 
 
@@ -154,15 +118,6 @@ def test_a_worker_that_is_not_there() -> None:
         gauges.close()
     with pytest.raises(BenchError):
         gauges.read()
-
-
-@pytest.mark.parametrize("reply", [(404, b"no"), (200, b"x" * (BODY_BYTES_MAX + 1))])
-def test_what_is_no_answer(reply: tuple[int, bytes]) -> None:
-    with serving(lambda path, _: reply) as url:
-        asked = KeepAlive(url)
-        with pytest.raises(BenchError, match="/metrics answers"):
-            asked.get("/metrics")
-        asked.close()
 
 
 # ---- Flink

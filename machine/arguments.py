@@ -5,7 +5,6 @@ import math
 import re
 from collections.abc import Callable, Collection
 from typing import NoReturn
-from urllib.parse import urlsplit
 
 EXIT_USAGE = 2
 """The exit code of wrong usage, as argparse has it."""
@@ -72,20 +71,6 @@ def one_of(what: str, names: Collection[str]) -> Callable[[str], str]:
         return text
 
     return parse
-
-
-def url(text: str) -> str:
-    """An argparse type: ``http://HOST:PORT``, without a slash at its end; a path may follow."""
-    try:
-        address = urlsplit(text)
-        host, port = address.hostname or "", address.port
-    except ValueError as cause:
-        raise argparse.ArgumentTypeError(f"{text!r}: {cause}") from None
-    if address.scheme != "http" or not re.fullmatch(r"[\w.:-]+", host, re.ASCII) or port == 0:
-        raise argparse.ArgumentTypeError(f"{text!r}: http://HOST:PORT is expected")
-    if address.username is not None or address.query or address.fragment or not text.isascii():
-        raise argparse.ArgumentTypeError(f"{text!r}: no user, query or fragment is sent")
-    return text.rstrip("/")
 
 
 def port_or_any(text: str) -> int:

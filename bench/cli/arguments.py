@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 from bench.atomic_files import to_json
 from bench.errors import ExitCode
+from bench.workload.address import Address, AddressError
 from machine.arguments import whole
 
 SEED_MAX = 2**31 - 1
@@ -31,6 +32,23 @@ class Command(NamedTuple):
     exits: Sequence[ExitCode] = ANY_EXITS
     parts: Sequence["Command"] = ()
     """`parts` are commands below this one, which then does nothing by itself."""
+
+
+def url(text: str) -> str:
+    """An argparse type: a server's URL, as `Address.of` reads it, in ASCII and without a slash."""
+    try:
+        found = Address.of(text)
+    except AddressError as cause:
+        raise argparse.ArgumentTypeError(str(cause)) from None
+    return f"http{'s' if found.tls else ''}://{found.netloc}{found.prefix}"
+
+
+def gateway_url(text: str) -> str:
+    """An argparse type: as `url`, of a gateway, which speaks no TLS."""
+    found = url(text)
+    if found.startswith("https:"):
+        raise argparse.ArgumentTypeError(f"{found!r}: a gateway is reached by http://")
+    return found
 
 
 # ---- options that several commands have

@@ -2,14 +2,14 @@
 
 import argparse
 
-from bench.cli.arguments import Command, add_json, add_results, add_seed
+from bench.cli.arguments import Command, add_json, add_results, add_seed, gateway_url
 from bench.cli.run import RUN_COMMAND_EXITS, measure
 from bench.errors import ExitCode
 from bench.probes.probe import OWN_STACK, Options
 from bench.probes.registry import PROBES
 from bench.run.run import Probing
 from bench.run.settings import Settings
-from machine.arguments import address, one_of, positive, url
+from machine.arguments import address, one_of, positive
 
 PROBED_TIMEOUT_S_MAX = 60.0
 """The longest timeout of a gateway that is probed."""
@@ -19,7 +19,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("names", nargs="*", metavar="NAME", type=one_of("probe", PROBES),
         help=f"of {', '.join(PROBES)} (default: all)")  # fmt: skip
-    add("--target", type=url, metavar="URL", help="a gateway that nobody else uses")
+    add("--target", type=gateway_url, metavar="URL", help="a gateway that nobody else uses")
     add("--kafka", type=address, metavar="HOST:PORT", help="of the target")
     add("--timeout-s", type=positive(PROBED_TIMEOUT_S_MAX), metavar="S",
         help="of the target's gateway (default: 5)")  # fmt: skip

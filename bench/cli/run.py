@@ -13,6 +13,7 @@ from bench.cli.arguments import (
     add_results,
     add_seed,
     show,
+    url,
 )
 from bench.errors import RUN_EXITS, ExitCode, UsageError, progress
 from bench.generator.spec import SCENARIOS
@@ -22,7 +23,7 @@ from bench.run.settings import DURATION_S_MAX, GENERATORS_MAX, USERS_MAX, Settin
 from bench.workload.arrivals import ARRIVALS, ScheduleError
 from bench.workload.http_file import read_workload
 from machine import ports
-from machine.arguments import positive, real, url, whole
+from machine.arguments import positive, real, whole
 
 RUN_COMMAND_EXITS = (*ANY_EXITS, ExitCode.VOID, ExitCode.UNREADABLE, *STACK_EXITS)
 ZIPF_MAX = 5.0
@@ -103,6 +104,8 @@ def load_settings(args: argparse.Namespace) -> Settings:
         if not args.target:
             raise UsageError("--workload needs the --target that it is for")
         read_workload(args.workload)
+    elif args.target and args.target.startswith("https:"):
+        raise UsageError("--target: a gateway is reached by http://; https:// needs a --workload")
     return replace(
         shop_settings(args),
         workload=None if args.workload is None else str(args.workload),

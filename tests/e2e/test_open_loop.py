@@ -86,7 +86,7 @@ def test_the_capacity_of_any_service(tmp_path: Path) -> None:
     with server() as url:
         done = bench(
             *("capacity", "--target", url, "--workload", str(workload), "--in-flight", "16"),
-            *("--start", "8", "--duration", "2", "--p99-ms", "2000", "--failed-share", "0.2"),
+            *("--start", "32", "--duration", "2", "--p99-ms", "2000", "--failed-share", "0.2"),
             *("--arrivals", "constant", "--out", str(tmp_path / "out")),
         )
     run, _ = recorded(tmp_path / "out", done)

@@ -25,8 +25,10 @@ from bench.probes.probe import Options, Target
 from bench.probes.registry import run_probe
 from system.runtime.stack import Stack
 
-ROOMY = Options(timeout_s=1.0, duration_s=2.5)
-"""No stall of a busy machine fills its table."""
+pytestmark = pytest.mark.usefixtures("patient_probes")
+
+ROOMY = Options(timeout_s=2.0, duration_s=2.5)
+"""No stall of a busy machine fills its table, or is a timeout."""
 TIGHT = ROOMY._replace(in_flight_max=32, duration_s=2.0)
 """Ten times its capacity is little."""
 
@@ -50,6 +52,10 @@ async def reasons(probe: str, target: Target, fault: Fault) -> str:
     return "; ".join([*result.reasons, *result.unknown])
 
 
+def ms(told: str) -> float:
+    return float(told.replace(",", ""))
+
+
 @pytest.mark.parametrize(("probe", "every"), [("echo", 1000), ("http", 100)])
 async def test_a_wrong_reply(roomy: Target, probe: str, every: int) -> None:
     found = await reasons(probe, roomy, swaps(every))
@@ -69,9 +75,9 @@ async def test_a_missing_row(roomy: Target) -> None:
 async def test_a_late_timeout(roomy: Target) -> None:
     found = await reasons("timeout", roomy, delays(504, delay_s=0.2))
     for when in ("504s", "504s under load"):
-        late = re.search(rf"{when} came (\d+\.\d) ms after their deadline at p99 of \d+", found)
+        late = re.search(rf"{when} came ([\d,]+\.\d) ms after their deadline at p99 of \d+", found)
         assert late
-        assert float(late[1]) >= 200
+        assert ms(late[1]) >= 200
 
 
 async def test_late_replies_that_are_not_counted_as_such(roomy: Target) -> None:
@@ -118,8 +124,11 @@ async def test_a_service_without_a_gateway_that_drops_requests(
 
 
 async def test_slow_refusals(tight: Target) -> None:
-    found = await reasons("overload", tight, delays(503, delay_s=0.2))
-    assert re.search(r"a refusal took \d\d\d\.\d ms at p99, more than 20%", found)
+    """For longer than 20 % of any answer may take."""
+    found = await reasons("overload", tight, delays(503, delay_s=1.0))
+    slow = re.search(r"a refusal took ([\d,]+\.\d) ms at p99, more than 20%", found)
+    assert slow
+    assert ms(slow[1]) >= 1000
 
 
 async def test_refusals_without_retry_after(tight: Target) -> None:

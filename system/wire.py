@@ -32,6 +32,7 @@ TOPIC_PATTERN = re.compile(r"[A-Za-z0-9._-]{1,249}")
 
 HTTP_STATUS = {
     "bad_request": 400,
+    "unauthorized": 401,
     "not_found": 404,
     "insufficient_credit": 409,
     "out_of_stock": 409,

@@ -11,6 +11,8 @@ from bench.errors import BenchError, bench_errors
 from machine.http import KeepAlive, call
 
 PREFIX = "kaflinkshop_gateway_"
+OWN_ECHO = "own_echo"
+"""The kind of records and replies by which a gateway learns whether the services answer."""
 SCRAPE_TIMEOUT_S = 5.0
 """Of one scrape."""
 GAUGE_TIMEOUT_S = 1.0
@@ -30,13 +32,15 @@ class Metrics(NamedTuple):
 
     responses: int
     replies: Counter[str]
-    """By kind: matched, late, duplicate, unknown, malformed."""
+    """By kind: matched, late, duplicate, unknown, malformed. Not those to its own echoes."""
     records: Counter[str]
-    """By fate: acknowledged, not_sent, unknown."""
+    """By fate: acknowledged, not_sent, unknown. Not its own echoes."""
     timeouts: int
     in_flight: int
     workers: frozenset[str]
     """Their gateway_ids."""
+    own_echo_records: int = 0
+    """Echoes that the gateway asked for itself, and the replies to them: of no client."""
 
     @property
     def quiet(self) -> bool:
@@ -78,6 +82,7 @@ def rise(before: Metrics, after: Metrics) -> Metrics | None:
         after.timeouts - before.timeouts,
         after.in_flight,
         after.workers,
+        after.own_echo_records - before.own_echo_records,
     )
 
 
@@ -102,7 +107,9 @@ def _sum(texts: dict[str, str]) -> Metrics:
             for sample in family.samples:
                 if sample.name.endswith("_created"):
                     continue
-                if name in kinds:
+                if sample.labels.get("kind") == OWN_ECHO:
+                    singles[OWN_ECHO] += int(sample.value)
+                elif name in kinds:
                     kinds[name][sample.labels["kind"]] += int(sample.value)
                 elif name in ("responses", "timeouts", "in_flight"):
                     singles[name] += int(sample.value)
@@ -113,6 +120,7 @@ def _sum(texts: dict[str, str]) -> Metrics:
         singles["timeouts"],
         singles["in_flight"],
         frozenset(texts),
+        singles[OWN_ECHO],
     )
 
 
@@ -121,7 +129,7 @@ class Gauge(NamedTuple):
 
     in_flight: int
     replies: int
-    """Records that it has read from its reply topic since it started."""
+    """Records that it has read from its reply topic since it started, its own echoes too."""
 
 
 class Gauges:

@@ -16,6 +16,7 @@ from bench.errors import BenchError
 from bench.generator.fleet import READY_TIMEOUT_S, Generators
 from bench.generator.spec import Load, Phase
 from bench.observe.jvm_allocation import AllocationMeter, Heaps
+from bench.observe.gateway import scrape
 from bench.observe.kafka_offsets import Ends, TrafficMeter
 from bench.observe.processes import BESIDE, Cpu, CpuMeter, Pids, spent
 from bench.observe.sampler import Sampler
@@ -125,7 +126,10 @@ class Counted:
     def __init__(self, system: System) -> None:
         self._kafka = None if system.bootstrap is None else TrafficMeter(system.bootstrap)
         self._jvms = AllocationMeter(system.pids, system.gc_logs())
+        self._gateway = (system.url, system.workers)
         self._ends: list[Ends] = []
+        self._own_echoes: list[int] = []
+        """Records that the gateway sent and got by itself so far: no part of the load."""
         self._heaps: list[Heaps] = []
 
     def read(self) -> None:
@@ -133,7 +137,9 @@ class Counted:
             self._heaps.append(self._jvms.read())
         if self._kafka is not None:
             with suppress(BenchError):
-                self._ends.append(self._kafka.ends())
+                ends, own = self._kafka.ends(), scrape(*self._gateway).own_echo_records
+                self._ends.append(ends)
+                self._own_echoes.append(own)
 
     def amounts(self) -> dict[str, float]:
         """Between the two reads; without what one of them did not get. For the end."""
@@ -141,7 +147,10 @@ class Counted:
         if self._kafka is not None and len(self._ends) == 2:
             with suppress(BenchError):
                 traffic = self._kafka.between(*self._ends)
-                found |= {"kafka_records": traffic.records, "kafka_bytes": traffic.bytes}
+                before, after = self._own_echoes
+                records = traffic.records - (after - before)
+                share = records / max(1, traffic.records)  # an echo is as large as most records
+                found |= {"kafka_records": records, "kafka_bytes": traffic.bytes * share}
         if len(self._heaps) == 2:
             with suppress(BenchError):
                 allocated = self._jvms.between(*self._heaps)

@@ -1,6 +1,7 @@
 """``python -m system.gateway --bootstrap HOST:PORT``: runs a gateway until SIGTERM or Ctrl-C.
 
 Exit codes: 0 drained after a signal, 1 a worker died, 2 wrong usage, 3 it could not start.
+Secrets are never arguments: see `system.gateway.tokens` and `system.kafka_security`.
 """
 
 import sys
@@ -25,6 +26,14 @@ def main() -> int:
     )
     parser.add_argument("--workers", type=whole("workers", ports.WORKERS_MAX), default=1,
                         help="processes (default: %(default)s)")  # fmt: skip
+    parser.add_argument("--tls-cert-file", metavar="PEM", help="serve HTTPS: certificate, chain")
+    parser.add_argument("--tls-key-file", metavar="PEM", help="and its key")
+    parser.add_argument(
+        "--ready-by",
+        choices=("services", "kafka"),
+        default="services",
+        help="what /health/ready waits for: kafka, where no job hosts echo (default: %(default)s)",
+    )
     for limit in fields(Limits):
         parser.add_argument(
             "--" + limit.name.replace("_", "-"),
@@ -35,11 +44,21 @@ def main() -> int:
     args = parser.parse_args()
     if not ID_PATTERN.fullmatch(args.gateway_id):
         parser.error("--gateway-id: 1 to 64 characters of [A-Za-z0-9_-]")
+    if bool(args.tls_cert_file) != bool(args.tls_key_file):
+        parser.error("--tls-cert-file and --tls-key-file go together")
     try:
         limits = Limits(**{limit.name: getattr(args, limit.name) for limit in fields(Limits)})
     except ValueError as cause:
         parser.error(str(cause))
-    options = worker.Options(args.bootstrap, args.host, args.port, args.gateway_id, limits)
+    options = worker.Options(
+        args.bootstrap,
+        args.host,
+        args.port,
+        args.gateway_id,
+        limits,
+        tls_files=(args.tls_cert_file, args.tls_key_file) if args.tls_cert_file else None,
+        echoes=args.ready_by == "services",
+    )
     if args.workers > 1:
         return supervisor.run(options, args.workers)
     return worker.run(options, shared=False)

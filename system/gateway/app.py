@@ -7,6 +7,7 @@ from time import perf_counter, time_ns
 from typing import NamedTuple
 
 import orjson
+from aiohttp.http import HttpVersion11
 from aiohttp.web import BaseRequest, HTTPRequestEntityTooLarge, RequestPayloadError, Response
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
@@ -14,16 +15,30 @@ from system import __version__, wire
 from system.gateway import request_id as ids
 from system.gateway.connection import JSON, error_body
 from system.gateway.errors import RefusedError
-from system.gateway.kafka import Kafka, Stamps
+from system.gateway.kafka import Kafka, Record, Stamps
 from system.gateway.limits import Limits
 from system.gateway.metrics import Metrics
 from system.gateway.pending import Pending
-from system.gateway.router import Match, Router
-from system.routes import CLAIM, ROUTES
+from system.gateway.readiness import OWN_ECHO, Readiness
+from system.gateway.readiness import TOPIC as ECHO_TOPIC
+from system.gateway.router import OWN, Match, Router
+from system.gateway.tokens import Tokens
+from system.routes import CLAIM, ROUTES, Route
 
 KEY_HEADER = "Idempotency-Key"
 TRACE_HEADER = "X-Trace"
 """Asks for the request's trace, where its value is 1."""
+EXPECT_HEADER = "Expect"
+CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
+OWN_ROUTES = tuple(
+    Route("GET", path, OWN, method, "")
+    for path, method in (
+        ("/", "index"),
+        ("/health/live", "live"),
+        ("/health/ready", "ready"),
+        ("/metrics", "metrics"),
+    )
+)
 EXPIRE_TICK_S = 0.01
 """How late a 504 may be, on an idle machine; it costs 0.1 % of a core. One timer serves all
 requests."""
@@ -39,11 +54,21 @@ class Answer(NamedTuple):
 class Gateway:
     """One gateway instance: one reply topic, one table of requests in flight."""
 
-    def __init__(self, gateway_id: str, bootstrap: str, limits: Limits) -> None:
+    def __init__(
+        self,
+        gateway_id: str,
+        bootstrap: str,
+        limits: Limits,
+        tokens: Tokens,
+        *,
+        echoes: bool,
+    ) -> None:
         self._limits = limits
+        self._tokens = tokens
+        self._guarded = any(tokens)
         self._loop = asyncio.get_running_loop()
         self._sink = wire.reply_topic(gateway_id)
-        self._router = Router(ROUTES)
+        self._router = Router((*OWN_ROUTES, *ROUTES))
         self._mint = ids.Mint()
         self.pending: Pending[Answer] = Pending(limits, self._loop.create_future)
         self.metrics = Metrics(gateway_id, self.pending.__len__)
@@ -56,14 +81,32 @@ class Gateway:
             on_fate=self._on_fate,
         )
         self.draining = False
+        self._readiness = Readiness(gateway_id, self._sink, self.kafka.send) if echoes else None
         self._own: dict[str, Callable[[], Response]] = {
-            "/": self._index,
-            "/health/live": self._live,
-            "/health/ready": self._ready,
-            "/metrics": self._metrics,
+            "index": self._index,
+            "live": self._live,
+            "ready": self._ready,
+            "metrics": self._metrics,
         }
-        self._json_retry = JSON | {"Retry-After": str(limits.retry_after_s)}
+        self._headers = {
+            401: JSON | {"WWW-Authenticate": "Bearer"},
+            503: JSON | {"Retry-After": str(limits.retry_after_s)},
+        }
+        """Status → headers, where they are more than `JSON`."""
         self._expire()
+
+    async def start(self) -> "asyncio.Task[None]":
+        """Connects to Kafka; returns the task that reads replies. Raises `StartError`."""
+        reader = await self.kafka.start(self._limits.kafka_wait_s)
+        if self._readiness is not None:
+            self._readiness.begin()
+        return reader
+
+    def drain(self) -> None:
+        """Refuses new requests from now on."""
+        self.draining = True
+        if self._readiness is not None:
+            self._readiness.end()
 
     def close(self) -> None:
         """Stops the timer; what is in flight stays unanswered."""
@@ -72,32 +115,52 @@ class Gateway:
     async def handle(self, request: BaseRequest) -> Response:
         """Answers one HTTP request."""
         started_s = perf_counter()
-        own = self._own.get(request.raw_path)
-        if own is not None and request.method == "GET":
-            return own()
         traced = request.headers.get(TRACE_HEADER) == "1"
         stamps: Stamps | None = [("gateway_in", time_ns())] if traced else None
-        method = "none"
+        method, may_close = "none", False
         try:
             match = self._router.match(request.method, request.raw_path)
+            if match.route.service == OWN:
+                return self._answer_own(match.route.method, request)
             method = match.route.method
+            if self._guarded:
+                self._check_token(request, traced=traced)
             if request.body_exists:
                 await self._check_body(request)
             answer = await self._forward(match, request.headers.getall(KEY_HEADER, []), stamps)
         except RefusedError as refusal:
             body = error_body(refusal.code, refusal.message, refusal.request_id)
             answer = Answer(wire.HTTP_STATUS[refusal.code], body)
+            # Whoever waits for leave to send a body may keep it now: what comes next is not known.
+            may_close = answer.status == 413 or EXPECT_HEADER in request.headers
+            if answer.status == 401:
+                stamps = None
         self.metrics.responses[method, answer.status] += 1
         self.metrics.observe(perf_counter() - started_s)
         if request.transport is None:
             self.metrics.abandoned += 1
         if stamps is not None:
             answer = _with_trace(answer, stamps)
-        headers = self._json_retry if answer.status == 503 else JSON
+        headers = self._headers.get(answer.status, JSON)
         response = Response(status=answer.status, body=answer.body, headers=headers)
-        if self.draining or answer.status == 413:
+        if may_close or self.draining:
             response.force_close()
         return response
+
+    def _answer_own(self, method: str, request: BaseRequest) -> Response:
+        """Answers a route of `OWN_ROUTES`, which /metrics does not count."""
+        if method == "metrics" and not self._tokens.allow_metrics(_authorization(request)):
+            body = error_body("unauthorized", "this needs a bearer token")
+            return Response(status=401, body=body, headers=self._headers[401])
+        return self._own[method]()
+
+    def _check_token(self, request: BaseRequest, *, traced: bool) -> None:
+        """Raises `RefusedError`."""
+        given = _authorization(request)
+        if not self._tokens.allow_shop(given):
+            raise RefusedError("unauthorized", "this needs a bearer token")
+        if traced and not self._tokens.allow_metrics(given):
+            raise RefusedError("unauthorized", f"{TRACE_HEADER} needs the token of /metrics")
 
     def _forward(self, match: Match, keys: list[str], stamps: Stamps | None) -> "Future[Answer]":
         """Sends the request on unless it is in flight already. Raises `RefusedError`."""
@@ -142,6 +205,12 @@ class Gateway:
         limit = self._limits.body_bytes_max
         if (request.content_length or 0) > limit:
             raise RefusedError("too_large", f"a body of at most {limit} bytes is allowed")
+        expected = request.headers.get(EXPECT_HEADER)
+        if expected is not None and request.version >= HttpVersion11:
+            if expected.lower() != "100-continue":
+                raise RefusedError("bad_request", f"{EXPECT_HEADER}: 100-continue, or nothing")
+            await request.writer.write(CONTINUE)
+            request.writer.output_size = 0  # nothing of the answer itself is sent
         try:
             async with asyncio.timeout(self._limits.receive_s):
                 body = await request.read()
@@ -168,15 +237,25 @@ class Gateway:
                 came = ("reply_in", self.kafka.fetched_ns)
                 answer = Answer(status, orjson.dumps(fields), (*hops, came))
             kind = self.pending.settle(request_id, answer)
+            if kind == "unknown" and self._readiness and self._readiness.settle(request_id):
+                kind = OWN_ECHO
         except (wire.WireError, KeyError, TypeError):
             kind = "malformed"
         self.metrics.replies[kind] += 1
 
-    def _on_not_sent(self, request_id: str, future: "Future[Answer]") -> None:
+    def _on_not_sent(self, request_id: str, future: "Future[Answer] | None") -> None:
+        if future is None:
+            return
         answer = _failed("unavailable", "Kafka is not reachable", request_id)
         self.pending.withdraw(request_id, future, answer)
 
-    def _on_fate(self, fate: str, count: int) -> None:
+    def _on_fate(self, fate: str, records: list[Record]) -> None:
+        """All for one topic."""
+        count = len(records)
+        if records[0].target.topic == ECHO_TOPIC:
+            own = sum(record.future is None for record in records)
+            self.metrics.records[OWN_ECHO] += own
+            count -= own
         self.metrics.records[fate] += count
 
     def _expire(self) -> None:
@@ -192,13 +271,22 @@ class Gateway:
         return Response(body=orjson.dumps({"live": True}), headers=JSON)
 
     def _ready(self) -> Response:
-        if self.kafka.reachable and not self.draining:
+        why = None if self._readiness is None else self._readiness.silent()
+        if not self.kafka.reachable:
+            why = "Kafka is not reachable"
+        if self.draining:
+            why = "shutting down"
+        if why is None:
             return Response(body=orjson.dumps({"ready": True}), headers=JSON)
-        why = "shutting down" if self.draining else "Kafka is not reachable"
-        return Response(status=503, body=error_body("unavailable", why), headers=self._json_retry)
+        body = orjson.dumps({"ready": False} | wire.error("unavailable", why))
+        return Response(status=503, body=body, headers=self._headers[503])
 
     def _metrics(self) -> Response:
         return Response(body=self.metrics.text(), headers={"Content-Type": CONTENT_TYPE_LATEST})
+
+
+def _authorization(request: BaseRequest) -> str | None:
+    return request.headers.get("Authorization")
 
 
 def _with_trace(answer: Answer, stamps: Stamps) -> Answer:

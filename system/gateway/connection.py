@@ -3,19 +3,22 @@
 import asyncio
 import logging
 from http import HTTPStatus
+from typing import cast
 
 import orjson
 from aiohttp.abc import AbstractStreamWriter
-from aiohttp.http import RawRequestMessage
+from aiohttp.http import HttpRequestParser, RawRequestMessage
 from aiohttp.http_exceptions import LineTooLong
-from aiohttp.streams import StreamReader
-from aiohttp.web import BaseRequest, Response, Server
+from aiohttp.streams import EMPTY_PAYLOAD, StreamReader
+from aiohttp.web import BaseRequest, RequestPayloadError, Response, Server
 from aiohttp.web_protocol import RequestHandler, _RequestHandler
 
 from system import wire
 from system.gateway.limits import Limits
 
 log = logging.getLogger(__name__)
+READ_BYTES = 64 * 1024
+"""Of a body that is read ahead of its handler."""
 JSON = {"Content-Type": "application/json"}
 
 
@@ -25,7 +28,23 @@ def error_body(code: str, message: str, request_id: str | None = None) -> bytes:
 
 
 class Connection(RequestHandler):
-    __slots__ = ("_limits", "_receive_timer")
+    """A client's connection. Whoever must wait for its client does so for a limited time:
+
+    until a request is whole, `receive_s`; until the client has taken an answer, `send_s`; until the
+    next request begins, `idle_s`. Of the next requests at most `pipelined_max` are read ahead.
+    """
+
+    __slots__ = (
+        "_body",
+        "_counted",
+        "_half_closed",
+        "_head_bytes",
+        "_limits",
+        "_receive_timer",
+        "_send_timer",
+        "_unsent_since_s",
+        "_wire",
+    )
 
     def __init__(self, server: "HttpServer", *, loop: asyncio.AbstractEventLoop) -> None:
         limits = self._limits = server.limits
@@ -34,39 +53,126 @@ class Connection(RequestHandler):
             loop=loop,
             keepalive_timeout=limits.idle_s,
             lingering_time=limits.linger_s,
+            access_log=None,  # type: ignore[arg-type]  # aiohttp takes it, and so logs nothing
+        )
+        # What aiohttp makes itself reads 32 requests ahead, whatever their size.
+        self._parser = HttpRequestParser(
+            self,
+            loop,
+            READ_BYTES,
             max_line_size=limits.line_bytes_max,
             max_field_size=limits.line_bytes_max,
             max_headers=limits.headers_max,
+            payload_exception=RequestPayloadError,
             auto_decompress=False,
-            access_log=None,  # type: ignore[arg-type]  # aiohttp takes it, and so logs nothing
+            max_msg_queue_size=limits.pipelined_max,
         )
+        self._max_msg_queue_size = limits.pipelined_max
+        self._msg_queue_resume_size = limits.pipelined_max // 2
         self._receive_timer: asyncio.TimerHandle | None = None
+        self._send_timer: asyncio.TimerHandle | None = None
+        self._unsent_since_s = 0.0
+        self._head_bytes = 0
+        """Of a request that is not whole yet."""
+        self._half_closed = False
+        self._body: StreamReader = EMPTY_PAYLOAD
+        """Of the request that was taken last."""
+        self._counted = True
+        """Whether this is one of the server's open connections."""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         server = self._manager
         assert isinstance(server, HttpServer)
+        self._wire = cast(asyncio.Transport, transport)
+        # What the kernel does not take makes the handler wait, and is timed.
+        self._wire.set_write_buffer_limits(high=0)
         super().connection_made(transport)
         server.connections_open += 1
-        if server.connections_open > self._limits.connections_max:
+        if server.connections_open > self._limits.connections_max and not server.make_room(self):
             self._reject(503, "overloaded", "too many connections")
 
     def connection_lost(self, exc: BaseException | None) -> None:
-        if isinstance(self._manager, HttpServer):
-            self._manager.connections_open -= 1
+        self._uncount()
         self._stop_receive_timer()
+        self._stop_send_timer()
         super().connection_lost(exc)
+
+    def _uncount(self) -> None:
+        if self._counted and isinstance(self._manager, HttpServer):
+            self._manager.connections_open -= 1
+        self._counted = False
+
+    # ---- whom the connection waits for
+
+    def waits_since_s(self) -> float | None:
+        """Since when it has waited for its client, by the loop's clock; None while it does not."""
+        if self._send_timer is not None:
+            return self._unsent_since_s
+        if self._counted and (self._request_count == 0 or self._is_idle()):
+            return self._next_keepalive_close_time - self._keepalive_timeout
+        return None
+
+    def drop(self) -> None:
+        """Ends the connection at once, for the sake of another."""
+        self._uncount()
+        self._wire.abort()
+
+    def _is_idle(self) -> bool:
+        """Whether all that came was answered."""
+        return self._waiter is not None and not self._messages
 
     def data_received(self, data: bytes) -> None:
         before = self._request_count
         super().data_received(data)
         if self._request_count > before:
             self._stop_receive_timer()
-        elif self._receive_timer is None and not self._request_in_progress:
-            self._receive_timer = self._loop.call_later(self._limits.receive_s, self._too_slow)
+            self._head_bytes = 0
+        elif before == 0 or self._waiter is not None:
+            self._head_bytes += len(data)
+            if self._head_bytes > self._limits.head_bytes_max:
+                self._reject(431, "too_large", "the headers are too large")
+            elif self._receive_timer is None:
+                self._receive_timer = self._loop.call_later(self._limits.receive_s, self._too_slow)
+
+    def take(self, body: StreamReader) -> None:
+        """The next request begins to be handled."""
+        self._body = body
+        if self._half_closed and not self._messages:
+            self._close = True
+
+    def eof_received(self) -> bool:  # type: ignore[override]  # asyncio asks whether to stay
+        """A client that sends no more still gets the answers to what it has sent.
+
+        TLS has no half-closed connections: there the transport ends by itself.
+        """
+        if self._request_count == 0 or self._is_idle() or self._wire.get_extra_info("sslcontext"):
+            return False
+        for body in (self._body, *(body for _, body in self._messages)):
+            if not body.is_eof() and body.exception() is None:
+                body.set_exception(TimeoutError("the body was cut off"))  # as if it were late
+        if self._messages:
+            self._half_closed = True
+        else:
+            self._close = True
+        return True
+
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        self._unsent_since_s = self._loop.time()
+        self._send_timer = self._loop.call_later(self._limits.send_s, self.drop)
+
+    def resume_writing(self) -> None:
+        self._stop_send_timer()
+        super().resume_writing()
+
+    def _stop_send_timer(self) -> None:
+        if self._send_timer is not None:
+            self._send_timer.cancel()
+            self._send_timer = None
 
     def _too_slow(self) -> None:
         self._receive_timer = None
-        if not self._request_in_progress:
+        if self._request_count == 0 or self._is_idle():
             self._reject(400, "bad_request", "the request did not arrive in time")
 
     def _stop_receive_timer(self) -> None:
@@ -117,6 +223,22 @@ class HttpServer(Server):
     def __call__(self) -> RequestHandler:
         return Connection(self, loop=self._loop)
 
+    def make_room(self, newcomer: Connection) -> bool:
+        """Whether a newcomer may stay: those that have waited longest for their clients go.
+
+        Not one but some at a time: to find them, each connection is looked at.
+        """
+        waiting = []
+        for connection in self.connections:
+            assert isinstance(connection, Connection)
+            since_s = connection.waits_since_s()
+            if since_s is not None and connection is not newcomer:
+                waiting.append((since_s, id(connection), connection))
+        waiting.sort()
+        for _, _, connection in waiting[: max(1, self.limits.connections_max // 64)]:
+            connection.drop()
+        return bool(waiting)
+
     def _request(
         self,
         message: RawRequestMessage,
@@ -125,6 +247,8 @@ class HttpServer(Server):
         writer: AbstractStreamWriter,
         task: "asyncio.Task[None]",
     ) -> BaseRequest:
+        assert isinstance(protocol, Connection)
+        protocol.take(payload)
         return BaseRequest(
             message,
             payload,

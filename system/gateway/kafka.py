@@ -41,6 +41,7 @@ from aiokafka.record.default_records import DefaultRecordBatchBuilder
 from aiokafka.record.memory_records import MemoryRecords
 
 from system.gateway.errors import RefusedError, StartError
+from system.kafka_security import KafkaSecurity, KafkaSecurityError
 
 log = logging.getLogger(__name__)
 
@@ -77,7 +78,8 @@ class Record(NamedTuple):
     key: bytes
     value: bytes
     request_id: str
-    future: "Future[Any]"
+    future: "Future[Any] | None"
+    """None for a record that nobody waits for."""
     stamps: Stamps | None
 
 
@@ -85,7 +87,7 @@ class Kafka:
     """One reply topic in, the input topics out.
 
     `on_reply(value)` gets each reply record, `on_not_sent(request_id, future)` each record that the
-    broker surely does not have, `on_fate(name, count)` the fate of the rest.
+    broker surely does not have, `on_fate(name, records)` the fate of each, by topic.
     """
 
     def __init__(
@@ -95,8 +97,8 @@ class Kafka:
         input_topics: Iterable[str],
         *,
         on_reply: Callable[[bytes], None],
-        on_not_sent: "Callable[[str, Future[Any]], None]",
-        on_fate: Callable[[str, int], None],
+        on_not_sent: "Callable[[str, Future[Any] | None], None]",
+        on_fate: Callable[[str, list[Record]], None],
     ) -> None:
         self.bootstrap = bootstrap
         self.reachable = False
@@ -104,7 +106,15 @@ class Kafka:
         self.fetched_ns = 0
         """When the replies that are being handled came, by the wall clock."""
         self._loop = asyncio.get_running_loop()
-        self._options = {"bootstrap_servers": bootstrap, "request_timeout_ms": REQUEST_TIMEOUT_MS}
+        try:
+            security = KafkaSecurity.read().client_options()
+        except KafkaSecurityError as cause:
+            raise StartError(str(cause)) from None
+        self._options = {
+            "bootstrap_servers": bootstrap,
+            "request_timeout_ms": REQUEST_TIMEOUT_MS,
+            **security,
+        }
         self._out = AIOKafkaClient(**self._options)
         self._in = AIOKafkaClient(**self._options)
         self._reply = TopicPartition(reply_topic, REPLY_PARTITION)
@@ -195,7 +205,7 @@ class Kafka:
         key: str,
         value: bytes,
         request_id: str,
-        future: "Future[Any]",
+        future: "Future[Any] | None" = None,
         stamps: Stamps | None = None,
     ) -> None:
         """Queues a record for the batch of this turn of the event loop. Raises `RefusedError`.
@@ -259,23 +269,24 @@ class Kafka:
             return
         except KafkaError as cause:
             self._lost(str(cause))
-            self._on_fate("unknown", sum(map(len, batches.values())))
+            for records in batches.values():
+                self._on_fate("unknown", records)
             return
         for topic, partitions in response.topics:
             for index, code, *_ in partitions:
                 records = batches[TopicPartition(topic, index)]
                 error = for_code(code)
                 if error is NoError:
-                    self._on_fate("acknowledged", len(records))
+                    self._on_fate("acknowledged", records)
                 elif error in (RequestTimedOutError, NotEnoughReplicasAfterAppendError):
-                    self._on_fate("unknown", len(records))
+                    self._on_fate("unknown", records)
                 else:
                     log.warning("Kafka refused records for %s: %s", topic, error.__name__)
                     self._out.force_metadata_update()
                     self._not_sent(records)
 
     def _not_sent(self, records: list[Record]) -> None:
-        self._on_fate("not_sent", len(records))
+        self._on_fate("not_sent", records)
         for record in records:
             self._on_not_sent(record.request_id, record.future)
 

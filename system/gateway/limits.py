@@ -34,11 +34,22 @@ class Limits:
     )
     connections_max: int = _limit(
         4096,
-        "Open connections; more are a 503 and closed. Below the usual limit of open files",
+        "Open connections. One more takes the place of those that have waited longest for their "
+        "clients, and is a 503 where none has. Below the usual limit of open files",
+    )
+    pipelined_max: int = _limit(
+        8,
+        "Requests read ahead of one connection, while an earlier one is answered. Clients that "
+        "pipeline are rare, and each may hold as much memory as its requests are large",
     )
     line_bytes_max: int = _limit(
         8190,
         "The request line, and each header; more is a 431. aiohttp's default",
+    )
+    head_bytes_max: int = _limit(
+        32768,
+        "Of request line and headers together, while they are not whole; more is a 431. "
+        "Four times what browsers send at most",
     )
     headers_max: int = _limit(64, "Headers of a request; more are a 431")
     body_bytes_max: int = _limit(4096, "Of a request's body; more is a 413. No route needs one")
@@ -46,6 +57,11 @@ class Limits:
         10.0,
         "A request must have arrived by then, or is a 400: a slow sender must not hold a "
         "connection",
+    )
+    send_s: float = _limit(
+        10.0,
+        "A client must have taken its answer by then, or its connection is closed: it must not "
+        "hold memory for ever",
     )
     idle_s: float = _limit(
         75.0,

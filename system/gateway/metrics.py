@@ -11,6 +11,7 @@ from prometheus_client.registry import Collector
 
 from system import __version__
 from system.gateway.pending import REPLY_KINDS
+from system.gateway.readiness import OWN_ECHO
 
 LATENCY_BUCKETS_S = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0)
 
@@ -21,9 +22,14 @@ class Metrics(Collector):
     def __init__(self, gateway_id: str, in_flight: Callable[[], int]) -> None:
         self.responses: Counter[tuple[str, int]] = Counter()
         """(method, HTTP status) → responses; method "none" where no route was reached."""
-        self.replies: Counter[str] = Counter(dict.fromkeys((*REPLY_KINDS, "malformed"), 0))
-        self.records: Counter[str] = Counter(acknowledged=0, not_sent=0, unknown=0)
-        """Fate → request records; unknown: the broker may or may not have them."""
+        self.replies: Counter[str] = Counter(
+            dict.fromkeys((*REPLY_KINDS, "malformed", OWN_ECHO), 0)
+        )
+        self.records: Counter[str] = Counter(
+            {"acknowledged": 0, "not_sent": 0, "unknown": 0, OWN_ECHO: 0}
+        )
+        """Fate → request records; unknown: the broker may or may not have them. The gateway's own
+        echoes count as such, whatever their fate."""
         self.timeouts = 0
         self.abandoned = 0
         """Responses whose client had gone."""

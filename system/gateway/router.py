@@ -1,8 +1,9 @@
 """From an HTTP verb and target to a route and its validated parameters."""
 
+import re
 from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
-from urllib.parse import parse_qsl
+from urllib.parse import parse_qsl, unquote
 
 from system.gateway.errors import RefusedError
 from system.routes import Integer, Route
@@ -11,6 +12,9 @@ from system.wire import AMOUNT_MAX, ID_PATTERN
 AMOUNT_DIGITS_MAX = len(str(AMOUNT_MAX))
 """Digits of the largest amount; longer numbers are refused before they are parsed."""
 AMOUNT = "amount"
+OWN = "gateway"
+"""The service of the routes that the gateway answers itself; they take any query."""
+_SCHEME = re.compile(r"https?://[^/]+/?", re.IGNORECASE)
 
 
 class Match(NamedTuple):
@@ -48,10 +52,19 @@ class Router:
             node.routes[route.verb] = (route, names)
 
     def match(self, verb: str, target: str) -> Match:
-        """Raises `RefusedError`: not_found without a route, bad_request for a parameter."""
+        """Raises `RefusedError`: not_found without a route, bad_request for a parameter.
+
+        `target` is a path and query, or a whole URL. What is percent-encoded in a path is decoded
+        after it was split, so that an encoded slash is a character of its segment.
+        """
         path, _, query = target.partition("?")
+        if path[:1] != "/":
+            path = "/" + absolute_path(path)
         node, values = self._root, []
-        for segment in path[1:].split("/"):
+        segments = path[1:].split("/")
+        if "%" in path:
+            segments = [*map(unquote, segments)]
+        for segment in segments:
             child = node.children.get(segment)
             if child is None:
                 child = node.parameter
@@ -60,7 +73,9 @@ class Router:
                 values.append(segment)
             node = child
         found = node.routes.get(verb)
-        if found is None or path[:1] != "/":
+        if found is None and verb == "HEAD":
+            found = node.routes.get("GET")
+        if found is None:
             raise RefusedError("not_found", "no such route")
         route, names = found
         params: dict[str, Any] = {}
@@ -73,9 +88,20 @@ class Router:
                 raise RefusedError(
                     "bad_request", f"{name} is not 1 to 64 characters of [A-Za-z0-9_-]"
                 )
-        if query or route.query:
+        if (query or route.query) and route.service != OWN:
             params.update(query_params(route.query, query))
         return Match(route, params)
+
+
+def absolute_path(target: str) -> str:
+    """The path of a whole URL, without its first slash: what clients send to a proxy.
+
+    Raises `RefusedError` for what is neither a path nor a URL.
+    """
+    scheme = _SCHEME.match(target)
+    if scheme is None:
+        raise RefusedError("not_found", "no such route")
+    return target[scheme.end() :]
 
 
 def query_params(declared: Mapping[str, Integer], query: str) -> dict[str, int]:

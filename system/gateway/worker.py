@@ -3,8 +3,10 @@
 import asyncio
 import logging
 import os
+import resource
 import signal
 import socket
+import ssl
 import sys
 from dataclasses import dataclass
 
@@ -14,8 +16,13 @@ from system.gateway.app import Gateway
 from system.gateway.connection import HttpServer
 from system.gateway.errors import StartError
 from system.gateway.limits import Limits
+from system.gateway.tokens import Tokens
+
+log = logging.getLogger(__name__)
 
 BACKLOG = 1024
+OTHER_FILES_MAX = 128
+"""Open files besides connections: listener, Kafka's connections, libraries."""
 EXIT_START_FAILED = 3
 EXIT_INTERRUPTED = 130
 
@@ -27,6 +34,10 @@ class Options:
     port: int
     gateway_id: str
     limits: Limits
+    tls_files: tuple[str, str] | None = None
+    """Certificate chain and key, PEM; None is plain HTTP."""
+    echoes: bool = True
+    """Whether readiness includes that the services answer."""
 
 
 def bind(options: Options, *, shared: bool) -> socket.socket:
@@ -56,15 +67,40 @@ def run(options: Options, *, shared: bool) -> int:
     logging.basicConfig(level=logging.WARNING, format=f"{options.gateway_id}: %(message)s")
     logging.getLogger("aiokafka").setLevel(logging.CRITICAL)  # kafka.py tells what matters, once
     try:
+        tls = None if options.tls_files is None else tls_context(*options.tls_files)
         listener = bind(options, shared=shared)
+        allow_open_files(options.limits.connections_max + OTHER_FILES_MAX)
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            return runner.run(_serve(options, listener))
+            return runner.run(_serve(options, listener, tls))
     except StartError as cause:
         print(f"gateway {options.gateway_id}: {cause}", file=sys.stderr)
         return EXIT_START_FAILED
 
 
-async def _serve(options: Options, listener: socket.socket) -> int:
+def tls_context(cert_file: str, key_file: str) -> ssl.SSLContext:
+    """What the gateway shows its clients. Raises `StartError`."""
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    try:
+        # Without a password, an encrypted key would ask for one on the terminal.
+        context.load_cert_chain(cert_file, key_file, password="")
+    except OSError as cause:  # of which SSLError is one
+        reason = getattr(cause, "reason", None) or cause.strerror
+        raise StartError(f"--tls-cert-file and --tls-key-file can't be used: {reason}") from None
+    return context
+
+
+def allow_open_files(wanted: int) -> None:
+    """Raises this process's own limit as far as it may."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    allowed = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+    if soft != resource.RLIM_INFINITY and soft < allowed:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (allowed, hard))
+    if allowed < wanted:
+        log.warning("%d open files are allowed, fewer than --connections-max needs", allowed)
+
+
+async def _serve(options: Options, listener: socket.socket, tls: ssl.SSLContext | None) -> int:
     loop = asyncio.get_running_loop()
     stop = asyncio.Event()
 
@@ -75,17 +111,31 @@ async def _serve(options: Options, listener: socket.socket) -> int:
 
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, on_signal)
-    gateway = Gateway(options.gateway_id, options.bootstrap, options.limits)
+    gateway = Gateway(
+        options.gateway_id,
+        options.bootstrap,
+        options.limits,
+        Tokens.read(os.environ),
+        echoes=options.echoes,
+    )
     http = HttpServer(gateway.handle, options.limits)
-    server = await loop.create_server(http, sock=listener, backlog=BACKLOG)
+    server = await loop.create_server(
+        http,
+        sock=listener,
+        backlog=BACKLOG,
+        ssl=tls,
+        ssl_handshake_timeout=None if tls is None else options.limits.receive_s,
+        ssl_shutdown_timeout=None if tls is None else options.limits.linger_s,
+    )
     stopping = loop.create_task(stop.wait())
-    starting = loop.create_task(gateway.kafka.start(options.limits.kafka_wait_s))
+    starting = loop.create_task(gateway.start())
     try:
         await asyncio.wait((stopping, starting), return_when=asyncio.FIRST_COMPLETED)
         if starting.done():
             reader = starting.result()
             host, port = listener.getsockname()[:2]
-            print(f"gateway {options.gateway_id} is ready on http://{host}:{port}", flush=True)
+            scheme = "http" if tls is None else "https"
+            print(f"gateway {options.gateway_id} is ready on {scheme}://{host}:{port}", flush=True)
             await asyncio.wait((stopping, reader), return_when=asyncio.FIRST_COMPLETED)
             if reader.done():
                 reader.result()  # it never ends by itself: a bug, and the gateway is deaf
@@ -93,7 +143,7 @@ async def _serve(options: Options, listener: socket.socket) -> int:
         starting.cancel()
         stopping.cancel()
         await asyncio.wait((starting, stopping))
-        gateway.draining = True
+        gateway.drain()
         server.close()
         if waiting := gateway.pending.futures():
             await asyncio.wait(waiting, timeout=options.limits.drain_s)

@@ -100,6 +100,12 @@ class Topics:
         record = await asyncio.wait_for(self._consumer.getone(), WAIT_S)
         return record, orjson.loads(record.value)
 
+    async def serve(self) -> None:
+        """Answers each request, until cancelled."""
+        while True:
+            _, request = await self.next()
+            await self.reply(request)
+
     async def reply(self, request, **fields) -> None:
         await self.put(
             request["sink"], orjson.dumps({"request_id": request["request_id"], **fields})
@@ -128,11 +134,11 @@ class Running:
         self.sink = wire.reply_topic(gateway_id)
         self.url = url
         self.address = tuple(url.removeprefix("http://").split(":"))
-        self._session = aiohttp.ClientSession(url)
+        self.session = aiohttp.ClientSession(url)
 
     async def ask(self, verb: str, path: str, **options):
         """Status, headers and decoded body of one request."""
-        async with self._session.request(verb, path, **options) as response:
+        async with self.session.request(verb, path, **options) as response:
             return response.status, response.headers, orjson.loads(await response.read())
 
     async def raw(self, *parts: bytes) -> tuple[int, dict]:
@@ -147,7 +153,7 @@ class Running:
 
     async def metric(self, name: str, **labels: str) -> float:
         """The value of one series of /metrics, 0 when there is none."""
-        async with self._session.get("/metrics") as response:
+        async with self.session.get("/metrics") as response:
             assert response.status == 200
             lines = (await response.text()).splitlines()
         wanted = [f'{key}="{value}"' for key, value in labels.items()]
@@ -164,7 +170,7 @@ class Running:
         return await self.metric(name, **labels) == expected
 
     async def end(self) -> None:
-        await self._session.close()
+        await self.session.close()
         if self.process is None:
             return
         if self.process.returncode is None:
@@ -188,12 +194,16 @@ PIPED: dict[str, Any] = {
     "stdout": subprocess.PIPE,
     "stderr": subprocess.STDOUT,
     "start_new_session": True,
-    "env": os.environ | {"PYTHONWARNINGS": "error"},
 }
+ENVIRONMENT = os.environ | {"PYTHONWARNINGS": "error"}
+NO_SERVICES = ("--ready-by", "kafka")
+"""So that a gateway sends nothing by itself: the tests are the services."""
 
 
-async def spawn(*arguments: str) -> asyncio.subprocess.Process:
-    return await asyncio.create_subprocess_exec(*COMMAND, *arguments, **PIPED)
+async def spawn(*arguments: str, **environment: str) -> asyncio.subprocess.Process:
+    return await asyncio.create_subprocess_exec(
+        *COMMAND, *arguments, **PIPED, env=ENVIRONMENT | environment
+    )
 
 
 @pytest.fixture
@@ -201,9 +211,12 @@ async def gateway(bootstrap_servers):
     """A factory: ``await gateway("--timeout-s", "1")`` is a ready `Running`."""
     running = []
 
-    async def start(*options: str, bootstrap: str = bootstrap_servers) -> Running:
+    async def start(
+        *options: str, bootstrap: str = bootstrap_servers, **environment: str
+    ) -> Running:
         gateway_id = uuid.uuid4().hex[:12]
-        process = await spawn("--bootstrap", bootstrap, "--gateway-id", gateway_id, *options)
+        own = ("--bootstrap", bootstrap, "--gateway-id", gateway_id, *NO_SERVICES)
+        process = await spawn(*own, *options, **environment)
         line = (await asyncio.wait_for(process.stdout.readline(), WAIT_S)).decode()
         assert " is ready on " in line, line + (await process.stdout.read()).decode()
         running.append(Running(process, gateway_id, line.split()[-1]))
@@ -218,8 +231,8 @@ async def gateway(bootstrap_servers):
 def shared_process(bootstrap_servers) -> Iterator[tuple[str, str]]:
     """The id and the URL of a gateway with options of its own accord."""
     gateway_id = uuid.uuid4().hex[:12]
-    arguments = ("--bootstrap", bootstrap_servers, "--gateway-id", gateway_id)
-    with subprocess.Popen([*COMMAND, *arguments], **PIPED) as process:
+    arguments = ("--bootstrap", bootstrap_servers, "--gateway-id", gateway_id, *NO_SERVICES)
+    with subprocess.Popen([*COMMAND, *arguments], **PIPED, env=ENVIRONMENT) as process:
         line = process.stdout.readline().decode()
         assert " is ready on " in line, line + process.stdout.read().decode()
         yield gateway_id, line.split()[-1]

@@ -141,16 +141,6 @@ async def test_503_when_full_sends_nothing(gateway, topics):
     assert (await asked)[0] == 200
 
 
-async def test_503_too_many_connections(gateway):
-    running = await gateway("--connections-max", "1")
-    reader, writer = await asyncio.open_connection(*running.address)
-    writer.write(b"GET / HTTP/1.1\r\nHost: h\r\n\r\n")
-    await reader.readline()
-    status, body = await running.raw()
-    assert (status, body["error"]["code"]) == (503, "overloaded")
-    writer.close()
-
-
 async def test_504_says_how_to_learn_the_outcome_and_a_resend_gives_it(gateway, topics):
     running = await gateway("--timeout-s", "0.3")
     status, _, body = await running.ask("POST", "/users/create")

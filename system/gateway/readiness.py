@@ -1,0 +1,75 @@
+"""Whether the services answer: the gateway's own echo, again and again, through Kafka and Flink.
+
+    gateway ─echo_in→ echo ─gateway_out_<id>→ gateway
+
+It is no request of a client: it waits in no table, and is counted under its own name.
+"""
+
+import asyncio
+from collections.abc import Callable
+from contextlib import suppress
+from secrets import token_hex
+
+from system import wire
+from system.gateway.errors import RefusedError
+
+SERVICE = "echo"
+TOPIC = wire.input_topic(SERVICE)
+INTERVAL_S = 1.0
+"""Between echoes: often enough to be noticed soon, and 2 records a second cost nothing."""
+SILENCE_S = 2.5
+"""Without an answer for this long the services count as silent: two echoes and the time of one to
+come back. So a gateway is unready within 3 s."""
+PREFIX = "own_echo_"
+"""Of the request_id of every gateway's own echoes."""
+OWN_ECHO = "own_echo"
+"""The kind of their records and replies in the gateway's metrics."""
+
+Send = Callable[[str, str, bytes, str], None]
+"""Topic, key, record and request_id; raises `RefusedError`."""
+
+
+class Readiness:
+    """Sends an echo each `INTERVAL_S`, and knows when one was answered last."""
+
+    def __init__(self, gateway_id: str, sink: str, send: Send) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._gateway_id = gateway_id
+        self._sink = sink
+        self._send = send
+        self._prefix = f"{PREFIX}{token_hex(8)}_"
+        """An answer to an earlier gateway of the same name says nothing of now."""
+        self._number = 0
+        self._answered_s: float | None = None
+        self._timer: asyncio.TimerHandle | None = None
+
+    def begin(self) -> None:
+        """Sends the first echo, and goes on until `end`."""
+        self._number += 1
+        request_id = f"{self._prefix}{self._number}"
+        record = wire.encode_request(
+            wire.Request(request_id, self._sink, SERVICE, {"echo_id": self._gateway_id})
+        )
+        with suppress(RefusedError):  # then there will be no answer
+            self._send(TOPIC, self._gateway_id, record, request_id)
+        self._timer = self._loop.call_later(INTERVAL_S, self.begin)
+
+    def end(self) -> None:
+        """Sends no more."""
+        if self._timer is not None:
+            self._timer.cancel()
+
+    def settle(self, request_id: str) -> bool:
+        """Whether a reply is to an echo, of this gateway or an earlier one of its name."""
+        if request_id.startswith(self._prefix):
+            self._answered_s = self._loop.time()
+        return request_id.startswith(PREFIX)
+
+    def silent(self) -> str | None:
+        """Why the services can't be taken to answer; None while they do."""
+        if self._answered_s is None:
+            return "the services have not answered yet"
+        silence_s = self._loop.time() - self._answered_s
+        return (
+            f"the services do not answer, for {silence_s:.1f} s" if silence_s > SILENCE_S else None
+        )

@@ -1,0 +1,235 @@
+"""Clients that are idle, slow or deaf: each limit at its edge, with the limit lowered."""
+
+import asyncio
+import socket
+from contextlib import suppress
+
+import psutil
+import pytest
+
+from tests.contract.conftest import WAIT_S, until
+
+LIVE = b"GET /health/live HTTP/1.1\r\nHost: h\r\n\r\n"
+METRICS = b"GET /metrics HTTP/1.1\r\nHost: h\r\n\r\n"
+USER = b"GET /users/find/u1 HTTP/1.1\r\nHost: h\r\n\r\n"
+DEAF_BYTES = 4096
+"""Of the receive buffer of a client that does not read."""
+NEVER_S = "3600"
+
+
+async def connect(running, *, deaf: bool = False) -> socket.socket:
+    """A connection that only the kernel reads, and hardly it where it is deaf."""
+    client = socket.socket()
+    client.setblocking(False)
+    if deaf:
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, DEAF_BYTES)
+    host, port = running.address
+    await asyncio.get_running_loop().sock_connect(client, (host, int(port)))
+    return client
+
+
+async def send(client: socket.socket, data: bytes) -> None:
+    await asyncio.get_running_loop().sock_sendall(client, data)
+
+
+def fill(client: socket.socket) -> None:
+    """Asks for metrics until the buffers of the kernel are full, and the gateway reads no more."""
+    with suppress(BlockingIOError):
+        while True:
+            client.send(METRICS * 2000)
+
+
+async def status(client: socket.socket) -> int:
+    """Of the next answer, which comes whole; 0 where the connection has ended."""
+    try:
+        head = await asyncio.wait_for(asyncio.get_running_loop().sock_recv(client, 65536), WAIT_S)
+    except ConnectionError:
+        return 0
+    return int(head.split()[1]) if head else 0
+
+
+async def until_closed(client: socket.socket) -> None:
+    """Reads what there is; returns when the server has ended the connection."""
+    loop = asyncio.get_running_loop()
+    try:
+        async with asyncio.timeout(WAIT_S):
+            while await loop.sock_recv(client, 65536):
+                pass
+    except ConnectionError:
+        pass
+
+
+def served(running) -> int:
+    """Connections of clients that the gateway holds."""
+    port = int(running.address[1])
+    connections = psutil.Process(running.process.pid).net_connections()
+    return sum(c.laddr.port == port and c.status == psutil.CONN_ESTABLISHED for c in connections)
+
+
+async def until_served(running, count: int) -> None:
+    async def is_so() -> bool:
+        return served(running) == count
+
+    await until(is_so)
+
+
+async def test_who_never_reads_is_closed(gateway):
+    running = await gateway("--send-s", "0.5")
+    clients = [await connect(running, deaf=True) for _ in range(8)]
+    for client in clients:
+        fill(client)
+    await until_served(running, 0)
+    assert (await running.ask("GET", "/health/live"))[0] == 200
+    for client in clients:
+        client.close()
+
+
+async def test_a_slow_reader_is_not_closed(gateway):
+    """It takes longer than the limit for all of it, but not for one answer."""
+    running = await gateway("--send-s", "2")
+    client = await connect(running, deaf=True)
+    reader, writer = await asyncio.open_connection(sock=client)
+    count = 400
+    writer.write(METRICS * count)
+    found = 0
+    for _ in range(count):
+        head = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), WAIT_S)
+        (length,) = (
+            int(line.split()[1])
+            for line in head.lower().splitlines()
+            if line.startswith(b"content-length")
+        )
+        await asyncio.wait_for(reader.readexactly(length), WAIT_S)
+        found += 1
+    assert found == count
+    writer.close()
+
+
+async def test_what_a_deaf_client_asked_is_not_answered_in_memory(gateway):
+    """Thousands of answers are asked for; memory is for one of each client."""
+    running = await gateway("--send-s", NEVER_S)
+    process = psutil.Process(running.process.pid)
+    await running.ask("GET", "/health/live")
+    before = process.memory_info().rss
+    clients = [await connect(running, deaf=True) for _ in range(50)]
+    for client in clients:
+        fill(client)
+    # Others are answered all the while, and again.
+    for _ in range(100):
+        assert (await running.ask("GET", "/health/live"))[0] == 200
+    assert process.memory_info().rss - before < 50 * 1024 * 1024
+    for client in clients:
+        client.close()
+
+
+async def test_pipelined_requests_are_read_ahead_up_to_a_limit(gateway, topics):
+    running = await gateway("--pipelined-max", "3")
+    client = await connect(running)
+    await send(client, USER + LIVE * 100)
+    _, request = await topics.next()  # it is under way, and the others wait
+    await topics.reply(request)
+    found = b""
+    loop = asyncio.get_running_loop()
+    while found.count(b"HTTP/1.1 200 OK") < 101:
+        found += await asyncio.wait_for(loop.sock_recv(client, 65536), WAIT_S)
+    client.close()
+
+
+async def test_the_head_of_a_request_has_a_limit(gateway):
+    running = await gateway("--head-bytes-max", "1000")
+    head = b"GET /health/live HTTP/1.1\r\nHost: h\r\nX-A: "
+    fits, too_large = await connect(running), await connect(running)
+    await send(fits, head + b"x" * (1000 - len(head)))
+    await send(too_large, head + b"x" * (1001 - len(head)))
+    assert await status(too_large) == 431
+    await send(fits, b"\r\n\r\n")
+    assert await status(fits) == 200
+    for client in (fits, too_large):
+        client.close()
+
+
+@pytest.mark.parametrize(
+    "slow",
+    [
+        b"",
+        b"GET /users/find/u1 HTTP/1.1\r\nX-Slow: ",
+        b"POST /users/create HTTP/1.1\r\nContent-Length: 2\r\n\r\n{",
+        b"POST /users/create HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n1\r\n",
+        b"POST /nope HTTP/1.1\r\nContent-Length: 2\r\n\r\n{",
+        b"GET /health/live HTTP/1.1\r\nContent-Length: 2\r\n\r\n{",
+        LIVE,
+        LIVE + b"GET /users/find/u1 HTTP/1.1\r\nX-Slow: ",
+        USER[:1],
+    ],
+)
+async def test_who_sends_too_slowly_or_nothing_is_closed(gateway, slow):
+    running = await gateway("--receive-s", "0.5", "--idle-s", "0.7", "--linger-s", "0.3")
+    clients = [await connect(running) for _ in range(20)]
+    for client in clients:
+        await send(client, slow)
+    for client in clients:
+        await until_closed(client)
+        client.close()
+    await until_served(running, 0)
+
+
+async def test_who_waits_longest_makes_room(gateway, topics):
+    """At the limit an idle client goes, never one whose request is under way."""
+    running = await gateway("--connections-max", "3", "--idle-s", NEVER_S, "--receive-s", NEVER_S)
+    busy, idle, slow = [await connect(running) for _ in range(3)]
+    await send(busy, USER)
+    _, request = await topics.next()
+    await send(idle, LIVE)
+    assert await status(idle) == 200  # so it was used after `slow` came
+    await send(slow, LIVE[:9])
+    newcomer = await connect(running)
+    await until_closed(slow)
+    await send(newcomer, LIVE)
+    assert await status(newcomer) == 200
+    await send(idle, LIVE)
+    assert await status(idle) == 200
+    await topics.reply(request)
+    assert await status(busy) == 200
+    for client in (busy, idle, slow, newcomer):
+        client.close()
+
+
+async def test_who_never_reads_makes_room(gateway):
+    running = await gateway("--connections-max", "1", "--send-s", NEVER_S)
+    deaf = await connect(running, deaf=True)
+    fill(deaf)
+
+    async def has_room() -> bool:  # once it has answered what it had read ahead
+        return (await running.ask("GET", "/health/live"))[0] == 200
+
+    await until(has_room)
+    await until_closed(deaf)
+    deaf.close()
+
+
+async def test_where_all_are_busy_a_newcomer_is_refused(gateway, topics):
+    running = await gateway("--connections-max", "1")
+    busy = await connect(running)
+    await send(busy, USER)
+    _, request = await topics.next()
+    refused = await connect(running)
+    assert await status(refused) == 503
+    await until_closed(refused)
+    await topics.reply(request)
+    assert await status(busy) == 200
+    for client in (busy, refused):
+        client.close()
+
+
+async def test_many_idle_clients_leave_room_for_others(gateway):
+    """Five times as many as there may be, and each that comes is answered."""
+    running = await gateway("--connections-max", "64")
+    clients = []
+    for _ in range(320):
+        client = await connect(running)
+        clients.append(client)
+        await send(client, LIVE)
+        assert await status(client) == 200
+    assert served(running) <= 64
+    for client in clients:
+        client.close()

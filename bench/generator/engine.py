@@ -6,15 +6,26 @@ itself is late. Closed loop: a number of users, each of which sends when its las
 """
 
 import asyncio
+import socket
+import ssl
 from array import array
 from collections import deque
+from contextlib import suppress
 from time import monotonic_ns, process_time_ns
 from typing import Any
 
 from bench.generator.connection import Connection
+from bench.generator.preflight import OWN_LIMITS
 from bench.generator.spec import IN_FLIGHT_MAX
 from bench.generator.timer import Timer
-from bench.records.samples import CONNECTION, DROPPED_IN_FLIGHT, DROPPED_LATE, TIMEOUT, Writer
+from bench.records.samples import (
+    CONNECTION,
+    DROPPED_IN_FLIGHT,
+    DROPPED_LATE,
+    DROPPED_LIMIT,
+    TIMEOUT,
+    Writer,
+)
 from bench.workload.address import Address
 from bench.workload.sources import Source
 
@@ -57,7 +68,12 @@ class Generator:
         *,
         in_flight_max: int = IN_FLIGHT_MAX,
         timeout_s: float,
+        tls: ssl.SSLContext | None = None,
+        keep_alive: bool = True,
     ) -> None:
+        """`tls`: how an address of https is spoken to. `keep_alive`: whether a connection is used
+        for more than one request.
+        """
         self._loop = asyncio.get_running_loop()
         self._address = address
         self._source = source
@@ -65,6 +81,12 @@ class Generator:
         self._add = samples.add
         self._in_flight_max = in_flight_max
         self._timeout_ns = int(timeout_s * 1e9)
+        self._keep_alive = keep_alive
+        self._peer = address.host
+        """Its numeric address, once a connection has been made."""
+        self._options: dict[str, Any] = {}
+        if address.tls:
+            self._options = {"ssl": tls, "server_hostname": address.host}
         self._connections = 0
         """Open or being opened."""
         self._idle: list[Connection] = []
@@ -91,6 +113,7 @@ class Generator:
 
     async def prepare(self) -> None:
         """Opens connections, and sends what the source needs before the load."""
+        await self._resolve()
         for _ in range(min(CONNECTIONS_READY, self._in_flight_max)):
             self._open()
         while self._opening:
@@ -208,19 +231,46 @@ class Generator:
         if not task.cancelled():
             self._open_where_needed()
 
+    async def _resolve(self) -> None:
+        """The name is looked up once; of its addresses the first that takes a connection is it."""
+        with suppress(OSError):
+            given = (self._address.host, self._address.port)
+            found = await self._loop.getaddrinfo(*given, type=socket.SOCK_STREAM)
+            for *_, peer in found if len(found) > 1 else ():
+                self._peer = str(peer[0])
+                with suppress(OSError):
+                    async with asyncio.timeout(CONNECT_TIMEOUT_S):
+                        transport, _ = await self._loop.create_connection(
+                            asyncio.Protocol, *peer[:2]
+                        )
+                        transport.close()
+                        return
+            self._peer = str(found[0][4][0])
+
     async def _connect(self) -> None:
         try:
             async with asyncio.timeout(CONNECT_TIMEOUT_S):
                 await self._loop.create_connection(
-                    lambda: Connection(self), self._address.host, self._address.port
+                    lambda: Connection(self, single_use=not self._keep_alive),
+                    self._peer,
+                    self._address.port,
+                    **self._options,
                 )
         except TimeoutError:
             self._connections -= 1
         except OSError as cause:
             self._connections -= 1
             if self._waiting:
-                self._give_up_waiting(f"{CONNECTION} {type(cause).__name__}")
+                if cause.errno in OWN_LIMITS:
+                    self._drop_waiting()
+                else:
+                    self._give_up_waiting(f"{CONNECTION} {type(cause).__name__}")
                 self._next_turn()
+
+    def _drop_waiting(self) -> None:
+        """The oldest request that waits is not sent: this machine could not open a connection."""
+        context, _, intended_ns, since_ns = self._waiting.popleft()
+        self._fail(context, DROPPED_LIMIT, (intended_ns, since_ns, monotonic_ns()))
 
     def _give_up_waiting(self, outcome: str) -> None:
         """The oldest request that waits has failed: it counts as sent when it began to wait."""

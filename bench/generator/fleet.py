@@ -20,8 +20,10 @@ READY_TIMEOUT_S = 120.0
 """All users of a phase must have created what they need by then."""
 STOP_TIMEOUT_S = 10
 """Journeys under way may end in this time; Locust's --stop-timeout."""
-KILL_TIMEOUT_S = STOP_TIMEOUT_S + 10.0
-"""A generator that has not stopped by then is killed."""
+KILL_MARGIN_S = 10.0
+"""A generator that has not stopped so long after the last request was given up is killed."""
+KILL_TIMEOUT_S = STOP_TIMEOUT_S + KILL_MARGIN_S
+"""Locust that has not stopped by then is killed."""
 BACKSTOP_S = 60.0
 """A generator ends by itself so long after it should have been ended."""
 LEAD_NS = 200_000_000
@@ -34,6 +36,7 @@ class Generators:
     def __init__(self, url: str, load: Load, phase: Phase, seed: int, folder: Path) -> None:
         self._supervisor = Supervisor()
         self._children: list[Child] = []
+        self._kill_timeout_s = KILL_TIMEOUT_S
         self.samples: list[Path] = []
         self._histories: list[Path] = []
         self._traces: list[Path] = []
@@ -47,6 +50,8 @@ class Generators:
                 name = f"{phase.name}-{index}"
                 spec = spec_of(url, load, phase, seed, folder, index, count)
                 self.samples.append(Path(spec.samples))
+                if not is_closed_shop:  # it waits for the last answer, or until it is given up
+                    self._kill_timeout_s = spec.timeout_s + KILL_MARGIN_S
                 self._histories.append(Path(spec.history))
                 self._traces.append(Path(spec.traces))
                 if is_closed_shop:
@@ -97,7 +102,7 @@ class Generators:
     def stop(self) -> None:
         """Lets what is under way end."""
         names = [child.name for child in self._children]
-        self._supervisor.stop(names, KILL_TIMEOUT_S)
+        self._supervisor.stop(names, self._kill_timeout_s)
 
     def close(self) -> None:
         self._supervisor.close()
@@ -109,7 +114,10 @@ def spec_of(
 ) -> Spec:
     """What generator `index` of `count` does. Raises `BenchError` for a workload file."""
     schedule, name = phase.schedule, f"{phase.name}-{index}"
-    timeout_s = TIMEOUT_S if load.is_shop else read_workload(Path(load.workload)).timeout_s
+    timeout_s, keep_alive = TIMEOUT_S, True
+    if not load.is_shop:
+        workload = read_workload(Path(load.workload))
+        timeout_s, keep_alive = workload.timeout_s, workload.keep_alive
     return Spec(
         url=url,
         workload=load.workload,
@@ -123,7 +131,9 @@ def spec_of(
         count=count,
         in_flight_max=load.in_flight_max,
         timeout_s=timeout_s,
+        keep_alive=keep_alive,
         trace_every=load.trace_every,
+        trust=load.trust,
         samples=str((folder / f"samples-{name}.bin").resolve()),
         history=str((folder / f"history-{name}.jsonl").resolve()),
         traces=str((folder / f"traces-{name}.jsonl").resolve()),

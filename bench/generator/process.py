@@ -15,6 +15,7 @@ from pathlib import Path
 import uvloop
 
 from bench.generator.engine import Generator
+from bench.generator.preflight import raise_files_limit
 from bench.generator.spec import SCENARIOS, Spec
 from bench.records import request_log
 from bench.records.samples import Alternating, Writer
@@ -63,8 +64,15 @@ async def generate(spec: Spec) -> None:
     address = Address.of(spec.url)
     source = source_of(spec, address, samples)
     times = spec.intended_ns() if spec.stages else array("q")
+    raise_files_limit()
     generator = Generator(
-        address, source, samples, in_flight_max=spec.in_flight_max, timeout_s=spec.timeout_s
+        address,
+        source,
+        samples,
+        in_flight_max=spec.in_flight_max,
+        timeout_s=spec.timeout_s,
+        tls=spec.trust.context() if address.tls else None,
+        keep_alive=spec.keep_alive,
     )
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):

@@ -1,11 +1,12 @@
 """What generators are to do, as data: the load of a run, its phases, and each process's part."""
 
 from array import array
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import NamedTuple
 
 import orjson
 
+from bench.generator.tls import Trust
 from bench.workload import arrivals
 from bench.workload.arrivals import Arrivals, Schedule, Stage
 
@@ -41,6 +42,8 @@ class Load(NamedTuple):
     trace_every: int
     locust: bool = False
     """Whether Locust walks the schedule of an open loop too."""
+    trust: Trust = Trust()
+    """Whom an address of https must convince."""
 
     @property
     def is_shop(self) -> bool:
@@ -73,6 +76,8 @@ class Spec:
     history: str
     traces: str
     go: str
+    trust: Trust = field(default_factory=Trust)
+    keep_alive: bool = True
     alternating: bool = False
     """Whether samples are kept for half of the time only, to measure what that costs."""
 
@@ -83,6 +88,7 @@ class Spec:
     def of_json(cls, content: bytes) -> "Spec":
         fields = orjson.loads(content)
         fields["stages"] = tuple(map(tuple, fields["stages"]))
+        fields["trust"] = Trust(**fields["trust"])
         return cls(**fields)
 
     def intended_ns(self) -> "array[int]":

@@ -28,13 +28,27 @@ Watched = Sequence[Mapping[str, int]]
 
 
 def judge(
-    watched: Iterable[Watched], window: Window, kept: OpenFigures | None, late: int
+    watched: Iterable[Watched],
+    window: Window,
+    kept: OpenFigures | None,
+    late: int,
+    limited: int = 0,
 ) -> list[Check]:
     """`judge` checks each generator and, for an open loop, its schedule.
 
-    `kept` is None for a closed loop; `late` requests were dropped because the generator was late.
+    `kept` is None for a closed loop; `late` requests were dropped because the generator was late,
+    `limited` ones because its machine could not open a connection.
     """
-    found = []
+    found = [
+        at_most(
+            "connections",
+            limited,
+            0,
+            f"{limited} requests were not sent: the generator's own machine had no port, file or "
+            "memory left for a connection",
+            "",
+        )
+    ]
     for index, marks in enumerate(watched):
         found += _process(f"generator {index}", marks, window, is_open=kept is not None)
     if kept is not None:

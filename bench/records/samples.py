@@ -45,6 +45,8 @@ DROPPED_IN_FLIGHT = "dropped in_flight"
 """Not sent: as many requests as are allowed were under way."""
 DROPPED_LATE = "dropped late"
 """Not sent: the generator itself was too late."""
+DROPPED_LIMIT = "dropped limit"
+"""Not sent: the generator's machine had no port, file or memory left for a connection."""
 UNEXPECTED = "unexpected"
 """An answer that the workload does not expect; its status follows."""
 

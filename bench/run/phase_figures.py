@@ -12,7 +12,15 @@ from bench.generator.spec import Phase
 from bench.judge import answers, generator_health, host_health
 from bench.judge.checks import Check, doubts
 from bench.observe.processes import Cpu
-from bench.records.samples import DROPPED_IN_FLIGHT, DROPPED_LATE, Footer, Reader, Samples, merge
+from bench.records.samples import (
+    DROPPED_IN_FLIGHT,
+    DROPPED_LATE,
+    DROPPED_LIMIT,
+    Footer,
+    Reader,
+    Samples,
+    merge,
+)
 from bench.records.series import read_series
 from bench.run.model import Measured
 from bench.stats import steadiness
@@ -64,12 +72,12 @@ def examine(measured: Measured) -> Findings:
     if (window := measured.window) is not None:
         summary = summarize(samples, window)
         settled = _settled(samples, window, measured)
-        late = window.of(samples).count(DROPPED_LATE)
+        late, limited = map(window.of(samples).count, (DROPPED_LATE, DROPPED_LIMIT))
         not_sent = window.of(samples).count(DROPPED_IN_FLIGHT)
         if not window.is_open_loop:  # whose schedule may pause, and whose every request counts
             silent = answers.silent_share(samples, window)
         watched = [reader.watched for reader in readers]
-        checks = generator_health.judge(watched, window, summary.open, late)
+        checks = generator_health.judge(watched, window, summary.open, late, limited)
         checks += _of_host(measured, window)
         void = [f"{measured.phase.name}: {why}" for why in doubts(checks)]
     footers = [reader.footer for reader in readers]

@@ -1,0 +1,106 @@
+"""What is seen before a load begins: limits of this machine, and a server that can't be reached.
+
+Either would show as failed requests of the system under load, which has no part in it.
+"""
+
+import errno
+import os
+import resource
+import socket
+import ssl
+from contextlib import suppress
+from pathlib import Path
+
+from bench.errors import BenchError
+from bench.generator.tls import Trust
+from bench.workload.address import Address
+
+FILES_SPARE = 64
+"""File descriptors of a generator besides its connections: logs, samples, the event loop's."""
+TIME_WAIT_S = 60.0
+"""How long Linux keeps the port of a connection that this side has closed."""
+TRY_S = 5.0
+"""Of a first connection; a server that takes longer is loaded all the same."""
+PORTS = Path("/proc/sys/net/ipv4/ip_local_port_range")
+
+OWN_LIMITS = frozenset(
+    {errno.EMFILE, errno.ENFILE, errno.EADDRNOTAVAIL, errno.ENOBUFS, errno.ENOMEM}
+)
+"""Errors of opening a connection that are this machine's own, not the server's."""
+
+
+def raise_files_limit() -> None:
+    """Allows this process as many open files as it may have."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with suppress(OSError, ValueError):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+
+
+def check_limits(in_flight: int, generators: int) -> None:
+    """Raises `BenchError` where so many connections of each generator can't be open at a time."""
+    _, files = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if files != resource.RLIM_INFINITY and in_flight + FILES_SPARE > files:
+        raise BenchError(
+            f"a process may have {files} files open here, too few for {in_flight} connections: "
+            f"raise the hard limit (ulimit -Hn), or let at most {max(1, files - FILES_SPARE)} "
+            "requests be under way"
+        )
+    ports = local_ports()
+    if in_flight * generators > ports:
+        raise BenchError(
+            f"{in_flight} connections of each of {generators} generators: this machine has {ports} "
+            "ports for connections to one address"
+        )
+
+
+def check_port_reuse(connections_per_s: float, is_loopback: bool) -> None:
+    """Raises `BenchError` where a connection for each request would use up all ports."""
+    reuse = Path("/proc/sys/net/ipv4/tcp_tw_reuse")
+    mode = reuse.read_text().strip() if reuse.exists() else "0"
+    kept_s = 1.0 if mode == "1" or (mode == "2" and is_loopback) else TIME_WAIT_S
+    ports = local_ports()
+    if connections_per_s * kept_s > ports:
+        raise BenchError(
+            f"{connections_per_s:g} connections/s: a port is used again after {kept_s:g} s, and "
+            f"this machine has {ports}: at most {ports / kept_s:.0f}/s, or keep_alive = true"
+        )
+
+
+def local_ports() -> int:
+    """Returns how many ports this machine gives to connections to one address."""
+    first, last = map(int, PORTS.read_text().split())
+    return last - first + 1
+
+
+def check_server(address: Address, trust: Trust) -> None:
+    """Opens a connection to the server once. Raises `BenchError` where that can't work."""
+    where = f"{address.host} port {address.port}"
+    try:
+        connection = socket.create_connection((address.host, address.port), TRY_S)
+    except TimeoutError:
+        return
+    except socket.gaierror as cause:
+        raise BenchError(f"{address.host}: {os.fsdecode(str(cause.strerror)).lower()}") from None
+    except ConnectionRefusedError:
+        raise BenchError(f"nothing listens at {where}: start the server first") from None
+    except OSError as cause:
+        raise BenchError(f"{where}: {cause.strerror or cause}") from None
+    with connection:
+        if address.tls:
+            _shake_hands(connection, address, trust, where)
+
+
+def _shake_hands(connection: socket.socket, address: Address, trust: Trust, where: str) -> None:
+    try:
+        with trust.context().wrap_socket(connection, server_hostname=address.host):
+            pass
+    except TimeoutError:
+        return
+    except ssl.SSLCertVerificationError as cause:
+        raise BenchError(
+            f"the certificate of {where} is not trusted: {cause.verify_message}: name its CA with "
+            "--ca FILE, or load it with --insecure"
+        ) from None
+    except OSError as cause:
+        why = cause.reason if isinstance(cause, ssl.SSLError) else cause.strerror
+        raise BenchError(f"{where} speaks no https: {why or 'it closed the connection'}") from None

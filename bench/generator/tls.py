@@ -1,0 +1,31 @@
+"""Whom the generator trusts when it speaks https."""
+
+import ssl
+from dataclasses import dataclass
+
+from bench.errors import BenchError
+
+
+@dataclass(frozen=True)
+class Trust:
+    """How a server's certificate is checked."""
+
+    ca: str | None = None
+    """The path of a file of certificates in PEM that are trusted; None: those of the machine."""
+    insecure: bool = False
+    """Whether any certificate will do."""
+
+    def context(self) -> ssl.SSLContext:
+        """Raises `BenchError` where the file can't be read."""
+        try:
+            context = ssl.create_default_context(cafile=self.ca)
+        except (OSError, ssl.SSLError) as cause:
+            why = cause.strerror or "it has no certificate in PEM"
+            if isinstance(cause, ssl.SSLError):
+                why = "it has no certificate in PEM"
+            raise BenchError(f"{self.ca}: {why}") from None
+        context.set_alpn_protocols(["http/1.1"])
+        if self.insecure:
+            context.check_hostname = False
+            context.verify_mode = ssl.CERT_NONE
+        return context

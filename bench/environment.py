@@ -2,13 +2,14 @@
 
 import os
 import platform
-import subprocess
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 import psutil
 
+from bench.errors import BenchError
+from bench.git import git
 from system.runtime.jars import SETS
 
 PROJECT_DIR = Path(__file__).resolve().parents[1]
@@ -54,17 +55,9 @@ def commit() -> dict[str, Any]:
 
 def _git(*arguments: str) -> str | None:
     try:
-        done = subprocess.run(
-            ["git", *arguments],
-            cwd=PROJECT_DIR,
-            capture_output=True,
-            text=True,
-            timeout=GIT_TIMEOUT_S,
-            check=True,
-        )
-    except (OSError, subprocess.SubprocessError):
+        return git(PROJECT_DIR, *arguments, timeout_s=GIT_TIMEOUT_S).strip()
+    except BenchError:
         return None
-    return done.stdout.strip()
 
 
 def _cpu_model() -> str:

@@ -24,6 +24,8 @@ class ExitCode(IntEnum):
     """The stack could not come up, or ended early; one line says why and what to do."""
     VOID = 4
     """The run is void: the load generator or the machine was the bottleneck."""
+    UNANSWERED = 5
+    """The run failed because too few of its requests were answered as expected (--max-failed)."""
     REGRESSION = 10
     """A comparison: something got worse beyond its threshold, and a fresh batch repeats it."""
     INCONCLUSIVE = 11

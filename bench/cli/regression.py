@@ -10,7 +10,7 @@ from bench.cli.compare import COMPARISON_COMMAND_EXITS, add_budgets, add_spreads
 from bench.errors import ExitCode, progress
 from bench.regression import job
 from bench.regression.job import Job, Options
-from bench.regression.worktree import is_dirty, resolve
+from bench.regression.worktree import fork_point, is_dirty, resolve
 from machine.arguments import positive, real
 
 RATE_PER_S_MAX = 10_000.0
@@ -44,7 +44,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> ExitCode:
-    base, head = resolve(args.base), resolve(args.head)
+    asked, head = resolve(args.base), resolve(args.head)
+    base = fork_point(asked, head)
+    if base.id != asked.id:
+        progress(f"{args.base} went on since {base.short}, which is what is compared with")
     budgets, spreads = rules(args)
     now = f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}"
     folder = args.results / f"regression-{now}-{base.short}-{head.short}"

@@ -3,6 +3,7 @@
 import argparse
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from bench.atomic_files import make_folder, write
 from bench.cli.arguments import (
@@ -25,7 +26,13 @@ from bench.workload.http_file import read_workload
 from machine import ports
 from machine.arguments import positive, real, whole
 
-RUN_COMMAND_EXITS = (*ANY_EXITS, ExitCode.VOID, ExitCode.UNREADABLE, *STACK_EXITS)
+RUN_COMMAND_EXITS = (
+    *ANY_EXITS,
+    ExitCode.VOID,
+    ExitCode.UNANSWERED,
+    ExitCode.UNREADABLE,
+    *STACK_EXITS,
+)
 ZIPF_MAX = 5.0
 """The largest skew of item popularity; far beyond any market."""
 IN_FLIGHT_MAX = 20_000
@@ -83,6 +90,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                       help="simulated users of each phase (default: 1,64,256)")  # fmt: skip
     kind.add_argument("--rate", metavar="RATE",
                       help="open loop, requests/s: 500, 100..1000, or 100,200@10")  # fmt: skip
+    parser.add_argument("--max-failed", type=real(100, 0), metavar="PERCENT",
+                        default=DEFAULT.max_failed * 100,
+                        help="of a window's requests; with more, the run failed (default: "
+                        "%(default)g)")  # fmt: skip
     parser.add_argument("--locust", action="store_true", help="let Locust walk the --rate")
     add_shop(parser)
     add_load(parser)
@@ -140,6 +151,19 @@ def measure(
     write(folder / "summary.md", summary.encode())
     show((folder / "run.json").read_text().rstrip() if args.json else summary)
     progress(f"recorded in {folder}; to look at: {build.build(folder)}")
+    return exit_of(run)
+
+
+def exit_of(run: dict[str, Any]) -> ExitCode:
+    """A failed run of which no promise is known to be broken was not answered."""
+    counts = (run["invariants"] or {}).get("counts", {})
+    is_broken = (
+        any(counts.values())
+        or run["wrong_answers"]["count"]
+        or any(probe["state"] == "broken" for probe in run["probes"] or ())
+    )
+    if run["verdict"] == "failed" and not is_broken:
+        return ExitCode.UNANSWERED
     return RUN_EXITS[run["verdict"]]
 
 
@@ -147,7 +171,9 @@ def run(args: argparse.Namespace) -> ExitCode:
     settings = load_settings(args)
     if args.locust and args.rate is None:
         raise UsageError("--locust is for --rate: users are Locust's anyway")
-    settings = replace(settings, users=args.users, locust=args.locust)
+    settings = replace(
+        settings, users=args.users, locust=args.locust, max_failed=args.max_failed / 100
+    )
     if args.quick:
         settings = settings.quick()
     if args.duration:

@@ -26,6 +26,7 @@ from bench.records import samples
 from bench.records.request_log import Writer
 from bench.workload.answer import Received
 from bench.workload.shop import Call, Journey, Reply, WrongAnswerError, broken, outcome, problem
+from bench.workload.sources import KEY_HEADER
 
 REPLY_TIMEOUT_S = 15.0
 """Well above the gateway's own timeout: whoever waits this long has lost the connection."""
@@ -49,10 +50,11 @@ class Connection:
         self.received_bytes = 0
         """Of the last answer's body."""
 
-    def request(self, verb: str, path: str) -> Reply:
+    def request(self, verb: str, path: str, key: str | None = None) -> Reply:
         """A status of 0 when the connection could not be made or broke."""
         length = "Content-Length: 0\r\n\r\n" if verb == "POST" else "\r\n"
-        head = f"{verb} {self._prefix}{path}{self._head}{length}"
+        own = self._head if key is None else f"{self._head}{KEY_HEADER}: {key}\r\n"
+        head = f"{verb} {self._prefix}{path}{own}{length}"
         try:
             answer = self.exchange(head.encode("ascii"))
         except OSError as cause:
@@ -146,12 +148,18 @@ class JourneyUser(FastHttpUser):  # type: ignore[misc]
             recorder.scheduled += 1
         sent_ns = time.monotonic_ns()
         try:
-            reply = self.connection.request(call.verb, call.path)
+            reply = self.connection.request(call.verb, call.path, call.key)
         finally:
             done_ns = time.monotonic_ns()
             if history and recorder:
                 history.append(
-                    call.operation, call.path, None, sent_ns, done_ns, reply.status, reply.body
+                    call.operation,
+                    call.path,
+                    call.key,
+                    sent_ns,
+                    done_ns,
+                    reply.status,
+                    reply.body,
                 )
                 recorder.sent += 1
                 label = recorder.label(call.operation, outcome(call, reply))

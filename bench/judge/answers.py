@@ -56,7 +56,7 @@ def judge(
         return Check(name, "broken", why + errors)
     why = (
         f"{name}: {lost:,} of {requests:,} requests were not answered as expected, at most "
-        f"{failed_share_max:.3g} of all may fail (--max-failed): {errors}"
+        f"{failed_share_max * 100:g} % may fail (--max-failed): {errors}"
     )
     if is_disturbed:
         return Check(name, "unknown", f"{why}; the generator or the machine may be the cause")

@@ -82,8 +82,14 @@ def check(history: Iterable[Row], final: Final) -> Report:
             groups[row.request_id or "", row.operation, row.path].append(row)
         elif row.operation != "index":
             judge.take(outcome_of(row))
+    granted: Counter[str] = Counter()
     for (request_id, _, _), rows in groups.items():
-        judge.take(judge.merge(request_id, rows))
+        outcome = judge.merge(request_id, rows)
+        granted[request_id] += outcome.done
+        judge.take(outcome)
+    for request_id, requests in granted.items():
+        if requests > 1:
+            judge.fault("same_reply", request_id, f"{requests} different requests were granted")
     return judge.conclude()
 
 

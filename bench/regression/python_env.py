@@ -1,12 +1,12 @@
 """The Python environment of a work tree: ours, or one of its own where its lock file differs."""
 
 import hashlib
-import os
 import shutil
 import subprocess
 import sys
 from pathlib import Path
 
+from bench import git
 from bench.environment import PROJECT_DIR
 from bench.regression.worktree import LOCK_FILE
 from bench.run.model import Progress
@@ -56,7 +56,7 @@ def _install(folder: Path) -> list[str]:
 
 
 def _run(what: str, *command: str) -> None:
-    environment = {**os.environ, "PIP_DISABLE_PIP_VERSION_CHECK": "1"}
+    environment = {**git.environment(), "PIP_DISABLE_PIP_VERSION_CHECK": "1"}
     try:
         done = subprocess.run(
             command,

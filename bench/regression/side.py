@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from bench import git
 from bench.compare.comparability import MEASURING_PACKAGES
 from bench.environment import PACKAGES, environment
 from bench.errors import bench_errors
@@ -230,6 +231,7 @@ def _output(side: Side, *arguments: str) -> str:
         done = subprocess.run(
             [str(side.python), *arguments],
             cwd=side.tree,
+            env=git.environment(),
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,

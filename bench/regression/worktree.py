@@ -1,7 +1,6 @@
 """Commits checked out beside this work tree, by ``git worktree``, and what differs between them."""
 
 import shutil
-import subprocess
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -9,13 +8,14 @@ from typing import NamedTuple
 
 from bench.environment import PROJECT_DIR
 from bench.errors import BenchError, UsageError
+from bench.git import git
 from system.runtime.data_folder import held_folder
 
-TIMEOUT_S = 120.0
-"""Of one call of git; checking out takes a second."""
 ID_CHARS = 10
 """Of a commit's short id, as run.json has it."""
 LOCK_FILE = "requirements.lock"
+MEASURED = ("system", "machine", LOCK_FILE)
+"""What of a work tree is measured; the rest measures."""
 
 
 class CommitError(UsageError):
@@ -35,11 +35,11 @@ class Commit(NamedTuple):
 def resolve(name: str, project: Path = PROJECT_DIR) -> Commit:
     """Raises `CommitError`."""
     try:
-        _git(project, "rev-parse", "--git-dir")
+        git(project, "rev-parse", "--git-dir")
     except BenchError as cause:
         raise CommitError(f"this is not a git work tree, so it has no commits: {cause}") from None
     try:
-        found = _git(project, "rev-parse", "--verify", "--quiet", f"{name}^{{commit}}")
+        found = git(project, "rev-parse", "--verify", "--quiet", f"{name}^{{commit}}")
     except BenchError:
         raise CommitError(
             f"no commit {name} in this repository; where its history was cut off, fetch it: "
@@ -48,21 +48,41 @@ def resolve(name: str, project: Path = PROJECT_DIR) -> Commit:
     return Commit(name, found.strip())
 
 
+def fork_point(base: Commit, head: Commit, project: Path = PROJECT_DIR) -> Commit:
+    """The commit from which `head` went its own way: what `base` got since is no change of its.
+
+    It is `base` itself where `head` builds on it, or is an older one of the same line. Raises
+    `CommitError`.
+    """
+    try:
+        found = git(project, "merge-base", base.id, head.id).strip()
+    except BenchError:
+        is_shallow = git(project, "rev-parse", "--is-shallow-repository").strip() == "true"
+        why = "; this clone is shallow, fetch the rest: git fetch --unshallow" if is_shallow else ""
+        raise CommitError(f"{base.name} and {head.name} have no commit in common{why}") from None
+    return base if found == head.id else Commit(base.name, found)
+
+
+def ancestors(head: Commit, project: Path = PROJECT_DIR) -> list[str]:
+    """Ids of all commits that `head` builds on, parents first, it last."""
+    return git(project, "rev-list", "--topo-order", "--reverse", head.id).split()
+
+
 def is_dirty(project: Path = PROJECT_DIR) -> bool:
     """Whether files of the system differ from the commit that is checked out."""
-    return bool(_git(project, "status", "--porcelain", "--", "system", LOCK_FILE).strip())
+    return bool(git(project, "status", "--porcelain", "--", *MEASURED).strip())
 
 
 def changed(base: Commit, head: Commit, project: Path = PROJECT_DIR) -> list[str]:
-    """Paths of files that differ."""
-    return _git(project, "diff", "--name-only", "--no-renames", base.id, head.id).splitlines()
+    """Paths of files below `project` that differ, as it has them."""
+    options = ("--name-only", "--no-renames", "--relative")
+    return git(project, "diff", *options, base.id, head.id).splitlines()
 
 
 def is_gateway_only(paths: Sequence[str]) -> bool:
     """Whether both sides can run on the same Kafka and Flink: nothing there has changed."""
     return not any(
-        path == LOCK_FILE or (path.startswith("system/") and not path.startswith("system/gateway/"))
-        for path in paths
+        path.split("/")[0] in MEASURED and not path.startswith("system/gateway/") for path in paths
     )
 
 
@@ -78,35 +98,21 @@ def folder_for_trees() -> Iterator[Path]:
 
 @contextmanager
 def checked_out(commit: Commit, folder: Path, project: Path = PROJECT_DIR) -> Iterator[Path]:
-    """The commit's files in a new `folder`, until the end. Raises `BenchError`."""
-    _git(project, "worktree", "prune")
+    """The commit's `project` in a new work tree at `folder`, until the end. Raises `BenchError`."""
+    within = git(project, "rev-parse", "--show-prefix").strip()
+    git(project, "worktree", "prune")
     try:
-        _git(project, "worktree", "add", "--detach", "--quiet", str(folder), commit.id)
-        yield folder
+        git(project, "worktree", "add", "--detach", "--quiet", str(folder), commit.id)
+        if not (folder / within).is_dir():
+            raise CommitError(f"{commit.short} has no folder {within}")
+        yield folder / within
     finally:
         shutil.rmtree(folder, ignore_errors=True)
-        _git(project, "worktree", "prune")
+        git(project, "worktree", "prune")
 
 
 def apply_patch(tree: Path, patch: Path) -> None:
     """Raises `BenchError` where it does not fit."""
-    _git(tree, "apply", "--whitespace=nowarn", str(patch.resolve()))
-
-
-def _git(where: Path, *arguments: str) -> str:
-    """What it prints. Raises `BenchError` with its last words."""
-    try:
-        done = subprocess.run(
-            ["git", *arguments],
-            cwd=where,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            timeout=TIMEOUT_S,
-        )
-    except (OSError, subprocess.TimeoutExpired) as cause:
-        raise BenchError(f"git does not work: {cause}") from None
-    if done.returncode:
-        lines = done.stderr.strip().splitlines()
-        raise BenchError(f"git {arguments[0]}: {lines[-1] if lines else done.returncode}")
-    return done.stdout
+    within = git(tree, "rev-parse", "--show-prefix").strip()
+    place = (f"--directory={within}",) if within else ()
+    git(tree, "apply", "--whitespace=nowarn", *place, str(patch.resolve()))

@@ -7,9 +7,10 @@ not as it must be raises `WrongAnswerError`.
 
 from collections import deque
 from collections.abc import Callable, Generator
-from itertools import accumulate
+from itertools import accumulate, count
 from random import Random
 from typing import Any, NamedTuple
+from uuid import uuid4
 
 from bench.records.samples import CONNECTION, UNEXPECTED
 
@@ -22,6 +23,9 @@ PRICE_MAX = 10
 SCARCE_SHARE = 0.02
 """Share of users with little credit and of items with little stock, so that checkouts fail too."""
 SCARCE = 5
+SENT_MAX = 8
+"""Keyed requests that a generator may send again: enough that some are under way, and few enough
+that each comes again while the services still remember it, as a generator lives for one phase."""
 PREPARED = 4
 """Users, items and orders that each simulated customer creates before it starts."""
 
@@ -33,6 +37,8 @@ class Call(NamedTuple):
     path: str
     expected: frozenset[str] = frozenset()
     """Error codes that the journeys cause themselves, by acting on the same entity at a time."""
+    key: str | None = None
+    """The Idempotency-Key that is sent along."""
 
 
 class Reply(NamedTuple):
@@ -73,6 +79,8 @@ SOLD_OUT = frozenset({"out_of_stock"})
 SETTLED = frozenset({"already_paid", "checkout_in_progress", "not_found", "limit_reached"})
 UNPAID = frozenset({"already_paid", "checkout_in_progress", "insufficient_credit", "not_found",
                     "order_empty", "out_of_stock"})  # fmt: skip
+UNCHARGED = frozenset({"not_paid", "checkout_in_progress", "not_found"})
+REUSED = frozenset({"idempotency_key_reused"})
 
 
 class Shop:
@@ -87,6 +95,10 @@ class Shop:
         self.users: deque[str] = deque(maxlen=pool_max)
         self.items: deque[str] = deque(maxlen=pool_max)
         self.orders: deque[Order] = deque(maxlen=pool_max)
+        self.sent: deque[Call] = deque(maxlen=SENT_MAX)
+        """Calls with a key, under way or answered: to be sent again."""
+        self._keys = (f"{series}-{number}" for series in (uuid4().hex[:16],) for number in count())
+        """Of no other load, whatever its seed: a key belongs to one request for ever."""
 
     def prepare(self) -> Journey:
         for _ in range(PREPARED):
@@ -177,6 +189,62 @@ class Shop:
         else:
             yield from self.create_order()
 
+    def pay(self) -> Journey:
+        """Pays an order, with its stock or without, and every other time gets the money back."""
+        if not self.orders:
+            yield from self.create_order()
+            return
+        order_id = self.orders.popleft().order_id
+        if self.random.random() < 0.5:
+            paid = yield Call("pay", "POST", f"/payment/pay/{order_id}", UNPAID)
+        else:
+            paid = yield from checkout(order_id)
+        status = yield Call("get_status", "GET", f"/payment/status/{order_id}", REMOVED)
+        if paid.ok and status.ok and status.body["paid"] is not True:
+            raise WrongAnswerError("an order was paid, and its status says that it is not")
+        if self.random.random() < 0.5:
+            yield Call("cancel_payment", "POST", f"/payment/cancelPayment/{order_id}", UNCHARGED)
+
+    def resend(self) -> Journey:
+        """A write with a key, sent twice; then its key with another request, which is refused."""
+        call = self._keyed(next(self._keys))
+        if call is None:
+            yield from self.create_item()
+            return
+        self.sent.append(call)
+        answered = yield call
+        again = yield call
+        if answered.ok and again.ok and answered.body != again.body:
+            raise WrongAnswerError("a request that was sent again had another answer")
+        if answered.ok and self.items:
+            path = f"/stock/add/{self.items[-1]}/3"
+            other = yield Call("add_stock", "POST", path, REUSED, call.key)
+            if other.ok:
+                raise WrongAnswerError("another request was granted with a key that was used")
+
+    def resend_late(self) -> Journey:
+        """Whatever was sent with a key comes once more: while it is under way, or long after, and
+        over another connection, behind which may be another gateway."""
+        if self.sent:
+            yield self.random.choice(self.sent)
+        else:
+            yield from self.resend()
+
+    def _keyed(self, key: str) -> Call | None:
+        kind = self.random.randrange(4)
+        if kind == 0:
+            return Call("create_user", "POST", "/users/create", REUSED, key)
+        if kind == 1 and self.users:
+            path = f"/users/credit/add/{self.random.choice(self.users)}/1"
+            return Call("add_credit", "POST", path, REUSED | REMOVED, key)
+        if kind == 2 and self.orders:
+            path = f"/orders/checkout/{self.orders.popleft().order_id}"
+            return Call("checkout", "POST", path, REUSED | UNPAID, key)
+        if not self.items:
+            return None
+        path = f"/stock/add/{self.random.choice(self.items)}/2"
+        return Call("add_stock", "POST", path, REUSED, key)
+
 
 JourneyOf = Callable[[Shop], Journey]
 
@@ -192,6 +260,9 @@ MIX: dict[JourneyOf, int] = {
     Shop.add_item: 20,
     Shop.remove_item: 1,
     Shop.checkout: 5,
+    Shop.pay: 1,
+    Shop.resend: 1,
+    Shop.resend_late: 1,
 }
 """How often each journey is played, relative to the others; `CREDIT_ROUTINE_WEIGHT` adds to it."""
 

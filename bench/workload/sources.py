@@ -21,6 +21,8 @@ from bench.workload.draws import Draws
 from bench.workload.shop import Call, Journey, Reply, WrongAnswerError, broken, outcome
 from bench.workload.template import Template, encode
 
+KEY_HEADER = "Idempotency-Key"
+"""The reference system's, and many others': what comes twice with it has one effect."""
 TRACE_HEADER = "X-Trace"
 """The reference system's: asks for the stages of this request (docs/semantics.md)."""
 
@@ -195,13 +197,15 @@ class Journeys:
         self, journey: Generator[Call, Reply, Any], call: Call, traced: bool
     ) -> tuple[_Step, bytes]:
         headers = [(TRACE_HEADER, "1")] if traced else []
+        if call.key is not None:
+            headers.append((KEY_HEADER, call.key))
         return _Step(journey, call, traced), encode(self._address, call.verb, call.path, headers)
 
     def _finish(self, step: _Step, reply: Reply, times_ns: tuple[int, int, int]) -> None:
         call = step.call
         _, sent_ns, done_ns = times_ns
         self._record.append(
-            call.operation, call.path, None, sent_ns, done_ns, reply.status, reply.body
+            call.operation, call.path, call.key, sent_ns, done_ns, reply.status, reply.body
         )
         try:
             self._ready.append((step.journey, step.journey.send(reply)))

@@ -191,3 +191,52 @@ def test_a_negative_read_at_the_end() -> None:
     final.users["u"] = {"user_id": "u", "credit": -1}
     final.items["i"] = {"item_id": "i", "stock": -1, "price": 7}
     assert broken(check(history.rows, final)) == {"never_negative", "money", "stock"}
+
+
+def test_a_key_that_two_requests_were_granted() -> None:
+    history, final = a_sale()
+    for amount in (2, 3):
+        path = f"/stock/add/i/{amount}"
+        history.add("add_stock", path, 200, {"item_id": "i", "stock": 8 + amount}, key="twice")
+    item = final.items["i"]
+    assert item is not None
+    item["stock"] += 5
+    assert broken(check(history.rows, final)) == {"same_reply"}
+
+
+def test_a_key_that_was_refused_to_another_request() -> None:
+    history, final = a_sale()
+    reused = {"error": {"code": "idempotency_key_reused", "message": "another came with it"}}
+    body = {"item_id": "i", "stock": 10}
+    for path, status, answer in (
+        ("/stock/add/i/2", 200, body),
+        ("/stock/add/i/2", 200, body),
+        ("/stock/add/i/3", 409, reused),
+        ("/stock/add/i/2", 200, body),
+    ):
+        history.add("add_stock", path, status, answer, key="k2")
+    item = final.items["i"]
+    assert item is not None
+    item["stock"] += 2
+    assert broken(check(history.rows, final)) == set()
+
+
+@pytest.mark.parametrize(("status", "paid"), [("paid", True), ("open", False)])
+def test_payments_and_what_was_given_back(status: str, paid: bool) -> None:
+    """A payment takes no stock; one that was cancelled leaves the credit as it was."""
+    history, final = a_sale()
+    history.rows = [row for row in history.rows if row.operation != "checkout"]
+    body = {"order_id": "o", "paid": True, "amount": 14}
+    history.add("pay", "/payment/pay/o", 200, body)
+    if not paid:
+        back = {"order_id": "o", "paid": False, "amount": 14}
+        history.add("cancel_payment", "/payment/cancelPayment/o", 200, back)
+    order, user, item = final.orders["o"], final.users["u"], final.items["i"]
+    assert order is not None
+    assert user is not None
+    assert item is not None
+    order |= {"status": status, "paid": paid}
+    user["credit"], item["stock"] = 86 if paid else 100, 10
+    assert broken(check(history.rows, final)) == set()
+    user["credit"] += 14 if paid else -14
+    assert broken(check(history.rows, final)) == {"money"}

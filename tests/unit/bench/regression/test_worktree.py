@@ -1,5 +1,6 @@
 """Commits beside the work tree, in a repository that the test makes."""
 
+import os
 import subprocess
 from pathlib import Path
 
@@ -10,10 +11,12 @@ from hypothesis import strategies as st
 from bench.errors import BenchError
 from bench.regression.worktree import (
     CommitError,
+    ancestors,
     apply_patch,
     changed,
     checked_out,
     folder_for_trees,
+    fork_point,
     is_dirty,
     is_gateway_only,
     resolve,
@@ -76,6 +79,7 @@ def test_what_differs(project: Path) -> None:
         (["system/services/user.py"], False),
         (["requirements.lock"], False),
         (["system/gateway.py"], False),
+        (["machine/processes.py"], False),
     ],
 )
 def test_what_lets_both_run_on_one_kafka(paths: list[str], expected: bool) -> None:
@@ -126,3 +130,108 @@ def test_what_killed_processes_left_is_removed(
         assert ours.is_dir()
         assert ours != others
     assert list((tmp_path / "worktrees").iterdir()) == []
+
+
+# ---- where a repository is, and who calls
+
+
+def commit_file(where: Path, name: str) -> str:
+    (where / name).write_text(name)
+    git(where, "add", ".")
+    git(where, "commit", "--quiet", "--message", name)
+    return git(where, "rev-parse", "HEAD")
+
+
+def test_what_the_base_got_since_is_no_change_of_the_heads(project: Path) -> None:
+    """In a pull request's merge, too: its first parent is the base."""
+    fork = git(project, "rev-parse", "HEAD")
+    git(project, "checkout", "--quiet", "-b", "change")
+    changed_id = commit_file(project, "change.txt")
+    git(project, "checkout", "--quiet", "main")
+    main_id = commit_file(project, "main.txt")
+    main, change = resolve("main", project), resolve("change", project)
+    assert (main.id, change.id) == (main_id, changed_id)
+    assert fork_point(main, change, project) == main._replace(id=fork)
+    git(project, "merge", "--quiet", "--no-edit", "change")
+    merge = resolve("HEAD", project)
+    assert fork_point(resolve("HEAD^1", project), merge, project).id == main_id
+    assert fork_point(merge, change, project) == merge, "an older one was asked for on purpose"
+    assert ancestors(merge, project)[-1] == merge.id
+    assert ancestors(merge, project).index(fork) < ancestors(merge, project).index(main_id)
+
+
+def test_commits_without_a_common_one(project: Path, tmp_path: Path) -> None:
+    git(project, "checkout", "--quiet", "--orphan", "other")
+    commit_file(project, "other.txt")
+    other, main = resolve("other", project), resolve("main", project)
+    with pytest.raises(CommitError, match=r"main and other have no commit in common$"):
+        fork_point(main, other, project)
+    git(project, "checkout", "--quiet", "main")
+    commit_file(project, "more.txt")
+    shallow = tmp_path / "shallow"
+    git(tmp_path, "clone", "--quiet", "--depth", "1", f"file://{project}", str(shallow))
+    with pytest.raises(CommitError, match="git fetch --unshallow"):
+        resolve("HEAD^1", shallow)
+    git(shallow, "fetch", "--quiet", "--depth", "1", "origin", "other")
+    ours, theirs = resolve("HEAD", shallow), resolve("FETCH_HEAD", shallow)
+    with pytest.raises(CommitError, match="this clone is shallow, fetch the rest"):
+        fork_point(ours, theirs, shallow)
+
+
+def test_a_project_in_a_folder_of_a_repository(project: Path, tmp_path: Path) -> None:
+    git(project, "mv", "-k", "system", "sub")
+    (project / "within").mkdir()
+    git(project, "mv", "sub", "within/system")
+    git(project, "commit", "--quiet", "--message", "moved")
+    within = project / "within"
+    (within / "system" / "wire.py").write_text("WIRE = 3\n")
+    git(project, "commit", "--quiet", "--all", "--message", "changed")
+    commit_file(project, "outside.txt")
+    base, head = resolve("HEAD~2", within), resolve("HEAD", within)
+    assert changed(base, head, within) == ["system/wire.py"]
+    patch = tmp_path / "x.patch"
+    patch.write_text(git(within, "diff", "--relative", f"{base.id}..{head.id}") + "\n")
+    with checked_out(base, tmp_path / "tree", within) as tree:
+        assert tree == tmp_path / "tree" / "within"
+        assert (tree / "system" / "wire.py").read_text() == "WIRE = 1\n"
+        apply_patch(tree, patch)
+        assert (tree / "system" / "wire.py").read_text() == "WIRE = 3\n"
+    with (
+        pytest.raises(CommitError, match="has no folder within"),
+        checked_out(resolve("HEAD~3", within), tmp_path / "tree", within),
+    ):
+        raise AssertionError
+    assert not is_dirty(within)
+    (within / "system" / "wire.py").write_text("WIRE = 4\n")
+    assert is_dirty(within)
+
+
+def test_a_hook_of_git_keeps_its_index(
+    project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """git gives these to a hook; a work tree that got them was checked out into the user's own."""
+    (project / "system" / "wire.py").write_text("WIRE = 'staged'\n")
+    git(project, "add", ".")
+    before = git(project, "status", "--porcelain")
+    hook = project / ".git" / "hooks" / "post-checkout"
+    hook.write_text(f"#!/bin/sh\ntouch {tmp_path}/hooked\n")
+    hook.chmod(0o755)
+    monkeypatch.setenv("GIT_DIR", str(project / ".git"))
+    monkeypatch.setenv("GIT_INDEX_FILE", str(project / ".git" / "index"))
+    monkeypatch.setenv("GIT_WORK_TREE", str(project))
+    base = resolve("HEAD~1", project)
+    with checked_out(base, tmp_path / "tree", project) as tree:
+        assert (tree / "system" / "gateway" / "app.py").read_text() == "APP = 'one'\n"
+    for name in ("GIT_DIR", "GIT_INDEX_FILE", "GIT_WORK_TREE"):
+        monkeypatch.delenv(name)
+    assert git(project, "status", "--porcelain") == before == "M  system/wire.py"
+    assert not (tmp_path / "hooked").exists()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a clone away")
+def test_a_clone_of_somebody_else(project: Path, tmp_path: Path) -> None:
+    for path in (project, *project.rglob("*")):
+        os.chown(path, 65534, 65534, follow_symlinks=False)
+    head = resolve("HEAD", project)
+    with checked_out(head, tmp_path / "tree", project) as tree:
+        assert (tree / "system" / "wire.py").exists()

@@ -12,6 +12,7 @@ from bench.workload.shop import (
     MIX,
     Call,
     Journey,
+    Order,
     Reply,
     Sale,
     Shop,
@@ -23,14 +24,22 @@ from bench.workload.shop import (
 
 
 class FakeShop:
-    """Grants every request; `calls` is what was asked."""
+    """Grants every request, and each key once; `calls` is what was asked."""
 
     def __init__(self) -> None:
+        self.known: dict[str, tuple[Call, Reply]] = {}
         self.calls: list[Call] = []
         self.credit: Counter[str] = Counter()
 
     def answer(self, call: Call) -> Reply:
         self.calls.append(call)
+        if call.key is None:
+            return self.grant(call)
+        first, reply = self.known.setdefault(call.key, (call, self.grant(call)))
+        same = (first.operation, first.path) == (call.operation, call.path)
+        return reply if same else Reply(409, {"error": {"code": "idempotency_key_reused"}})
+
+    def grant(self, call: Call) -> Reply:
         params = params_of(call.operation, call.path)
         new_id = f"{call.operation}-{len(self.calls)}"
         body: dict[str, Any] = {"user_id": new_id, "item_id": new_id, "order_id": new_id} | params
@@ -70,7 +79,8 @@ def test_every_call_of_the_mix_is_a_route() -> None:
 
 
 def test_the_mix_is_that_of_the_issue() -> None:
-    assert sum(MIX.values()) + CREDIT_ROUTINE_WEIGHT == 58
+    assert sum(MIX.values()) + CREDIT_ROUTINE_WEIGHT == 61
+    assert MIX[Shop.pay] == MIX[Shop.resend] == MIX[Shop.resend_late] == 1, "a small share"
     assert MIX[Shop.add_item] == 20
     assert MIX[Shop.checkout] == 5
 
@@ -81,9 +91,55 @@ def test_a_seed_repeats_the_calls() -> None:
         fake.play(shop.prepare())
         for journey in MIX:
             fake.play(journey(shop))
-        return fake.calls
+        return [call._replace(key=None) for call in fake.calls]
 
     assert calls(7) == calls(7) != calls(8)
+
+
+def test_what_is_sent_again_is_the_same_and_of_no_other_load() -> None:
+    fakes = FakeShop(), FakeShop()
+    for fake in fakes:
+        shop = Shop(Random(5))
+        fake.play(shop.prepare())
+        for _ in range(50):
+            fake.play(shop.resend())
+            fake.play(shop.resend_late())
+    keyed = [call for call in fakes[0].calls if call.key]
+    sent = Counter((call.key, call.operation, call.path) for call in keyed)
+    firsts = {call.key: call for call in reversed(keyed)}
+    assert {call.operation for call in firsts.values()} > {"create_user", "add_stock", "checkout"}
+    assert all(sent[call.key, call.operation, call.path] >= 2 for call in firsts.values())
+    assert max(sent.values()) > 2, "some come late"
+    refused = [call for call in keyed if firsts[call.key]._replace(key=call.key) != call]
+    assert refused
+    assert all("idempotency_key_reused" in call.expected for call in refused)
+    others = {call.key for call in fakes[1].calls if call.key}
+    assert not others & firsts.keys(), "a seed repeats the requests, not their keys"
+
+
+def test_a_key_that_is_not_honoured_is_a_wrong_answer() -> None:
+    shop = Shop(Random(1))
+    shop.items.append("i")
+    resends = shop.resend(), shop.resend()
+    for resend in resends:
+        key = next(resend).key
+        resend.send(Reply(200, {"stock": 1}))
+    with pytest.raises(WrongAnswerError, match="had another answer"):
+        resends[0].send(Reply(200, {"stock": 2}))
+    other = resends[1].send(Reply(200, {"stock": 1}))
+    assert (other.key, other.path) == (key, "/stock/add/i/3")
+    with pytest.raises(WrongAnswerError, match="with a key that was used"):
+        resends[1].send(Reply(200, {"stock": 4}))
+
+
+def test_a_payment_that_is_not_kept_is_a_wrong_answer() -> None:
+    shop = Shop(Random(1))
+    shop.orders.append(Order("o"))
+    pay = shop.pay()
+    next(pay)
+    pay.send(Reply(200, {"paid": True, "amount": 7}))
+    with pytest.raises(WrongAnswerError, match="says that it is not"):
+        pay.send(Reply(200, {"paid": False}))
 
 
 def test_a_shop_forgets_the_oldest() -> None:

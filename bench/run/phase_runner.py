@@ -15,8 +15,8 @@ import numpy as np
 from bench.errors import BenchError
 from bench.generator.fleet import READY_TIMEOUT_S, Generators
 from bench.generator.spec import Load, Phase
-from bench.observe.jvm_allocation import AllocationMeter, Heaps
 from bench.observe.gateway import scrape
+from bench.observe.jvm_allocation import AllocationMeter, Heaps
 from bench.observe.kafka_offsets import Ends, TrafficMeter
 from bench.observe.processes import BESIDE, Cpu, CpuMeter, Pids, spent
 from bench.observe.sampler import Sampler

@@ -72,6 +72,9 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
         help="of the Flink job, at most its task slots (default: %(default)s)")  # fmt: skip
     add("--execution-mode", choices=("thread", "process"), default="thread",
         help="of PyFlink (default: %(default)s)")  # fmt: skip
+    add("--checkpoint-interval-s", type=float, default=5.0, metavar="S",
+        help="what is handled again after a crash, at most; longer costs less latency "
+             "(default: %(default)s)")  # fmt: skip
     add("--taskmanager-heap-mib", type=whole("MiB", HEAP_MIB_MAX), default=1024, metavar="MIB",
         help="Java heap of the TaskManager (default: %(default)s)")  # fmt: skip
     add("--data-dir", type=Path, metavar="FOLDER",
@@ -101,6 +104,7 @@ def up(arguments: argparse.Namespace) -> int:
             workers=arguments.workers,
             execution_mode=arguments.execution_mode,
             parallelism=arguments.parallelism,
+            checkpoint_interval_s=arguments.checkpoint_interval_s,
             heaps=Heaps(taskmanager=arguments.taskmanager_heap_mib),
             data_dir=arguments.data_dir,
         )

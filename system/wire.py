@@ -6,8 +6,10 @@ A request record is ``{"request_id", "sink", "method", "params"}``, a reply reco
 ``{"request_id", ...fields}`` or ``{"request_id", "error": {"code", "message"}}``: JSON in UTF-8, at
 most `RECORD_BYTES_MAX` bytes. Fields that a reader does not know are ignored.
 
-A traced request's records have one field more, ``"trace": [[service, in_ns, out_ns], ...]``: the
-services that it came through, in order, by the wall clock.
+A service that sends a request on adds ``"at"``: when the first record of that request was written
+to its topic, in ms since 1970. Without it a request is as old as its own record. A traced request's
+records have one field more, ``"trace": [[service, in_ns, out_ns], ...]``: the services that it came
+through, in order, by the wall clock.
 """
 
 import re
@@ -27,6 +29,9 @@ and undone under a client's own key, has 6."""
 ID_PATTERN = re.compile(r"[A-Za-z0-9_-]{1,64}")
 """A request_id, and the id of a user, an order or an item."""
 
+MINTED_PATTERN = re.compile(r"kf_([0-9a-f]{7})_[A-Za-z0-9_-]{16}_[A-Za-z0-9_-]{16}")
+"""A request_id that a gateway made: its minute since 1970, chance, the request's fingerprint."""
+
 TOPIC_PATTERN = re.compile(r"[A-Za-z0-9._-]{1,249}")
 """A legal Kafka topic name."""
 
@@ -40,6 +45,8 @@ HTTP_STATUS = {
     "not_paid": 409,
     "order_empty": 409,
     "checkout_in_progress": 409,
+    "checkout_expired": 409,
+    "idempotency_key_expired": 409,
     "idempotency_key_reused": 409,
     "limit_reached": 409,
     "too_large": 413,
@@ -67,10 +74,18 @@ class Request(NamedTuple):
     params: dict[str, Any]
     trace: Trace | None = None
     """None: not traced."""
+    at_ms: int | None = None
+    """When the request was first written to a topic, as a service says that sends it on."""
 
 
 def input_topic(service: str) -> str:
+    """Where a service's requests are written to."""
     return f"{service}_in"
+
+
+def dead_topic(topic: str) -> str:
+    """Where the records of an input topic go that can't be handled."""
+    return f"{topic}_dead"
 
 
 def reply_topic(gateway_id: str) -> str:
@@ -78,13 +93,14 @@ def reply_topic(gateway_id: str) -> str:
 
 
 def encode_request(request: Request) -> bytes:
-    request_id, sink, method, params, trace = request
-    record = encode({"request_id": request_id, "sink": sink, "method": method, "params": params})
+    request_id, sink, method, params, trace, at_ms = request
+    fields = {"request_id": request_id, "sink": sink, "method": method, "params": params}
+    record = encode(fields if at_ms is None else {**fields, "at": at_ms})
     return record if trace is None else with_trace(record, trace)
 
 
 def decode_request(record: bytes) -> Request:
-    """Raises `WireError` for a record that is not a request."""
+    """Raises `WireError` for a record that is not a request. Integer ids become decimal text."""
     fields = decode(record)
     request_id, sink = fields.get("request_id"), fields.get("sink")
     method, params = fields.get("method"), fields.get("params")
@@ -96,8 +112,20 @@ def decode_request(record: bytes) -> Request:
         raise WireError("method is not a string")
     if not isinstance(params, dict):
         raise WireError("params is not an object")
+    for name, value in params.items():
+        if type(value) is int and name.endswith("_id"):
+            params[name] = str(value)
     trace = decode_trace(fields["trace"]) if "trace" in fields else None
-    return Request(request_id, sink, method, params, trace)
+    at_ms = fields.get("at")
+    if at_ms is not None and (type(at_ms) is not int or at_ms < 0):
+        raise WireError("at is not a time in ms")
+    return Request(request_id, sink, method, params, trace, at_ms)
+
+
+def born_ms(request_id: str) -> int | None:
+    """The minute in which a gateway made the id, in ms since 1970; None for a client's own key."""
+    minted = MINTED_PATTERN.fullmatch(request_id)
+    return None if minted is None else int(minted[1], 16) * 60_000
 
 
 def with_trace(record: bytes, trace: Trace) -> bytes:

@@ -55,7 +55,7 @@ SLOWDOWNS = {
     **_cpu("service", "system/services/service.py"),
     "service-record": Slowdown(
         "service-record",
-        "system/flink_job/pipeline.py",
+        "system/flink_job/host.py",
         "service",
         "one more Kafka record per request",
     ),

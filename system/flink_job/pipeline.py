@@ -1,10 +1,10 @@
 """Hosts services in one Flink job; the only module that imports PyFlink.
 
-    {service}_in ─source→ KeyedRecord ─→ Host(service) ─→ RoutedRecord ─sink→ the record's topic
+    all {service}_in ─source→ InputRecord ─→ Host ─→ Outbox ─→ the record's topic
 
-A pipeline a service, so that each has its own state and can be deployed in a job of its own. All
-Python of a TaskManager shares one interpreter lock, so a record goes through Python once: its key
-and its topic are looked at in Java.
+One pipeline for all services: each one more would poll, flush and checkpoint by itself. A job may
+host a part of them. All Python of a TaskManager shares one interpreter lock, so a record goes
+through Python once: its key and its topic are looked at in Java.
 
     python -m system.flink_job.pipeline --bootstrap H:P --rest H:P --connector-jars A.jar,B.jar
 """
@@ -13,14 +13,10 @@ import argparse
 import importlib
 import json
 import sys
-import time
-from collections.abc import Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
 from zipfile import ZipFile
 
-import orjson
 from pyflink.common import Configuration, Types, WatermarkStrategy
 from pyflink.datastream import (
     DataStream,
@@ -28,49 +24,25 @@ from pyflink.datastream import (
     KeyedStream,
     RuntimeContext,
     StreamExecutionEnvironment,
-    TimerService,
 )
-from pyflink.datastream.connectors.base import DeliveryGuarantee
-from pyflink.datastream.connectors.kafka import (
-    KafkaOffsetsInitializer,
-    KafkaSink,
-    KafkaSource,
-)
+from pyflink.datastream.connectors.base import Sink
+from pyflink.datastream.connectors.kafka import KafkaOffsetsInitializer, KafkaSource
 from pyflink.datastream.state import MapStateDescriptor, ValueStateDescriptor
 from pyflink.java_gateway import get_gateway
 from pyflink.util.java_utils import to_jarray
 
-from system.flink_job.state_cache import Knowledge, Known, Read
+from system.flink_job.host import Host
 from system.routes import SERVICES
-from system.services.service import Record, Service, handle, refuse_malformed, ring
-from system.wire import (
-    Request,
-    Trace,
-    WireError,
-    decode_request,
-    input_topic,
-    with_trace,
-)
+from system.runtime.settings import CHECKPOINT_INTERVAL_S, CHECKPOINT_INTERVAL_S_MIN
+from system.services.service import WINDOW_S, Service, Window
+from system.wire import input_topic
 
-MEMORY_S = 15 * 60
-"""How long a step is remembered at least (at most twice as long), and so how late it may be sent
-again: longer than any outage of a service that is deployed on its own."""
-
-MEMORY_STEPS_MAX = 10_000
-"""Steps remembered for one entity; at more, the older half is forgotten."""
-
-CHECKPOINT_INTERVAL_MS = 1_000
-"""At most this much is handled again after a crash."""
+WINDOW_S_MIN = 60
+"""An id tells its minute only."""
 CHECKPOINT_TIMEOUT_MS = 60_000
 """A checkpoint that takes longer is given up; ten may fail in a row."""
 RESTART_DELAY_MS_MAX = 5_000
 """Between restarts of a failing job, which are tried without end."""
-
-TIME_DIGITS = 20
-"""Of nanoseconds since 1970; sorts as text."""
-
-MALFORMED = ""
-"""The key of records that name no entity: they have no state."""
 
 
 def load(name: str) -> Service:
@@ -81,193 +53,79 @@ def load(name: str) -> Service:
     return service
 
 
-def key_of(service: Service, request: Request) -> Any:
-    """What the service's key parameter says of the entity that a request is for."""
-    if service.key == "request_id":
-        return request.request_id
-    return request.params.get(service.key)
+class FlinkState:
+    """`host.State` of the current key. One map for steps and names: each state more is a column
+    family of RocksDB's, with buffers and files of its own."""
+
+    def __init__(self, context: RuntimeContext) -> None:
+        text = Types.STRING()
+        self._value = context.get_state(ValueStateDescriptor("entity", text))
+        self._map = context.get_map_state(MapStateDescriptor("memory", text, text))
+        self.read = self._value.value
+        self.get = self._map.get
+        self.put = self._map.put
+        self.remove = self._map.remove
+
+    def write(self, text: str | None) -> None:
+        if text is None:
+            self._value.clear()
+        else:
+            self._value.update(text)
 
 
-class Host(KeyedProcessFunction):  # type: ignore[misc]
-    """Keeps what a service's pure methods return, and sends what they send.
+class HostFunction(KeyedProcessFunction):  # type: ignore[misc]
+    """`Host` as Flink calls it."""
 
-    State of a key: the entity with the time of its alarm, as one value; its remembered steps, as a
-    map, whose values begin with the digits of their time. Both are strings: PyFlink hands arrays of
-    bytes to Java one byte at a time. Reads were the larger half of a task's time, so it keeps what
-    it knows of keys beside Flink's state; a task that fails is made anew, and knows nothing.
-
-    Steps are forgotten by a timer of their key. PyFlink starts a second JVM in the TaskManager to
-    configure Flink's own time-to-live, which on heap state looks at other keys' maps as well.
-    """
-
-    def __init__(self, service: str) -> None:
-        self.name = service
+    def __init__(self, services: list[str], window: Window) -> None:
+        self._names = services
+        self._window = window
 
     def open(self, context: RuntimeContext) -> None:
-        self.service = load(self.name)
-        self.malformed = context.get_metrics_group().counter("malformed_records")
-        if self.service.stateless:
-            return
-        self.steps_of: dict[str, int] = {}
-        """For each key with a timer to forget by: how many steps came since the last time."""
-        self.memory = context.get_map_state(
-            MapStateDescriptor("memory", Types.STRING(), Types.STRING())
-        )
-        self.entity = context.get_state(ValueStateDescriptor("entity", Types.STRING()))
-        self.knowledge = Knowledge()
+        dead = context.get_metrics_group().counter("dead_letters")
+        services = map(load, self._names)
+        self._host = Host(services, FlinkState(context), self._window, dead.inc)
 
-    def process_element(
-        self, value: bytes, context: KeyedProcessFunction.Context
-    ) -> Iterator[bytes]:
-        in_ns = time.time_ns()
-        named, _, record = value.partition(b"\n")
-        try:
-            request = decode_request(record)
-        except WireError:
-            self.malformed.inc()
-            return
-        key = named.decode()
-        if key == MALFORMED or key != key_of(self.service, request):
-            self.malformed.inc()
-            records = refuse_malformed(request)
-        elif self.service.stateless:
-            records = handle(self.service, None, no_memory, request).records
-        else:
-            records = self.handle(key, request, context.timer_service())
-        for sent in records:
-            if request.trace is not None:
-                sent = with_hop(sent, request.trace, self.name, in_ns)
-            yield routed(sent)
+    def process_element(self, value: bytes, context: KeyedProcessFunction.Context) -> list[bytes]:
+        return self._host.take(value, context.timer_service())
 
-    def handle(self, key: str, request: Request, timers: TimerService) -> list[Record]:
-        known = self.known(key)
-        was = known.entity
-
-        def recall(step: str) -> bytes | None:
-            return None if self.knowledge.lacks(key, step) else self.recall(step)
-
-        effect = handle(self.service, was, recall, request)
-        known.entity = effect.entity
-        if effect.wake_after_s is not None:
-            known.wake_at_ms = timers.current_processing_time() + int(effect.wake_after_s * 1000)
-            timers.register_processing_time_timer(known.wake_at_ms)
-        if effect.entity is None:
-            known.wake_at_ms = 0
-            if was is not None:
-                self.entity.clear()
-        elif effect.entity is not was or effect.wake_after_s is not None:
-            self.entity.update(orjson.dumps([effect.entity, known.wake_at_ms]).decode())
-        for step, outputs in effect.memory.items():
-            self.remember(key, step, outputs, timers)
-        return effect.records
-
-    def on_timer(
-        self, timestamp: int, context: KeyedProcessFunction.OnTimerContext
-    ) -> Iterator[bytes]:
-        """A timer whose saga has ended fires too; only the one asked for last rings."""
-        key = context.get_current_key()
-        known = self.known(key)
-        if timestamp == known.wake_at_ms:
-            for record in ring(self.service, key, known.entity):
-                yield routed(record)
-        else:
-            self.steps_of.pop(key, None)
-            self.forget(key, time.time_ns() - MEMORY_S * 10**9, context.timer_service())
-
-    def known(self, key: str) -> Known:
-        return self.knowledge.of(key, self.read)
-
-    def read(self) -> Read:
-        """The current key's state. Steps that are there already are learned in `forget`."""
-        text = self.entity.value()
-        entity, wake_at_ms = (None, 0) if text is None else orjson.loads(text)
-        return entity, wake_at_ms, self.memory.is_empty()
-
-    def recall(self, step: str) -> bytes | None:
-        remembered = self.memory.get(step)
-        return None if remembered is None else remembered[TIME_DIGITS:].encode()
-
-    def remember(self, key: str, step: str, outputs: bytes, timers: TimerService) -> None:
-        self.memory.put(step, f"{time.time_ns():0{TIME_DIGITS}}{outputs.decode()}")
-        self.knowledge.remember(key, step)
-        count = self.steps_of.get(key, 0) + 1
-        self.steps_of[key] = count
-        if count == 1:
-            self.forget_later(timers)
-        elif count > MEMORY_STEPS_MAX:
-            times = sorted(int(value[:TIME_DIGITS]) for value in self.memory.values())
-            self.forget(key, times[len(times) // 2], timers)
-
-    def forget(self, key: str, before_ns: int, timers: TimerService) -> None:
-        """Forgets what is older, and comes again for the rest."""
-        old, kept = [], set()
-        for step, value in self.memory.items():
-            if int(value[:TIME_DIGITS]) < before_ns:
-                old.append(step)
-            else:
-                kept.add(step)
-        for step in old:
-            self.memory.remove(step)
-        self.knowledge.learn(key, kept)
-        if kept:
-            if key not in self.steps_of:
-                self.forget_later(timers)
-            self.steps_of[key] = len(kept)
-
-    def forget_later(self, timers: TimerService) -> None:
-        now_ms = timers.current_processing_time()
-        timers.register_processing_time_timer(now_ms + MEMORY_S * 1000)
+    def on_timer(self, timestamp: int, context: KeyedProcessFunction.OnTimerContext) -> list[bytes]:
+        return self._host.ring(timestamp, context.get_current_key(), context.timer_service())
 
 
-def no_memory(_step: str) -> None:
-    return None
-
-
-def with_hop(record: Record, trace: Trace, service: str, in_ns: int) -> Record:
-    """The trace is not the services' business: it is added to what they send, never remembered."""
-    hops = [*trace, (service, in_ns, time.time_ns())]
-    return record._replace(value=with_trace(record.value, hops))
-
-
-def routed(record: Record) -> bytes:
-    """As RoutedRecord.java reads it: of a row, PyFlink would convert each field by itself."""
-    return b"%b\n%b\n%b" % (record.topic.encode(), record.key.encode(), record.value)
-
-
-def add_service(environment: StreamExecutionEnvironment, name: str, bootstrap_servers: str) -> None:
-    """Source, service and sink. Python has no name for Java's deserializers that see a key."""
+def add_pipeline(environment: StreamExecutionEnvironment, arguments: argparse.Namespace) -> None:
+    """Source, host and sink. Python has no name for Java's deserializers that see a key, and
+    Flink's own sink is not for topics that may be missing."""
     jvm = get_gateway().jvm
     source = KafkaSource.builder()
-    source._j_builder.setDeserializer(jvm.kaflinkshop.KeyedRecord())
+    source._j_builder.setDeserializer(jvm.kaflinkshop.InputRecord())
     source = (
-        source.set_bootstrap_servers(bootstrap_servers)
-        .set_topics(input_topic(name))
-        .set_group_id(f"kaflinkshop-{name}")
+        source.set_bootstrap_servers(arguments.bootstrap)
+        .set_topics(*map(input_topic, arguments.services))
+        .set_group_id(arguments.job_name)
         .set_starting_offsets(KafkaOffsetsInitializer.earliest())
         .set_property("fetch.min.bytes", "1")
         .build()
     )
-    sink = KafkaSink.builder().set_bootstrap_servers(bootstrap_servers)
-    sink._j_builder.setRecordSerializer(jvm.kaflinkshop.RoutedRecord())
-    sink = (
-        sink.set_delivery_guarantee(DeliveryGuarantee.AT_LEAST_ONCE)
-        .set_property("linger.ms", "0")
-        # What comes while a batch is under way becomes the next one: larger batches under load,
-        # and no waiting without.
-        .set_property("max.in.flight.requests.per.connection", "1")
-        .build()
-    )
-    records = environment.from_source(
-        source, WatermarkStrategy.no_watermarks(), input_topic(name)
-    ).uid(f"{name}-source")
+    outbox = jvm.kaflinkshop.Outbox(arguments.bootstrap)
+    outbox.set("linger.ms", "0")
+    # What comes while a batch is under way becomes the next one: larger batches under load, and no
+    # waiting without.
+    outbox.set("max.in.flight.requests.per.connection", "1")
+    for name in SERVICES:
+        outbox.require(input_topic(name))
+    records = environment.from_source(source, WatermarkStrategy.no_watermarks(), "requests")
+    window = Window(arguments.window_s * 1000)
     (
-        keyed(records)
-        .process(Host(name), output_type=Types.PRIMITIVE_ARRAY(Types.BYTE()))
-        .name(name)
-        .uid(f"{name}-service")
-        .sink_to(sink)
-        .name(f"{name}-sink")
-        .uid(f"{name}-sink")
+        keyed(records.uid("requests"))
+        .process(
+            HostFunction(arguments.services, window),
+            output_type=Types.PRIMITIVE_ARRAY(Types.BYTE()),
+        )
+        .name("services")
+        .uid("services")
+        .sink_to(Sink(outbox))
+        .name("outbox")
+        .uid("outbox")
     )
 
 
@@ -291,14 +149,17 @@ def keyed(records: DataStream) -> KeyedStream:
 def compile_java(folder: Path) -> str:
     """The URI of a jar of the Java sources beside this file, compiled by what Flink brings."""
     jvm = get_gateway().jvm
+    loader = jvm.Thread.currentThread().getContextClassLoader()
+    compiler = jvm.org.codehaus.janino.Compiler()
+    compiler.setIClassLoader(jvm.org.codehaus.janino.ClassLoaderIClassLoader(loader))
+    compiler.setTargetVersion(8)
+    compiler.setDestinationDirectory(jvm.java.io.File(str(folder)), False)
+    sources = [jvm.java.io.File(str(each)) for each in Path(__file__).parent.glob("*.java")]
+    compiler.compile(to_jarray(jvm.java.io.File, sources))
     jar = folder / "kaflinkshop.jar"
     with ZipFile(jar, "w") as file:
-        for source in Path(__file__).parent.glob("*.java"):
-            compiler = jvm.org.codehaus.janino.SimpleCompiler()
-            compiler.setParentClassLoader(jvm.Thread.currentThread().getContextClassLoader())
-            compiler.cook(source.read_text())
-            for name, code in compiler.getBytecodes().items():
-                file.writestr(f"{name.replace('.', '/')}.class", bytes(code))
+        for compiled in folder.glob("*/*.class"):
+            file.write(compiled, compiled.relative_to(folder))
     return jar.resolve().as_uri()
 
 
@@ -307,7 +168,7 @@ def remote_environment(arguments: argparse.Namespace) -> StreamExecutionEnvironm
     for a remote cluster needs no such script."""
     host, _, port = arguments.rest.rpartition(":")
     configuration = Configuration()
-    for name, value in job_settings(arguments.execution_mode, arguments.parallelism).items():
+    for name, value in job_settings(arguments).items():
         configuration.set_string(name, value)
     gateway = get_gateway()
     java_environment = gateway.jvm.org.apache.flink.streaming.api.environment
@@ -322,26 +183,28 @@ def remote_environment(arguments: argparse.Namespace) -> StreamExecutionEnvironm
     return environment
 
 
-def job_settings(execution_mode: str, parallelism: int) -> dict[str, str]:
+def job_settings(arguments: argparse.Namespace) -> dict[str, str]:
     """What holds on whatever cluster the job runs; the cluster's own is `system.runtime`'s.
 
     Process mode collects records for its workers; thread mode has nothing to collect, and a short
     bundle time would only have every operator wake up each millisecond.
     """
-    bundle = {"python.fn-execution.bundle.time": "1"} if execution_mode == "process" else {}
+    mode = arguments.execution_mode
+    bundle = {"python.fn-execution.bundle.time": "1"} if mode == "process" else {}
+    interval_ms = round(arguments.checkpoint_interval_s * 1000)
     return {
         **bundle,
         "pipeline.object-reuse": "true",
-        "parallelism.default": str(parallelism),
+        "parallelism.default": str(arguments.parallelism),
         "execution.buffer-timeout.interval": "0 ms",
-        "execution.checkpointing.interval": f"{CHECKPOINT_INTERVAL_MS} ms",
+        "execution.checkpointing.interval": f"{interval_ms} ms",
         "execution.checkpointing.timeout": f"{CHECKPOINT_TIMEOUT_MS} ms",
         "execution.checkpointing.mode": "EXACTLY_ONCE",
         "execution.checkpointing.tolerable-failed-checkpoints": "10",
         "restart-strategy.type": "exponential-delay",
         "restart-strategy.exponential-delay.initial-backoff": "100 ms",
         "restart-strategy.exponential-delay.max-backoff": f"{RESTART_DELAY_MS_MAX} ms",
-        "python.execution-mode": execution_mode,
+        "python.execution-mode": mode,
         "python.executable": sys.executable,
         "python.client.executable": sys.executable,
     }
@@ -358,6 +221,18 @@ def parse_arguments(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--execution-mode", choices=("thread", "process"), default="thread")
     parser.add_argument("--parallelism", type=int, default=1)
     parser.add_argument("--connector-jars", required=True, help="comma-separated paths")
+    parser.add_argument(
+        "--checkpoint-interval-s",
+        type=float,
+        default=CHECKPOINT_INTERVAL_S,
+        help="what is handled again after a crash, at most (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--window-s",
+        type=int,
+        default=WINDOW_S,
+        help="how long a request may be sent again (default: %(default)s)",
+    )
     parser.add_argument("--job-name", default="kaflinkshop")
     parser.add_argument("--when-told", action="store_true", help="wait for a line of input")
     arguments = parser.parse_args(argv)
@@ -365,6 +240,10 @@ def parse_arguments(argv: list[str] | None = None) -> argparse.Namespace:
     for name in arguments.services:
         if name not in SERVICES:
             parser.error(f"no service {name!r}; there are {', '.join(SERVICES)}")
+    if arguments.checkpoint_interval_s < CHECKPOINT_INTERVAL_S_MIN:
+        parser.error(f"--checkpoint-interval-s is at least {CHECKPOINT_INTERVAL_S_MIN}")
+    if arguments.window_s < WINDOW_S_MIN:
+        parser.error(f"--window-s is at least {WINDOW_S_MIN}")
     return arguments
 
 
@@ -373,8 +252,7 @@ def main(argv: list[str] | None = None) -> int:
     environment = remote_environment(arguments)
     with TemporaryDirectory() as folder:
         environment.add_jars(compile_java(Path(folder)))
-        for name in arguments.services:
-            add_service(environment, name, arguments.bootstrap)
+        add_pipeline(environment, arguments)
         if arguments.when_told and not sys.stdin.readline():
             return 1  # who started this has ended
         job = environment.execute_async(arguments.job_name)

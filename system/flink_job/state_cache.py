@@ -4,9 +4,10 @@ Never more than Flink's state: whoever changes that changes this too, and a task
 with an empty one.
 """
 
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
 
+import orjson
 from rbloom import Bloom
 
 from system.services.service import Entity
@@ -14,24 +15,56 @@ from system.services.service import Entity
 KEYS_MAX = 10_000
 """Keys of which a service's task knows entity and steps without asking Flink, those used last."""
 STEPS_MAX = 4_000_000
-"""Of a generation, of all keys together: 4 MB. Two are kept; at up to 4,400 steps a second the
-older one lasts for the 15 minutes after which a key's steps are looked through again."""
+"""Of a generation, of all keys together: 4 MB. Two are kept; at up to 3,000 steps a second the
+older one lasts for the 22 minutes in which a step may be asked for."""
 FALSE_POSITIVES = 0.02
 """Of the steps that are not remembered: these are asked for in vain."""
 
 
 @dataclass(slots=True)
-class Known:
-    """Of a key: its entity, and when its alarm is to ring, in ms since 1970; 0 is never."""
+class Kept:
+    """What Flink keeps of a key, as one value: its entity, its timers, and which steps there are.
 
-    entity: Entity | None
-    wake_at_ms: int
-    generation: int | None
-    """The first that may have steps of the key, if all that Flink remembers are in one."""
+    The names of steps stand in the order in which they came, so that the oldest are found without a
+    look at the others: the newest here, all before in the chunks `first` to `end` - 1. Times are in
+    ms since 1970; that of a timer is 0 where none runs.
+    """
 
+    entity: Entity | None = None
+    wake_at_ms: int = 0
+    """When the entity's alarm is to ring."""
+    sweep_at_ms: int = 0
+    """When steps are to be forgotten; a timer runs as long as there are any."""
+    partition: int = 0
+    """The partition of the topic from which the key's records come."""
+    first: int = 0
+    end: int = 0
+    newest_ms: int = 0
+    """When the record of the last of `names` was written to the topic."""
+    names: list[str] = field(default_factory=list)
+    generation: int | None = None
+    """The first of `Knowledge` that may have steps of the key, if it has all of them. Not part of
+    Flink's state."""
 
-Read = tuple[Entity | None, int, bool]
-"""What Flink has of a key: entity, alarm, and whether it remembers no step at all."""
+    @classmethod
+    def from_text(cls, text: str | None) -> "Kept":
+        """From Flink's state."""
+        return cls() if text is None else cls(*orjson.loads(text))
+
+    def text(self) -> str | None:
+        """For Flink's state; None where there is nothing to keep."""
+        if self.entity is None and not self.has_steps():
+            return None
+        return orjson.dumps(
+            [
+                *(self.entity, self.wake_at_ms, self.sweep_at_ms, self.partition),
+                *(self.first, self.end, self.newest_ms, self.names),
+            ]
+        ).decode()
+
+    def has_steps(self) -> bool:
+        """Whether any step is remembered."""
+        return bool(self.names) or self.first < self.end
 
 
 class Knowledge:
@@ -41,7 +74,7 @@ class Knowledge:
     def __init__(self, keys_max: int = KEYS_MAX, steps_max: int = STEPS_MAX) -> None:
         self._keys_max = keys_max
         self._steps_max = steps_max
-        self._keys: dict[str, Known] = {}
+        self._keys: dict[str, Kept] = {}
         self._generation = 0
         self._count = 0
         self._new, self._old = (Bloom(steps_max, FALSE_POSITIVES) for _ in range(2))
@@ -49,16 +82,23 @@ class Knowledge:
     def __len__(self) -> int:
         return len(self._keys)
 
-    def of(self, key: str, read: Callable[[], Read]) -> Known:
+    def of(self, key: str, read: Callable[[], str | None]) -> Kept:
         """Reads what is not known. A key that is used is the last to be left out for others."""
-        known = self._keys.pop(key, None)
-        if known is None:
+        kept = self._keys.pop(key, None)
+        if kept is None:
             if len(self._keys) == self._keys_max:
                 del self._keys[next(iter(self._keys))]
-            entity, wake_at_ms, is_new = read()
-            known = Known(entity, wake_at_ms, self._generation if is_new else None)
-        self._keys[key] = known
-        return known
+            kept = Kept.from_text(read())
+            if kept.first == kept.end:
+                kept.generation = self._generation
+                for step in kept.names:
+                    self._add(key, step)
+        self._keys[key] = kept
+        return kept
+
+    def drop(self, key: str) -> None:
+        """Knows nothing of the key any more."""
+        self._keys.pop(key, None)
 
     def lacks(self, key: str, step: str) -> bool:
         """Whether Flink surely does not remember the step."""
@@ -70,19 +110,11 @@ class Knowledge:
         if self._is_complete(key):
             self._add(key, step)
 
-    def learn(self, key: str, steps: Iterable[str]) -> None:
-        """All that Flink remembers of the key."""
-        known = self._keys.get(key)
-        if known is not None:
-            known.generation = self._generation
-            for step in steps:
-                self._add(key, step)
-
     def _is_complete(self, key: str) -> bool:
-        known = self._keys.get(key)
-        if known is None or known.generation is None:
+        kept = self._keys.get(key)
+        if kept is None or kept.generation is None:
             return False
-        return known.generation >= self._generation - 1
+        return kept.generation >= self._generation - 1
 
     def _add(self, key: str, step: str) -> None:
         if self._count == self._steps_max:

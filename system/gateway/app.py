@@ -173,8 +173,9 @@ class Gateway:
             request_id = keys[0]
             if len(keys) > 1 or not wire.ID_PATTERN.fullmatch(request_id):
                 raise RefusedError("bad_request", f"{KEY_HEADER}: one, of 1 to 64 of [A-Za-z0-9_-]")
-            claimed = not ids.is_minted(request_id)
-            if not claimed and not ids.certifies(request_id, fingerprint):
+            minted = ids.is_minted(request_id)
+            claimed = not minted and route.verb != "GET"  # a read has no effect to be claimed
+            if minted and not ids.certifies(request_id, fingerprint):
                 raise RefusedError(
                     "idempotency_key_reused", "this key belongs to another request", request_id
                 )

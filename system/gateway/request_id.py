@@ -1,22 +1,26 @@
 """Request ids that certify themselves, and the ids of new entities that follow from them.
 
-    kf_<16 random characters>_<16 characters of the request's fingerprint>
+    kf_<minute>_<16 random characters>_<16 characters of the request's fingerprint>
 
-The fingerprint ties an id to one request, so a gateway knows without any memory whether an id of
-this form is sent again with the same request. It guards against mistakes, and is not a secret.
+The minute is the one in which the id was made, since 1970, as 7 hexadecimal digits: services refuse
+an id that is older than their memory reaches back. The fingerprint ties an id to one request, so a
+gateway knows without any memory whether an id of this form is sent again with the same request. It
+guards against mistakes, and is not a secret.
 """
 
 import os
-import re
+import time
 from base64 import urlsafe_b64encode
+from collections.abc import Callable
 from hashlib import blake2b
 from typing import Any
 
 import orjson
 
+from system.wire import MINTED_PATTERN
+
 DIGEST_BYTES = 12  # 96 bits are 16 characters of base64
 """96 bits of hash or randomness: no two alike in any run."""
-_FORM = re.compile(r"kf_[A-Za-z0-9_-]{16}_[A-Za-z0-9_-]{16}")
 _BATCH = 256
 
 
@@ -32,7 +36,7 @@ def entity_id(service: str, request_id: str) -> str:
 
 def is_minted(request_id: str) -> bool:
     """Whether `request_id` has the form of an id made here."""
-    return _FORM.fullmatch(request_id) is not None
+    return MINTED_PATTERN.fullmatch(request_id) is not None
 
 
 def certifies(request_id: str, print_: str) -> bool:
@@ -41,16 +45,20 @@ def certifies(request_id: str, print_: str) -> bool:
 
 
 class Mint:
-    """Makes request ids; asks the kernel for randomness once for `_BATCH` of them."""
+    """Makes request ids; asks the kernel for randomness once for `_BATCH` of them.
 
-    def __init__(self) -> None:
+    `now_s` is the wall clock, in seconds since 1970.
+    """
+
+    def __init__(self, now_s: Callable[[], float] = time.time) -> None:
+        self._now_s = now_s
         self._random: list[str] = []
 
     def __call__(self, print_: str) -> str:
         if not self._random:
             text = urlsafe_b64encode(os.urandom(_BATCH * DIGEST_BYTES)).decode()
             self._random = [text[at : at + 16] for at in range(0, len(text), 16)]
-        return f"kf_{self._random.pop()}_{print_}"
+        return f"kf_{int(self._now_s() // 60):07x}_{self._random.pop()}_{print_}"
 
 
 def _digest(person: bytes, data: bytes) -> str:

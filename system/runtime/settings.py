@@ -37,18 +37,33 @@ OVERHEAD_MIB = 256
 GC_LOG_MIB = 1
 """Of each JVM's log of its pauses, and as much of the one before: some ten thousand pauses."""
 
+CHECKPOINT_INTERVAL_S = 5.0
+"""At most this much is handled again after a crash: some seconds of records, which takes less time
+than to notice the crash. Each checkpoint delays the requests under way by tens of milliseconds."""
+
+CHECKPOINT_INTERVAL_S_MIN = 0.1
+"""With less the job would do little else."""
+
 TASK_SLOTS = 4
 """Slots of the one TaskManager: the highest parallelism of the job."""
 
 TOPIC = {
-    # Shorter than the 15 minutes for which services remember their replies: what Kafka may still
-    # deliver again after a restart is then still known, and has no second effect.
     "retention.ms": "600000",
     # Retention removes whole segments only, so they must be closed more often than that.
     "segment.ms": "300000",
     "segment.bytes": str(128 * 1024 * 1024),
+    # The age of a request is judged by this: one clock, and none of a client's.
+    "message.timestamp.type": "LogAppendTime",
 }
 """Configuration of each input topic."""
+
+DEAD_TOPIC = {
+    # Somebody has to look at them: a weekend and more, but no disk full of them.
+    "retention.ms": str(7 * 24 * 60 * 60 * 1000),
+    "retention.bytes": str(64 * 1024 * 1024),
+    "segment.bytes": str(16 * 1024 * 1024),
+}
+"""Configuration of each topic of records that can't be handled."""
 
 KAFKA = {
     "process.roles": "broker,controller",
@@ -127,7 +142,11 @@ FLINK_JVM = (
 SHORT_LIVED_JVM = ("-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1")
 """For JVMs off the path of requests: less CPU for compiling and collecting while others start."""
 
-TASKMANAGER_JVM = ("-XX:+UseG1GC",)
+TASKMANAGER_JVM = (
+    "-XX:+UseG1GC",
+    # Each record in Python ends by an exception that nobody reads: PEMJA's iterators stop by one.
+    "-XX:-StackTraceInThrowable",
+)
 
 KAFKA_JVM = (
     "-XX:+UseG1GC",

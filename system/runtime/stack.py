@@ -31,7 +31,13 @@ from system.runtime.class_archive import ClassArchive
 from system.runtime.data_folder import data_folder
 from system.runtime.flink_rest import Rest
 from system.runtime.kafka_broker import Kafka
-from system.runtime.settings import HEAP_MIB_MIN, TASK_SLOTS, Heaps
+from system.runtime.settings import (
+    CHECKPOINT_INTERVAL_S,
+    CHECKPOINT_INTERVAL_S_MIN,
+    HEAP_MIB_MIN,
+    TASK_SLOTS,
+    Heaps,
+)
 
 STEP_TIMEOUT_S = 120.0
 """Limit of each step of a start. It only ends what hangs: a process that dies is noticed at once,
@@ -77,6 +83,7 @@ class StackOptions:
     """Further arguments of ``python -m system.gateway``."""
     execution_mode: Literal["thread", "process"] = "thread"
     parallelism: int = 1
+    checkpoint_interval_s: float = CHECKPOINT_INTERVAL_S
     heaps: Heaps = field(default_factory=Heaps)
     data_dir: Path | None = None
     """An empty or new folder, which stays; None is a temporary one in the cache folder."""
@@ -87,6 +94,11 @@ class StackOptions:
             raise ValueError(f"no service {', '.join(sorted(unknown))} in {', '.join(SERVICES)}")
         if not 1 <= self.parallelism <= TASK_SLOTS:
             raise ValueError(f"parallelism {self.parallelism} is not in 1 to {TASK_SLOTS}")
+        if not self.checkpoint_interval_s >= CHECKPOINT_INTERVAL_S_MIN:
+            raise ValueError(
+                f"a checkpoint each {self.checkpoint_interval_s:g} s is more often than each "
+                f"{CHECKPOINT_INTERVAL_S_MIN:g} s"
+            )
         if min(self.heaps) < HEAP_MIB_MIN:
             raise ValueError(f"a heap of {min(self.heaps)} MiB is less than {HEAP_MIB_MIN}")
 
@@ -275,6 +287,7 @@ class Stack:
             *("--services", ",".join(self.options.services)),
             *("--execution-mode", self.execution_mode),
             *("--parallelism", str(self.options.parallelism)),
+            *("--checkpoint-interval-s", str(self.options.checkpoint_interval_s)),
             *("--connector-jars", ",".join(map(str, connector))),
         )
         return self._start("job_submission", command, told=True)

@@ -1,8 +1,9 @@
-"""Makes the services' input topics: ``python -m system.runtime.topics --bootstrap HOST:PORT``.
+"""Makes the services' topics: ``python -m system.runtime.topics --bootstrap HOST:PORT``.
 
 Waits for the broker, so that it may be started together with it. Topics that are there stay as
-they are. A topic has as many partitions as its service has tasks: each one more is a batch of its
-own in the requests that carry it, which is most of what Kafka has to do.
+they are. Each service has an input topic, and one for the records that it can't handle. The first
+has as many partitions as the job has tasks: each one more is a batch of its own in the requests
+that carry it, which is most of what Kafka has to do.
 """
 
 import argparse
@@ -15,21 +16,28 @@ from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.errors import KafkaError, TopicAlreadyExistsError, for_code
 
 from system.routes import SERVICES
-from system.runtime.settings import TASK_SLOTS, TOPIC
-from system.wire import input_topic
+from system.runtime.settings import DEAD_TOPIC, TASK_SLOTS, TOPIC
+from system.wire import dead_topic, input_topic
 
 RETRY_S = 0.1
 """Between tries to reach a broker that is starting."""
 
 
-async def create_topics(bootstrap_servers: str, names: list[str], partitions: int) -> None:
+def topics(partitions: int) -> list[NewTopic]:
+    """All topics of the services."""
+    inputs = [input_topic(service) for service in SERVICES]
+    return [
+        *(NewTopic(name, partitions, 1, topic_configs=TOPIC) for name in inputs),
+        *(NewTopic(dead_topic(name), 1, 1, topic_configs=DEAD_TOPIC) for name in inputs),
+    ]
+
+
+async def create_topics(bootstrap_servers: str, topics: list[NewTopic]) -> None:
     """Raises `KafkaError` when the broker can't be reached or refuses."""
     admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap_servers)
     try:
         await admin.start()
-        response = await admin.create_topics(
-            [NewTopic(name, partitions, 1, topic_configs=TOPIC) for name in names]
-        )
+        response = await admin.create_topics(topics)
         for name, code, *message in response.topic_errors:
             error = for_code(code)
             if code and error is not TopicAlreadyExistsError:
@@ -39,13 +47,13 @@ async def create_topics(bootstrap_servers: str, names: list[str], partitions: in
 
 
 async def create_when_reachable(
-    bootstrap_servers: str, names: list[str], partitions: int, timeout_s: float
+    bootstrap_servers: str, topics: list[NewTopic], timeout_s: float
 ) -> None:
     """Tries until the broker is there; raises the last `KafkaError` after `timeout_s`."""
     deadline = time.monotonic() + timeout_s
     while True:
         try:
-            return await create_topics(bootstrap_servers, names, partitions)
+            return await create_topics(bootstrap_servers, topics)
         except KafkaError:
             if time.monotonic() > deadline:
                 raise
@@ -60,18 +68,14 @@ def main() -> int:
         type=int,
         default=1,
         choices=range(1, TASK_SLOTS + 1),
-        help="of each topic: the job's parallelism (default: %(default)s)",
+        help="of each input topic: the job's parallelism (default: %(default)s)",
     )
     parser.add_argument("--timeout-s", type=float, default=60.0)
     arguments = parser.parse_args()
     logging.getLogger("aiokafka").setLevel(logging.CRITICAL)  # each try would log its failure
-    names = [input_topic(service) for service in SERVICES]
+    wanted = topics(arguments.partitions)
     try:
-        asyncio.run(
-            create_when_reachable(
-                arguments.bootstrap, names, arguments.partitions, arguments.timeout_s
-            )
-        )
+        asyncio.run(create_when_reachable(arguments.bootstrap, wanted, arguments.timeout_s))
     except KafkaError as cause:
         print(f"error: cannot create topics at {arguments.bootstrap}: {cause}", file=sys.stderr)
         return 3

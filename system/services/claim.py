@@ -5,8 +5,12 @@ client made goes through here, whatever service it is for: the same request pass
 refused, also when it comes through another gateway or after a crash.
 """
 
+from system.routes import SERVICES
 from system.services.service import Call, Entity, Outcome, Refused, Reply, Send, Service
 from system.wire import error
+
+CLAIMED = frozenset(SERVICES) - {"claim"}
+"""The services that a claimed request may be for."""
 
 CLAIM = Service("claim", key="request_id")
 
@@ -15,8 +19,10 @@ CLAIM = Service("claim", key="request_id")
 def claim(_entity: Entity | None, call: Call) -> Outcome:
     """`params`: the request that the key is for, as {service, key, method, params}."""
     service, method, params = (call.params.get(name) for name in ("service", "method", "params"))
-    if not isinstance(service, str) or not isinstance(method, str) or not isinstance(params, dict):
-        raise Refused("bad_request", "a claim names a service, a method and its params")
+    if not isinstance(service, str) or service not in CLAIMED:
+        raise Refused("bad_request", "a claim is for another service")
+    if not isinstance(method, str) or not isinstance(params, dict):
+        raise Refused("bad_request", "a claim names a method and its params")
     request = Send(service, call.id("key"), method, params)
     first = call.earlier("first")
     if first is None:

@@ -5,12 +5,12 @@ from system.services.service import Call, Entity, Outcome, Reply, Service
 ECHO = Service("echo", key="echo_id", stateless=True)
 
 
-@ECHO.method
+@ECHO.read
 def echo(_entity: Entity | None, call: Call) -> Outcome:
     return Outcome(None, (Reply({"echo_id": call.id("echo_id")}),))
 
 
-@ECHO.method
+@ECHO.read
 def silence(_entity: Entity | None, _call: Call) -> Outcome:
     """Never answers, as a service that has lost its request: for probes of timeouts."""
     return Outcome(None)

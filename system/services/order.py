@@ -62,12 +62,16 @@ def create_order(order: Entity | None, call: Call) -> Outcome:
     return Outcome(order or new, (attach,))
 
 
-@ORDER.method
-def discard_order(_order: Entity | None, _call: Call) -> Outcome:
-    return Outcome(None)
+@ORDER.step
+def discard_order(order: Entity | None, _call: Call) -> Outcome:
+    """The user did not take the order. A saga that began meanwhile ends first: it can only be
+    undone, as the user does not pay for an order that it does not have."""
+    if order is None or order["status"] != "open":
+        return Outcome(order, remember=False)
+    return Outcome({**order, "discarded": True} if order["saga"] else None)
 
 
-@ORDER.method
+@ORDER.read
 def find_order(order: Entity | None, call: Call) -> Outcome:
     order = existing(order, call)
     body = {
@@ -135,7 +139,7 @@ def remove_item(order: Entity | None, call: Call) -> Outcome:
     return Outcome(order, items_reply(order, call))
 
 
-@ORDER.method
+@ORDER.read
 def payment_status(order: Entity | None, call: Call) -> Outcome:
     order = existing(order, call)
     body = {"order_id": call.params["order_id"], "paid": order["status"] != "open"}
@@ -239,11 +243,12 @@ def participants(order: Entity, call: Call, user_step: str, item_step: str) -> d
     return requests
 
 
-@ORDER.method
+@ORDER.step
 def stepped(order: Entity | None, call: Call) -> Outcome:
     """One participant's answer; of no saga under way, or heard before, it changes nothing."""
     saga = None if order is None else order["saga"]
-    participant, undone = call.params.get("participant"), call.params.get("undone")
+    participant, undone = call.text("participant"), call.params.get("undone")
+    refusal = call.refusal("refusal")
     if (
         order is None
         or saga is None
@@ -252,17 +257,16 @@ def stepped(order: Entity | None, call: Call) -> Outcome:
         or participant not in saga["pending"]
     ):
         return Outcome(order, remember=False)
-    refusal = call.params.get("refusal")
     saga = {**saga, "pending": [other for other in saga["pending"] if other != participant]}
     if refusal is not None:
-        saga = {**saga, "refused": [*saga["refused"], participant], "error": refusal}
+        saga = {**saga, "refused": [*saga["refused"], participant], "error": list(refusal)}
         return undo(order, saga, call)
     if saga["pending"]:
         return Outcome({**order, "saga": saga}, remember=False)
     return end(order, saga, call)
 
 
-@ORDER.method
+@ORDER.step
 def saga_expired(order: Entity | None, call: Call) -> Outcome:
     """The time is over: compensate, or where that takes as long again, release the order."""
     saga = None if order is None else order["saga"]
@@ -271,7 +275,7 @@ def saga_expired(order: Entity | None, call: Call) -> Outcome:
     if saga["undoing"]:
         return end(order, saga, call)
     message = f"not all services answered within {CHECKOUT_TIMEOUT_S:g} s; nothing was done"
-    return undo(order, {**saga, "error": ["unavailable", message]}, call)
+    return undo(order, {**saga, "error": ["checkout_expired", message]}, call)
 
 
 def undo(order: Entity, saga: dict[str, Any], call: Call) -> Outcome:
@@ -301,7 +305,7 @@ def end(order: Entity, saga: dict[str, Any], call: Call) -> Outcome:
         paid = kind.to_status != "open"
         body = {"order_id": call.id("order_id"), "paid": paid, kind.total: order["total_cost"]}
     return Outcome(
-        {**order, "saga": None},
+        None if "discarded" in order else {**order, "saga": None},
         tuple(Reply(body, sink) for sink in saga["sinks"]),
         remember=False,
         also={saga["kind"]: (Reply(body),)},

@@ -23,6 +23,6 @@ def cancel_payment(_entity: Entity | None, call: Call) -> Outcome:
     return ask_order(call, "refund_order")
 
 
-@PAYMENT.method
+@PAYMENT.read
 def get_status(_entity: Entity | None, call: Call) -> Outcome:
     return ask_order(call, "payment_status")

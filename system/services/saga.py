@@ -32,7 +32,7 @@ def stepped(call: Call, *, undone: bool, refusal: Refused | None) -> Send:
     order_id = call.id("order_id")
     params = {
         "order_id": order_id,
-        "participant": call.params["participant"],
+        "participant": call.text("participant"),
         "undone": undone,
         "refusal": None if refusal is None else [refusal.code, str(refusal)],
     }
@@ -53,7 +53,7 @@ def compensate(
     """
     earlier = call.earlier(of)
     if earlier is None:
-        tombstone = refused(call, Refused("unavailable", "compensated before it came"))
+        tombstone = refused(call, Refused("checkout_expired", "undone before it came"))
         return Outcome(entity, (undone(call),), also={of: (tombstone,)})
     if entity is not None and took_effect(earlier):
         entity = revert(entity)

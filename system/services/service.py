@@ -3,17 +3,45 @@
 No clock, no randomness, no input or output: the same calls in the same order, the same outcomes.
 So replies that left before a crash agree with the state that is rebuilt after it.
 
-Every outcome that has an effect or a reply is remembered under (request_id, method), beside the
-entity that it belongs to. A step that comes again sends again what it sent before, and does nothing
-else: "exactly once" is made of at-least-once delivery and this memory.
+Every outcome of an effect is remembered under (request_id, method), beside the entity that it
+belongs to. A step that comes again sends again what it sent before, and does nothing else: "exactly
+once" is made of at-least-once delivery and this memory. A read has no effect and is not remembered.
+
+The memory has an end, and no clock either: all times here are those at which records were written
+to their topics, so a record that is read again meets the same decision. What is too old to be known
+from memory, if it came before, is refused.
 """
 
 from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import orjson
 
-from system.wire import AMOUNT_MAX, ID_PATTERN, Request, encode, encode_request, error, input_topic
+from system.wire import (
+    AMOUNT_MAX,
+    HTTP_STATUS,
+    ID_PATTERN,
+    Request,
+    born_ms,
+    encode,
+    encode_request,
+    error,
+    input_topic,
+)
+
+WINDOW_S = 15 * 60
+"""A request may be sent again for so long, and has no second effect: longer than a client tries."""
+
+TRANSIT_S = 5 * 60
+"""A request may take so long through all its services: an outage between two of them. What takes
+longer is refused by the next one that it would have an effect on."""
+
+SKEW_S = 60
+"""The clocks of gateways and broker may differ by so much."""
+
+TEXT_CHARACTERS_MAX = 256
+"""Of what a service tells another in words, as the reason of a refusal."""
 
 Entity = dict[str, Any]
 """What a service knows of one user, order or item. Never mutated: a method returns a new one."""
@@ -59,16 +87,57 @@ class Refused(Exception):  # noqa: N818 (an answer, not an error of the program)
         self.code = code
 
 
+class Window(NamedTuple):
+    """How long requests are remembered, in ms: `window_ms` is what is promised, see `WINDOW_S`."""
+
+    window_ms: int = WINDOW_S * 1000
+
+    @property
+    def remembered_ms(self) -> int:
+        """Between the first time of a request and the last one at which it is known again: an id
+        may be used for the window from the end of its minute on, and come from a clock that is
+        behind."""
+        return self.window_ms + (60 + SKEW_S) * 1000
+
+    @property
+    def kept_ms(self) -> int:
+        """Between a step's record and that of the last one which may ask for its memory."""
+        return self.remembered_ms + TRANSIT_S * 1000
+
+    def is_late(self, request: Request, at_ms: int, logged_ms: int) -> bool:
+        """Whether the memory may have forgotten the request, if it came before."""
+        if logged_ms - at_ms > TRANSIT_S * 1000:
+            return True
+        made_ms = born_ms(request.request_id)
+        if made_ms is None:
+            return False
+        return not -SKEW_S * 1000 <= at_ms - made_ms <= self.window_ms + 60_000
+
+
+class Memory(NamedTuple):
+    """A remembered step: when its request was first written to a topic, and what it sent."""
+
+    at_ms: int
+    outputs: bytes
+
+
+Recall = Callable[[str], Memory | None]
+"""Looks a step up in the entity's memory."""
+
+
 class Call:
     """A request as a method sees it: its parameters checked, its own earlier steps readable."""
 
-    __slots__ = ("_recall", "params", "request_id", "sink")
+    __slots__ = ("_earlier", "_is_late", "params", "request_id", "sink")
 
-    def __init__(self, request: Request, recall: Callable[[str], bytes | None]) -> None:
+    def __init__(
+        self, request: Request, earlier: Callable[[str], bytes | None], is_late: bool
+    ) -> None:
         self.request_id = request.request_id
         self.sink = request.sink
         self.params = request.params
-        self._recall = recall
+        self._earlier = earlier
+        self._is_late = is_late
 
     def id(self, name: str) -> str:
         value = self.params.get(name)
@@ -82,9 +151,30 @@ class Call:
             raise Refused("bad_request", f"{name} is not an integer from {minimum} to {AMOUNT_MAX}")
         return value
 
+    def text(self, name: str) -> str:
+        """A short text between services."""
+        value = self.params.get(name)
+        if not isinstance(value, str) or len(value) > TEXT_CHARACTERS_MAX:
+            raise Refused("bad_request", f"{name} is not a text")
+        return value
+
+    def refusal(self, name: str) -> tuple[str, str] | None:
+        """Code and message of a `Refused` between services, or None."""
+        match self.params.get(name):
+            case None:
+                return None
+            case [str(code), str(message)] if code in HTTP_STATUS:
+                return code, message[:TEXT_CHARACTERS_MAX]
+        raise Refused("bad_request", f"{name} is not a code and a message")
+
+    def in_time(self) -> None:
+        """Raises `Refused` where the memory may have forgotten this request, if it came before."""
+        if self._is_late:
+            raise Refused("idempotency_key_expired", "the request is too old to be known as new")
+
     def earlier(self, method: str) -> tuple[Output, ...] | None:
         """What another step of this request sent from here, or None where it has not come yet."""
-        remembered = self._recall(step(self.request_id, method))
+        remembered = self._earlier(step(self.request_id, method))
         return None if remembered is None else decode_outputs(remembered)
 
 
@@ -103,12 +193,25 @@ class Service:
         self.key = key
         self.stateless = stateless
         self.methods: dict[str, Method] = {}
+        self.reads: set[str] = set()
+        self.steps: set[str] = set()
         self.wake: Alarm | None = None
 
     def method(self, function: Method) -> Method:
         """Decorator: the function answers requests whose method is its name."""
         self.methods[function.__name__] = function
         return function
+
+    def read(self, function: Method) -> Method:
+        """Decorator: a method without any effect; it is not remembered, and never too late."""
+        self.reads.add(function.__name__)
+        return self.method(function)
+
+    def step(self, function: Method) -> Method:
+        """Decorator: a method between services that is called however late it comes. Where it must
+        not come late, it asks `Call.in_time`."""
+        self.steps.add(function.__name__)
+        return self.method(function)
 
     def alarm(self, function: Alarm) -> Alarm:
         """Decorator: what the service sends to itself when the time that it asked for has come."""
@@ -129,8 +232,10 @@ class Effect(NamedTuple):
 
     entity: Entity | None
     records: list[Record]
-    memory: dict[str, bytes]
-    wake_after_s: float | None
+    memory: Mapping[str, Memory] = MappingProxyType({})
+    wake_after_s: float | None = None
+    fault: str | None = None
+    """Why the record is none that the service can handle; there is no effect then."""
 
 
 def step(request_id: str, method: str) -> str:
@@ -141,30 +246,47 @@ def step(request_id: str, method: str) -> str:
 def handle(
     service: Service,
     entity: Entity | None,
-    recall: Callable[[str], bytes | None],
+    recall: Recall,
     request: Request,
+    logged_ms: int,
+    window: Window,
 ) -> Effect:
-    """One request against one entity. `recall` looks a step up in the entity's memory."""
-    this_step = step(request.request_id, request.method)
-    remembered = None if service.stateless else recall(this_step)
-    if remembered is not None:
-        return Effect(entity, to_records(request, decode_outputs(remembered)), {}, None)
-    method = service.methods.get(request.method)
+    """One request against one entity. `logged_ms` is when its record was written to the topic."""
+    at_ms = logged_ms if request.at_ms is None else min(request.at_ms, logged_ms)
+    request = request._replace(at_ms=at_ms)
+    name, is_late = request.method, window.is_late(request, at_ms, logged_ms)
+    remembers = not service.stateless and name not in service.reads
+
+    def earlier(wanted: str) -> bytes | None:
+        found = recall(wanted)
+        if found is None or at_ms - found.at_ms > window.remembered_ms:
+            return None
+        return found.outputs
+
     try:
-        if method is None:
-            raise Refused("bad_request", f"{service.name} has no method {request.method!r}")
-        outcome = method(entity, Call(request, recall))
+        if name not in service.methods:
+            raise Refused("bad_request", f"{service.name} has no method of this name")
+        call = Call(request, earlier, is_late)
+        if name not in service.reads and name not in service.steps:
+            call.in_time()
+        remembered = earlier(step(request.request_id, name)) if remembers else None
+        if remembered is not None:
+            return Effect(entity, to_records(request, decode_outputs(remembered)))
+        outcome = service.methods[name](entity, call)
     except Refused as refusal:
-        outcome = Outcome(entity, (Reply(error(refusal.code, str(refusal))),))
+        reply = Reply(error(refusal.code, str(refusal)))
+        if refusal.code in ("bad_request", "idempotency_key_expired"):
+            fault = str(refusal) if refusal.code == "bad_request" else None
+            return Effect(entity, to_records(request, (reply,)), fault=fault)
+        outcome = Outcome(entity, (reply,))
     memory = {
-        step(request.request_id, name): encode_outputs(outputs)
-        for name, outputs in outcome.also.items()
+        step(request.request_id, also): Memory(at_ms, encode_outputs(outputs))
+        for also, outputs in outcome.also.items()
     }
-    if outcome.remember and not service.stateless:
-        memory[this_step] = encode_outputs(outcome.outputs)
-    return Effect(
-        outcome.entity, to_records(request, outcome.outputs), memory, outcome.wake_after_s
-    )
+    if outcome.remember and remembers:
+        memory[step(request.request_id, name)] = Memory(at_ms, encode_outputs(outcome.outputs))
+    records = to_records(request, outcome.outputs)
+    return Effect(outcome.entity, records, memory, outcome.wake_after_s)
 
 
 def ring(service: Service, key: str, entity: Entity | None) -> list[Record]:
@@ -174,12 +296,6 @@ def ring(service: Service, key: str, entity: Entity | None) -> list[Record]:
     if request is None:
         return []
     return [Record(input_topic(service.name), key, encode_request(request))]
-
-
-def refuse_malformed(request: Request) -> list[Record]:
-    """The answer to a request that names no entity, or has come to another one's state."""
-    reply = Reply(error("bad_request", "the record's key must be the id of the request's entity"))
-    return to_records(request, (reply,))
 
 
 def to_records(request: Request, outputs: tuple[Output, ...]) -> list[Record]:
@@ -195,6 +311,7 @@ def to_record(request: Request, output: Output) -> Record:
         "sink": request.sink,
         "method": output.method,
         "params": output.params,
+        "at": request.at_ms,
     }
     return Record(input_topic(output.service), output.key, encode(fields))
 

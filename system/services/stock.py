@@ -24,7 +24,7 @@ def create_item(item: Entity | None, call: Call) -> Outcome:
     return Outcome(item or new, item_reply(new, call, "stock", "price"))
 
 
-@STOCK.method
+@STOCK.read
 def get_availability(item: Entity | None, call: Call) -> Outcome:
     item = existing(item, call)
     return Outcome(item, item_reply(item, call, "stock", "price"))
@@ -48,12 +48,12 @@ def subtract_stock(item: Entity | None, call: Call) -> Outcome:
     return Outcome(item, item_reply(item, call, "stock"))
 
 
-@STOCK.method
+@STOCK.read
 def quote(item: Entity | None, call: Call) -> Outcome:
     """The second of three parts of add_item: the price as it is now."""
     item, order_id = existing(item, call), call.id("order_id")
     params = {"order_id": order_id, "item_id": call.params["item_id"], "price": item["price"]}
-    return Outcome(item, (Send("order", order_id, "quoted", params),), remember=False)
+    return Outcome(item, (Send("order", order_id, "quoted", params),))
 
 
 def move(item: Entity, quantity: int) -> Entity:
@@ -61,11 +61,12 @@ def move(item: Entity, quantity: int) -> Entity:
     return {**item, "stock": item["stock"] + quantity, "taken": item["taken"] - quantity}
 
 
-@STOCK.method
+@STOCK.step
 def take(item: Entity | None, call: Call) -> Outcome:
     """A saga's step: takes the ordered quantity out of the stock."""
     quantity = call.integer("quantity")
     try:
+        call.in_time()
         item = existing(item, call)
         if item["stock"] < quantity:
             raise Refused("out_of_stock", f"item {call.params['item_id']} is out of stock")
@@ -74,13 +75,13 @@ def take(item: Entity | None, call: Call) -> Outcome:
     return Outcome(move(item, -quantity), (done(call),))
 
 
-@STOCK.method
+@STOCK.step
 def untake(item: Entity | None, call: Call) -> Outcome:
     """A saga's compensation of `take`, whether that came, comes later or never."""
     return compensate(item, call, "take", lambda item: move(item, call.integer("quantity")))
 
 
-@STOCK.method
+@STOCK.step
 def restock(item: Entity | None, call: Call) -> Outcome:
     """A saga's step: gives back what a completed order held."""
     if item is None:

@@ -27,14 +27,14 @@ def create_user(user: Entity | None, call: Call) -> Outcome:
     return Outcome(user or new, credit_reply(new, call))
 
 
-@USER.method
+@USER.read
 def find_user(user: Entity | None, call: Call) -> Outcome:
     user = existing(user, call)
     body = {"user_id": call.params["user_id"], "credit": user["credit"], "orders": user["orders"]}
     return Outcome(user, (Reply(body),))
 
 
-@USER.method
+@USER.read
 def get_credit(user: Entity | None, call: Call) -> Outcome:
     user = existing(user, call)
     return Outcome(user, credit_reply(user, call))
@@ -66,22 +66,24 @@ def subtract_credit(user: Entity | None, call: Call) -> Outcome:
     return Outcome(user, credit_reply(user, call))
 
 
-@USER.method
+@USER.step
 def attach_order(user: Entity | None, call: Call) -> Outcome:
     """The second half of create_order: answers the client, or lets the order be discarded."""
     order_id = call.id("order_id")
     discard = Send("order", order_id, "discard_order", {"order_id": order_id})
     try:
         user = existing(user, call)
-        if len(user["orders"]) >= ORDERS_PER_USER_MAX:
-            raise Refused("limit_reached", f"a user has at most {ORDERS_PER_USER_MAX} orders")
+        if order_id not in user["orders"]:
+            call.in_time()
+            if len(user["orders"]) >= ORDERS_PER_USER_MAX:
+                raise Refused("limit_reached", f"a user has at most {ORDERS_PER_USER_MAX} orders")
+            user = {**user, "orders": [*user["orders"], order_id]}
     except Refused as refusal:
         return Outcome(user, (discard, Reply(error(refusal.code, str(refusal)))))
-    user = {**user, "orders": [*user["orders"], order_id]}
     return Outcome(user, (Reply({"order_id": order_id, "user_id": call.params["user_id"]}),))
 
 
-@USER.method
+@USER.step
 def detach_order(user: Entity | None, call: Call) -> Outcome:
     """The second half of remove_order."""
     order_id = call.id("order_id")
@@ -95,12 +97,18 @@ def move(user: Entity, amount: int) -> Entity:
     return {**user, "credit": user["credit"] + amount, "charged": user["charged"] - amount}
 
 
-@USER.method
+@USER.step
 def charge(user: Entity | None, call: Call) -> Outcome:
-    """A saga's step: takes the order's total from the credit."""
-    amount = call.integer("amount")
+    """A saga's step: takes the order's total from the credit.
+
+    An order that is not attached yet may still be discarded: it can't be paid for.
+    """
+    amount, order_id = call.integer("amount"), call.id("order_id")
     try:
+        call.in_time()
         user = existing(user, call)
+        if order_id not in user["orders"]:
+            raise Refused("not_found", f"no order {order_id} of user {call.params['user_id']}")
         if user["credit"] < amount:
             raise Refused("insufficient_credit", f"the credit is {user['credit']}, not {amount}")
     except Refused as refusal:
@@ -108,13 +116,13 @@ def charge(user: Entity | None, call: Call) -> Outcome:
     return Outcome(move(user, -amount), (done(call),))
 
 
-@USER.method
+@USER.step
 def uncharge(user: Entity | None, call: Call) -> Outcome:
     """A saga's compensation of `charge`, whether that came, comes later or never."""
     return compensate(user, call, "charge", lambda user: move(user, call.integer("amount")))
 
 
-@USER.method
+@USER.step
 def refund(user: Entity | None, call: Call) -> Outcome:
     """A saga's step: gives a paid order's total back, to a removed user too."""
     if user is None:

@@ -75,6 +75,17 @@ async def test_a_clients_own_key_is_claimed(gateway, topics):
     assert (await asked)[2] == {"request_id": "my-key", "credit": 20}
 
 
+async def test_a_read_under_a_client_s_own_key_claims_nothing(gateway, topics):
+    running = await gateway()
+    key = {"Idempotency-Key": "my-read"}
+    asked = asyncio.create_task(running.ask("GET", "/users/find/u1", headers=key))
+    record, request = await topics.next()
+    assert (record.topic, record.key, request["method"]) == ("user_in", b"u1", "find_user")
+    assert request["request_id"] == "my-read"
+    await topics.reply(request, credit=20)
+    assert (await asked)[0] == 200
+
+
 async def test_a_client_that_goes_away_is_counted(gateway, topics):
     running = await gateway()
     _, writer = await asyncio.open_connection(*running.address)

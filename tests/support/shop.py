@@ -5,14 +5,16 @@ The model of delivery is weaker than Kafka's: any record may come in any order, 
 
 import importlib
 import random
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from system.routes import SERVICES
-from system.services.service import Entity, Record, Service, handle, ring
+from system.services.service import Entity, Memory, Record, Service, Window, handle, ring
 from system.wire import Request, decode, decode_request, encode_request, input_topic
 
 SINK = "gateway_out_test"
+OUTAGE_CHANCE = 0.05
 
 
 def load(name: str) -> Service:
@@ -27,10 +29,14 @@ HOSTED = {input_topic(name): load(name) for name in SERVICES}
 @dataclass
 class Shop:
     entities: dict[tuple[str, str], Entity] = field(default_factory=dict)
-    memory: dict[tuple[str, str, str], bytes] = field(default_factory=dict)
+    memory: dict[tuple[str, str, str], tuple[int, Memory]] = field(default_factory=dict)
+    """Step of an entity → when its record was written, and what is remembered."""
     log: list[Record] = field(default_factory=list)
     alarms: list[tuple[str, str]] = field(default_factory=list)
     replies: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
+    window: Window = field(default_factory=Window)
+    now_ms: int = 1_000_000 * 60_000
+    """When a record that is delivered now was written to its topic."""
 
     def produce(self, topic: str, key: str, request: Request) -> None:
         self.log.append(Record(topic, key, encode_request(request)))
@@ -46,17 +52,26 @@ class Shop:
         effect = handle(
             service,
             self.entities.get(place),
-            lambda step: self.memory.get((*place, step)),
+            lambda step: self.memory[*place, step][1] if (*place, step) in self.memory else None,
             request,
+            self.now_ms,
+            self.window,
         )
         if effect.entity is None:
             self.entities.pop(place, None)
         else:
             self.entities[place] = effect.entity
-        self.memory.update({(*place, step): value for step, value in effect.memory.items()})
+        for step, value in effect.memory.items():
+            self.memory[*place, step] = self.now_ms, value
         self.log.extend(effect.records)
         if effect.wake_after_s is not None:
             self.alarms.append(place)
+
+    def pass_time(self, ms: int) -> None:
+        """Forgets what may be forgotten by then."""
+        self.now_ms += ms
+        limit_ms = self.now_ms - self.window.kept_ms
+        self.memory = {step: kept for step, kept in self.memory.items() if kept[0] >= limit_ms}
 
     def fire(self, place: tuple[str, str]) -> None:
         self.log.extend(ring(HOSTED[place[0]], place[1], self.entities.get(place)))
@@ -79,10 +94,16 @@ class Shop:
     def entity(self, service: str, key: str) -> Entity:
         return self.entities[input_topic(service), key]
 
-    def storm(self, seed: int, duplicates: float, early_alarms: float) -> None:
-        """Delivers in random order, again and again, with alarms that come at any time."""
+    def storm(
+        self, seed: int, duplicates: float, early_alarms: float, outages_ms: Sequence[int] = ()
+    ) -> None:
+        """Delivers in random order, again and again, with alarms that come at any time. Outages
+        come between: whatever is under way then comes later by so much."""
         chance = random.Random(seed)
+        outages = [*outages_ms]
         for _ in range(20_000):
+            if outages and chance.random() < OUTAGE_CHANCE:
+                self.pass_time(outages.pop())
             if self.alarms and (not self.log or chance.random() < early_alarms):
                 self.fire(self.alarms.pop(chance.randrange(len(self.alarms))))
             elif self.log:

@@ -20,7 +20,7 @@ from system import __version__
 from system.gateway.router import Router
 from system.routes import ROUTES, Integer, Route
 from system.services import echo
-from system.services.service import handle
+from system.services.service import Window, handle
 from system.wire import HTTP_STATUS, Request, decode
 
 ROOT = Path(__file__).parents[2]
@@ -100,14 +100,14 @@ def test_the_example_works():
     service = getattr(module, route.service.upper())
     assert service.name == route.service
     router = Router((*ROUTES, route))
-    entity, memory = None, {}
+    entity, memory, logged_ms = None, {}, 10**12
 
     def ask(request_id: str, target: str) -> dict[str, Any]:
         nonlocal entity
         found, params = router.match(route.verb, target)
         assert found is route
         request = Request(request_id, "gateway_out_test", found.method, params)
-        effect = handle(service, entity, memory.get, request)
+        effect = handle(service, entity, memory.get, request, logged_ms, Window())
         entity = effect.entity
         memory.update(effect.memory)
         (record,) = effect.records

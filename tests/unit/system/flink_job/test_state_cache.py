@@ -6,55 +6,80 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from system.flink_job.state_cache import Knowledge
+from system.flink_job.state_cache import Kept, Knowledge
 
 KEYS_MAX, STEPS_MAX = 3, 4
 keys, steps = st.sampled_from("abcde"), st.sampled_from("123456789")
 actions = st.one_of(
     st.tuples(st.just("handle"), keys, steps),
-    st.tuples(st.just("forget"), keys, steps),
+    st.tuples(st.just("chunk"), keys, steps),
+    st.tuples(st.just("drop"), keys, steps),
 )
 
 
 @given(st.lists(actions, max_size=80))
 def test_it_lacks_no_step_that_flink_remembers(taken: list[tuple[str, str, str]]) -> None:
-    knowledge, flink = Knowledge(KEYS_MAX, STEPS_MAX), defaultdict[str, set[str]](set)
+    knowledge, remembered = Knowledge(KEYS_MAX, STEPS_MAX), defaultdict[str, set[str]](set)
+    flink: dict[str, str | None] = {}
     for action, key, step in taken:
-        knowledge.of(key, lambda key=key: (None, 0, not flink[key]))
-        assert not any(knowledge.lacks(key, remembered) for remembered in flink[key])
+        kept = knowledge.of(key, lambda key=key: flink.get(key))
+        assert not any(knowledge.lacks(key, found) for found in remembered[key])
         if action == "handle":
-            flink[key].add(step)
+            remembered[key].add(step)
             knowledge.remember(key, step)
-        else:
-            flink[key] = {kept for kept in flink[key] if kept > step}
-            knowledge.learn(key, flink[key])
+            kept.names.append(step)
+        elif action == "chunk" and kept.names:
+            kept.end, kept.names = kept.end + 1, []
+        elif action == "drop":
+            knowledge.drop(key)
+        flink[key] = kept.text()
         assert len(knowledge) <= KEYS_MAX
+
+
+def test_what_is_kept_of_a_key_comes_back_as_it_was() -> None:
+    kept = Kept({"credit": 1}, 7, 8, 3, 1, 4, 9, ["a:b"])
+    assert Kept.from_text(kept.text()) == kept
+    assert Kept.from_text(None) == Kept()
+    assert Kept().text() is None
+
+
+def test_steps_are_kept_of_a_key_that_has_no_entity() -> None:
+    kept = Kept(names=["a"])
+    assert kept.text() is not None
+    kept.names = []
+    assert kept.text() is None
+    kept.end = 1
+    assert kept.text() is not None
+
+
+def text(*names: str, chunks: int = 0) -> str | None:
+    return Kept(names=[*names], end=chunks).text()
 
 
 def test_a_new_key_needs_no_look_at_its_steps() -> None:
     knowledge = Knowledge()
     assert not knowledge.lacks("a", "1"), "nothing is known"
-    knowledge.of("a", lambda: (None, 0, True))
+    knowledge.of("a", lambda: None)
     assert knowledge.lacks("a", "1")
     knowledge.remember("a", "1")
     assert not knowledge.lacks("a", "1")
     assert knowledge.lacks("a", "2")
 
 
-def test_a_key_with_steps_is_known_once_they_are_learned() -> None:
+def test_a_key_whose_steps_all_have_names_is_known() -> None:
     knowledge = Knowledge()
-    knowledge.of("a", lambda: (None, 0, False))
-    assert not knowledge.lacks("a", "2")
-    knowledge.learn("a", ["1"])
+    knowledge.of("a", lambda: text("1"))
+    knowledge.of("b", lambda: text("1", chunks=1))
     assert knowledge.lacks("a", "2")
     assert not knowledge.lacks("a", "1")
+    assert not knowledge.lacks("b", "2"), "it may be in the chunk"
 
 
 def test_what_was_not_used_for_longest_is_left_out() -> None:
     knowledge, read = Knowledge(2, 8), list[str]()
 
     def use(key: str) -> None:
-        knowledge.of(key, lambda: read.append(key) or (None, 0, True))  # type: ignore[func-returns-value]
+        knowledge.of(key, lambda: read.append(key))  # type: ignore[func-returns-value]
 
     for key in "abacba":
         use(key)
@@ -67,7 +92,7 @@ def test_a_key_is_unknown_when_a_filter_with_its_steps_is_emptied(
 ) -> None:
     knowledge = Knowledge(KEYS_MAX, STEPS_MAX)
     for key in "ab":
-        knowledge.of(key, lambda: (None, 0, True))
+        knowledge.of(key, lambda: None)
     for step in range(more):
         knowledge.remember("b", str(step))
     never = map(str, range(-100, 0))

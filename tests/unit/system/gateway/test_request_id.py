@@ -2,7 +2,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from system.gateway import request_id as ids
-from system.wire import ID_PATTERN
+from system.wire import ID_PATTERN, born_ms
 
 PARAMS = st.dictionaries(
     st.from_regex(r"[a-z_]{1,9}", fullmatch=True),
@@ -25,6 +25,18 @@ def test_an_id_certifies_its_own_request_only(one, other):
 def test_ids_differ_across_batches_of_randomness():
     mint = ids.Mint()
     assert len({mint("f" * 16) for _ in range(1000)}) == 1000
+
+
+@given(st.integers(0, 2**28 - 1), st.floats(0, 59.9))
+def test_an_id_tells_the_minute_in_which_it_was_made(minute, second):
+    request_id = ids.Mint(lambda: minute * 60 + second)("f" * 16)
+    assert ids.is_minted(request_id)
+    assert born_ms(request_id) == minute * 60_000
+
+
+def test_a_clients_own_id_tells_no_minute():
+    for request_id in ("my-key", f"kf_{'r' * 16}_{'f' * 16}", f"kf_000000g_{'r' * 16}_{'f' * 16}"):
+        assert born_ms(request_id) is None
 
 
 def test_an_entity_id_follows_from_service_and_request():

@@ -247,10 +247,16 @@ class TestRegistry:
 class TestStack:
     @pytest.mark.parametrize(
         "options",
-        [{"services": ("nope",)}, {"parallelism": 0}, {"parallelism": 5}, {"heaps": Heaps(1)}],
+        [
+            {"services": ("nope",)},
+            {"parallelism": 0},
+            {"parallelism": 5},
+            {"checkpoint_interval_s": 0.09},
+            {"heaps": Heaps(1)},
+        ],
     )
     def test_impossible_options(self, options):
-        with pytest.raises(ValueError, match=r"nope|parallelism|heap"):
+        with pytest.raises(ValueError, match=r"nope|parallelism|checkpoint|heap"):
             StackOptions(**options)
 
     @pytest.mark.parametrize(

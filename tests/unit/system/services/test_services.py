@@ -5,7 +5,7 @@ from support.shop import HOSTED, SINK, Shop
 
 from system.routes import ROUTES
 from system.services.order import LINES_PER_ORDER_MAX
-from system.services.service import Effect, handle
+from system.services.service import Effect, Window, handle
 from system.services.user import ORDERS_PER_USER_MAX
 from system.wire import AMOUNT_MAX, Request, Trace, decode_request, input_topic
 
@@ -178,6 +178,29 @@ def test_cancelling_a_checkout_gives_the_stock_back(shop: Shop) -> None:
     assert shop.ask("order", "checkout", "d", "o")["paid"] is True
 
 
+@pytest.mark.parametrize("user_id", ["nobody", "u"])
+def test_an_order_is_not_paid_for_before_its_user_has_it(shop: Shop, user_id: str) -> None:
+    for number in range(1, ORDERS_PER_USER_MAX):
+        shop.ask("order", "create_order", f"f{number}", f"f{number}", user_id="u")
+    create = Request("a", SINK, "create_order", {"order_id": "early", "user_id": user_id})
+    shop.produce("order_in", "early", create)
+    shop.deliver(shop.log.pop())
+    attach = shop.log.pop()
+    shop.ask("order", "add_item", "b", "early", item_id="i")
+    shop.produce("order_in", "early", Request("c", SINK, "checkout", {"order_id": "early"}))
+    shop.deliver(shop.log.pop())
+    under_way, shop.log = shop.log, [attach]
+    shop.settle()
+    assert code(shop.replies["a"][-1]) == {"nobody": "not_found", "u": "limit_reached"}[user_id]
+    assert shop.entity("order", "early")["saga"], "it ends first"
+    shop.log = under_way
+    shop.settle()
+    assert code(shop.replies["c"][-1]) == "not_found"
+    assert code(shop.ask("order", "find_order", "d", "early")) == "not_found"
+    assert shop.ask("user", "get_credit", "e", "u")["credit"] == 100
+    assert shop.ask("stock", "get_availability", "g", "i")["stock"] == 10
+
+
 def test_an_order_under_way_is_locked(shop: Shop) -> None:
     shop.produce("order_in", "o", Request("a", "sink_1", "checkout", {"order_id": "o"}))
     shop.deliver(shop.log.pop())
@@ -210,7 +233,7 @@ def test_services_that_stay_silent_end_the_checkout(shop: Shop) -> None:
         held += shop.log
     shop.log = []
     assert shop.ask("order", "find_order", "b", "o")["status"] == "open"
-    assert shop.ask("order", "checkout", "a", "o")["error"]["code"] == "unavailable"
+    assert shop.ask("order", "checkout", "a", "o")["error"]["code"] == "checkout_expired"
     shop.log = list(reversed(held))
     shop.settle()
     assert shop.ask("user", "get_credit", "c", "u")["credit"] == 100
@@ -241,7 +264,8 @@ def test_a_trace_changes_nothing_that_is_sent_or_remembered(shop: Shop, topic: s
 
     def effect(trace: Trace | None) -> Effect:
         request = Request("a", SINK, steps[service.name], params, trace)
-        return handle(service, shop.entities.get((topic, key)), lambda _step: None, request)
+        entity = shop.entities.get((topic, key))
+        return handle(service, entity, lambda _step: None, request, shop.now_ms, Window())
 
     traced = effect([("before", 1, 2)])
     assert traced == effect(None)

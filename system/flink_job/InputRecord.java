@@ -1,5 +1,6 @@
 package kaflinkshop;
 
+import java.nio.ByteBuffer;
 import java.nio.charset.StandardCharsets;
 import org.apache.flink.api.common.typeinfo.PrimitiveArrayTypeInfo;
 import org.apache.flink.api.common.typeinfo.TypeInformation;
@@ -10,29 +11,37 @@ import org.apache.flink.util.Collector;
 import org.apache.kafka.clients.consumer.ConsumerRecord;
 
 /**
- * A Kafka record as a row of key and value, which PyFlink's keyed streams are made of. The value
- * begins with the key and a line end, as a Python function would have to ask Java for it. The
- * compiler, Janino, knows no generics.
+ * A Kafka record as a row of state key and frame, which PyFlink's keyed streams are made of. The
+ * frame is what a Python function would have to ask Java for, as system/flink_job/frames.py reads
+ * it. The compiler, Janino, knows no generics.
  */
-public class KeyedRecord implements KafkaRecordDeserializationSchema {
+public class InputRecord implements KafkaRecordDeserializationSchema {
 
     /** As in the contract: 1 to 64 of [A-Za-z0-9_-]. Any other key names no entity. */
     static final int KEY_BYTES_MAX = 64;
 
+    static final int HEAD_BYTES = 1 + 4 + 8 + 4;
+
     public void deserialize(ConsumerRecord record, Collector out) {
+        String topic = record.topic();
         byte[] key = (byte[]) record.key();
         byte[] value = (byte[]) record.value();
-        if (value == null) {
-            value = new byte[0];
+        int keyBytes = key == null ? 0 : key.length;
+        int valueBytes = value == null ? 0 : value.length;
+        ByteBuffer frame = ByteBuffer.allocate(HEAD_BYTES + topic.length() + keyBytes + valueBytes);
+        frame.put((byte) topic.length());
+        frame.putInt(record.partition());
+        frame.putLong(record.timestamp());
+        frame.putInt(key == null ? -1 : keyBytes);
+        frame.put(topic.getBytes(StandardCharsets.US_ASCII));
+        if (key != null) {
+            frame.put(key);
         }
-        if (key == null || !isId(key)) {
-            key = new byte[0];
+        if (value != null) {
+            frame.put(value);
         }
-        byte[] line = new byte[key.length + 1 + value.length];
-        System.arraycopy(key, 0, line, 0, key.length);
-        line[key.length] = '\n';
-        System.arraycopy(value, 0, line, key.length + 1, value.length);
-        out.collect(Row.of(new Object[] {new String(key, StandardCharsets.US_ASCII), line}));
+        String entity = key != null && isId(key) ? new String(key, StandardCharsets.US_ASCII) : "";
+        out.collect(Row.of(new Object[] {topic + "/" + entity, frame.array()}));
     }
 
     private static boolean isId(byte[] key) {

@@ -1,0 +1,44 @@
+"""Records between Java and Python, each as one frame of bytes: of a row, PyFlink would convert each
+field by itself. InputRecord.java writes what comes, OutboxWriter.java reads what goes.
+
+    in   topic's length, partition, timestamp, key's length (-1: none); topic, key, value
+    out  topic's length, key's length (-1: none), reason's length;      topic, key, reason, value
+"""
+
+from struct import Struct
+from typing import NamedTuple
+
+_IN = Struct(">Biqi")
+_OUT = Struct(">BiH")
+
+
+class Arrived(NamedTuple):
+    """A record of an input topic."""
+
+    topic: str
+    partition: int
+    logged_ms: int
+    """When it was written to the topic, by the broker's clock, in ms since 1970."""
+    key: bytes | None
+    value: bytes
+
+
+def arrived(frame: bytes) -> Arrived:
+    """The record that Java read."""
+    topic_bytes, partition, logged_ms, key_bytes = _IN.unpack_from(frame)
+    topic_end = _IN.size + topic_bytes
+    key_end = topic_end + max(0, key_bytes)
+    return Arrived(
+        frame[_IN.size : topic_end].decode(),
+        partition,
+        logged_ms,
+        None if key_bytes < 0 else frame[topic_end:key_end],
+        frame[key_end:],
+    )
+
+
+def to_send(topic: str, key: bytes | None, value: bytes, reason: bytes = b"") -> bytes:
+    """A record for Java to write. A `reason` becomes its header of that name."""
+    key_bytes = -1 if key is None else len(key)
+    head = _OUT.pack(len(topic), key_bytes, len(reason))
+    return b"%b%b%b%b%b" % (head, topic.encode(), key or b"", reason, value)

@@ -1,0 +1,310 @@
+"""Hosts services over Flink's keyed state: each record in, what it makes the services send out.
+
+Knows no PyFlink: `pipeline.py` gives it the state and the timers of the current key.
+
+    frame ─→ which request? ─→ its entity and steps ─→ system.services.service.handle ─→ frames
+                  └ none that can be handled: to <topic>_dead, and bad_request to its sink
+
+State of a key, which is ``topic/entity``: a value that holds the entity and the names of its
+newest steps (`state_cache.Kept`), and a map, from step to what it sent, and from ``#number`` to
+a chunk of older names. All are strings: PyFlink hands arrays of bytes to Java one byte at a time.
+
+Steps are forgotten by a timer of their key, the oldest first, and only so many at a time. Flink's
+own time-to-live goes by the clock of the machine: after an outage it would forget what records that
+were written before it may still ask for. Here a step is forgotten when the records of its own
+partition have come so far, see `Window.kept_ms`.
+"""
+
+import time
+import traceback
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, Protocol
+from zlib import crc32
+
+import orjson
+
+from system.flink_job.frames import Arrived, arrived, to_send
+from system.flink_job.state_cache import Kept, Knowledge
+from system.services.service import (
+    TRANSIT_S,
+    Effect,
+    Memory,
+    Record,
+    Service,
+    Window,
+    handle,
+    ring,
+)
+from system.wire import (
+    ID_PATTERN,
+    TOPIC_PATTERN,
+    Request,
+    Trace,
+    WireError,
+    dead_topic,
+    decode_request,
+    encode,
+    error,
+    input_topic,
+    with_trace,
+)
+
+CHUNK = 16
+"""Names of steps in one entry of the map: the value that is written for each request has up to so
+many of them."""
+SWEEP_STEPS_MAX = 500
+"""Steps that one timer forgets, which takes some milliseconds."""
+SWEEP_AGAIN_MS = 50
+"""Until the next timer, where there are more."""
+SWEEP_PAUSE_MS = 5 * 60 * 1000
+"""Until the next timer at least, where there are none yet: a partition to which nobody writes keeps
+what it has, and is not to be asked all the time."""
+REASON_CHARACTERS_MAX = 500
+"""Of the reason with a dead letter."""
+DEAD_BYTES_MAX = 512 * 1024
+"""Of a dead letter's value, the rest is cut off: a broker takes 1 MiB, with headers and all."""
+DEAD_KEY_BYTES_MAX = 1024
+"""Of a dead letter's key."""
+TIME_DIGITS = 14
+"""Of ms since 1970, before what a step sent."""
+
+
+class State(Protocol):
+    """What Flink keeps of the current key: a value, and a map of names."""
+
+    def read(self) -> str | None: ...
+    def write(self, text: str | None) -> None: ...
+    def get(self, name: str) -> str | None: ...
+    def put(self, name: str, text: str) -> None: ...
+    def remove(self, name: str) -> None: ...
+
+
+class Timers(Protocol):
+    """Timers of the current key."""
+
+    def register_processing_time_timer(self, timestamp: int) -> None: ...
+
+
+class StateError(BaseException):
+    """Flink's state can't be read: no fault of a service's, so nothing that catches those may
+    catch it. The task fails, and is restored."""
+
+
+class Host:
+    """The services of one task. `count_dead` is called for each dead letter."""
+
+    def __init__(
+        self,
+        services: Iterable[Service],
+        state: State,
+        window: Window,
+        count_dead: Callable[[], None],
+        now_ms: Callable[[], int] = lambda: time.time_ns() // 1_000_000,
+    ) -> None:
+        self._services = {input_topic(service.name): service for service in services}
+        self._state = state
+        self._window = window
+        self._count_dead = count_dead
+        self._now_ms = now_ms
+        self._opened_ms = now_ms()
+        self._knowledge = Knowledge()
+        self._logged_ms: dict[tuple[str, int], int] = {}
+        """Topic and partition → when its latest record was written there."""
+
+    def take(self, frame: bytes, timers: Timers) -> list[bytes]:
+        """One record from an input topic, as Java read it, and the frames to send for it."""
+        in_ns = time.time_ns()
+        record = arrived(frame)
+        self._logged_ms[record.topic, record.partition] = record.logged_ms
+        service = self._services[record.topic]
+        try:
+            request = decode_request(record.value)
+            entity_id = self._entity_id(service, request, record.key)
+        except WireError as fault:
+            return self._dead(record, str(fault))
+        if not record.key:
+            return [to_send(record.topic, entity_id.encode(), record.value)]
+        key = f"{record.topic}/{entity_id}"
+        kept = Kept() if service.stateless else self._knowledge.of(key, self._state.read)
+        try:
+            effect = handle(
+                service,
+                kept.entity,
+                lambda step: self._recall(key, step),
+                request,
+                record.logged_ms,
+                self._window,
+            )
+            frames = [
+                routed(with_hop(sent, request.trace, service.name, in_ns))
+                for sent in effect.records
+            ]
+        except Exception as fault:  # noqa: BLE001 (whatever it is, it is this record's)
+            self._knowledge.drop(key)
+            return self._dead(record, described(fault))
+        if effect.fault is not None:
+            return self._dead(record, effect.fault)
+        if not service.stateless:
+            self._keep(key, kept, effect, record, timers)
+        return frames
+
+    def ring(self, timestamp: int, key: str, timers: Timers) -> list[bytes]:
+        """A timer of the key. Only the alarm that was asked for last rings."""
+        topic, _, entity_id = key.partition("/")
+        kept = self._knowledge.of(key, self._state.read)
+        if timestamp == kept.sweep_at_ms:
+            self._sweep(key, topic, kept, timers)
+        if timestamp != kept.wake_at_ms:
+            return []
+        try:
+            return [*map(routed, ring(self._services[topic], entity_id, kept.entity))]
+        except Exception:  # noqa: BLE001 (an alarm is no record, and has no letter)
+            self._count_dead()
+            return []
+
+    # ---- what can't be handled
+
+    def _entity_id(self, service: Service, request: Request, key: bytes | None) -> str:
+        """Raises `WireError` where the record is not for this entity, or for none."""
+        if request.sink in self._services:
+            raise WireError("the sink is a service's own topic")
+        named: Any = request.request_id
+        if service.key != "request_id":
+            named = request.params.get(service.key)
+        if not isinstance(named, str) or not ID_PATTERN.fullmatch(named):
+            raise WireError(f"{service.key} is not an id")
+        if key and key != named.encode():
+            raise WireError("the record's key must be the id of the request's entity")
+        return named
+
+    def _dead(self, record: Arrived, reason: str) -> list[bytes]:
+        """The dead letter, and the answer to the sink that the record names, if it does."""
+        self._count_dead()
+        reason = " ".join(reason[:REASON_CHARACTERS_MAX].split())
+        value = record.value[:DEAD_BYTES_MAX]
+        key = None if record.key is None else record.key[:DEAD_KEY_BYTES_MAX]
+        header = reason.encode(errors="replace")
+        frames = [to_send(dead_topic(record.topic), key, value, header)]
+        sink, request_id = self._sender(record.value)
+        if sink is not None:
+            answer = encode({"request_id": request_id, **error("bad_request", reason)})
+            frames.append(to_send(sink, str(request_id).encode(), answer))
+        return frames
+
+    def _sender(self, value: bytes) -> tuple[str | None, Any]:
+        """Whom to tell: sink and request_id of whatever the record is, as far as it names them."""
+        try:
+            fields = orjson.loads(value)
+        except orjson.JSONDecodeError:
+            return None, None
+        if not isinstance(fields, Mapping):
+            return None, None
+        sink, request_id = fields.get("sink"), fields.get("request_id")
+        if not isinstance(sink, str) or not TOPIC_PATTERN.fullmatch(sink):
+            return None, None
+        if sink in self._services:
+            return None, None
+        if not isinstance(request_id, str | int) or len(str(request_id)) > REASON_CHARACTERS_MAX:
+            request_id = None
+        return sink, request_id
+
+    # ---- state
+
+    def _recall(self, key: str, step: str) -> Memory | None:
+        if self._knowledge.lacks(key, step):
+            return None
+        try:
+            text = self._state.get(step)
+        except Exception as cause:
+            raise StateError from cause
+        if text is None:
+            return None
+        return Memory(int(text[:TIME_DIGITS]), text[TIME_DIGITS:].encode())
+
+    def _keep(self, key: str, kept: Kept, effect: Effect, record: Arrived, timers: Timers) -> None:
+        wakes = effect.wake_after_s is not None
+        if effect.entity is kept.entity and not effect.memory and not wakes:
+            return
+        kept.entity = effect.entity
+        if effect.wake_after_s is not None:
+            kept.wake_at_ms = self._now_ms() + int(effect.wake_after_s * 1000)
+            timers.register_processing_time_timer(kept.wake_at_ms)
+        elif effect.entity is None:
+            kept.wake_at_ms = 0
+        if effect.memory:
+            for step, (at_ms, outputs) in effect.memory.items():
+                self._state.put(step, f"{at_ms:0{TIME_DIGITS}}{outputs.decode()}")
+                self._knowledge.remember(key, step)
+                kept.names.append(step)
+            kept.partition, kept.newest_ms = record.partition, record.logged_ms
+            if len(kept.names) >= CHUNK:
+                chunk = orjson.dumps([kept.newest_ms, kept.names])
+                self._state.put(f"#{kept.end}", chunk.decode())
+                kept.end += 1
+                kept.names = []
+            if not kept.sweep_at_ms:
+                self._sweep_in(self._window.kept_ms, kept, timers)
+        self._state.write(kept.text())
+
+    def _sweep(self, key: str, topic: str, kept: Kept, timers: Timers) -> None:
+        """Forgets the oldest steps, and comes again for the rest."""
+        kept.sweep_at_ms = 0
+        calm_ms = self._opened_ms + TRANSIT_S * 1000
+        logged_ms = self._logged_ms.get((topic, kept.partition))
+        if self._now_ms() < calm_ms:
+            # What other tasks sent before a crash may come again, as late as the outage was long.
+            spread_ms = crc32(key.encode()) % (TRANSIT_S * 1000)
+            self._sweep_in(calm_ms + spread_ms - self._now_ms(), kept, timers)
+        elif logged_ms is None:
+            self._sweep_in(SWEEP_PAUSE_MS, kept, timers)
+        else:
+            oldest_ms = self._forget(kept, logged_ms - self._window.kept_ms)
+            if oldest_ms is not None:
+                ahead_ms = oldest_ms + self._window.kept_ms - logged_ms
+                after_ms = SWEEP_AGAIN_MS if ahead_ms < 0 else max(SWEEP_PAUSE_MS, ahead_ms)
+                self._sweep_in(after_ms, kept, timers)
+        self._state.write(kept.text())
+
+    def _forget(self, kept: Kept, before_ms: int) -> int | None:
+        """Forgets up to `SWEEP_STEPS_MAX` steps; the time of the oldest that is left."""
+        count = 0
+        while kept.first < kept.end:
+            name = f"#{kept.first}"
+            newest_ms, steps = orjson.loads(self._state.get(name) or "[0, []]")
+            if newest_ms >= before_ms or count >= SWEEP_STEPS_MAX:
+                return int(newest_ms)
+            self._remove(name, *steps)
+            kept.first += 1
+            count += CHUNK
+        if kept.names and kept.newest_ms < before_ms:
+            self._remove(*kept.names)
+            kept.names = []
+        return kept.newest_ms if kept.names else None
+
+    def _remove(self, *names: str) -> None:
+        for name in names:
+            self._state.remove(name)
+
+    def _sweep_in(self, after_ms: int, kept: Kept, timers: Timers) -> None:
+        kept.sweep_at_ms = self._now_ms() + after_ms
+        timers.register_processing_time_timer(kept.sweep_at_ms)
+
+
+def described(fault: Exception) -> str:
+    """What failed in a service, and where."""
+    *_, place = traceback.extract_tb(fault.__traceback__)
+    file = place.filename.rpartition("/")[2]
+    return f"{type(fault).__name__} in {file}, line {place.lineno}: {fault}"
+
+
+def with_hop(record: Record, trace: Trace | None, service: str, in_ns: int) -> Record:
+    """The trace is not the services' business: it is added to what they send, never remembered."""
+    if trace is None:
+        return record
+    hops = [*trace, (service, in_ns, time.time_ns())]
+    return record._replace(value=with_trace(record.value, hops))
+
+
+def routed(record: Record) -> bytes:
+    """As OutboxWriter.java reads it."""
+    return to_send(record.topic, record.key.encode(), record.value)

@@ -1,0 +1,191 @@
+"""Records that no service can handle, and sinks that are not there: nobody else notices."""
+
+import asyncio
+import json
+import random
+import uuid
+from itertools import count
+from typing import Any
+from urllib.request import ProxyHandler, build_opener
+
+import aiohttp
+import orjson
+from support.kafka_client import KafkaClient
+
+from system.routes import SERVICES
+from system.runtime.stack import Stack
+from system.wire import dead_topic, input_topic
+
+RECORDS = 10_000
+SEED = 12
+ASKED_AT_ONCE = 4
+TIMEOUT_S = 60
+"""Ends a test that hangs."""
+POLL_S = 0.2
+
+
+def asked(stack: Stack, path: str) -> Any:
+    """Flink's answer about the job."""
+    opener = build_opener(ProxyHandler({}))
+    url = f"http://{stack.flink_rest}/jobs/{stack.job_id}/{path}"
+    with opener.open(url, timeout=TIMEOUT_S) as response:
+        return json.load(response)
+
+
+def restarts(stack: Stack) -> int:
+    """How often the job has failed, and so been restarted."""
+    return len(asked(stack, "exceptions?maxExceptions=100")["exceptionHistory"]["entries"])
+
+
+def checkpoints(stack: Stack) -> int:
+    """How many checkpoints the job has completed."""
+    return int(asked(stack, "checkpoints")["counts"]["completed"])
+
+
+async def until_checkpoint(stack: Stack) -> None:
+    """Returns when one has begun and been completed."""
+    wanted = checkpoints(stack) + 2
+    async with asyncio.timeout(TIMEOUT_S):
+        for _ in count():
+            if await asyncio.to_thread(checkpoints, stack) >= wanted:
+                return
+            await asyncio.sleep(POLL_S)
+
+
+class Others:
+    """Clients that ask on while something else happens, each for a user of its own."""
+
+    def __init__(self, stack: Stack) -> None:
+        self._url = stack.url
+        self._stopping = False
+        self.statuses: list[int] = []
+        self.longest_s = 0.0
+
+    async def __aenter__(self) -> "Others":
+        self._session = aiohttp.ClientSession(self._url)
+        self._clients = [asyncio.create_task(self._ask()) for _ in range(ASKED_AT_ONCE)]
+        return self
+
+    async def __aexit__(self, *error: object) -> None:
+        self._stopping = True
+        await asyncio.gather(*self._clients)
+        await self._session.close()
+
+    async def _ask(self) -> None:
+        loop = asyncio.get_running_loop()
+        async with self._session.post("/users/create") as response:
+            user_id = (await response.json())["user_id"]
+        while not self._stopping:
+            for verb, path in (("POST", f"credit/add/{user_id}/1"), ("GET", f"find/{user_id}")):
+                began = loop.time()
+                async with self._session.request(verb, f"/users/{path}") as response:
+                    await response.read()
+                    self.statuses.append(response.status)
+                self.longest_s = max(self.longest_s, loop.time() - began)
+
+
+def request(sink: str, method: str = "find_user", **params: object) -> bytes:
+    return orjson.dumps({"request_id": uuid.uuid4().hex, "sink": sink, "method": method,
+                         "params": params})  # fmt: skip
+
+
+def fuzzed(chance: random.Random, sink: str) -> tuple[str, bytes | None, bytes | None]:
+    """Topic, key and value: bytes, JSON, and requests with a part of them wrong."""
+    topic = input_topic(chance.choice(SERVICES))
+    key = chance.choice([None, b"", b"e", chance.randbytes(chance.randrange(80))])
+    value: bytes | None = chance.randbytes(chance.randrange(200))
+    methods = ["charge", "uncharge", "take", "untake", "stepped", "saga_expired", "quoted", "claim",
+               "refund", "restock", "attach_order", "checkout", "no_such_method", 7]  # fmt: skip
+    names = ["user_id", "order_id", "item_id", "amount", "quantity", "participant", "refusal",
+             "undone", "price", "service", "key", "method", "params"]  # fmt: skip
+    things = ["e", 1, -1, 2**53, 1.5, None, True, [], {}, "x" * 300, ["a", "b"], [1, 2, 3]]
+    match chance.randrange(8):
+        case 0:
+            value = None
+        case 1:
+            value = chance.choice([b"[]", b"{}", b"null", b"[" * 5000, b"{" * 5000, b'"\\ud800"'])
+        case 2:
+            value = b"x" * chance.choice([65_536, 65_537, 500_000])
+        case 3 | 4 | 5 | 6:
+            any_id = uuid.UUID(int=chance.getrandbits(128)).hex
+            some = {name: chance.choice(things) for name in names if chance.random() < 0.6}
+            fields = {
+                "request_id": chance.choice(["e", "", 7, None, "a b", any_id, any_id]),
+                "sink": chance.choice([sink, sink, f"no-{chance.randrange(50)}", "user_in", 7]),
+                "method": chance.choice(methods),
+                "params": chance.choice([some, some, dict.fromkeys(names, "e"), None]),
+            }
+            left = {name: field for name, field in fields.items() if chance.random() < 0.95}
+            value = orjson.dumps(left)
+    return topic, key, value
+
+
+def last_of(service: str, sink: str) -> bytes:
+    """A dead letter that is answered."""
+    return orjson.dumps({"sink": sink, "request_id": f"last-{service}"})
+
+
+async def test_ten_thousand_fuzzed_records_stop_nobody(stack: Stack) -> None:
+    chance, before = random.Random(SEED), restarts(stack)
+    async with KafkaClient(stack.bootstrap_servers) as client:
+        dead_before = {
+            name: len(await client.read(dead_topic(input_topic(name)))) for name in SERVICES
+        }
+        async with Others(stack) as others:
+            records = [fuzzed(chance, client.sink) for _ in range(RECORDS)]
+            for begin in range(0, RECORDS, 500):
+                await client.produce_all(records[begin : begin + 500])
+            for name in SERVICES:  # behind all of them
+                await client.produce(input_topic(name), last_of(name, client.sink), b"e")
+            for name in SERVICES:
+                last = await client.reply(f"last-{name}")
+                assert last["error"]["code"] == "bad_request"
+        assert set(others.statuses) == {200}
+        for name in SERVICES:
+            topic = input_topic(name)
+            letters = (await client.read(dead_topic(topic)))[dead_before[name] :]
+            assert len(letters) > RECORDS / len(SERVICES) / 2, name
+            assert all(dict(letter.headers)["reason"] for letter in letters)
+            produced = {value or b"" for each, _, value in records if each == topic}
+            assert {letter.value for letter in letters} <= produced | {last_of(name, client.sink)}
+    assert restarts(stack) == before
+
+
+async def test_a_sink_that_does_not_exist_costs_its_own_reply_only(stack: Stack) -> None:
+    before = restarts(stack)
+    async with KafkaClient(stack.bootstrap_servers) as client:
+        async with Others(stack) as others:
+            for number in range(500):
+                await client.produce("user_in", request(f"missing-{number}", user_id="e"), b"e")
+            last = request(client.sink, user_id="e")
+            await client.produce("user_in", last, b"e")
+            await client.reply(orjson.loads(last)["request_id"])
+        assert set(others.statuses) == {200}
+    assert restarts(stack) == before
+
+
+async def test_a_sink_that_is_deleted_costs_its_own_replies_only(stack: Stack) -> None:
+    before = restarts(stack)
+    async with KafkaClient(stack.bootstrap_servers) as client:
+        gone = f"gone-{uuid.uuid4().hex}"
+        await client.create(gone)
+        async with Others(stack) as others:
+            for number in range(600):
+                await client.produce("user_in", request(gone, user_id="e"), b"e")
+                if number == 200:
+                    await client.delete(gone)
+            last = request(client.sink, user_id="e")
+            await client.produce("user_in", last, b"e")
+            await client.reply(orjson.loads(last)["request_id"])
+            await until_checkpoint(stack)  # which waits for all that is on its way
+        assert set(others.statuses) == {200}
+    assert restarts(stack) == before
+
+
+async def test_a_sink_that_is_made_just_before_the_request_is_written_to(stack: Stack) -> None:
+    for _ in range(10):
+        async with KafkaClient(stack.bootstrap_servers) as client:
+            record = request(client.sink, user_id="e")
+            await client.produce("user_in", record, b"e")
+            reply = await client.reply(orjson.loads(record)["request_id"])
+            assert reply["error"]["code"] == "not_found"

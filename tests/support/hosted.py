@@ -1,0 +1,118 @@
+"""`Host` over dicts in place of Flink's state, with timers and clocks that a test moves."""
+
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from support.shop import HOSTED
+from system.flink_job.frames import to_send
+from system.flink_job.host import Host
+from system.services.service import Service, Window
+
+NOW_MS = 1_700_000_000_000
+PARTITION = 0
+
+
+class Sent(NamedTuple):
+    """A record that goes to Kafka."""
+
+    topic: str
+    key: bytes | None
+    reason: str
+    value: bytes
+
+
+def frame(
+    topic: str, key: bytes | None, value: bytes, logged_ms: int = NOW_MS, partition: int = PARTITION
+) -> bytes:
+    """What InputRecord.java makes of a record."""
+    head = len(topic).to_bytes(1, "big") + partition.to_bytes(4, "big", signed=True)
+    head += logged_ms.to_bytes(8, "big", signed=True)
+    head += (-1 if key is None else len(key)).to_bytes(4, "big", signed=True)
+    return head + topic.encode() + (key or b"") + value
+
+
+def sent(out: bytes) -> Sent:
+    """What OutboxWriter.java reads."""
+    topic_bytes, key_bytes = out[0], int.from_bytes(out[1:5], "big", signed=True)
+    reason_bytes = int.from_bytes(out[5:7], "big")
+    topic_end = 7 + topic_bytes
+    key_end = topic_end + max(0, key_bytes)
+    reason_end = key_end + reason_bytes
+    key = None if key_bytes < 0 else out[topic_end:key_end]
+    reason = out[key_end:reason_end].decode()
+    return Sent(out[7:topic_end].decode(), key, reason, out[reason_end:])
+
+
+assert sent(to_send("t", b"k", b"v", b"r")) == Sent("t", b"k", "r", b"v")
+
+
+@dataclass
+class Hosted:
+    """One task. `values`, `maps` and `timers` are Flink's, which outlive it."""
+
+    services: list[Service] = field(default_factory=lambda: [*HOSTED.values()])
+    window: Window = field(default_factory=Window)
+    values: dict[str, str] = field(default_factory=dict)
+    maps: dict[str, dict[str, str]] = field(default_factory=dict)
+    timers: dict[str, set[int]] = field(default_factory=dict)
+    now_ms: int = NOW_MS
+    dead: int = 0
+    key: str = ""
+    writes: int = 0
+
+    def __post_init__(self) -> None:
+        self.restart()
+
+    def restart(self) -> None:
+        """A new task over the same state."""
+        self.host = Host(self.services, self, self.window, self._count, lambda: self.now_ms)
+
+    def _count(self) -> None:
+        self.dead += 1
+
+    def take(
+        self, topic: str, key: bytes | None, value: bytes, logged_ms: int | None = None
+    ) -> list[Sent]:
+        self.key = f"{topic}/{'' if key is None else key.decode(errors='replace')}"
+        logged_ms = self.now_ms if logged_ms is None else logged_ms
+        return [*map(sent, self.host.take(frame(topic, key, value, logged_ms), self))]
+
+    def pass_time(self, until_ms: int) -> list[Sent]:
+        """Fires all timers that are due until then, each at its time."""
+        out = []
+        while due := [
+            (at, key) for key, ats in self.timers.items() for at in ats if at <= until_ms
+        ]:
+            at_ms, self.key = min(due)
+            self.now_ms = max(self.now_ms, at_ms)
+            self.timers[self.key].discard(at_ms)
+            out += map(sent, self.host.ring(at_ms, self.key, self))
+        self.now_ms = until_ms
+        return out
+
+    # ---- State and Timers of host.py
+
+    def read(self) -> str | None:
+        return self.values.get(self.key)
+
+    def write(self, text: str | None) -> None:
+        self.writes += 1
+        if text is None:
+            self.values.pop(self.key, None)
+        else:
+            self.values[self.key] = text
+
+    def get(self, name: str) -> str | None:
+        return self.maps.get(self.key, {}).get(name)
+
+    def put(self, name: str, text: str) -> None:
+        self.writes += 1
+        self.maps.setdefault(self.key, {})[name] = text
+
+    def remove(self, name: str) -> None:
+        self.writes += 1
+        del self.maps[self.key][name]
+
+    def register_processing_time_timer(self, timestamp: int) -> None:
+        assert timestamp > self.now_ms
+        self.timers.setdefault(self.key, set()).add(timestamp)

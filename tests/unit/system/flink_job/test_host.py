@@ -1,0 +1,382 @@
+"""Whatever the record: it is handled, or it is a dead letter, and the next one is handled."""
+
+from collections.abc import Callable
+from itertools import pairwise
+from typing import Any
+
+import orjson
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+from support.hosted import NOW_MS, Hosted, Sent
+from support.shop import HOSTED, SINK
+
+from system.flink_job.host import (
+    CHUNK,
+    DEAD_BYTES_MAX,
+    SWEEP_PAUSE_MS,
+    SWEEP_STEPS_MAX,
+    StateError,
+)
+from system.services.service import TRANSIT_S, Call, Entity, Outcome, Service, Window
+from system.wire import RECORD_BYTES_MAX, Request, encode_request, with_trace
+
+WINDOW = Window()
+GOOD = Request("good", SINK, "create_user", {"user_id": "u"})
+
+
+def ask(
+    host: Hosted,
+    method: str,
+    request_id: str,
+    topic: str = "user_in",
+    logged_ms: int | None = None,
+    **params: Any,
+) -> dict[str, Any]:
+    """The one reply to a request of the entity e."""
+    name = HOSTED[topic].key
+    request = Request(request_id, SINK, method, {name: "e", **params})
+    (reply,) = host.take(topic, b"e", encode_request(request), logged_ms)
+    assert reply.topic == SINK
+    answer: dict[str, Any] = orjson.loads(reply.value)
+    return answer
+
+
+def code(answer: dict[str, Any]) -> str:
+    return str(answer["error"]["code"])
+
+
+# ---- any record
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers(-(2**63), 2**63) | st.floats() | st.text(),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(), inner, max_size=4),
+    max_leaves=8,
+)
+methods = st.sampled_from([*{name for service in HOSTED.values() for name in service.methods}])
+names = st.sampled_from(
+    [
+        *("user_id", "order_id", "item_id", "echo_id", "amount", "quantity", "participant"),
+        *("undone", "refusal", "price", "stock", "service", "key", "method", "params"),
+    ]
+)
+params = st.dictionaries(names, st.just("e") | st.integers(0, 9) | json_values, max_size=6)
+requests = st.fixed_dictionaries(
+    {},
+    optional={
+        "request_id": st.just("e") | json_values,
+        "sink": st.sampled_from([SINK, "user_in", "x" * 249]) | json_values,
+        "method": methods | json_values,
+        "params": params | json_values,
+        "at": st.integers(NOW_MS - 10**6, NOW_MS) | json_values,
+        "trace": json_values,
+    },
+)
+values = st.binary() | requests.map(
+    lambda fields: orjson.dumps(fields, option=orjson.OPT_NON_STR_KEYS)
+)
+keys = st.none() | st.just(b"e") | st.binary(max_size=80)
+
+
+@settings(max_examples=500, deadline=None)
+@given(st.lists(st.tuples(st.sampled_from([*HOSTED]), keys, values), max_size=20))
+@example([("user_in", b"e", b'{"method":"charge"}')])
+@example(
+    [("user_in", b"e", orjson.dumps({"request_id": "e", "sink": SINK, "method": "charge",
+                                     "params": {"user_id": "e", "order_id": "o", "amount": 1}}))]
+)  # fmt: skip
+def test_no_record_stops_the_host(records: list[tuple[str, bytes | None, bytes]]) -> None:
+    host = Hosted()
+    for topic, key, value in records:
+        before, state = host.dead, (dict(host.values), {k: dict(m) for k, m in host.maps.items()})
+        out = host.take(topic, key, value)
+        letters = [each for each in out if each.topic == f"{topic}_dead"]
+        assert len(letters) == host.dead - before <= 1
+        if letters:
+            (letter,) = letters
+            assert letter.reason
+            assert letter.value == value
+            assert letter.key == key
+            assert (host.values, host.maps) == state, "no effect"
+            assert all(orjson.loads(each.value)["error"]["code"] == "bad_request"
+                       for each in out if each is not letter)  # fmt: skip
+        assert all(each.topic not in HOSTED or each.key for each in out), "nothing comes round"
+    host.pass_time(NOW_MS + WINDOW.kept_ms)
+    (reply,) = host.take("user_in", b"u", encode_request(GOOD))
+    assert "error" not in orjson.loads(reply.value)
+
+
+def dead(host: Hosted, key: bytes | None, value: bytes, topic: str = "user_in") -> list[Sent]:
+    letter, *answers = host.take(topic, key, value)
+    assert (letter.topic, letter.key, letter.value) == (f"{topic}_dead", key, value)
+    return [letter, *answers]
+
+
+def test_what_names_no_sink_is_answered_to_nobody() -> None:
+    for value in (b"", b"\xff\x00", b"[]", b"7", b'{"sink": "a b"}', b'{"sink": ["x"]}'):
+        (letter,) = dead(Hosted(), b"e", value)
+        assert letter.reason
+
+
+def test_a_record_without_a_request_id_is_answered_where_it_names_a_sink() -> None:
+    _, answer = dead(Hosted(), b"e", orjson.dumps({"sink": SINK}))
+    assert answer.topic == SINK
+    fields = orjson.loads(answer.value)
+    assert fields["request_id"] is None
+    assert code(fields) == "bad_request"
+
+
+def test_a_request_id_of_another_form_comes_back() -> None:
+    _, answer = dead(Hosted(), b"e", orjson.dumps({"sink": SINK, "request_id": 17}))
+    assert orjson.loads(answer.value)["request_id"] == 17
+
+
+def test_a_record_at_the_limit_is_handled_and_one_beyond_is_not() -> None:
+    def padded(size: int) -> bytes:
+        record = orjson.loads(encode_request(GOOD))
+        bare = len(orjson.dumps({**record, "pad": ""}))
+        return orjson.dumps({**record, "pad": "x" * (size - bare)})
+
+    (reply,) = Hosted().take("user_in", b"u", padded(RECORD_BYTES_MAX))
+    assert "error" not in orjson.loads(reply.value)
+    letter, answer = Hosted().take("user_in", b"u", padded(RECORD_BYTES_MAX + 1))
+    assert letter.topic == "user_in_dead"
+    assert code(orjson.loads(answer.value)) == "bad_request"
+
+
+def test_a_dead_letter_is_cut_at_its_limit() -> None:
+    (letter,) = Hosted().take("user_in", None, b"x" * (DEAD_BYTES_MAX + 1))
+    assert len(letter.value) == DEAD_BYTES_MAX
+
+
+@pytest.mark.parametrize("sink", [*HOSTED])
+def test_no_reply_goes_to_a_service(sink: str) -> None:
+    (letter,) = dead(Hosted(), b"u", encode_request(GOOD._replace(sink=sink)))
+    assert "sink" in letter.reason
+
+
+@pytest.mark.parametrize("key", [b"other", b"no id\n", b"k" * 65])
+def test_another_key_is_refused_and_has_no_effect(key: bytes) -> None:
+    host = Hosted()
+    letter, answer = dead(host, key, encode_request(GOOD))
+    assert "key must be" in letter.reason
+    assert code(orjson.loads(answer.value)) == "bad_request"
+    assert not host.values
+
+
+@pytest.mark.parametrize("key", [None, b""])
+def test_a_record_without_a_key_is_sent_on_once_with_its_entity_s_id(key: bytes | None) -> None:
+    value = orjson.dumps({"request_id": "r", "sink": SINK, "method": "create_user",
+                          "params": {"user_id": 1}})  # fmt: skip
+    host = Hosted()
+    (again,) = host.take("user_in", key, value)
+    assert again == Sent("user_in", b"1", "", value)
+    assert not host.writes
+    (reply,) = host.take("user_in", b"1", value)
+    assert orjson.loads(reply.value) == {"request_id": "r", "user_id": "1", "credit": 0}
+
+
+def test_bad_parameters_are_a_dead_letter_and_are_not_remembered() -> None:
+    host = Hosted()
+    ask(host, "create_user", "c")
+    writes = host.writes
+    value = encode_request(Request("r", SINK, "add_credit", {"user_id": "e", "amount": 0}))
+    letter, answer = dead(host, b"e", value)
+    assert "amount" in letter.reason
+    assert code(orjson.loads(answer.value)) == "bad_request"
+    assert host.writes == writes
+    assert ask(host, "add_credit", "r", amount=1)["credit"] == 1
+
+
+def service_of(method: Callable[[Entity | None, Call], Outcome]) -> Service:
+    service = Service("user", key="user_id")
+    method.__name__ = "create_user"
+    service.method(method)
+    return service
+
+
+@pytest.mark.parametrize(
+    "fault", [KeyError("participant"), RecursionError(), ZeroDivisionError("x\ny")]
+)
+def test_a_fault_of_a_service_is_a_dead_letter(fault: Exception) -> None:
+    def fails(entity: Entity | None, call: Call) -> Outcome:
+        raise fault
+
+    letter, answer = dead(Hosted([service_of(fails)]), b"u", encode_request(GOOD))
+    assert type(fault).__name__ in letter.reason
+    assert "\n" not in letter.reason
+    assert code(orjson.loads(answer.value)) == "bad_request"
+
+
+def test_an_entity_that_a_faulty_service_has_changed_is_read_again() -> None:
+    def spoils(entity: Entity | None, call: Call) -> Outcome:
+        if entity is None:
+            return Outcome({"count": 1})
+        entity["count"] += 1
+        if entity["count"] == 2:
+            raise KeyError
+        return Outcome(dict(entity))
+
+    host = Hosted([service_of(spoils)])
+    for request_id in ("a", "b"):
+        host.take("user_in", b"u", encode_request(GOOD._replace(request_id=request_id)))
+    assert orjson.loads(host.values["user_in/u"])[0] == {"count": 1}
+
+
+def test_a_state_that_can_t_be_read_is_no_fault_of_the_record(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    host = Hosted()
+    host.values["user_in/u"] = orjson.dumps([None, 0, 1, 0, 0, 1, 0, []]).decode()
+
+    def fails(name: str) -> str | None:
+        raise OSError(name)
+
+    monkeypatch.setattr(host, "get", fails)
+    with pytest.raises(StateError) as raised:
+        host.take("user_in", b"u", encode_request(GOOD))
+    assert isinstance(raised.value.__cause__, OSError)
+    assert not host.dead
+
+
+def test_a_trace_grows_by_the_service() -> None:
+    value = with_trace(encode_request(GOOD), [("before", 1, 2)])
+    (reply,) = Hosted().take("user_in", b"u", value)
+    assert [hop[0] for hop in orjson.loads(reply.value)["trace"]] == ["before", "user"]
+
+
+# ---- memory
+
+
+def test_reads_write_nothing() -> None:
+    host = Hosted()
+    ask(host, "create_user", "c")
+    writes, timers = host.writes, str(host.timers)
+    for number in range(100):
+        assert ask(host, "find_user", f"r{number}")["credit"] == 0
+        assert ask(host, "get_credit", "c")["credit"] == 0
+    assert code(ask(host, "find_order", "f", topic="order_in")) == "not_found"
+    assert (host.writes, str(host.timers)) == (writes, timers)
+    assert "order_in/e" not in host.values
+
+
+def test_a_read_that_is_sent_again_reads_again() -> None:
+    host = Hosted()
+    ask(host, "create_user", "c")
+    assert ask(host, "get_credit", "r")["credit"] == 0
+    ask(host, "add_credit", "a", amount=5)
+    assert ask(host, "get_credit", "r")["credit"] == 5
+
+
+@pytest.mark.parametrize("restarted", [False, True])
+def test_nothing_in_the_window_is_forgotten_by_count(restarted: bool) -> None:
+    host = Hosted()
+    ask(host, "create_user", "c")
+    count = 40 * CHUNK + 1
+    answers = [ask(host, "add_credit", f"r{number}", amount=1) for number in range(count)]
+    if restarted:
+        host.restart()
+    last_ms = NOW_MS + WINDOW.window_ms
+    host.pass_time(last_ms)
+    again = [ask(host, "add_credit", f"r{number}", amount=1) for number in range(count)]
+    assert again == answers
+    assert ask(host, "get_credit", "g")["credit"] == count
+
+
+def test_what_is_old_is_forgotten_some_at_a_time() -> None:
+    host = Hosted()
+    ask(host, "create_user", "c")
+    count = 4 * SWEEP_STEPS_MAX
+    for number in range(count):
+        ask(host, "add_credit", f"r{number}", amount=1)
+    host.pass_time(NOW_MS + WINDOW.kept_ms + 1)
+    assert len(host.maps["user_in/e"]) > count, "no record has come since: the time is not known"
+    ask(host, "get_credit", "g")
+    sizes = [len(host.maps["user_in/e"])]
+    while len(host.maps["user_in/e"]) > 0:
+        (at_ms,) = host.timers["user_in/e"]
+        host.pass_time(at_ms)
+        sizes.append(len(host.maps["user_in/e"]))
+    assert len(sizes) > 4
+    steps = [before - after for before, after in pairwise(sizes)]
+    assert max(steps) <= SWEEP_STEPS_MAX + 3 * CHUNK + SWEEP_STEPS_MAX // CHUNK
+    assert orjson.loads(host.values["user_in/e"])[0]["credit"] == count
+
+
+def test_what_has_no_entity_leaves_nothing_behind() -> None:
+    host = Hosted()
+    assert code(ask(host, "add_credit", "r", amount=1)) == "not_found"
+    assert host.values
+    later_ms = NOW_MS + WINDOW.kept_ms + 1
+    ask(host, "get_credit", "g", logged_ms=later_ms)
+    host.pass_time(later_ms)
+    assert (host.values, host.maps, host.timers) == ({}, {"user_in/e": {}}, {"user_in/e": set()})
+
+
+def test_a_new_task_forgets_nothing_before_what_was_sent_before_may_have_come_again() -> None:
+    host = Hosted()
+    ask(host, "create_user", "c")
+    host.now_ms += 2 * WINDOW.kept_ms  # an outage
+    host.restart()
+    ask(host, "get_credit", "g")
+    began_ms = host.now_ms
+    host.pass_time(began_ms + TRANSIT_S * 1000 - 1)
+    assert host.maps["user_in/e"]
+    host.pass_time(began_ms + 2 * TRANSIT_S * 1000)
+    assert not host.maps["user_in/e"]
+
+
+def test_a_silent_partition_keeps_what_it_has() -> None:
+    host = Hosted()
+    ask(host, "create_user", "c")
+    for _ in range(20):
+        (at_ms,) = host.timers["user_in/e"]
+        assert at_ms - host.now_ms >= SWEEP_PAUSE_MS
+        host.pass_time(at_ms)
+    assert host.maps["user_in/e"]
+
+
+def test_an_alarm_and_a_sweep_at_the_same_time_both_happen() -> None:
+    host = Hosted()
+    ask(host, "create_user", "c")
+    kept = orjson.loads(host.values["user_in/e"])
+    assert kept[2] in host.timers["user_in/e"]
+    host.values["user_in/e"] = orjson.dumps([kept[0], kept[2], *kept[2:]]).decode()
+    host.restart()
+    host.pass_time(kept[2])
+    assert host.timers["user_in/e"], "the sweep comes again"
+
+
+@pytest.mark.parametrize(
+    ("sent_after_ms", "is_expired"),
+    [(0, False), (15 * 60_000, False), (16 * 60_000, False), (16 * 60_000 + 1, True),
+     (-60_000, False), (-60_001, True)],
+)  # fmt: skip
+def test_an_id_of_a_gateway_is_refused_after_the_window(
+    sent_after_ms: int, is_expired: bool
+) -> None:
+    minute = NOW_MS // 60_000
+    request_id = f"kf_{minute:07x}_{'r' * 16}_{'f' * 16}"
+    host = Hosted()
+    ask(host, "create_user", "c")
+    logged_ms = minute * 60_000 + sent_after_ms
+    for _ in range(2):
+        answer = ask(host, "add_credit", request_id, amount=1, logged_ms=logged_ms)
+        assert ("error" in answer) is is_expired
+    if is_expired:
+        assert code(answer) == "idempotency_key_expired"
+    assert ask(host, "get_credit", request_id, logged_ms=logged_ms)["credit"] == (not is_expired)
+    assert not host.dead
+
+
+def test_what_was_too_long_on_its_way_between_services_is_refused() -> None:
+    host = Hosted()
+    ask(host, "create_user", "c")
+    request = Request("r", SINK, "add_credit", {"user_id": "e", "amount": 1},
+                      at_ms=NOW_MS - TRANSIT_S * 1000 - 1)  # fmt: skip
+    (reply,) = host.take("user_in", b"e", encode_request(request))
+    assert code(orjson.loads(reply.value)) == "idempotency_key_expired"
+    (reply,) = host.take(
+        "user_in", b"e", encode_request(request._replace(at_ms=NOW_MS - TRANSIT_S * 1000))
+    )
+    assert orjson.loads(reply.value)["credit"] == 1

@@ -62,7 +62,7 @@ async def test_a_loaded_stack(stack: Stack, tmp_path: Path) -> None:
         wanted = {f"cpu.{part}" for part in PARTS} | {"in_flight", "host.busy"}
         return (
             wanted <= seen
-            and "lag.user_in" in watched.latest
+            and "lag.requests" in watched.latest
             and time.monotonic_ns() - began_ns > 4 * SECOND_NS
         )
 
@@ -84,7 +84,7 @@ async def test_a_loaded_stack(stack: Stack, tmp_path: Path) -> None:
         assert min(series.known(f"part.rss_mib.flink_{part}", *window)) > 100
     assert 0 < max(series.known("in_flight", *window)) <= IN_FLIGHT
     lags = [name for name in series.series if name.startswith("lag.")]
-    assert {"lag.user_in"} < set(lags), "and a reply topic"
+    assert {"lag.requests"} < set(lags), "and a reply topic"
     for name in lags:
         assert all(0 <= lag <= answered + IN_FLIGHT for lag in series.known(name, *window))
     assert max(series.known("host.busy", *window)) <= 1.1 * cores

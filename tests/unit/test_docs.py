@@ -6,6 +6,7 @@ import inspect
 import re
 import tomllib
 from collections.abc import Iterator
+from itertools import chain
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -151,7 +152,8 @@ def fixed_text(message: ast.expr) -> list[str]:
 
 def error_texts() -> Iterator[tuple[str, str]]:
     """What each StackError and StartError of the sources says."""
-    for path in sorted((ROOT / "system").rglob("*.py")):
+    places = [(ROOT / package).rglob("*.py") for package in ("machine", "system", "bench")]
+    for path in sorted(chain.from_iterable(places)):
         for node in ast.walk(ast.parse(path.read_text())):
             if (
                 isinstance(node, ast.Call)

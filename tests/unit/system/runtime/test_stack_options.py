@@ -315,6 +315,13 @@ class TestCommandLine:
             assert command_line.main(["up", "--name", "shop"]) == 3
         assert capsys.readouterr().err.startswith("error: a stack named shop is running")
 
+    def test_a_folder_that_can_not_be_made(self, capsys, monkeypatch, tmp_path):
+        (tmp_path / "file").touch()
+        monkeypatch.setenv("KAFLINKSHOP_CACHE", str(tmp_path / "file" / "cache"))
+        assert command_line.main(["up"]) == 3
+        (line,) = capsys.readouterr().err.splitlines()
+        assert line == f"error: {tmp_path}/file/cache/up: Not a directory"
+
     def test_a_row_for_each_part(self):
         rows = command_line.describe(ENTRY).splitlines()
         assert rows[-1] == "processes  kafka 7"

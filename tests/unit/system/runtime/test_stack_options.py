@@ -299,6 +299,15 @@ class TestCommandLine:
         assert caught.value.code == 2
         assert capsys.readouterr().err.startswith("error: ")
 
+    @pytest.mark.parametrize("words", [[], ["up"], ["status"], ["down"]])
+    def test_help_ends_with_an_example_that_the_parser_takes(self, words, capsys):
+        with pytest.raises(SystemExit):
+            command_line.parse([*words, "--help"])
+        last = capsys.readouterr().out.rstrip().splitlines()[-1]
+        example = last.removeprefix(f"example: {command_line.PROGRAM} ").split()
+        assert example[: len(words)] == words
+        assert callable(command_line.parse(example).command)
+
     def test_an_unknown_service_is_wrong_usage(self, capsys):
         assert command_line.main(["up", "--services", "user,nope"]) == 2
         assert capsys.readouterr().err.startswith("error: no service nope in claim, ")

@@ -182,6 +182,10 @@ def test_links_lead_somewhere(page):
     assert [target for target in local if not (page.parent / target).exists()] == []
 
 
+def test_the_readme_is_short() -> None:
+    assert len((ROOT / "README.md").read_text().splitlines()) <= 150
+
+
 def test_the_readme_has_one_place_for_results():
     text = (ROOT / "README.md").read_text()
     assert text.count("<!-- result:begin -->") == text.count("<!-- result:end -->") == 1

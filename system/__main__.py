@@ -39,6 +39,9 @@ def main(argv: list[str] | None = None) -> int:
     except StackError as cause:
         print(f"error: {cause}", file=sys.stderr)
         return EXIT_CODE
+    except OSError as cause:  # a folder that can't be written to, or a full disk
+        print(f"error: {cause.filename or 'this machine'}: {cause.strerror}", file=sys.stderr)
+        return EXIT_CODE
     except KeyboardInterrupt:
         return 130
     except Ended:

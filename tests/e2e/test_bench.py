@@ -20,11 +20,14 @@ def bench(*arguments: str) -> "subprocess.CompletedProcess[str]":
     return subprocess.run(command, capture_output=True, text=True, timeout=RUN_TIMEOUT_S)
 
 
-@pytest.mark.parametrize("scenario", ["shop", "checkout"])
-def test_a_quick_run_is_valid_and_recorded(stack: Stack, tmp_path: Path, scenario: str) -> None:
+@pytest.mark.parametrize(("scenario", "form"), [("shop", ()), ("checkout", ("--json",))])
+def test_a_quick_run_is_valid_and_recorded(
+    stack: Stack, tmp_path: Path, scenario: str, form: tuple[str, ...]
+) -> None:
     done = bench(
         *("run", "--quick", "--users", "1,8", "--duration", "1", "--generators", "2"),
         *("--scenario", scenario, "--seed", "7", "--target", stack.url, "--out", str(tmp_path)),
+        *form,
     )
     assert done.returncode == 0, done.stdout + done.stderr
     (folder,) = tmp_path.iterdir()
@@ -32,7 +35,8 @@ def test_a_quick_run_is_valid_and_recorded(stack: Stack, tmp_path: Path, scenari
     run = orjson.loads((folder / "run.json").read_bytes())
     jsonschema.validate(run, orjson.loads(SCHEMA_FILE.read_bytes()))
     assert run["verdict"] == "valid"
-    assert (folder / "summary.md").read_text().strip() == done.stdout.strip()
+    shown = folder / ("run.json" if form else "summary.md")
+    assert shown.read_text().strip() == done.stdout.strip()
     warmup, one, eight = run["phases"]
     assert warmup["window"] is None
     assert (one["generators"], eight["generators"]) == (1, 2)

@@ -79,7 +79,7 @@ class Hosted:
 
     def pass_time(self, until_ms: int) -> list[Sent]:
         """Fires all timers that are due until then, each at its time."""
-        out = []
+        out: list[Sent] = []
         while due := [
             (at, key) for key, ats in self.timers.items() for at in ats if at <= until_ms
         ]:

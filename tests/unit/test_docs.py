@@ -6,6 +6,7 @@ import inspect
 import re
 import tomllib
 from collections.abc import Iterator
+from itertools import chain
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -151,7 +152,8 @@ def fixed_text(message: ast.expr) -> list[str]:
 
 def error_texts() -> Iterator[tuple[str, str]]:
     """What each StackError and StartError of the sources says."""
-    for path in sorted((ROOT / "system").rglob("*.py")):
+    places = [(ROOT / package).rglob("*.py") for package in ("machine", "system", "bench")]
+    for path in sorted(chain.from_iterable(places)):
         for node in ast.walk(ast.parse(path.read_text())):
             if (
                 isinstance(node, ast.Call)
@@ -178,6 +180,10 @@ def test_links_lead_somewhere(page):
     targets = re.findall(r"\]\(([^)#]+)[^)]*\)", page.read_text())
     local = [target for target in targets if "://" not in target]
     assert [target for target in local if not (page.parent / target).exists()] == []
+
+
+def test_the_readme_is_short() -> None:
+    assert len((ROOT / "README.md").read_text().splitlines()) <= 150
 
 
 def test_the_readme_has_one_place_for_results():

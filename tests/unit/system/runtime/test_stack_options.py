@@ -305,6 +305,15 @@ class TestCommandLine:
         assert caught.value.code == 2
         assert capsys.readouterr().err.startswith("error: ")
 
+    @pytest.mark.parametrize("words", [[], ["up"], ["status"], ["down"]])
+    def test_help_ends_with_an_example_that_the_parser_takes(self, words, capsys):
+        with pytest.raises(SystemExit):
+            command_line.parse([*words, "--help"])
+        last = capsys.readouterr().out.rstrip().splitlines()[-1]
+        example = last.removeprefix(f"example: {command_line.PROGRAM} ").split()
+        assert example[: len(words)] == words
+        assert callable(command_line.parse(example).command)
+
     def test_an_unknown_service_is_wrong_usage(self, capsys):
         assert command_line.main(["up", "--services", "user,nope"]) == 2
         assert capsys.readouterr().err.startswith("error: no service nope in claim, ")
@@ -320,6 +329,13 @@ class TestCommandLine:
         with registry.reserve("shop"):
             assert command_line.main(["up", "--name", "shop"]) == 3
         assert capsys.readouterr().err.startswith("error: a stack named shop is running")
+
+    def test_a_folder_that_can_not_be_made(self, capsys, monkeypatch, tmp_path):
+        (tmp_path / "file").touch()
+        monkeypatch.setenv("KAFLINKSHOP_CACHE", str(tmp_path / "file" / "cache"))
+        assert command_line.main(["up"]) == 3
+        (line,) = capsys.readouterr().err.splitlines()
+        assert line == f"error: {tmp_path}/file/cache/up: Not a directory"
 
     def test_a_row_for_each_part(self):
         rows = command_line.describe(ENTRY).splitlines()

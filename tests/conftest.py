@@ -65,10 +65,3 @@ def until() -> Callable[[Callable[[], object]], None]:
             never.wait(POLL_S)
 
     return until
-
-
-@pytest.fixture
-def patient_probes(monkeypatch: pytest.MonkeyPatch) -> None:
-    """How long a probe may take is for who waits for it; here, a busy machine takes its time."""
-    for module in ("registry", "overload"):
-        monkeypatch.setattr(f"bench.probes.{module}.PROBE_S_MAX", WAIT_S)

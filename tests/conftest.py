@@ -36,14 +36,11 @@ hypothesis.settings.register_profile(
 hypothesis.settings.load_profile("busy")
 
 
-@pytest.hookimpl(tryfirst=True)  # before pytest-xdist reads the marks
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    for item in items:
-        used = getattr(item, "fixturenames", ())
-        for group in GROUPS:
-            if group in used:
-                item.add_marker(pytest.mark.xdist_group(group))
-                break
+def pytest_itemcollected(item: pytest.Item) -> None:
+    used = getattr(item, "fixturenames", ())
+    group = next((name for name in GROUPS if name in used), None)
+    if group:
+        item.add_marker(pytest.mark.xdist_group(group))
 
 
 @pytest.fixture(scope="session")
@@ -68,10 +65,3 @@ def until() -> Callable[[Callable[[], object]], None]:
             never.wait(POLL_S)
 
     return until
-
-
-@pytest.fixture
-def patient_probes(monkeypatch: pytest.MonkeyPatch) -> None:
-    """How long a probe may take is for who waits for it; here, a busy machine takes its time."""
-    for module in ("registry", "overload"):
-        monkeypatch.setattr(f"bench.probes.{module}.PROBE_S_MAX", WAIT_S)

@@ -63,6 +63,6 @@ def test_wrk_and_locust_beside(tmp_path: Path, monkeypatch) -> None:
         told, ran = rivals.wrk(lab, server, tmp_path, connections=1, duration_s=1.0)
         assert (told.requests, told.per_s) == (1, 1000.0)
         assert ran.cpu_us > 0
-        told = rivals.locust(lab, server, tmp_path, users=2, duration_s=2.0)
+        told = rivals.locust(lab, server, tmp_path, users=2, duration_s=6.0)
         assert told.requests > 0
         assert set(told.latency_ms) == {"p50", "p90", "p99", "p99.9", "max"}

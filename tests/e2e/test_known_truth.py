@@ -19,6 +19,7 @@ from bench.calibrate import truth_server
 from bench.calibrate.truth_server import truth_ms
 from bench.generator.spec import Spec
 from bench.judge import generator_health
+from bench.judge.checks import doubts
 from bench.records.samples import DROPPED_IN_FLIGHT, DROPPED_LATE, Reader, Samples
 from bench.stats.window import Window, summarize
 from bench.workload.arrivals import Schedule, Stage, intended_ns
@@ -29,6 +30,8 @@ STALL_AT_S = 5.0
 LOSS_ALLOWED = 0.02
 """How far a quantile may be from the truth."""
 SEED = 5
+ATTEMPTS_MAX = 10
+"""Runs until one is not void."""
 
 
 class Generating:
@@ -96,12 +99,28 @@ def quantile(values: NDArray[np.float64], percent: float) -> float:
     return float(np.sort(values)[ceil(round(len(values) * percent / 100, 6)) - 1])
 
 
+def in_time(folder: Path, *arguments: str) -> tuple[Generating, Samples]:
+    """One that sent all that was due, in time: a machine that is too busy voids a run, as ever."""
+    for attempt in range(ATTEMPTS_MAX):
+        place = folder / str(attempt)
+        place.mkdir()
+        with server(*arguments) as url, Generating(url, place) as generating:
+            samples = generating.finish()
+        begin_ns = generating.begin_ns
+        window = Window(begin_ns, begin_ns + int(DURATION_S * 1e9), is_open_loop=True)
+        kept = summarize(samples, window).open
+        marks, late = [generating.reader.watched], samples.count(DROPPED_LATE)
+        doubted = doubts(generator_health.judge(marks, window, kept, late))
+        if not doubted and not late:
+            return generating, samples
+    pytest.fail(f"void {ATTEMPTS_MAX} times: {doubted or late}")
+
+
 @pytest.mark.parametrize("stall_at_s", [None, STALL_AT_S])
 def test_an_open_loop_tells_the_truth(tmp_path: Path, stall_at_s: float | None) -> None:
     arguments = [] if stall_at_s is None else [str(stall_at_s)]
-    with server(*arguments) as url, Generating(url, tmp_path) as generating:
-        samples = generating.finish()
-        spec = generating.spec
+    generating, samples = in_time(tmp_path, *arguments)
+    spec = generating.spec
     stages = tuple(Stage(*stage) for stage in spec.stages)
     due_ns = intended_ns(Schedule(stages, spec.arrivals), spec.seed)
     expected = truth_ms(due_ns / 1e9, stall_at_s)
@@ -116,8 +135,8 @@ def test_an_open_loop_tells_the_truth(tmp_path: Path, stall_at_s: float | None) 
     assert total.latency_ms is not None
     for name, percent in (("p50", 50), ("p99", 99), ("p99.9", 99.9)):
         assert total.latency_ms[name] == pytest.approx(quantile(answered, percent), LOSS_ALLOWED)
-    in_time = np.count_nonzero(due_ns[~np.array(errors)] / 1e6 + answered < DURATION_S * 1e3)
-    assert total.throughput_per_s == pytest.approx(in_time / DURATION_S, LOSS_ALLOWED)
+    ended = np.count_nonzero(due_ns[~np.array(errors)] / 1e6 + answered < DURATION_S * 1e3)
+    assert total.throughput_per_s == pytest.approx(ended / DURATION_S, LOSS_ALLOWED)
 
 
 def test_a_closed_loop_hides_the_stall(tmp_path: Path) -> None:
@@ -147,7 +166,7 @@ def test_more_than_may_be_under_way_is_dropped_and_counted(tmp_path: Path) -> No
     assert dropped > 0
     footer = generating.reader.footer
     assert footer is not None
-    assert (footer.scheduled, footer.sent) == (900, 900 - dropped)
+    assert (footer.scheduled, footer.sent) == (900, 900 - dropped - samples.count(DROPPED_LATE))
     sent = samples.where(~samples.of_kind("dropped"))
     began = np.sort(sent.sent_ns)
     ended = np.sort(sent.done_ns)
@@ -164,7 +183,7 @@ def test_what_is_not_answered_in_time_is_censored(tmp_path: Path) -> None:
     ):
         samples = generating.finish()
     assert samples.count("timeout") == len(samples) == 20
-    assert (samples.service_ns >= 5e8).all()
+    assert (samples.response_ns >= 5e8).all()
 
 
 def test_a_server_that_is_not_there(tmp_path: Path) -> None:
@@ -190,8 +209,7 @@ def test_a_generator_that_is_held_back_says_so(tmp_path: Path) -> None:
         samples = generating.finish()
     window = Window(generating.begin_ns, generating.begin_ns + 6 * 10**9, is_open_loop=True)
     kept = summarize(samples, window).open
-    reasons = generator_health.reasons(
-        [generating.reader.watched], window, kept, samples.count(DROPPED_LATE)
-    )
+    marks = [generating.reader.watched]
+    reasons = doubts(generator_health.judge(marks, window, kept, samples.count(DROPPED_LATE)))
     assert any("late at p99" in reason for reason in reasons)
     assert any("were not sent" in reason for reason in reasons)

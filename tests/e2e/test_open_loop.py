@@ -1,39 +1,17 @@
 """`python -m bench` with an open loop, as a person runs it."""
 
-import subprocess
-import sys
 from pathlib import Path
-from typing import Any
 
-import jsonschema
 import orjson
 import pytest
+from support.bench_command import bench, recorded
 from support.truth_serving import server
 
-from bench.errors import RUN_EXITS, ExitCode
-from bench.records.run_record import SCHEMA_FILE
+from bench.errors import ExitCode
 from bench.records.samples import read
 from system.runtime.stack import Stack
 
-RUN_TIMEOUT_S = 300.0
 WORKLOAD = '[[request]]\noperation = "root"\npath = "/"\nexpect = [200, 503]\n'
-
-
-def bench(*arguments: str) -> "subprocess.CompletedProcess[str]":
-    command = [sys.executable, "-m", "bench", *arguments]
-    return subprocess.run(command, capture_output=True, text=True, timeout=RUN_TIMEOUT_S)
-
-
-def recorded(out: Path, done: "subprocess.CompletedProcess[str]") -> tuple[dict[str, Any], Path]:
-    folders = list(out.iterdir())
-    assert len(folders) == 1, done.stdout + done.stderr
-    run = orjson.loads((folders[0] / "run.json").read_bytes())
-    jsonschema.validate(run, orjson.loads(SCHEMA_FILE.read_bytes()))
-    # A busy machine makes a run void; it is measured, recorded and told all the same.
-    assert run["verdict"] in ("valid", "void")
-    assert done.returncode == RUN_EXITS[run["verdict"]], done.stdout + done.stderr
-    assert (folders[0] / "report.html").stat().st_size > 0
-    return run, folders[0]
 
 
 def test_the_shop_at_a_rate(stack: Stack, tmp_path: Path) -> None:

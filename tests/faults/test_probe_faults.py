@@ -25,12 +25,12 @@ from bench.probes.probe import Options, Target
 from bench.probes.registry import run_probe
 from system.runtime.stack import Stack
 
-pytestmark = pytest.mark.usefixtures("patient_probes")
-
 ROOMY = Options(timeout_s=2.0, duration_s=2.5)
 """No stall of a busy machine fills its table, or is a timeout."""
 TIGHT = ROOMY._replace(in_flight_max=32, duration_s=2.0)
 """Ten times its capacity is little."""
+ATTEMPTS_MAX = 5
+"""Runs of a probe until the machine let it tell something."""
 
 
 @pytest.fixture(scope="module")
@@ -47,7 +47,10 @@ def tight(stack: Stack) -> Iterator[Target]:
 
 async def reasons(probe: str, target: Target, fault: Fault) -> str:
     async with spoiled(target.url, fault) as url:
-        result = await run_probe(probe, target._replace(url=url))
+        for _ in range(ATTEMPTS_MAX):
+            result = await run_probe(probe, target._replace(url=url))
+            if result.state != "unknown":
+                break
     assert result.state != "holds"
     return "; ".join([*result.reasons, *result.unknown])
 
@@ -73,11 +76,11 @@ async def test_a_missing_row(roomy: Target) -> None:
 
 
 async def test_a_late_timeout(roomy: Target) -> None:
-    found = await reasons("timeout", roomy, delays(504, delay_s=0.2))
+    found = await reasons("timeout", roomy, delays(504, delay_s=1.0))
     for when in ("504s", "504s under load"):
         late = re.search(rf"{when} came ([\d,]+\.\d) ms after their deadline at p99 of \d+", found)
         assert late
-        assert ms(late[1]) >= 200
+        assert ms(late[1]) >= 1000
 
 
 async def test_late_replies_that_are_not_counted_as_such(roomy: Target) -> None:

@@ -2,9 +2,12 @@
 
 import argparse
 import math
+import os
 import re
 from collections.abc import Callable, Collection
 from typing import NoReturn
+
+from machine.errors import StackError
 
 EXIT_USAGE = 2
 """The exit code of wrong usage, as argparse has it."""
@@ -90,3 +93,15 @@ def address(text: str) -> str:
 def addresses(text: str) -> str:
     """An argparse type: one or several of ``HOST:PORT``, with commas between."""
     return ",".join(map(address, text.split(",")))
+
+
+def addresses_in(variable: str) -> str | None:
+    """What a variable of the environment names, `addresses`; None when it is not set or empty.
+
+    Raises `StackError` for anything else.
+    """
+    value = os.environ.get(variable)
+    try:
+        return addresses(value) if value else None
+    except argparse.ArgumentTypeError:
+        raise StackError(f"{variable}={value} is not of the form host:port") from None

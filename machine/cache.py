@@ -22,19 +22,20 @@ class LockHeldError(Exception):
 
 
 @contextmanager
-def lock(path: Path, *, wait: bool) -> Iterator[None]:
+def lock(path: Path, *, wait: bool) -> Iterator[int]:
     """Holds an exclusive lock on `path`; the kernel lets go of it when the process dies.
 
+    Yields its descriptor: children that inherit it hold the lock too, until the last one is gone.
     Raises `LockHeldError` when another holds it and `wait` is false.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
         except BlockingIOError:
             raise LockHeldError(str(path)) from None
-        yield
+        yield descriptor
     finally:
         os.close(descriptor)
 

@@ -30,10 +30,14 @@ class KeepAlive:
             address.hostname or "", address.port or 80, timeout=timeout_s
         )
 
-    def call(self, verb: str, path: str) -> bytes:
-        """The body of a 2xx. Raises `HttpError`; the next call then connects anew."""
+    def call(self, verb: str, path: str, sent: dict[str, Any] | None = None) -> bytes:
+        """The body of a 2xx; `sent` goes as JSON. Raises `HttpError`, and connects anew then."""
         try:
-            self._connection.request(verb, self._prefix + path)
+            if sent is None:
+                self._connection.request(verb, self._prefix + path)
+            else:
+                headers = {"Content-Type": "application/json"}
+                self._connection.request(verb, self._prefix + path, json.dumps(sent), headers)
             response = self._connection.getresponse()
             body = response.read(BODY_BYTES_MAX + 1)
         except (OSError, HTTPException) as cause:
@@ -50,17 +54,19 @@ class KeepAlive:
         self._connection.close()
 
 
-def call(verb: str, url: str, timeout_s: float) -> bytes:
-    """The body of a 2xx, over a connection of its own. Raises `HttpError`."""
+def call(verb: str, url: str, timeout_s: float, sent: dict[str, Any] | None = None) -> bytes:
+    """The body of a 2xx, over a connection of its own; `sent` goes as JSON. Raises `HttpError`."""
     address = urlsplit(url)
     target = urlunsplit(("", "", address.path or "/", address.query, ""))
     with closing(KeepAlive(f"{address.scheme}://{address.netloc}", timeout_s)) as connection:
-        return connection.call(verb, target)
+        return connection.call(verb, target, sent)
 
 
-def call_json(verb: str, url: str, timeout_s: float) -> dict[str, Any]:
+def call_json(
+    verb: str, url: str, timeout_s: float, sent: dict[str, Any] | None = None
+) -> dict[str, Any]:
     """A JSON object; raises `HttpError`."""
-    body = call(verb, url, timeout_s)
+    body = call(verb, url, timeout_s, sent)
     try:
         answer: dict[str, Any] = json.loads(body)
     except ValueError as cause:

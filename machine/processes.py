@@ -61,16 +61,14 @@ class Child:
             return []
 
     def describe_exit(self) -> str:
-        """One line: how it ended, and the line of its log that most likely says why."""
+        """One line: how it ended, and the line of its log that most likely says why.
+
+        What SIGKILL ended could not say anything.
+        """
         code = self.exit_code()
         how = f"exit code {code}" if code is None or code >= 0 else signal.Signals(-code).name
-        return f"{self.name} ended ({how}): {telling_line(self.log)} [{self.log}]"
-
-    def tell(self, line: str) -> None:
-        """Writes to the standard input of a child that was started with `told`."""
-        assert self.process.stdin is not None
-        with contextlib.suppress(BrokenPipeError), self.process.stdin as stdin:
-            stdin.write(f"{line}\n".encode())  # one that has ended says why in its log
+        why = "" if code == -signal.SIGKILL else f": {telling_line(self.log)}"
+        return f"{self.name} ended ({how}){why} [{self.log}]"
 
     def terminate(self) -> None:
         if self.exit_code() is None:
@@ -87,7 +85,10 @@ class Supervisor:
 
     def __init__(self) -> None:
         self._guard: subprocess.Popen[bytes] | None = None
+        self._group = 0
         self.children: dict[str, Child] = {}
+        self.inherited: tuple[int, ...] = ()
+        """Descriptors that each child inherits: a lock is held until the last of them is gone."""
 
     def start(
         self,
@@ -97,29 +98,20 @@ class Supervisor:
         log: Path,
         env: Mapping[str, str] | None = None,
         cwd: Path | None = None,
-        told: bool = False,
     ) -> Child:
-        """Starts a child, its output appended to `log`. `env` is added to this process's own.
-
-        `told`: it has a standard input, for `Child.tell`.
-        """
-        if self._guard is None:
-            guard = str(Path(__file__).with_name("guard.py"))
-            self._guard = subprocess.Popen(
-                [sys.executable, "-I", "-S", guard, str(os.getpid())],
-                stdin=subprocess.DEVNULL,
-                process_group=0,
-            )
+        """Starts a child, its output appended to `log`. `env` is added to this process's own."""
+        group = self._guarded_group()
         try:
             with log.open("ab") as output:
                 process = subprocess.Popen(
                     command,
-                    stdin=subprocess.PIPE if told else subprocess.DEVNULL,
+                    stdin=subprocess.DEVNULL,
                     stdout=output,
                     stderr=subprocess.STDOUT,
                     env={**os.environ, **(env or {})},
                     cwd=cwd,
-                    process_group=self._guard.pid,
+                    process_group=group,
+                    pass_fds=self.inherited,
                 )
         except OSError as cause:
             raise StackError(f"cannot start {name}: {cause}") from None
@@ -153,6 +145,15 @@ class Supervisor:
             if child.exit_code() is not None:
                 raise StackError(child.describe_exit())
 
+    def ended(self) -> list[Child]:
+        """The children that have ended since, which are then no longer among `children`."""
+        if self._guard is not None:
+            self._guarded_group()
+        ended = [child for child in self.children.values() if child.exit_code() is not None]
+        for child in ended:
+            del self.children[child.name]
+        return ended
+
     def stop(self, names: Sequence[str], timeout_s: float) -> dict[str, int | None]:
         """Stops these children side by side, within `timeout_s` and the time SIGKILL takes.
 
@@ -171,14 +172,30 @@ class Supervisor:
     def close(self) -> None:
         """Kills whatever is left in the group, the guard included."""
         if self._guard is not None:
-            os.killpg(self._guard.pid, signal.SIGKILL)
+            with contextlib.suppress(ProcessLookupError):  # all of it has been killed
+                os.killpg(self._group, signal.SIGKILL)
             self._guard.wait(KILL_WAIT_S)
             self._guard = None
         for child in self.children.values():
             child.process.wait(KILL_WAIT_S)
-            if child.process.stdin is not None:
-                child.process.stdin.close()
         self.children.clear()
+
+    def _guarded_group(self) -> int:
+        """The children's process group; a guard that was killed is replaced in it."""
+        if self._guard is None or self._guard.poll() is not None:
+            left = self._guard is not None and any(
+                c.exit_code() is None for c in self.children.values()
+            )
+            guard = str(Path(__file__).with_name("guard.py"))
+            self._guard = subprocess.Popen(
+                [sys.executable, "-I", "-S", guard, str(os.getpid())],
+                stdin=subprocess.DEVNULL,
+                process_group=self._group if left else 0,
+                pass_fds=self.inherited,
+            )
+            if not left:
+                self._group = self._guard.pid
+        return self._group
 
 
 def _kill(processes: Sequence[psutil.Process]) -> None:

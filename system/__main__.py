@@ -7,6 +7,7 @@ import re
 import signal
 import sys
 import time
+from itertools import count
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, NoReturn
@@ -20,8 +21,10 @@ if TYPE_CHECKING:
     from system.runtime.registry import Entry
 
 PROGRAM = "python -m system"
-WATCH_S = 0.5
-"""How often a running stack is checked for parts that have died."""
+REPLICATION_MAX = 1024
+"""The most copies of a topic that are read; how many there can be, the brokers know."""
+JOB_CHECK_STEPS = 20
+"""How often the job on a Flink that exists is looked at: once in so many looks at the processes."""
 PARALLELISM_MAX = 1024
 """The largest `--parallelism` that is read; the task slots of a stack's Flink are fewer."""
 HEAP_MIB_MAX = 2**31 - 1
@@ -81,7 +84,10 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     add("--taskmanager-heap-mib", type=whole("MiB", HEAP_MIB_MAX), default=1024, metavar="MIB",
         help="Java heap of the TaskManager (default: %(default)s)")  # fmt: skip
     add("--data-dir", type=Path, metavar="FOLDER",
-        help="an empty or new folder, which stays (default: a temporary one)")  # fmt: skip
+        help="a new one, or an earlier stack's to go on with (default: temporary)")  # fmt: skip
+    add("--savepoint", metavar="URI", help="on a Flink that exists: what the job begins from")
+    add("--replication", type=whole("copies", REPLICATION_MAX), default=-1, metavar="N",
+        help="copies of each topic (default: the brokers' own)")  # fmt: skip
 
     for name, run, help in (
         ("status", status, "where the stack is; exit code 1 when it is not up"),
@@ -94,9 +100,11 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
 
 
 def up(arguments: argparse.Namespace) -> int:
+    from machine.restarts import STEP_INTERVAL_S
     from system.runtime import registry
+    from system.runtime.options import StackOptions
     from system.runtime.settings import Heaps
-    from system.runtime.stack import Stack, StackOptions
+    from system.runtime.stack import Stack
 
     try:
         options = StackOptions(
@@ -110,6 +118,9 @@ def up(arguments: argparse.Namespace) -> int:
             checkpoint_interval_s=arguments.checkpoint_interval_s,
             heaps=Heaps(taskmanager=arguments.taskmanager_heap_mib),
             data_dir=arguments.data_dir,
+            savepoint=arguments.savepoint,
+            replication=arguments.replication,
+            name=arguments.name,
         )
     except ValueError as cause:
         print(f"error: {cause}", file=sys.stderr)
@@ -117,21 +128,30 @@ def up(arguments: argparse.Namespace) -> int:
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, end)
     with registry.reserve(arguments.name) as file, Stack(options, progress) as stack:
-        entry = registry.Entry(
-            name=arguments.name,
-            pid=os.getpid(),
-            url=stack.url,
-            bootstrap_servers=stack.bootstrap_servers,
-            flink_rest=stack.flink_rest,
-            data_dir=str(stack.data_dir),
-            pids=stack.pids(),
-        )
-        registry.write(file, entry)
-        progress(describe(entry))
+
+        def entry() -> registry.Entry:
+            return registry.Entry(
+                name=arguments.name,
+                pid=os.getpid(),
+                url=stack.url,
+                bootstrap_servers=stack.bootstrap_servers,
+                flink_rest=stack.flink_rest,
+                data_dir=str(stack.data_dir),
+                pids=stack.pids(),
+            )
+
+        registry.write(file, entry())
+        progress(describe(entry()))
+        if arguments.data_dir is None:
+            progress("The data goes when the stack is ended; --data-dir names a folder to keep it.")
         progress("Ctrl-C ends it.")
-        while True:
-            stack.check()
-            time.sleep(WATCH_S)
+        for step in count():
+            if stack.restarts.step():
+                registry.write(file, entry())
+            if step % JOB_CHECK_STEPS == 0:
+                stack.check_job()
+            time.sleep(STEP_INTERVAL_S)
+    return 0
 
 
 def status(arguments: argparse.Namespace) -> int:
@@ -190,8 +210,8 @@ def end(number: int, frame: FrameType | None) -> NoReturn:
 
 
 def stack_name(text: str) -> str:
-    if not re.fullmatch(r"[A-Za-z0-9_-]{1,64}", text):
-        raise argparse.ArgumentTypeError("a name is 1 to 64 characters of [A-Za-z0-9_-]")
+    if not re.fullmatch(r"[A-Za-z0-9_-]{1,48}", text):
+        raise argparse.ArgumentTypeError("a name is 1 to 48 characters of [A-Za-z0-9_-]")
     return text
 
 

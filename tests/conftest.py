@@ -11,7 +11,8 @@ from collections.abc import Callable, Iterator
 import hypothesis
 import pytest
 
-from system.runtime.stack import Stack, StackOptions
+from system.runtime.options import StackOptions
+from system.runtime.stack import Stack
 
 WAIT_S = 300.0
 """Ends a test that hangs; nothing that is waited for comes near it."""

@@ -22,7 +22,8 @@ from bench.calibrate.bare_server import KINDS, Kind
 from bench.calibrate.lab import Lab, Load, Ran, Server, kept_and_not
 from bench.calibrate.table import Estimate, Section, Target, located, ratio, span, table
 from bench.errors import BenchError
-from system.runtime.stack import Stack, StackOptions
+from system.runtime.options import StackOptions
+from system.runtime.stack import Stack
 
 PAIRS_MAX = 100
 """Of a part."""

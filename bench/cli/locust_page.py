@@ -17,7 +17,8 @@ from bench.run.settings import DURATION_S_MAX, Settings
 from machine import ports
 from machine.arguments import port_or_any, positive
 from machine.processes import Supervisor
-from system.runtime.stack import Stack, StackOptions
+from system.runtime.options import StackOptions
+from system.runtime.stack import Stack
 
 NAME = "locust"
 POLL_S = 0.2

@@ -32,7 +32,8 @@ from bench.run.record import Judgement, describe
 from bench.run.settings import Settings
 from bench.stats import stages
 from bench.workload.arrivals import Schedule, Stage
-from system.runtime.stack import Stack, StackOptions
+from system.runtime.options import StackOptions
+from system.runtime.stack import Stack
 
 
 class Search(NamedTuple):

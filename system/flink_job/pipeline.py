@@ -7,15 +7,18 @@ host a part of them. All Python of a TaskManager shares one interpreter lock, so
 through Python once: its key and its topic are looked at in Java.
 
     python -m system.flink_job.pipeline --bootstrap H:P --rest H:P --connector-jars A.jar,B.jar
+
+submits the job to a cluster. Without ``--rest`` it is the program of an application cluster, which
+the JobManager itself runs.
 """
 
 import argparse
 import importlib
 import json
 import sys
+import time
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from zipfile import ZipFile
 
 from pyflink.common import Configuration, Types, WatermarkStrategy
 from pyflink.datastream import (
@@ -32,6 +35,7 @@ from pyflink.java_gateway import get_gateway
 from pyflink.util.java_utils import to_jarray
 
 from system.flink_job.host import Host
+from system.flink_job.java_sources import compile_java
 from system.routes import SERVICES
 from system.runtime.settings import CHECKPOINT_INTERVAL_S, CHECKPOINT_INTERVAL_S_MIN
 from system.services.service import WINDOW_S, Service, Window
@@ -39,6 +43,9 @@ from system.wire import input_topic
 
 WINDOW_S_MIN = 60
 """An id tells its minute only."""
+WAIT_S = 0.05
+"""Between looks for the file that a job waits for."""
+
 CHECKPOINT_TIMEOUT_MS = 60_000
 """A checkpoint that takes longer is given up; ten may fail in a row."""
 RESTART_DELAY_MS_MAX = 5_000
@@ -146,37 +153,23 @@ def keyed(records: DataStream) -> KeyedStream:
     return KeyedStream(by_key, records.get_type(), records)
 
 
-def compile_java(folder: Path) -> str:
-    """The URI of a jar of the Java sources beside this file, compiled by what Flink brings."""
-    jvm = get_gateway().jvm
-    loader = jvm.Thread.currentThread().getContextClassLoader()
-    compiler = jvm.org.codehaus.janino.Compiler()
-    compiler.setIClassLoader(jvm.org.codehaus.janino.ClassLoaderIClassLoader(loader))
-    compiler.setTargetVersion(8)
-    compiler.setDestinationDirectory(jvm.java.io.File(str(folder)), False)
-    sources = [jvm.java.io.File(str(each)) for each in Path(__file__).parent.glob("*.java")]
-    compiler.compile(to_jarray(jvm.java.io.File, sources))
-    jar = folder / "kaflinkshop.jar"
-    with ZipFile(jar, "w") as file:
-        for compiled in folder.glob("*/*.class"):
-            file.write(compiled, compiled.relative_to(folder))
-    return jar.resolve().as_uri()
-
-
-def remote_environment(arguments: argparse.Namespace) -> StreamExecutionEnvironment:
-    """PyFlink's own factory runs the job in the client's JVM unless `flink run` started it; Java's
-    for a remote cluster needs no such script."""
-    host, _, port = arguments.rest.rpartition(":")
+def environment_of(arguments: argparse.Namespace) -> StreamExecutionEnvironment:
+    """PyFlink's own factory runs the job in the client's JVM unless Flink started the program;
+    Java's for a remote cluster needs no script of Flink's."""
     configuration = Configuration()
     for name, value in job_settings(arguments).items():
         configuration.set_string(name, value)
-    gateway = get_gateway()
-    java_environment = gateway.jvm.org.apache.flink.streaming.api.environment
-    environment = StreamExecutionEnvironment(
-        java_environment.StreamExecutionEnvironment.createRemoteEnvironment(
-            host, int(port), configuration._j_configuration, to_jarray(gateway.jvm.String, [])
+    if arguments.rest is None:
+        environment = StreamExecutionEnvironment.get_execution_environment(configuration)
+    else:
+        host, _, port = arguments.rest.rpartition(":")
+        gateway = get_gateway()
+        java_environment = gateway.jvm.org.apache.flink.streaming.api.environment
+        environment = StreamExecutionEnvironment(
+            java_environment.StreamExecutionEnvironment.createRemoteEnvironment(
+                host, int(port), configuration._j_configuration, to_jarray(gateway.jvm.String, [])
+            )
         )
-    )
     environment.add_jars(
         *(Path(jar).resolve().as_uri() for jar in arguments.connector_jars.split(","))
     )
@@ -190,10 +183,15 @@ def job_settings(arguments: argparse.Namespace) -> dict[str, str]:
     bundle time would only have every operator wake up each millisecond.
     """
     mode = arguments.execution_mode
+    chosen = {
+        "$internal.pipeline.job-id": arguments.job_id,
+        "execution.state-recovery.path": arguments.savepoint,
+    }
     bundle = {"python.fn-execution.bundle.time": "1"} if mode == "process" else {}
     interval_ms = round(arguments.checkpoint_interval_s * 1000)
     return {
         **bundle,
+        **{name: value for name, value in chosen.items() if value is not None},
         "pipeline.object-reuse": "true",
         "parallelism.default": str(arguments.parallelism),
         "execution.buffer-timeout.interval": "0 ms",
@@ -201,6 +199,8 @@ def job_settings(arguments: argparse.Namespace) -> dict[str, str]:
         "execution.checkpointing.timeout": f"{CHECKPOINT_TIMEOUT_MS} ms",
         "execution.checkpointing.mode": "EXACTLY_ONCE",
         "execution.checkpointing.tolerable-failed-checkpoints": "10",
+        # What a JobManager that died leaves is what its successor begins from.
+        "execution.checkpointing.externalized-checkpoint-retention": "RETAIN_ON_CANCELLATION",
         "restart-strategy.type": "exponential-delay",
         "restart-strategy.exponential-delay.initial-backoff": "100 ms",
         "restart-strategy.exponential-delay.max-backoff": f"{RESTART_DELAY_MS_MAX} ms",
@@ -216,7 +216,7 @@ def parse_arguments(argv: list[str] | None = None) -> argparse.Namespace:
     )
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.add_argument("--bootstrap", required=True, help="Kafka's HOST:PORT, as Flink sees it")
-    parser.add_argument("--rest", required=True, help="the JobManager's REST HOST:PORT")
+    parser.add_argument("--rest", help="a JobManager's REST HOST:PORT, to submit the job to")
     parser.add_argument("--services", default=",".join(SERVICES), help="a comma-separated subset")
     parser.add_argument("--execution-mode", choices=("thread", "process"), default="thread")
     parser.add_argument("--parallelism", type=int, default=1)
@@ -234,7 +234,9 @@ def parse_arguments(argv: list[str] | None = None) -> argparse.Namespace:
         help="how long a request may be sent again (default: %(default)s)",
     )
     parser.add_argument("--job-name", default="kaflinkshop")
-    parser.add_argument("--when-told", action="store_true", help="wait for a line of input")
+    parser.add_argument("--job-id", help="32 hexadecimal digits; with --rest")
+    parser.add_argument("--savepoint", help="a savepoint or checkpoint to begin from; with --rest")
+    parser.add_argument("--when-exists", type=Path, help="a file to wait for before the job runs")
     arguments = parser.parse_args(argv)
     arguments.services = arguments.services.split(",")
     for name in arguments.services:
@@ -249,12 +251,14 @@ def parse_arguments(argv: list[str] | None = None) -> argparse.Namespace:
 
 def main(argv: list[str] | None = None) -> int:
     arguments = parse_arguments(argv)
-    environment = remote_environment(arguments)
+    environment = environment_of(arguments)
     with TemporaryDirectory() as folder:
-        environment.add_jars(compile_java(Path(folder)))
+        jar = Path(folder, "kaflinkshop.jar")
+        compile_java(Path(__file__).parent.glob("*.java"), jar, {})
+        environment.add_jars(jar.as_uri())
         add_pipeline(environment, arguments)
-        if arguments.when_told and not sys.stdin.readline():
-            return 1  # who started this has ended
+        while arguments.when_exists and not arguments.when_exists.exists():
+            time.sleep(WAIT_S)
         job = environment.execute_async(arguments.job_name)
     print(json.dumps({"job_id": str(job.get_job_id())}), flush=True)
     return 0

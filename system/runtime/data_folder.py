@@ -1,34 +1,80 @@
-"""Data folders of stacks: made fresh, locked while in use, removed when nobody needs them."""
+"""Data folders of stacks: one stack's at a time, private, and of one version.
 
+A folder holds what an earlier stack left, and the next one goes on from it. ``stack.json`` says
+whose it is: written before anything else is, and compared at each start.
+"""
+
+import errno
+import json
+import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+import time
+import uuid
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-from machine.cache import cache_dir, is_held, lock
+from machine.cache import LockHeldError, cache_dir, is_held, lock
 from machine.errors import StackError
 
 LOCK_NAME = "in-use"
+MANIFEST = "stack.json"
+MODE = 0o700
+"""Requests and balances are in the topics, the state and the logs: nobody else's business."""
+
+LAYOUT = 1
+"""The version of all that a stack keeps: folders, topics, records and state. Raise it with each
+change for which an older stack's data would not do."""
+
+RELEASE_TIMEOUT_S = 10.0
+"""The processes of a stack that was killed are gone within this time, and let go of its folder."""
+RELEASE_POLL_S = 0.1
+"""Between looks whether they are."""
+
+KEEP_S = 24 * 3600.0
+"""What a killed stack without a chosen folder left waits so long for the next one of its name."""
+
+
+class DataFolder:
+    """A folder that this process holds, with a folder ``logs``.
+
+    `stack_id` are 32 hexadecimal digits, the folder's for all its life; `is_resumed` says whether
+    an earlier stack has left its data; `descriptor` is the lock's, for children to inherit.
+    `was_up` is set by a stack that came up with it.
+    """
+
+    def __init__(self, path: Path, descriptor: int, stack_id: str, is_resumed: bool) -> None:
+        self.path = path
+        self.descriptor = descriptor
+        self.stack_id = stack_id
+        self.is_resumed = is_resumed
+        self.was_up = False
 
 
 @contextmanager
-def data_folder(chosen: Path | None) -> Iterator[Path]:
-    """A folder for one stack, with a folder ``logs``: `chosen`, which stays, or a temporary one.
+def data_folder(
+    chosen: Path | None, name: str | None, made_with: Mapping[str, str]
+) -> Iterator[DataFolder]:
+    """The folder of one stack, `made_with` what its data depends on, as words for a person.
 
-    A temporary one is removed at the end, but for its logs when the stack failed: those stay until
-    the next start. What killed processes left is removed then too.
+    `chosen` stays. Without it the folder is temporary: an end that was asked for removes it. After
+    a failure with data in it, or a kill, the one of a stack with a `name` stays, and the next stack
+    of that name goes on from it, within `KEEP_S`; of others only the logs stay, until the next
+    start. Raises `StackError` when the folder is in use, foreign or made with something else.
     """
     with ExitStack() as held:
-        if chosen is None:
-            folder = held.enter_context(_temporary())
+        if chosen is not None:
+            path = _made(chosen.absolute())
+            descriptor = held.enter_context(_claimed(path))
+        elif name is not None:
+            path, descriptor = held.enter_context(_kept("named", name))
         else:
-            folder = chosen.absolute()
-            folder.mkdir(parents=True, exist_ok=True)
-            if any(folder.iterdir()):
-                raise StackError(f"{folder} is not empty: a stack needs a new data folder")
-            held.enter_context(lock(folder / LOCK_NAME, wait=False))
-        (folder / "logs").mkdir()
+            path, descriptor = held.enter_context(_kept("stacks", None))
+        folder = _identified(path, descriptor, made_with)
+        (path / "logs").mkdir(exist_ok=True)
+        if chosen is None:
+            held.enter_context(_removed(folder, is_named=name is not None))
         yield folder
 
 
@@ -38,32 +84,128 @@ def held_folder(kind: str) -> Iterator[Path]:
 
     To remove it is the caller's business; what killed processes left is removed first.
     """
-    parent = cache_dir() / kind
-    with ExitStack() as held:
-        # Without it, the sweep of another start could take a folder that is not locked yet.
-        with lock(cache_dir() / f"{kind}.lock", wait=True):
-            parent.mkdir(exist_ok=True)
-            for unused in parent.iterdir():
-                if not is_held(unused / LOCK_NAME):
-                    # One that ends right now removes the same files: gone is what both want.
-                    shutil.rmtree(unused, ignore_errors=True)
-            folder = Path(tempfile.mkdtemp(dir=parent))
-            held.enter_context(lock(folder / LOCK_NAME, wait=False))
+    with _kept(kind, None) as (folder, _):
         yield folder
 
 
 @contextmanager
-def _temporary() -> Iterator[Path]:
-    with held_folder("stacks") as folder:
-        kept = set()
+def _kept(kind: str, name: str | None) -> Iterator[tuple[Path, int]]:
+    """The folder of that name in the cache, or a new one, and the descriptor of its lock."""
+    parent = cache_dir() / kind
+    with ExitStack() as held:
+        # Without it, the sweep of another start could take a folder that is not locked yet.
+        with lock(cache_dir() / f"{kind}.lock", wait=True):
+            parent.mkdir(exist_ok=True, mode=MODE)
+            for unused in parent.iterdir():
+                is_wanted = name is not None and (unused.name == name or _age_s(unused) < KEEP_S)
+                if not is_wanted and not is_held(unused / LOCK_NAME):
+                    # One that ends right now removes the same files: gone is what both want.
+                    shutil.rmtree(unused, ignore_errors=True)
+            if name is None:
+                folder = Path(tempfile.mkdtemp(dir=parent))
+            else:
+                folder = parent / name
+                folder.mkdir(exist_ok=True, mode=MODE)
+            descriptor = held.enter_context(_claimed(folder))
+        yield folder, descriptor
+
+
+@contextmanager
+def _claimed(folder: Path) -> Iterator[int]:
+    """Waits for the processes of a stack that was killed right now, which still hold the lock."""
+    deadline = time.monotonic() + RELEASE_TIMEOUT_S
+    with ExitStack() as held:
+        while True:
+            try:
+                descriptor = held.enter_context(lock(folder / LOCK_NAME, wait=False))
+                break
+            except LockHeldError:
+                if time.monotonic() > deadline:
+                    raise StackError(
+                        f"{folder} is in use by another stack: end that one, or choose another "
+                        "--data-dir"
+                    ) from None
+            time.sleep(RELEASE_POLL_S)
+        yield descriptor
+
+
+def _identified(path: Path, descriptor: int, made_with: Mapping[str, str]) -> DataFolder:
+    expected = {"layout": str(LAYOUT), **made_with}
+    manifest = path / MANIFEST
+    try:
+        found = dict(json.loads(manifest.read_text()))
+        stack_id = str(found.pop("id"))
+    except FileNotFoundError:
+        temporary = path / f"{MANIFEST}.new"
+        if {each.name for each in path.iterdir()} - {LOCK_NAME, temporary.name, "logs"}:
+            (path / LOCK_NAME).unlink()
+            raise StackError(
+                f"{path} is not empty, and holds no stack's data: choose a new or empty folder"
+            ) from None
+        stack_id = uuid.uuid4().hex
+        path.chmod(MODE)
+        temporary.write_text(json.dumps({"id": stack_id, **expected}, indent=2))
+        temporary.rename(manifest)
+        return DataFolder(path, descriptor, stack_id, is_resumed=False)
+    except (ValueError, TypeError, LookupError, OSError) as cause:
+        raise StackError(f"{manifest} is damaged ({cause}): choose another --data-dir") from None
+    changed = [
+        f"{each} {found.get(each, 'unknown')}, not {wanted}"
+        for each, wanted in expected.items()
+        if found.get(each) != wanted
+    ]
+    if changed:
+        raise StackError(
+            f"{path} holds the data of a stack with {'; '.join(changed)}: bring it up with what it "
+            "was made with, choose another --data-dir, or remove it"
+        )
+    return DataFolder(path, descriptor, stack_id, is_resumed=True)
+
+
+@contextmanager
+def _removed(folder: DataFolder, *, is_named: bool) -> Iterator[None]:
+    """Removes a temporary folder at the end, but for what must stay."""
+    kept: set[str] = set()
+    try:
+        yield
+    except Exception:
+        kept = {"logs", LOCK_NAME}
+        if is_named and (folder.is_resumed or folder.was_up):
+            kept = {part.name for part in folder.path.iterdir()}
+        raise
+    except BaseException:
+        # A resumed one that never came up is still what a killed stack left.
+        if is_named and folder.is_resumed and not folder.was_up:
+            kept = {part.name for part in folder.path.iterdir()}
+        raise
+    finally:
+        for part in folder.path.iterdir():
+            if part.name in kept:
+                continue
+            if part.is_dir():
+                shutil.rmtree(part)
+            else:
+                part.unlink()
+        if not kept:
+            folder.path.rmdir()
+
+
+def _made(folder: Path) -> Path:
+    try:
+        folder.mkdir(parents=True, exist_ok=True, mode=MODE)
+        if not os.access(folder, os.W_OK | os.X_OK):
+            raise PermissionError(errno.EACCES, "Permission denied")
+    except OSError as cause:
+        raise StackError(f"cannot use {folder} as a data folder: {cause.strerror}") from None
+    return folder
+
+
+def _age_s(folder: Path) -> float:
+    """Since the newest file of it was written: about when its stack ended."""
+    newest_s = 0.0
+    for path in (folder, *folder.rglob("*")):
         try:
-            yield folder
-        except Exception:
-            kept = {"logs"}
-            raise
-        finally:
-            for part in folder.iterdir():
-                if part.is_dir() and part.name not in kept:
-                    shutil.rmtree(part)
-            if not kept:
-                shutil.rmtree(folder)
+            newest_s = max(newest_s, path.stat().st_mtime)
+        except FileNotFoundError:
+            continue
+    return time.time() - newest_s

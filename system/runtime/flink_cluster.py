@@ -2,12 +2,21 @@
 
 Flink is the one in the pip package; its folder is only read. Its start scripts are not used: they
 need to write there, and take seconds for what `settings` says in constants.
+
+It is an application cluster: the JobManager runs the program of its one job itself, each time it
+starts, and goes on from the newest checkpoint. So a job can't be submitted twice, and nobody can
+submit another one: such a cluster's REST interface takes no jars and no jobs.
 """
 
+import hashlib
 import importlib.util
+import shutil
+import sys
 import sysconfig
+from collections.abc import Sequence
 from pathlib import Path
 
+from machine.cache import cache_dir
 from machine.ports import HOST
 from system.runtime import jvm, settings
 from system.runtime.class_archive import ClassArchive
@@ -15,6 +24,7 @@ from system.runtime.class_archive import ClassArchive
 PROJECT_DIR = Path(__file__).resolve().parents[2]
 CLIENT_HEAP_MIB = 256
 """Heap of the client that submits the job."""
+PAGE = Path(__file__).with_name("ReadOnlyPage.java")
 WITHOUT_BEAM = Path(__file__).with_name("without_beam")
 """A folder that hides Apache Beam, see the file in it."""
 
@@ -35,11 +45,47 @@ def flink_home() -> Path:
     return Path(spec.origin).parent
 
 
+def page_jar() -> Path:
+    """The jar of `ReadOnlyPage.java`; named after its content, it is made once."""
+    digest = hashlib.sha256(PAGE.read_bytes()).hexdigest()[:12]
+    return cache_dir() / "jars" / f"read-only-page-{digest}.jar"
+
+
+def page_command() -> list[str]:
+    """Makes `page_jar`."""
+    service = "org.apache.flink.runtime.io.network.netty.InboundChannelHandlerFactory"
+    module = "system.flink_job.java_sources"
+    jar = str(page_jar())
+    return [sys.executable, "-m", module, jar, str(PAGE), "--provides", service]
+
+
+def newest_checkpoint(checkpoints: Path) -> Path | None:
+    """The newest complete checkpoint below the folder of a job, if there is one.
+
+    Its ``_metadata`` is put there last, whole. Through all lives of a job they are numbered on.
+    """
+    complete = {
+        int(metadata.parent.name.removeprefix("chk-")): metadata.parent
+        for metadata in checkpoints.glob("chk-*/_metadata")
+    }
+    return complete[max(complete)] if complete else None
+
+
 class Flink:
-    """A cluster of one JobManager and one TaskManager, all its files below `data_dir`."""
+    """A cluster of one JobManager and one TaskManager, all its files below `data_dir`.
+
+    `job_id` are 32 hexadecimal digits, the same as long as the folder lives. `program` are the
+    arguments of ``python`` that make the job.
+    """
 
     def __init__(
-        self, data_dir: Path, rpc_port: int, rest_port: int, heaps: settings.Heaps
+        self,
+        data_dir: Path,
+        rpc_port: int,
+        rest_port: int,
+        heaps: settings.Heaps,
+        job_id: str,
+        program: Sequence[str],
     ) -> None:
         self.rest = f"{HOST}:{rest_port}"
         self.conf_dir = data_dir / "conf"
@@ -47,51 +93,91 @@ class Flink:
         self.taskmanager_gc_log = data_dir / "taskmanager-gc.log"
         self._log4j = self.conf_dir / "log4j2.properties"
         self._heaps = heaps
+        self._job_id = job_id
+        self._program = program
         home = flink_home()
-        # In the order in which PyFlink's client has them, so that it can use the same archive.
         self._classpath = [*home.glob("lib/*.jar"), *home.glob("opt/flink-python-*.jar")]
-        self.conf_dir.mkdir(parents=True)
+        self.conf_dir.mkdir(parents=True, exist_ok=True)
         self._temporary = data_dir / "tmp"
-        self._temporary.mkdir()
-        self.jobmanager_archive = ClassArchive("jobmanager", self._classpath, scratch=data_dir)
+        checkpoints = data_dir / "checkpoints"
+        self._checkpoints = checkpoints / job_id
+        self._jobmanager_classpath = [*self._classpath, page_jar()]
+        self.jobmanager_archive = ClassArchive(
+            "application", self._jobmanager_classpath, scratch=data_dir
+        )
         self.taskmanager_archive = ClassArchive("taskmanager", self._classpath, scratch=data_dir)
         configuration = settings.flink_configuration(
             jobmanager=(HOST, rpc_port),
             rest=(HOST, rest_port),
             taskmanager_host=HOST,
-            checkpoint_uri=(data_dir / "checkpoints").as_uri(),
+            checkpoint_uri=checkpoints.as_uri(),
             heaps=heaps,
         )
-        configuration["io.tmp.dirs"] = str(self._temporary)
+        configuration["python.client.executable"] = sys.executable
         (self.conf_dir / "config.yaml").write_text(settings.render_yaml(configuration))
         self._log4j.write_text(settings.LOG4J)
 
     def jobmanager_command(self) -> list[str]:
+        """Goes on from the newest complete checkpoint; where there is none, from the beginning.
+
+        Only for when no JobManager runs: older ones, and what was left unfinished, are removed.
+        """
+        newest = newest_checkpoint(self._checkpoints)
+        for checkpoint in self._checkpoints.glob("chk-*"):
+            if checkpoint != newest:
+                shutil.rmtree(checkpoint)
+        # Claimed: Flink removes it when newer ones have replaced it, as if it were its own.
+        restored = ("--fromSavepoint", newest.as_uri(), "--claimMode", "claim") if newest else ()
         return self._command(
-            "org.apache.flink.runtime.entrypoint.StandaloneSessionClusterEntrypoint",
+            "jobmanager",
+            self._jobmanager_classpath,
+            "org.apache.flink.container.entrypoint.StandaloneApplicationClusterEntryPoint",
             self._heaps.jobmanager,
-            *settings.SHORT_LIVED_JVM,
-            settings.gc_log_option(self.jobmanager_gc_log),
-            *self.jobmanager_archive.use_or_record(),
+            (
+                *settings.SHORT_LIVED_JVM,
+                settings.gc_log_option(self.jobmanager_gc_log),
+                *self.jobmanager_archive.use_or_record(),
+            ),
+            *("--job-classname", "org.apache.flink.client.python.PythonDriver"),
+            *("--job-id", self._job_id),
+            *restored,
+            *self._program,
         )
 
     def taskmanager_command(self) -> list[str]:
         return self._command(
+            "taskmanager",
+            self._classpath,
             "org.apache.flink.runtime.taskexecutor.TaskManagerRunner",
             self._heaps.taskmanager,
-            f"-XX:MaxDirectMemorySize={settings.DIRECT_MIB + settings.NETWORK_MIB}m",
-            *settings.TASKMANAGER_JVM,
-            settings.gc_log_option(self.taskmanager_gc_log),
-            *self.taskmanager_archive.use_or_record(),
+            (
+                f"-XX:MaxDirectMemorySize={settings.DIRECT_MIB + settings.NETWORK_MIB}m",
+                *settings.TASKMANAGER_JVM,
+                settings.gc_log_option(self.taskmanager_gc_log),
+                *self.taskmanager_archive.use_or_record(),
+            ),
         )
 
-    def _command(self, main_class: str, heap_mib: int, *options: str) -> list[str]:
+    def _command(
+        self,
+        part: str,
+        classpath: Sequence[Path],
+        main_class: str,
+        heap_mib: int,
+        options: Sequence[str],
+        *arguments: str,
+    ) -> list[str]:
+        # What a killed one left, its working state above all, is of no use to the next.
+        temporary = self._temporary / part
+        shutil.rmtree(temporary, ignore_errors=True)
+        temporary.mkdir(parents=True)
         return jvm.command(
-            self._classpath,
+            classpath,
             main_class,
-            *("--configDir", str(self.conf_dir)),
+            *("--configDir", str(self.conf_dir), "-D", f"io.tmp.dirs={temporary}"),
+            *arguments,
             log4j=self._log4j,
-            temporary=self._temporary,
+            temporary=temporary,
             heap_mib=heap_mib,
             options=(
                 *settings.FLINK_JVM,
@@ -113,12 +199,11 @@ def environment(log_dir: Path, cluster: Flink | None, execution_mode: str) -> di
     variables = {
         "JAVA_HOME": str(jvm.java_home()),
         "FLINK_HOME": str(flink_home()),
+        "FLINK_OPT_DIR": str(flink_home() / "opt"),
         "FLINK_LOG_DIR": str(log_dir),
         "PYTHONPATH": ":".join(path),
         "JVM_ARGS": " ".join((f"-Xmx{CLIENT_HEAP_MIB}m", *settings.SHORT_LIVED_JVM)),
     }
     if cluster is not None:
         variables["FLINK_CONF_DIR"] = str(cluster.conf_dir)
-        variables["LOG4J_PROPERTIES"] = str(cluster.conf_dir / "log4j2.properties")
-        variables["JVM_ARGS"] += " " + " ".join(cluster.jobmanager_archive.use())
     return variables

@@ -8,11 +8,15 @@ from machine.http import HttpError
 TIMEOUT_S = 5.0
 """Flink's REST interface answers in milliseconds when it is well."""
 
+ENDED = {"FAILED", "CANCELED", "FINISHED"}
+"""States that a job does not leave."""
+
 
 class Rest:
     """The JobManager at `address`, ``host:port``. Raises `HttpError` when it does not answer."""
 
     def __init__(self, address: str) -> None:
+        self.host = address.rpartition(":")[0]
         self._url = f"http://{address}"
 
     def has_task_manager(self) -> bool:
@@ -36,16 +40,51 @@ class Rest:
         jobs = self._call("GET", "/jobs")["jobs"]
         return [job["id"] for job in jobs if job["status"] == "RUNNING"]
 
-    def failure(self, job_id: str) -> str:
-        """The root cause of the job's latest exception; empty when there is none."""
-        history = self._call("GET", f"/jobs/{job_id}/exceptions")["exceptionHistory"]["entries"]
+    def unended(self, name: str) -> list[str]:
+        """The ids of the jobs of that name that run, or will."""
+        jobs = self._call("GET", "/jobs/overview")["jobs"]
+        return [job["jid"] for job in jobs if job["name"] == name and job["state"] not in ENDED]
+
+    def state(self, job_id: str) -> str | None:
+        """The job's state; None when Flink does not know it."""
+        jobs = self._call("GET", "/jobs")["jobs"]
+        return next((str(job["status"]) for job in jobs if job["id"] == job_id), None)
+
+    def why(self, job_id: str) -> str:
+        """The root cause of the job's latest exception after a colon; empty when there is none."""
+        try:
+            answer = self._call("GET", f"/jobs/{job_id}/exceptions")
+        except HttpError as cause:
+            return f": {cause}"
+        history = answer["exceptionHistory"]["entries"]
         trace = history[0]["stacktrace"].splitlines() if history else []
         causes = [line for line in trace if line and not line.startswith("\t")]
-        return causes[-1] if causes else ""
+        return f": {causes[-1]}" if causes else ""
+
+    def configuration(self) -> dict[str, str]:
+        """The JobManager's configuration."""
+        entries: Any = http.call_json("GET", f"{self._url}/jobmanager/config", TIMEOUT_S)
+        return {entry["key"]: entry["value"] for entry in entries}
+
+    def stop_with_savepoint(self, job_id: str, directory: str | None) -> str:
+        """Begins it, and returns what to ask `savepoint` for; None: to the cluster's directory."""
+        body = {"drain": False, **({"targetDirectory": directory} if directory else {})}
+        return str(self._call("POST", f"/jobs/{job_id}/stop", body)["request-id"])
+
+    def savepoint(self, job_id: str, trigger: str) -> str | None:
+        """Its URI; None while it is being made. Raises `HttpError` also when it failed."""
+        answer = self._call("GET", f"/jobs/{job_id}/savepoints/{trigger}")
+        if answer["status"]["id"] != "COMPLETED":
+            return None
+        operation = answer["operation"]
+        if "location" not in operation:
+            trace = operation.get("failure-cause", {}).get("stack-trace", "no cause is told")
+            raise HttpError(trace.splitlines()[0])
+        return str(operation["location"])
 
     def cancel(self, job_id: str) -> None:
         # The answer to this one is not JSON.
         http.call("PATCH", f"{self._url}/jobs/{job_id}?mode=cancel", TIMEOUT_S)
 
-    def _call(self, verb: str, path: str) -> dict[str, Any]:
-        return http.call_json(verb, self._url + path, TIMEOUT_S)
+    def _call(self, verb: str, path: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
+        return http.call_json(verb, self._url + path, TIMEOUT_S, body)

@@ -1,7 +1,7 @@
 """The Java side's dependencies: pinned by coordinates and sha256 in ``jars.lock``, fetched by jgo.
 
-The first start downloads them into the cache folder, every later one only checks that they are
-there. ``python -m system.runtime.jars`` writes ``jars.lock`` anew from `SETS`.
+The first start downloads them into the cache folder; every later one checks that they are there,
+and still the same. ``python -m system.runtime.jars`` writes ``jars.lock`` anew from `SETS`.
 """
 
 import hashlib
@@ -77,11 +77,16 @@ def obtain(
     digest = hashlib.sha256(repr(jars).encode()).hexdigest()[:12]
     folder = cache_dir() / "jars" / f"{name}-{digest}"
     paths = [folder / jar.file_name for jar in jars]
-    if folder.is_dir():
-        return paths
     with lock(folder.with_suffix(".lock"), wait=True):
         if not folder.is_dir():
             _fill(folder, jars, download)
+    for jar, path in zip(jars, paths, strict=True):
+        found = _sha256(path) if path.is_file() else "none: it is missing"
+        if found != jar.sha256:
+            raise StackError(
+                f"{path} has sha256 {found}, not {jar.sha256} as in {LOCK_FILE.name}: the jar in "
+                "the cache was changed"
+            )
     return paths
 
 

@@ -90,6 +90,9 @@ KAFKA = {
     "num.io.threads": "4",
     "log.retention.ms": "600000",
     "log.retention.check.interval.ms": "30000",
+    # After a long stop all records are older than their retention. Those that no checkpoint covers
+    # must be read before they may go: the first check waits longer than any start may take.
+    "log.initial.task.delay.ms": "300000",
     "log.segment.bytes": str(128 * 1024 * 1024),
 }
 """The broker, in KRaft's combined mode: one process is broker and controller."""
@@ -101,6 +104,9 @@ FLINK: dict[str, str | int] = {
     # How old may be what it tells who measures; nothing is gathered unless somebody asks.
     "metrics.fetcher.update-interval": "1 s",
     "web.refresh-interval": "1 s",
+    # Whoever reaches the page may look, and run nothing.
+    "web.submit.enable": "false",
+    "web.cancel.enable": "false",
     "taskmanager.numberOfTaskSlots": TASK_SLOTS,
     # Fifteen minutes of remembered steps outgrow a heap, and a heap's snapshot is a whole copy each
     # second: measured, a fifth of a core after two minutes. Price: 6 % of find_user's throughput.
@@ -225,6 +231,8 @@ def flink_configuration(
         "rest.port": rest[1],
         "rest.bind-address": bind_host or rest[0],
         "rest.bind-port": str(rest[1]),
+        # Only its own page may ask from a browser; Flink's default is any.
+        "web.access-control-allow-origin": f"http://{rest[0]}:{rest[1]}",
         **({"taskmanager.host": taskmanager_host} if taskmanager_host else {}),
         "taskmanager.bind-host": bind_host or taskmanager_host or "0.0.0.0",
         "taskmanager.memory.task.heap.size": (

@@ -4,40 +4,34 @@
         urllib.request.urlopen(stack.url)
 
 ``KAFKA_BOOTSTRAP_SERVERS`` (``host:port,…``) and ``FLINK_REST`` (``host:port``) in the environment
-name clusters to use instead of own ones: the job is then submitted there, and cancelled at the end.
+name clusters to use instead of own ones: the job is then submitted there, stopped with a savepoint
+at the end, and resumed from that by the next stack.
 """
 
 import json
-import os
 import sys
 import time
-import uuid
-from argparse import ArgumentTypeError
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
-from typing import Literal, Self
+from typing import Any, Self
 
 from machine import ports
-from machine.arguments import addresses
+from machine.arguments import addresses_in
 from machine.errors import StackError
-from machine.http import HttpError, answers
+from machine.http import answers
 from machine.processes import Child, Supervisor
-from system.routes import SERVICES
+from machine.restarts import Restarts
 from system.runtime import flink_cluster, jars, resources
 from system.runtime.class_archive import ClassArchive
 from system.runtime.data_folder import data_folder
+from system.runtime.flink_cluster import page_command, page_jar
 from system.runtime.flink_rest import Rest
+from system.runtime.guest import GuestJob, reserved_topics
 from system.runtime.kafka_broker import Kafka
-from system.runtime.settings import (
-    CHECKPOINT_INTERVAL_S,
-    CHECKPOINT_INTERVAL_S_MIN,
-    HEAP_MIB_MIN,
-    TASK_SLOTS,
-    Heaps,
-)
+from system.runtime.options import StackOptions
 
 STEP_TIMEOUT_S = 120.0
 """Limit of each step of a start. It only ends what hangs: a process that dies is noticed at once,
@@ -48,6 +42,8 @@ REACH_TIMEOUT_S = 15.0
 
 PROBE_TIMEOUT_S = 6.0
 """Of one request while coming up; longer than the gateway waits for a reply."""
+MEND_PROBE_TIMEOUT_S = 1.0
+"""Of one request while something is mended: what dies meanwhile is noticed that much later."""
 
 DRAIN_TIMEOUT_S = 15.0
 """The gateway answers what it has accepted, at most this long."""
@@ -57,50 +53,8 @@ STOP_TIMEOUT_S = 10.0
 RECORD_TIMEOUT_S = 60.0
 """Of ending the first stack, whose Java processes record the classes that they had loaded."""
 
-ECHO = "echo"
-KAFKA, JOBMANAGER, TASKMANAGER, GATEWAY = (
-    "kafka",
-    "flink_jobmanager",
-    "flink_taskmanager",
-    "gateway",
-)
-
-
-@dataclass(frozen=True)
-class StackOptions:
-    """What may differ between stacks; heaps are in MiB.
-
-    A port of 0 is any free one, None the usual one, and any free one where that is taken.
-    """
-
-    services: tuple[str, ...] = SERVICES
-    port: int | None = 0
-    kafka_port: int | None = 0
-    flink_rest_port: int | None = 0
-    workers: int = 1
-    """Gateway processes, on one port."""
-    gateway_options: tuple[str, ...] = ()
-    """Further arguments of ``python -m system.gateway``."""
-    execution_mode: Literal["thread", "process"] = "thread"
-    parallelism: int = 1
-    checkpoint_interval_s: float = CHECKPOINT_INTERVAL_S
-    heaps: Heaps = field(default_factory=Heaps)
-    data_dir: Path | None = None
-    """An empty or new folder, which stays; None is a temporary one in the cache folder."""
-
-    def __post_init__(self) -> None:
-        unknown = set(self.services) - set(SERVICES)
-        if unknown:
-            raise ValueError(f"no service {', '.join(sorted(unknown))} in {', '.join(SERVICES)}")
-        if not 1 <= self.parallelism <= TASK_SLOTS:
-            raise ValueError(f"parallelism {self.parallelism} is not in 1 to {TASK_SLOTS}")
-        if not self.checkpoint_interval_s >= CHECKPOINT_INTERVAL_S_MIN:
-            raise ValueError(
-                f"a checkpoint each {self.checkpoint_interval_s:g} s is more often than each "
-                f"{CHECKPOINT_INTERVAL_S_MIN:g} s"
-            )
-        if min(self.heaps) < HEAP_MIB_MIN:
-            raise ValueError(f"a heap of {min(self.heaps)} MiB is less than {HEAP_MIB_MIN}")
+ECHO, KAFKA, GATEWAY = "echo", "kafka", "gateway"
+JOBMANAGER, TASKMANAGER = "flink_jobmanager", "flink_taskmanager"
 
 
 class Stack:
@@ -125,7 +79,12 @@ class Stack:
         self.execution_mode = self.options.execution_mode
         self._progress = progress or (lambda line: None)
         self._supervisor = Supervisor()
-        self._commands: dict[str, Sequence[str]] = {}
+        self.restarts = Restarts(
+            self._supervisor, self.start, lambda: self._is_ready(MEND_PROBE_TIMEOUT_S), self._step
+        )
+        """Starts anew what dies, for those who want that, and knows what died when."""
+        self._guest_job: GuestJob | None = None
+        self._commands: dict[str, Callable[[], Sequence[str]]] = {}
         self._environment: dict[str, str] = {}
         self._archives: dict[str, ClassArchive] = {}
         self._gc_logs: dict[str, Path] = {}
@@ -160,26 +119,40 @@ class Stack:
         """Raises `StackError` when a part has ended that was not killed by `kill`."""
         self._supervisor.check()
 
+    def check_job(self) -> None:
+        """Raises `StackError` when the job on a Flink that exists is over."""
+        if self._guest_job is not None:
+            self._guest_job.check()
+
     def kill(self, name: str) -> None:
         """Ends a part and its descendants by SIGKILL; returns after their death."""
         self._supervisor.children.pop(name).kill()
 
     def start(self, name: str) -> None:
         """Starts a killed part anew, with its ports and files; `wait_ready` says when it works."""
-        self._start(name, self._commands[name])
+        self._start(name, self._commands[name]())
 
     def wait_ready(self, timeout_s: float = STEP_TIMEOUT_S) -> None:
         """Returns when the job runs, the gateway is ready and a request has gone through both."""
-        rest, wait = Rest(self.flink_rest), self._supervisor.wait_for
-        wait(lambda: rest.is_running(self.job_id), "the job", timeout_s, self._job_failure)
-        wait(lambda: answers(f"{self.url}/health/ready", PROBE_TIMEOUT_S), "the gateway", timeout_s)
+        for what, holds in self._conditions(PROBE_TIMEOUT_S):
+            self._supervisor.wait_for(
+                holds, what, timeout_s, lambda: Rest(self.flink_rest).why(self.job_id)
+            )
+
+    def _conditions(self, timeout_s: float) -> Iterator[tuple[str, Callable[[], bool]]]:
+        """What must hold, in the order in which it comes to hold; `timeout_s` is each request's."""
+        yield "the job", lambda: Rest(self.flink_rest).is_running(self.job_id)
+        yield "the gateway", lambda: answers(f"{self.url}/health/ready", timeout_s)
         if ECHO in self.options.services:
-            wait(lambda: answers(f"{self.url}/echo/warm", PROBE_TIMEOUT_S), "an echo", timeout_s)
+            yield "an echo", lambda: answers(f"{self.url}/echo/warm", timeout_s)
+
+    def _is_ready(self, timeout_s: float) -> bool:
+        return all(holds() for _, holds in self._conditions(timeout_s))
 
     def _bring_up(self, cleanup: ExitStack) -> None:
         options = self.options
-        bootstrap_servers = _address("KAFKA_BOOTSTRAP_SERVERS")
-        flink_rest = _address("FLINK_REST")
+        bootstrap_servers = addresses_in("KAFKA_BOOTSTRAP_SERVERS")
+        flink_rest = addresses_in("FLINK_REST")
         if not (bootstrap_servers and flink_rest):
             resources.check_memory(options.heaps)
         if self.execution_mode == "thread" and flink_cluster.find_shared_libpython() is None:
@@ -189,7 +162,14 @@ class Stack:
             )
             self.execution_mode = "process"
         connector = jars.obtain("connector")
-        self.data_dir = cleanup.enter_context(data_folder(options.data_dir))
+        made_with = replace(options, execution_mode=self.execution_mode).made_with(
+            bootstrap_servers, flink_rest
+        )
+        folder = cleanup.enter_context(data_folder(options.data_dir, options.name, made_with))
+        self.data_dir, self._stack_id = folder.path, folder.stack_id
+        self._supervisor.inherited = (folder.descriptor,)
+        if folder.is_resumed:
+            self._step(f"going on with the data of an earlier stack in {folder.path}")
         self.log_dir = self.data_dir / "logs"
         resources.check_disk(self.data_dir)
 
@@ -200,33 +180,51 @@ class Stack:
         cleanup.callback(self._supervisor.close)
         cleanup.callback(self._stop_clusters)
 
+        if bootstrap_servers:
+            self.bootstrap_servers = bootstrap_servers
+        else:
+            self._prepare_kafka(hold(options.kafka_port, ports.KAFKA, "--kafka-port"))
         self._environment = flink_cluster.environment(self.log_dir, None, self.execution_mode)
         if flink_rest:
             self.flink_rest = flink_rest
         else:
-            self._start_flink(hold(options.flink_rest_port, ports.FLINK_PAGE, "--flink-rest-port"))
-        if bootstrap_servers:
-            self.bootstrap_servers = bootstrap_servers
-        else:
-            self._start_kafka(hold(options.kafka_port, ports.KAFKA, "--kafka-port"))
-        submission = self._prepare_submission(connector)
-        self._make_topics(REACH_TIMEOUT_S if bootstrap_servers else STEP_TIMEOUT_S)
+            self._start_flink(
+                connector, hold(options.flink_rest_port, ports.FLINK_PAGE, "--flink-rest-port")
+            )
+        if not bootstrap_servers:
+            self._start_kafka()
+        topics = self._make_topics(REACH_TIMEOUT_S if bootstrap_servers else STEP_TIMEOUT_S)
+        if bootstrap_servers or flink_rest:
+            known = cleanup.enter_context(reserved_topics(topics["cluster_id"]))
+            if topics["has_records"] and not (flink_rest or folder.is_resumed):
+                raise StackError(
+                    "the topics hold records: name the --data-dir with their job's state"
+                )
+        cleanup.callback(self._leave_job)
         self._start_gateway()
         cleanup.callback(self._supervisor.stop, (GATEWAY,), DRAIN_TIMEOUT_S)
-        self._wait_for_flink(REACH_TIMEOUT_S if flink_rest else STEP_TIMEOUT_S)
-        self._submit_job(submission)
         if flink_rest:
-            cleanup.callback(self._cancel_job)
+            self._submit_job(connector, known, topics)
+        else:
+            self._go.touch()
         self.wait_ready()
-        self._is_up = True
+        self._is_up = folder.was_up = True
         self._step(f"ready at {self.url}")
 
-    def _start_flink(self, rest_port: int) -> None:
+    def _start_flink(self, connector: Sequence[Path], rest_port: int) -> None:
+        """The JobManager makes the job while Kafka starts, and waits for `_go` to run it."""
+        folder = self.data_dir / "flink"
+        self.job_id, self._go = self._stack_id, folder / "go"
+        self._go.unlink(missing_ok=True)
+        if not page_jar().exists():
+            self._supervisor.run(self._start("page_jar", page_command()), STEP_TIMEOUT_S)
         cluster = flink_cluster.Flink(
-            self.data_dir / "flink",
+            folder,
             rpc_port=ports.choose(0, ""),
             rest_port=rest_port,
             heaps=self.options.heaps,
+            job_id=self.job_id,
+            program=("-pym", *self._job_program(connector), "--when-exists", str(self._go)),
         )
         self.flink_rest = cluster.rest
         self._environment = flink_cluster.environment(self.log_dir, cluster, self.execution_mode)
@@ -234,72 +232,97 @@ class Stack:
         self._archives[TASKMANAGER] = cluster.taskmanager_archive
         self._gc_logs[JOBMANAGER] = cluster.jobmanager_gc_log
         self._gc_logs[TASKMANAGER] = cluster.taskmanager_gc_log
-        self._start(JOBMANAGER, cluster.jobmanager_command())
-        self._start(TASKMANAGER, cluster.taskmanager_command())
+        self._commands[JOBMANAGER] = cluster.jobmanager_command
+        self._commands[TASKMANAGER] = cluster.taskmanager_command
+        self.start(JOBMANAGER)
+        self.start(TASKMANAGER)
 
-    def _start_kafka(self, port: int) -> None:
-        broker = Kafka(
+    def _prepare_kafka(self, port: int) -> None:
+        self._broker = Kafka(
             self.data_dir / "kafka",
             port=port,
             controller_port=ports.choose(0, ""),
             heap_mib=self.options.heaps.kafka,
+            stack_id=self._stack_id,
         )
-        self.bootstrap_servers = broker.bootstrap_servers
-        self._archives[KAFKA] = broker.archive
-        self._gc_logs[KAFKA] = broker.gc_log
-        self._supervisor.run(self._start("kafka_format", broker.format_command()), STEP_TIMEOUT_S)
-        self._start(KAFKA, broker.command())
+        self.bootstrap_servers = self._broker.bootstrap_servers
+        self._archives[KAFKA] = self._broker.archive
+        self._gc_logs[KAFKA] = self._broker.gc_log
+        self._commands[KAFKA] = self._broker.command
 
-    def _make_topics(self, timeout_s: float) -> None:
-        command = self._python(
+    def _start_kafka(self) -> None:
+        if not self._broker.is_formatted:
+            formatting = self._start("kafka_format", self._broker.format_command())
+            self._supervisor.run(formatting, STEP_TIMEOUT_S)
+        self.start(KAFKA)
+
+    def _make_topics(self, timeout_s: float) -> dict[str, Any]:
+        """What `system.runtime.topics` tells of them."""
+        command = _python(
             "system.runtime.topics",
             *("--bootstrap", self.bootstrap_servers),
             *("--partitions", str(self.options.parallelism)),
+            *("--replication", str(self.options.replication)),
             *("--timeout-s", str(timeout_s)),
         )
-        child = self._start("topics", command)
-        self._supervisor.run(child, 2 * timeout_s)
+        answer = self._answer("topics", command, 2 * timeout_s)
         self._step(f"Kafka is at {self.bootstrap_servers}, with its topics")
+        return answer
 
     def _start_gateway(self) -> None:
         _, _, port = self.url.rpartition(":")
-        command = self._python(
+        command = _python(
             "system.gateway",
             *("--bootstrap", self.bootstrap_servers),
             *("--host", ports.HOST, "--port", port),
-            *("--gateway-id", uuid.uuid4().hex[:8]),
+            *("--gateway-id", self.options.name or "gw"),
             *("--workers", str(self.options.workers)),
             *self.options.gateway_options,
         )
-        self._start(GATEWAY, command)
+        self._commands[GATEWAY] = lambda: command
+        self.start(GATEWAY)
 
-    def _wait_for_flink(self, timeout_s: float) -> None:
-        what = f"a TaskManager of Flink at {self.flink_rest}"
-        self._supervisor.wait_for(Rest(self.flink_rest).has_task_manager, what, timeout_s)
-        self._step(f"Flink is at {self.flink_rest}, with a TaskManager")
-
-    def _prepare_submission(self, connector: Sequence[Path]) -> Child:
-        """The client takes as long to start as Kafka and Flink: it does so beside them."""
-        command = self._python(
+    def _job_program(self, connector: Sequence[Path]) -> list[str]:
+        """The module that makes the job, and its arguments."""
+        return [
             "system.flink_job.pipeline",
-            "--when-told",
-            *("--bootstrap", self.bootstrap_servers, "--rest", self.flink_rest),
+            *("--bootstrap", self.bootstrap_servers),
             *("--services", ",".join(self.options.services)),
             *("--execution-mode", self.execution_mode),
             *("--parallelism", str(self.options.parallelism)),
             *("--checkpoint-interval-s", str(self.options.checkpoint_interval_s)),
             *("--connector-jars", ",".join(map(str, connector))),
-        )
-        return self._start("job_submission", command, told=True)
+        ]
 
-    def _submit_job(self, child: Child) -> None:
-        child.tell("submit")
-        self._supervisor.run(child, STEP_TIMEOUT_S)
-        answers = [line for line in child.log.read_text().splitlines() if line.startswith("{")]
-        if not answers:
-            raise StackError(f"the job's submission printed no job id [{child.log}]")
-        self.job_id = json.loads(answers[-1])["job_id"]
-        self._step(f"the job is submitted: {', '.join(self.options.services)}")
+    def _submit_job(self, connector: Sequence[Path], known: Path, topics: dict[str, Any]) -> None:
+        rest = Rest(self.flink_rest)
+        what = f"a TaskManager of Flink at {self.flink_rest}"
+        self._supervisor.wait_for(rest.has_task_manager, what, REACH_TIMEOUT_S)
+        job = GuestJob(rest, f"kaflinkshop {topics['cluster_id']}", known, self._step)
+        begin = job.prepare(self.options.savepoint, has_records=topics["has_records"])
+        self._guest_job, self.job_id = job, job.job_id
+        command = _python(
+            *self._job_program(connector),
+            *("--rest", self.flink_rest, "--job-name", job.name, "--job-id", job.job_id),
+            *(("--savepoint", begin) if begin else ()),
+        )
+        self._answer("job_submission", command, STEP_TIMEOUT_S)
+        where = f", going on from {begin}" if begin else ""
+        self._step(f"the job is submitted to Flink at {self.flink_rest}{where}")
+
+    def _answer(self, name: str, command: Sequence[str], timeout_s: float) -> dict[str, Any]:
+        """The JSON object that a command ends with."""
+        child = self._start(name, command)
+        self._supervisor.run(child, timeout_s)
+        printed = [line for line in child.log.read_text().splitlines() if line.startswith("{")]
+        if not printed:
+            raise StackError(f"{name} printed no answer [{child.log}]")
+        answer: dict[str, Any] = json.loads(printed[-1])
+        return answer
+
+    def _leave_job(self) -> None:
+        if self._guest_job is not None:
+            self._guest_job.leave(was_up=self._is_up)
 
     def _stop_clusters(self) -> None:
         records = self._is_up and any(archive.records for archive in self._archives.values())
@@ -310,41 +333,18 @@ class Stack:
         for name, archive in self._archives.items():
             archive.publish(exit_codes.get(name))
 
-    def _cancel_job(self) -> None:
-        try:
-            Rest(self.flink_rest).cancel(self.job_id)
-        except HttpError as cause:
-            self._step(f"warning: the job {self.job_id} is not cancelled: {cause}")
-
-    def _job_failure(self) -> str:
-        try:
-            failure = Rest(self.flink_rest).failure(self.job_id)
-        except HttpError as cause:
-            failure = str(cause)
-        return failure and f": {failure}"
-
-    def _python(self, module: str, *arguments: str) -> list[str]:
-        return [sys.executable, "-m", module, *arguments]
-
-    def _start(self, name: str, command: Sequence[str], *, told: bool = False) -> Child:
-        self._commands[name] = command
+    def _start(self, name: str, command: Sequence[str]) -> Child:
         return self._supervisor.start(
             name,
             command,
             log=self.log_dir / f"{name}.log",
             env=self._environment,
             cwd=flink_cluster.PROJECT_DIR,
-            told=told,
         )
 
     def _step(self, text: str) -> None:
         self._progress(f"[{time.monotonic() - self._began_s:5.1f} s] {text}")
 
 
-def _address(variable: str) -> str | None:
-    """What the variable names, None when it is not set; of several addresses, each is checked."""
-    value = os.environ.get(variable)
-    try:
-        return addresses(value) if value else None
-    except ArgumentTypeError:
-        raise StackError(f"{variable}={value} is not of the form host:port") from None
+def _python(module: str, *arguments: str) -> list[str]:
+    return [sys.executable, "-m", module, *arguments]

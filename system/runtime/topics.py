@@ -8,10 +8,13 @@ that carry it, which is most of what Kafka has to do.
 
 import argparse
 import asyncio
+import json
 import logging
 import sys
 import time
+from typing import NamedTuple
 
+from aiokafka import AIOKafkaConsumer
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.errors import KafkaError, TopicAlreadyExistsError, for_code
 
@@ -19,20 +22,33 @@ from system.routes import SERVICES
 from system.runtime.settings import DEAD_TOPIC, TASK_SLOTS, TOPIC
 from system.wire import dead_topic, input_topic
 
+BROKERS_DEFAULT = -1
+"""As the number of copies of a topic: what the brokers are configured to make."""
+
 RETRY_S = 0.1
 """Between tries to reach a broker that is starting."""
 
 
-def topics(partitions: int) -> list[NewTopic]:
-    """All topics of the services."""
+class Found(NamedTuple):
+    """What is known once the topics are there: Kafka's cluster, and whether they are empty."""
+
+    cluster_id: str
+    has_records: bool
+
+
+def topics(partitions: int, replication: int = BROKERS_DEFAULT) -> list[NewTopic]:
+    """All topics of the services, each with `replication` copies."""
     inputs = [input_topic(service) for service in SERVICES]
-    return [
+    made = [
         *(NewTopic(name, partitions, 1, topic_configs=TOPIC) for name in inputs),
         *(NewTopic(dead_topic(name), 1, 1, topic_configs=DEAD_TOPIC) for name in inputs),
     ]
+    for topic in made:
+        topic.replication_factor = replication  # the constructor refuses the brokers' default
+    return made
 
 
-async def create_topics(bootstrap_servers: str, topics: list[NewTopic]) -> None:
+async def create_topics(bootstrap_servers: str, topics: list[NewTopic]) -> Found:
     """Raises `KafkaError` when the broker can't be reached or refuses."""
     admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap_servers)
     try:
@@ -42,13 +58,26 @@ async def create_topics(bootstrap_servers: str, topics: list[NewTopic]) -> None:
             error = for_code(code)
             if code and error is not TopicAlreadyExistsError:
                 raise error(f"{name}: {message}")
+        cluster = await admin.describe_cluster()
+        names = [topic.name for topic in topics]
+        return Found(cluster["cluster_id"], await _have_records(bootstrap_servers, names))
     finally:
         await admin.close()
 
 
+async def _have_records(bootstrap_servers: str, names: list[str]) -> bool:
+    """Whether any record was ever put there: the topics' ends say so, also when it has gone."""
+    consumer = AIOKafkaConsumer(*names, bootstrap_servers=bootstrap_servers)
+    await consumer.start()
+    try:
+        return any((await consumer.end_offsets(consumer.assignment())).values())
+    finally:
+        await consumer.stop()
+
+
 async def create_when_reachable(
     bootstrap_servers: str, topics: list[NewTopic], timeout_s: float
-) -> None:
+) -> Found:
     """Tries until the broker is there; raises the last `KafkaError` after `timeout_s`."""
     deadline = time.monotonic() + timeout_s
     while True:
@@ -70,15 +99,22 @@ def main() -> int:
         choices=range(1, TASK_SLOTS + 1),
         help="of each input topic: the job's parallelism (default: %(default)s)",
     )
+    parser.add_argument(
+        "--replication",
+        type=int,
+        default=BROKERS_DEFAULT,
+        help="copies of each topic; -1 is the brokers' own default (default: %(default)s)",
+    )
     parser.add_argument("--timeout-s", type=float, default=60.0)
     arguments = parser.parse_args()
     logging.getLogger("aiokafka").setLevel(logging.CRITICAL)  # each try would log its failure
-    wanted = topics(arguments.partitions)
+    wanted = topics(arguments.partitions, arguments.replication)
     try:
-        asyncio.run(create_when_reachable(arguments.bootstrap, wanted, arguments.timeout_s))
+        found = asyncio.run(create_when_reachable(arguments.bootstrap, wanted, arguments.timeout_s))
     except KafkaError as cause:
         print(f"error: cannot create topics at {arguments.bootstrap}: {cause}", file=sys.stderr)
         return 3
+    print(json.dumps(found._asdict()))
     return 0
 
 

@@ -32,7 +32,8 @@ class Broker:
     """A broker that tests may stop and start; not shared with tests that need it up."""
 
     def __init__(self, folder):
-        self._kafka = Kafka(folder / "kafka", choose(0, "port"), choose(0, "port"), BROKER_HEAP_MIB)
+        ports = choose(0, "port"), choose(0, "port")
+        self._kafka = Kafka(folder / "kafka", *ports, BROKER_HEAP_MIB, uuid.uuid4().hex)
         self._log = folder / "broker.log"
         self.bootstrap_servers = self._kafka.bootstrap_servers
         subprocess.run(

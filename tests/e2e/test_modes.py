@@ -7,7 +7,8 @@ from urllib.request import ProxyHandler, Request, build_opener
 import pytest
 from aiokafka.admin import AIOKafkaAdminClient
 
-from system.runtime.stack import Stack, StackOptions
+from system.runtime.options import StackOptions
+from system.runtime.stack import Stack
 from system.wire import input_topic
 
 TIMEOUT_S = 30

@@ -1,117 +1,28 @@
 """`python -m system` as a person runs it: up, status, down, and every way to end."""
 
-import json
 import os
 import signal
-import subprocess
-import sys
-import urllib.request
-import uuid
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
+from urllib.request import Request
 
 import psutil
 import pytest
+from support.running_up import OPENER, Adding, Clusters, Up, get, own_up
 
 from machine import ports
-from system.runtime import registry
+from machine.cache import cache_dir
+from machine.http import HttpError, call
 from system.runtime.flink_rest import Rest
 from system.runtime.stack import Stack
 
-ROOT = Path(__file__).parents[2]
-COMMAND_S = 300.0
-"""Ends a command that hangs; a start takes a tenth of it."""
 
-
-def get(url: str) -> dict[str, object]:
-    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-    with opener.open(url, timeout=30) as response:
-        answer: dict[str, object] = json.load(response)
-        return answer
-
-
-def is_gone(process: psutil.Process) -> bool:
-    try:
-        return not process.is_running() or process.status() == psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return True
-
-
-class Up:
-    """A running ``python -m system up``, and other commands on the same stack."""
-
-    def __init__(self, name: str, until: Callable[..., None]) -> None:
-        self.name = name
-        self._until = until
-        self.process: subprocess.Popen[str] | None = None
-        self.seen: set[psutil.Process] = set()
-
-    def command(self, command: str, *arguments: str) -> list[str]:
-        return [sys.executable, "-m", "system", command, "--name", self.name, *arguments]
-
-    def start(self, *arguments: str, **environment: str) -> None:
-        self.process = subprocess.Popen(
-            self.command("up", "--port", "0", *arguments),
-            cwd=ROOT,
-            env=os.environ | environment,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-
-    def run(self, command: str, *arguments: str, **environment: str) -> tuple[int, str, str]:
-        """Exit code, stdout and stderr of a command that ends by itself."""
-        done = subprocess.run(
-            self.command(command, *arguments),
-            cwd=ROOT,
-            env=os.environ | environment,
-            capture_output=True,
-            text=True,
-            timeout=COMMAND_S,
-        )
-        return done.returncode, done.stdout, done.stderr
-
-    def status(self) -> dict[str, object] | None:
-        """None while it is not up."""
-        code, output, _ = self.run("status", "--json")
-        answer: dict[str, object] = json.loads(output)
-        return answer if code == 0 else None
-
-    def until_up(self) -> dict[str, object]:
-        assert self.process is not None
-        self._until(lambda: self.process.poll() is not None or registry.find(self.name))
-        assert self.process.poll() is None, self.process.communicate()
-        self.look()
-        status = self.status()
-        assert status is not None
-        return status
-
-    def look(self) -> set[psutil.Process]:
-        """Remembers every process that there is now."""
-        assert self.process is not None
-        self.seen |= set(psutil.Process(self.process.pid).children(recursive=True))
-        return self.seen
-
-    def ended(self, number: int | None = None) -> tuple[int, str, str]:
-        """Exit code and output of ``up``, after a signal if one is given; no process is left."""
-        assert self.process is not None
-        if number is not None:
-            self.process.send_signal(number)
-        output, errors = self.process.communicate(timeout=COMMAND_S)
-        self._until(lambda: all(map(is_gone, self.seen)))
-        return self.process.returncode, output, errors
-
-
-@contextmanager
-def own_up(until: Callable[..., None]) -> Iterator[Up]:
-    up = Up(f"test-{uuid.uuid4().hex}", until)
-    try:
-        yield up
-    finally:
-        if up.process is not None and up.process.poll() is None:
-            up.process.kill()
-            up.process.communicate()
+@pytest.fixture(scope="module")
+def clusters(tmp_path_factory) -> Iterator[Clusters]:
+    clusters = Clusters(tmp_path_factory.mktemp("clusters"))
+    yield clusters
+    clusters.supervisor.close()
 
 
 @pytest.fixture
@@ -134,13 +45,50 @@ def test_every_part_runs_and_listens_on_loopback_only(stack: Stack):
         assert set(listening) == {ports.HOST}, part
 
 
-def test_a_gateway_that_was_killed_is_started_anew(stack: Stack):
-    (before, *_) = stack.pids()["gateway"]
-    stack.kill("gateway")
-    assert not psutil.pid_exists(before)
-    stack.start("gateway")
-    stack.wait_ready()
-    assert get(f"{stack.url}/echo/again")["echo_id"] == "again"
+def test_flinks_page_is_read_only(stack: Stack):
+    page = f"http://{stack.flink_rest}"
+    job = f"/jobs/{stack.job_id}"
+    for verb, path in (
+        ("POST", "/jars/upload"),
+        ("POST", "/jobs"),
+        ("POST", f"{job}/stop"),
+        ("POST", f"{job}/savepoints"),
+        ("PATCH", f"{job}?mode=cancel"),
+        ("PUT", f"{job}/resource-requirements"),
+        ("DELETE", "/cluster"),
+    ):
+        with pytest.raises(HttpError, match="answers 403"):
+            call(verb, page + path, 30, {})
+    request = Request(f"{page}/overview", headers={"Origin": "http://elsewhere.test"})
+    with OPENER.open(request, timeout=30) as response:
+        assert response.headers["Access-Control-Allow-Origin"] == page
+    assert Rest(stack.flink_rest).is_running(stack.job_id)
+
+
+PARTS = ("flink_taskmanager", "flink_jobmanager", "kafka", "gateway")
+
+
+@pytest.mark.parametrize("killed", [*([part] for part in PARTS), list(PARTS)], ids="+".join)
+def test_what_was_killed_is_started_anew_and_nothing_is_lost(
+    stack: Stack, until, killed: list[str]
+):
+    before = stack.pids()
+    with stack.restarts.in_thread(), Adding(stack.url) as adding:
+        until(lambda: adding.answered >= 20)
+        told = len(stack.restarts.events)
+        for part in killed:
+            os.kill(before[part][0], signal.SIGKILL)
+        until(lambda: "ready" in [event.kind for event in stack.restarts.events[told:]])
+        answered = adding.answered
+        until(lambda: adding.answered >= answered + 20)
+    assert get(f"{stack.url}/users/find/{adding.user_id}")["credit"] == adding.answered
+    after = stack.pids()
+    assert {part for part in PARTS if after[part][0] != before[part][0]} == set(killed)
+    told_of = [(event.part, event.kind) for event in stack.restarts.events[told:]]
+    assert sorted(told_of[:-1]) == sorted(
+        (part, kind) for part in killed for kind in ("ended", "started")
+    )
+    assert told_of[-1] == ("stack", "ready")
 
 
 def test_two_stacks_side_by_side_and_down(stack: Stack, up: Up):
@@ -161,31 +109,84 @@ def test_two_stacks_side_by_side_and_down(stack: Stack, up: Up):
     assert up.status() is None
 
 
-def test_existing_clusters_are_used_and_left_as_they_were(stack: Stack, up: Up, until):
-    before = stack.pids()
-    up.start(
-        *("--services", "echo"),
-        KAFKA_BOOTSTRAP_SERVERS=stack.bootstrap_servers,
-        FLINK_REST=stack.flink_rest,
-    )
+def test_a_data_folder_outlives_its_stacks(up: Up, until, tmp_path):
+    chosen = ("--data-dir", str(tmp_path / "data"))
+    up.start(*chosen)
+    status = up.until_up()
+    with Adding(str(status["url"])) as adding:
+        until(lambda: adding.answered >= 20)
+        # One part alone is started anew.
+        (taskmanager, *_) = status["pids"]["flink_taskmanager"]
+        os.kill(taskmanager, signal.SIGKILL)
+        until(lambda: up.pids("flink_taskmanager") not in ([], [taskmanager]))
+        answered = adding.answered
+        until(lambda: adding.answered >= answered + 20)
+        # All at once are not, but what was answered is there.
+        adding.stop()
+        assert up.ended(signal.SIGKILL)[0] == -signal.SIGKILL
+
+    up.start(*chosen)
+    status = up.until_up()
+    user = f"{status['url']}/users/find/{adding.user_id}"
+    assert get(user)["credit"] == adding.answered
+    assert up.run("down")[0] == 0
+    code, output, errors = up.ended()
+    assert (code, errors) == (0, "")
+    assert f"going on with the data of an earlier stack in {tmp_path / 'data'}" in output
+
+    assert_one_line(up.run("up", "--parallelism", "2", *chosen), "with parallelism 1, not 2: bring")
+    up.start(*chosen)
+    status = up.until_up()
+    user = f"{status['url']}/users/find/{adding.user_id}"
+    assert get(user)["credit"] == adding.answered
+    assert up.ended(signal.SIGTERM)[0] == 0
+
+
+def test_existing_clusters_are_used_and_left_as_they_were(
+    clusters: Clusters, up: Up, until, tmp_path
+):
+    echo_and_users = ("--services", "echo,claim,user")
+    up.start(*echo_and_users, **clusters.environment)
     status = up.until_up()
     assert list(status["pids"]) == ["gateway"]
-    assert (status["bootstrap_servers"], status["flink_rest"]) == (
-        stack.bootstrap_servers,
-        stack.flink_rest,
-    )
-    assert get(f"{status['url']}/echo/guest")["echo_id"] == "guest"
+    assert {key: status[key] for key in ("bootstrap_servers", "flink_rest")} == {
+        "bootstrap_servers": clusters.environment["KAFKA_BOOTSTRAP_SERVERS"],
+        "flink_rest": clusters.environment["FLINK_REST"],
+    }
+    with Adding(str(status["url"])) as adding:
+        until(lambda: adding.answered >= 20)
+    jobs = Rest(clusters.environment["FLINK_REST"])
+    first = jobs.running()
+    assert len(first) == 1
 
-    # A part that dies ends the stack, with its name.
-    (gateway,) = status["pids"]["gateway"]
-    os.kill(gateway, signal.SIGKILL)
-    code, _, errors = up.ended()
-    assert code == 3
-    assert errors.startswith("error: gateway ended (SIGKILL): ")
-    jobs = Rest(stack.flink_rest)
-    until(lambda: jobs.running() == [stack.job_id])
-    assert stack.pids() == before
-    assert get(f"{stack.url}/echo/host")["echo_id"] == "host"
+    # Nobody else may have these topics: no other stack here, nor one on another machine.
+    with own_up(until) as other:
+        answer = other.run("up", "--port", "0", *echo_and_users, **clusters.environment)
+        assert_one_line(answer, "another stack uses the topics of Kafka's cluster")
+        elsewhere = tmp_path / "cache"
+        elsewhere.mkdir()
+        (elsewhere / "jars").symlink_to(cache_dir() / "jars")
+        environment = clusters.environment | {"KAFLINKSHOP_CACHE": str(elsewhere)}
+        answer = other.run("up", "--port", "0", *echo_and_users, **environment)
+        assert_one_line(answer, "runs on these topics already, and no stack of this machine has")
+    assert jobs.running() == first
+
+    # The job outlives its stack, and the next one goes on from it.
+    assert up.ended(signal.SIGKILL)[0] == -signal.SIGKILL
+    assert jobs.running() == first
+    for lines in ("has outlived its stack: stopping it", ", going on from file:/"):
+        up.start(*echo_and_users, **clusters.environment)
+        status = up.until_up()
+        assert len(jobs.running()) == 1
+        assert jobs.running() != first
+        user = f"{status['url']}/users/find/{adding.user_id}"
+        assert get(user)["credit"] == adding.answered
+        assert up.run("down")[0] == 0
+        code, output, errors = up.ended()
+        assert (code, errors) == (0, "")
+        assert lines in output
+        assert "the job is stopped, with the savepoint file:/" in output
+        assert jobs.running() == []
 
 
 @pytest.mark.parametrize(

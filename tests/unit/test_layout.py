@@ -32,7 +32,7 @@ UNSEEN = ("system.gateway", "system.services", "system.flink_job", "system.__mai
 """What is no business of the bench and of locustfiles: they talk to it from outside."""
 
 LIBRARIES: dict[str, tuple[str, ...]] = {
-    "pyflink": ("system.flink_job.pipeline",),
+    "pyflink": ("system.flink_job.pipeline", "system.flink_job.java_sources"),
     "py4j": ("system.flink_job.pipeline",),
     "aiokafka": ("system.gateway.kafka", "system.runtime.topics", "bench.probes.kafka_link"),
     "aiohttp": (

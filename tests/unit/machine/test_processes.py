@@ -11,6 +11,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from machine.cache import is_held, lock
 from machine.errors import StackError
 from machine.processes import Supervisor, telling_line
 
@@ -64,7 +65,7 @@ def test_a_child_that_ends_early_is_reported_with_the_line_that_says_why(supervi
 def test_a_child_that_a_signal_ended_is_reported_with_its_name(supervisor, tmp_path):
     child = supervisor.start("kafka", SLEEPER, log=tmp_path / "log")
     os.kill(child.pid, signal.SIGKILL)
-    with pytest.raises(StackError, match=r"^kafka ended \(SIGKILL\): its log is empty"):
+    with pytest.raises(StackError, match=r"^kafka ended \(SIGKILL\) \["):
         supervisor.wait_for(lambda: False, "Kafka", WAIT_S)
 
 
@@ -83,6 +84,48 @@ def test_a_child_that_has_done_its_work_is_not_an_early_end(supervisor, tmp_path
     supervisor.run(child, WAIT_S)
     supervisor.check()
     assert supervisor.children == {}
+
+
+def test_a_child_that_has_ended_is_told_once(supervisor, tmp_path, until):
+    child = supervisor.start("kafka", script("raise SystemExit(4)"), log=tmp_path / "log")
+    until(lambda: child.exit_code() == 4)
+    assert supervisor.ended() == [child]
+    assert supervisor.ended() == []
+
+
+def test_a_lock_is_held_until_the_last_child_is_gone(supervisor, tmp_path, until):
+    path = tmp_path / "lock"
+    with lock(path, wait=False) as descriptor:
+        supervisor.inherited = (descriptor,)
+        log = tmp_path / "log"
+        supervisor.start("parent", script(PARENT_OF_A_SLEEPER), log=log)
+        grandchild(until, log)
+    assert is_held(path)
+    supervisor.close()
+    until(lambda: not is_held(path))
+
+
+def test_a_guard_that_was_killed_is_replaced(supervisor, tmp_path):
+    first = supervisor.start("first", SLEEPER, log=tmp_path / "log")
+    supervisor._guard.kill()
+    supervisor._guard.wait(WAIT_S)
+    assert supervisor.ended() == []
+    second = supervisor.start("second", SLEEPER, log=tmp_path / "log")
+    assert supervisor._guard.poll() is None
+    groups = {os.getpgid(child.pid) for child in (first, second)}
+    assert groups == {os.getpgid(supervisor._guard.pid)}
+    supervisor.close()
+    assert [first.exit_code(), second.exit_code()] == [-signal.SIGKILL] * 2
+
+
+def test_a_guard_that_was_killed_with_all_children_is_replaced(supervisor, tmp_path):
+    first = supervisor.start("first", SLEEPER, log=tmp_path / "log")
+    for process in (first.process, supervisor._guard):
+        process.kill()
+        process.wait(WAIT_S)
+    assert supervisor.ended() == [first]
+    second = supervisor.start("second", SLEEPER, log=tmp_path / "log")
+    assert os.getpgid(second.pid) == supervisor._guard.pid
 
 
 def test_the_environment_is_added_to(supervisor, tmp_path, monkeypatch):
@@ -188,21 +231,3 @@ def test_the_telling_line_of_a_log(tmp_path, log, expected):
 
 def test_the_telling_line_of_no_log(tmp_path):
     assert telling_line(tmp_path / "none") == "no log"
-
-
-def test_a_child_can_be_told_a_line(supervisor, tmp_path):
-    source = "import sys; print(sys.stdin.readline(), end='')"
-    child = supervisor.start("client", script(source), log=tmp_path / "log", told=True)
-    child.tell("submit")
-    supervisor.run(child, WAIT_S)
-    assert (tmp_path / "log").read_text() == "submit\n"
-
-
-def test_telling_one_that_has_ended_is_no_error(supervisor, tmp_path):
-    child = supervisor.start(
-        "client", script("raise SystemExit(4)"), log=tmp_path / "log", told=True
-    )
-    child.process.wait(WAIT_S)
-    child.tell("submit")
-    with pytest.raises(StackError, match=r"^client ended \(exit code 4\)"):
-        supervisor.run(child, WAIT_S)

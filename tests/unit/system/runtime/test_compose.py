@@ -12,7 +12,8 @@ import yaml
 from machine import ports
 from system.routes import SERVICES
 from system.runtime import jars, settings
-from system.runtime.stack import DRAIN_TIMEOUT_S, StackOptions
+from system.runtime.options import StackOptions
+from system.runtime.stack import DRAIN_TIMEOUT_S
 
 ROOT = Path(__file__).parents[4]
 FILE = ROOT / "docker-compose.yml"

@@ -56,6 +56,16 @@ def test_another_file_than_the_pinned_one_is_refused(cache):
     assert not list(cache.rglob("*.jar"))
 
 
+@pytest.mark.parametrize("change", [lambda jar: jar.write_bytes(b"x"), Path.unlink])
+def test_one_that_was_changed_since_is_refused(change):
+    paths = obtain("example", PINNED, Repository().download)
+    change(paths[1])
+    with pytest.raises(
+        StackError, match=r"beta-2\.0-x\.jar has sha256 .* in the cache was changed"
+    ):
+        obtain("example", PINNED, Repository().download)
+
+
 def test_without_a_network_there_is_one_line(cache):
     def unreachable(coordinates: str, folder: Path) -> Path:
         raise RuntimeError("connection refused\nand many more lines")

@@ -14,9 +14,9 @@ from machine.errors import StackError
 from system import __main__ as command_line
 from system.runtime import flink_cluster, registry, resources, settings
 from system.runtime.class_archive import ClassArchive
-from system.runtime.data_folder import data_folder
+from system.runtime.options import StackOptions
 from system.runtime.settings import Heaps
-from system.runtime.stack import Stack, StackOptions
+from system.runtime.stack import Stack
 
 ROOT = Path(__file__).parents[4]
 ENTRY = registry.Entry(
@@ -160,42 +160,14 @@ class TestSettings:
         assert task + framework == Heaps().taskmanager
 
 
-class TestDataFolder:
-    def test_a_temporary_one_is_removed(self, cache_dir):
-        with data_folder(None) as folder:
-            (folder / "kafka").mkdir()
-            assert (folder / "logs").is_dir()
-        assert list((cache_dir / "stacks").iterdir()) == []
-
-    def test_a_failure_leaves_the_logs_until_the_next_start(self):
-        def fail(folder: Path) -> None:
-            (folder / "kafka").mkdir()
-            raise StackError
-
-        with pytest.raises(StackError), data_folder(None) as failed:
-            fail(failed)
-        assert (failed / "logs").is_dir()
-        assert not (failed / "kafka").exists()
-        with data_folder(None):
-            assert not failed.exists()
-
-    def test_an_end_that_was_asked_for_leaves_nothing(self):
-        with pytest.raises(KeyboardInterrupt), data_folder(None) as folder:
-            raise KeyboardInterrupt
-        assert not folder.exists()
-
-    def test_one_in_use_stays(self):
-        with data_folder(None) as first, data_folder(None) as second:
-            assert first != second
-            assert first.exists()
-
-    def test_a_chosen_one_must_be_empty_and_stays(self, tmp_path):
-        chosen = tmp_path / "chosen"
-        with data_folder(chosen) as folder:
-            assert folder == chosen
-        with pytest.raises(StackError, match="is not empty"), data_folder(chosen):
-            pass
-        assert (chosen / "logs").is_dir()
+class TestCheckpoints:
+    def test_the_newest_complete_one_counts(self, tmp_path):
+        assert flink_cluster.newest_checkpoint(tmp_path / "none") is None
+        for name, is_complete in (("chk-9", True), ("chk-10", True), ("chk-11", False)):
+            (tmp_path / name).mkdir()
+            if is_complete:
+                (tmp_path / name / "_metadata").touch()
+        assert flink_cluster.newest_checkpoint(tmp_path) == tmp_path / "chk-10"
 
 
 class TestClassArchive:

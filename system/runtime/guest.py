@@ -1,0 +1,172 @@
+"""The job on a Flink that exists: one for each set of topics, resumed from where it was stopped.
+
+What is known of it is in a file of the cache: its id, written before it is submitted, and the
+savepoint that it was stopped with. So a job that has outlived its stack is found again, and no
+state is lost because somebody has forgotten where it is.
+"""
+
+import json
+import os
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import NamedTuple
+from urllib.parse import urlsplit
+
+from machine.cache import LockHeldError, cache_dir, lock
+from machine.errors import StackError
+from machine.http import HttpError
+from machine.ports import HOST
+from system.runtime.flink_cluster import newest_checkpoint
+from system.runtime.flink_rest import ENDED, Rest
+
+SAVEPOINT_TIMEOUT_S = 60.0
+"""A savepoint takes no longer, or the job goes on as it was."""
+POLL_S = 0.2
+"""Between looks whether it is done."""
+
+
+@contextmanager
+def reserved_topics(cluster_id: str) -> Iterator[Path]:
+    """The folder for what is known of the job on these topics; of this machine's processes only one
+    has it. Raises `StackError` when another stack has it.
+    """
+    folder = cache_dir() / "guests" / cluster_id
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    try:
+        with lock(folder / "in-use", wait=False):
+            yield folder
+    except LockHeldError:
+        raise StackError(
+            f"another stack uses the topics of Kafka's cluster {cluster_id}: two would answer each "
+            "other's requests. End that one first"
+        ) from None
+
+
+class Known(NamedTuple):
+    """The last job of these topics. `begin` is where it began from, or, once it is stopped, where
+    the next one begins from: the URI of a savepoint or checkpoint, None for empty topics."""
+
+    job_id: str
+    begin: str | None
+    is_stopped: bool
+
+
+class GuestJob:
+    """The job called `name`. `folder` remembers it, `say` is told what happens to it."""
+
+    def __init__(self, rest: Rest, name: str, folder: Path, say: Callable[[str], object]) -> None:
+        self.name = name
+        self.job_id = ""
+        self._rest = rest
+        self._file = folder / "job.json"
+        self._savepoints = folder / "savepoints"
+        self._say = say
+
+    def prepare(self, savepoint: str | None, *, has_records: bool) -> str | None:
+        """Where the new job begins from; from now on `job_id` is its id.
+
+        `savepoint` is what the person said. A job of an earlier stack that still runs is stopped.
+        Raises `StackError` when another's runs, or when nobody knows the state that belongs to the
+        records in the topics.
+        """
+        known = self._read()
+        try:
+            for job_id in self._rest.unended(self.name):
+                if known is None or job_id != known.job_id:
+                    raise StackError(
+                        f"the job {job_id} runs on these topics already, and no stack of this "
+                        "machine has started it: stop it with a savepoint, and name that with "
+                        "--savepoint"
+                    )
+                self._say(f"the job {job_id} has outlived its stack: stopping it")
+                known = self._stop(job_id)
+            begin = savepoint or (known and self._left(known))
+        except HttpError as cause:
+            raise StackError(f"Flink does not tell its jobs: {cause}") from None
+        if begin is None and has_records:
+            raise StackError(
+                "the topics hold records of an earlier job, whose state is not known: name its "
+                "savepoint or checkpoint with --savepoint, or delete the topics"
+            )
+        self.job_id = uuid.uuid4().hex
+        self._write(Known(self.job_id, begin, is_stopped=False))
+        return begin
+
+    def check(self) -> None:
+        """Raises `StackError` when the job is over; a Flink that does not answer may come back."""
+        try:
+            state = self._rest.state(self.job_id)
+        except HttpError:
+            return
+        if state is None or state in ENDED:
+            raise StackError(
+                f"the job {self.job_id} is no longer there (its state is {state or 'unknown'}): "
+                "see Flink's page; the next start resumes it"
+            )
+
+    def leave(self, *, was_up: bool) -> None:
+        """Stops the job with a savepoint; one that never came up is cancelled where it has none."""
+        if not self.job_id:
+            return
+        try:
+            self._stop(self.job_id)
+        except StackError as cause:
+            if was_up:
+                self._say(f"warning: {cause}; it goes on running")
+            else:
+                self._cancel()
+
+    def _stop(self, job_id: str) -> Known:
+        try:
+            trigger = self._rest.stop_with_savepoint(job_id, self._savepoint_dir())
+            deadline = time.monotonic() + SAVEPOINT_TIMEOUT_S
+            while (savepoint := self._rest.savepoint(job_id, trigger)) is None:
+                if time.monotonic() > deadline:
+                    raise HttpError(f"it takes longer than {SAVEPOINT_TIMEOUT_S:g} s")
+                time.sleep(POLL_S)
+        except HttpError as cause:
+            raise StackError(f"the job {job_id} is not stopped with a savepoint: {cause}") from None
+        known = Known(job_id, savepoint, is_stopped=True)
+        self._write(known)
+        self._say(f"the job is stopped, with the savepoint {savepoint}")
+        return known
+
+    def _cancel(self) -> None:
+        try:
+            self._rest.cancel(self.job_id)
+        except HttpError as cause:
+            self._say(f"warning: the job {self.job_id} is not cancelled: {cause}")
+
+    def _savepoint_dir(self) -> str | None:
+        """None where the cluster has a place of its own; on this machine ours will do."""
+        if self._rest.configuration().get("execution.checkpointing.savepoint-dir"):
+            return None
+        return self._savepoints.as_uri() if self._rest.host in (HOST, "localhost") else None
+
+    def _left(self, known: Known) -> str | None:
+        """What a job left that no longer runs: where nobody stopped it, its newest checkpoint."""
+        if known.is_stopped:
+            return known.begin
+        place = urlsplit(self._rest.configuration().get("execution.checkpointing.dir", ""))
+        if place.scheme not in ("", "file") or not Path(place.path).is_dir():
+            return None  # on another machine it may have made some
+        newest = newest_checkpoint(Path(place.path) / known.job_id)
+        return newest.as_uri() if newest else known.begin
+
+    def _read(self) -> Known | None:
+        try:
+            return Known(**json.loads(self._file.read_text()))
+        except FileNotFoundError:
+            return None
+        except (ValueError, TypeError):
+            raise StackError(
+                f"{self._file} is damaged: remove it, and name a --savepoint"
+            ) from None
+
+    def _write(self, known: Known) -> None:
+        temporary = self._file.with_suffix(f".{os.getpid()}")
+        temporary.write_text(json.dumps(known._asdict()))
+        temporary.rename(self._file)

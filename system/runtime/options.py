@@ -1,0 +1,70 @@
+"""What may differ between stacks, and what of it the data of a stack depends on."""
+
+from dataclasses import dataclass, field
+from importlib.metadata import version
+from pathlib import Path
+from typing import Literal
+
+from system.routes import SERVICES
+from system.runtime import jars
+from system.runtime.settings import (
+    CHECKPOINT_INTERVAL_S,
+    CHECKPOINT_INTERVAL_S_MIN,
+    HEAP_MIB_MIN,
+    TASK_SLOTS,
+    Heaps,
+)
+
+
+@dataclass(frozen=True)
+class StackOptions:
+    """What may differ between stacks; heaps are in MiB.
+
+    A port of 0 is any free one, None the usual one, and any free one where that is taken.
+    """
+
+    services: tuple[str, ...] = SERVICES
+    port: int | None = 0
+    kafka_port: int | None = 0
+    flink_rest_port: int | None = 0
+    workers: int = 1
+    """Gateway processes, on one port."""
+    gateway_options: tuple[str, ...] = ()
+    """Further arguments of ``python -m system.gateway``."""
+    execution_mode: Literal["thread", "process"] = "thread"
+    parallelism: int = 1
+    checkpoint_interval_s: float = CHECKPOINT_INTERVAL_S
+    heaps: Heaps = field(default_factory=Heaps)
+    data_dir: Path | None = None
+    """A new folder or an earlier stack's, which stays; None is a temporary one in the cache."""
+    savepoint: str | None = None
+    """On a Flink that exists: the URI of a savepoint or checkpoint to begin from."""
+    replication: int = -1
+    """Copies of each topic; -1 is the brokers' default."""
+    name: str | None = None
+    """Names the gateway's reply topic, and a temporary folder that outlives a kill."""
+
+    def __post_init__(self) -> None:
+        unknown = set(self.services) - set(SERVICES)
+        if unknown:
+            raise ValueError(f"no service {', '.join(sorted(unknown))} in {', '.join(SERVICES)}")
+        if not 1 <= self.parallelism <= TASK_SLOTS:
+            raise ValueError(f"parallelism {self.parallelism} is not in 1 to {TASK_SLOTS}")
+        if not self.checkpoint_interval_s >= CHECKPOINT_INTERVAL_S_MIN:
+            raise ValueError(
+                f"a checkpoint each {self.checkpoint_interval_s:g} s is more often than each "
+                f"{CHECKPOINT_INTERVAL_S_MIN:g} s"
+            )
+        if min(self.heaps) < HEAP_MIB_MIN:
+            raise ValueError(f"a heap of {min(self.heaps)} MiB is less than {HEAP_MIB_MIN}")
+
+    def made_with(self, bootstrap_servers: str | None, flink_rest: str | None) -> dict[str, str]:
+        """What the data of a stack depends on, as words; None stands for a cluster of its own."""
+        _, _, kafka = jars.SETS["kafka"][0].split(":")
+        return {
+            "Kafka": f"at {bootstrap_servers}" if bootstrap_servers else kafka,
+            "Flink": f"at {flink_rest}" if flink_rest else version("apache-flink"),
+            "services": ", ".join(self.services),
+            "parallelism": str(self.parallelism),
+            "execution mode": self.execution_mode,
+        }

@@ -1,0 +1,209 @@
+"""`python -m system up` as a process, a client that never gives up, and clusters to run on."""
+
+import json
+import os
+import subprocess
+import sys
+import threading
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from http.client import HTTPException
+from pathlib import Path
+from typing import Self
+from urllib.request import ProxyHandler, Request, build_opener
+
+import psutil
+
+from machine import ports
+from machine.http import call_json
+from machine.processes import Child, Supervisor
+from system.runtime import registry
+from system.runtime.flink_cluster import Flink, environment
+from system.runtime.kafka_broker import Kafka
+from system.runtime.settings import Heaps
+
+ROOT = Path(__file__).parents[2]
+COMMAND_S = 300.0
+"""Ends a command that hangs; a start takes a tenth of it."""
+
+
+OPENER = build_opener(ProxyHandler({}))
+HEAP_MIB = 256
+"""Of clusters that exist: as little as they start with."""
+APPLICATION_CLUSTER, SESSION_CLUSTER = (
+    "org.apache.flink.container.entrypoint.StandaloneApplicationClusterEntryPoint",
+    "org.apache.flink.runtime.entrypoint.StandaloneSessionClusterEntrypoint",
+)
+
+
+def get(url: str) -> dict[str, object]:
+    return call_json("GET", url, 30)
+
+
+def is_gone(process: psutil.Process) -> bool:
+    try:
+        return not process.is_running() or process.status() == psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return True
+
+
+class Up:
+    """A running ``python -m system up``, and other commands on the same stack."""
+
+    def __init__(self, name: str, until: Callable[..., None]) -> None:
+        self.name = name
+        self._until = until
+        self.process: subprocess.Popen[str] | None = None
+        self.seen: set[psutil.Process] = set()
+
+    def command(self, command: str, *arguments: str) -> list[str]:
+        return [sys.executable, "-m", "system", command, "--name", self.name, *arguments]
+
+    def start(self, *arguments: str, **environment: str) -> None:
+        self.process = subprocess.Popen(
+            self.command("up", "--port", "0", *arguments),
+            cwd=ROOT,
+            env=os.environ | environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    def run(self, command: str, *arguments: str, **environment: str) -> tuple[int, str, str]:
+        """Exit code, stdout and stderr of a command that ends by itself."""
+        done = subprocess.run(
+            self.command(command, *arguments),
+            cwd=ROOT,
+            env=os.environ | environment,
+            capture_output=True,
+            text=True,
+            timeout=COMMAND_S,
+        )
+        return done.returncode, done.stdout, done.stderr
+
+    def status(self) -> dict[str, object] | None:
+        """None while it is not up."""
+        code, output, _ = self.run("status", "--json")
+        answer: dict[str, object] = json.loads(output)
+        return answer if code == 0 else None
+
+    def until_up(self) -> dict[str, object]:
+        assert self.process is not None
+        self._until(lambda: self.process.poll() is not None or registry.find(self.name))
+        assert self.process.poll() is None, self.process.communicate()
+        self.look()
+        status = self.status()
+        assert status is not None
+        return status
+
+    def pids(self, part: str) -> list[int]:
+        entry = registry.find(self.name)
+        return [] if entry is None else entry.pids.get(part, [])
+
+    def look(self) -> set[psutil.Process]:
+        """Remembers every process that there is now."""
+        assert self.process is not None
+        self.seen |= set(psutil.Process(self.process.pid).children(recursive=True))
+        return self.seen
+
+    def ended(self, number: int | None = None) -> tuple[int, str, str]:
+        """Exit code and output of ``up``, after a signal if one is given; no process is left."""
+        assert self.process is not None
+        if number is not None:
+            self.process.send_signal(number)
+        output, errors = self.process.communicate(timeout=COMMAND_S)
+        self._until(lambda: all(map(is_gone, self.seen)))
+        return self.process.returncode, output, errors
+
+
+class Adding:
+    """Adds 1 to the credit of a user again and again, each time until the answer is 200."""
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._add)
+        self.answered = 0
+        self.user_id = ""
+
+    def __enter__(self) -> Self:
+        created = call_json("POST", f"{self._url}/users/create", 30)
+        self.user_id = str(created["user_id"])
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    def stop(self) -> None:
+        """Returns when the last request is answered."""
+        self._stopping.set()
+        self._thread.join()
+
+    def _add(self) -> None:
+        while not self._stopping.is_set():
+            key = uuid.uuid4().hex
+            while not self._is_added(key):
+                self._stopping.wait(0.05)
+            self.answered += 1
+
+    def _is_added(self, key: str) -> bool:
+        request = Request(
+            f"{self._url}/users/credit/add/{self.user_id}/1",
+            headers={"Idempotency-Key": key},
+            method="POST",
+        )
+        try:
+            with OPENER.open(request, timeout=30):
+                return True
+        except (OSError, HTTPException):
+            return False
+
+
+class Clusters:
+    """A Kafka, and a Flink that takes jobs, as a person may have them."""
+
+    def __init__(self, folder: Path) -> None:
+        self.supervisor = Supervisor()
+        self._folder = folder
+        self._kafka = Kafka(
+            folder / "kafka", ports.choose(0, ""), ports.choose(0, ""), HEAP_MIB, uuid.uuid4().hex
+        )
+        flink = Flink(
+            folder / "flink",
+            *(ports.choose(0, ""), ports.choose(0, "")),
+            Heaps(HEAP_MIB, HEAP_MIB, 2 * HEAP_MIB),
+            uuid.uuid4().hex,
+            (),
+        )
+        self.environment = {
+            "KAFKA_BOOTSTRAP_SERVERS": self._kafka.bootstrap_servers,
+            "FLINK_REST": flink.rest,
+        }
+        self._environment = environment(folder, flink, "thread")
+        self.supervisor.run(self._start("format", self._kafka.format_command()), COMMAND_S)
+        self._start("kafka", self._kafka.command())
+        # The JobManager of a cluster that takes jobs is another class, with no job of its own.
+        command = flink.jobmanager_command()
+        command = command[: command.index("--job-classname")]
+        place = command.index(APPLICATION_CLUSTER)
+        command[place] = SESSION_CLUSTER
+        self._start("jobmanager", command)
+        self._start("taskmanager", flink.taskmanager_command())
+
+    def _start(self, name: str, command: list[str]) -> Child:
+        return self.supervisor.start(
+            name, command, log=self._folder / f"{name}.log", env=self._environment, cwd=ROOT
+        )
+
+
+@contextmanager
+def own_up(until: Callable[..., None]) -> Iterator[Up]:
+    up = Up(f"test-{uuid.uuid4().hex}", until)
+    try:
+        yield up
+    finally:
+        if up.process is not None and up.process.poll() is None:
+            up.process.kill()
+            up.process.communicate()

@@ -1,0 +1,168 @@
+"""Data folders: whose they are, what stays of them, and which are refused."""
+
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from machine import cache
+from machine.errors import StackError
+from system.runtime.data_folder import DataFolder, data_folder
+
+
+@pytest.fixture(autouse=True)
+def cache_dir(tmp_path_factory, monkeypatch) -> Path:
+    folder: Path = tmp_path_factory.mktemp("cache")
+    monkeypatch.setenv("KAFLINKSHOP_CACHE", str(folder))
+    return folder
+
+
+MADE_WITH = {"Kafka": "4.1.2", "parallelism": "1"}
+
+
+def fail(folder: DataFolder, *, was_up: bool) -> None:
+    (folder.path / "kafka").mkdir()
+    folder.was_up = was_up
+    raise StackError
+
+
+def test_a_temporary_one_is_removed(cache_dir):
+    with data_folder(None, None, MADE_WITH) as folder:
+        (folder.path / "kafka").mkdir()
+        assert (folder.path / "logs").is_dir()
+    assert list((cache_dir / "stacks").iterdir()) == []
+
+
+@pytest.mark.parametrize("name", [None, "shop"])
+def test_a_failed_start_leaves_the_logs_until_the_next_one(name):
+    with pytest.raises(StackError), data_folder(None, name, MADE_WITH) as failed:
+        fail(failed, was_up=False)
+    assert (failed.path / "logs").is_dir()
+    assert not (failed.path / "kafka").exists()
+    with data_folder(None, name, MADE_WITH) as folder:
+        assert not folder.is_resumed
+    assert not failed.path.exists()
+
+
+def test_an_end_that_was_asked_for_leaves_nothing():
+    with pytest.raises(KeyboardInterrupt), data_folder(None, "shop", MADE_WITH) as folder:
+        raise KeyboardInterrupt
+    assert not folder.path.exists()
+
+
+def test_what_a_broken_stack_left_is_the_next_ones_of_its_name():
+    with pytest.raises(StackError), data_folder(None, "shop", MADE_WITH) as failed:
+        fail(failed, was_up=True)
+    with data_folder(None, "other", MADE_WITH) as other:
+        assert not other.is_resumed
+    # Interrupted while it comes up, it is still the next one's.
+    with pytest.raises(KeyboardInterrupt), data_folder(None, "shop", MADE_WITH):
+        raise KeyboardInterrupt
+    with data_folder(None, "shop", MADE_WITH) as folder:
+        assert (folder.is_resumed, folder.stack_id) == (True, failed.stack_id)
+        assert (folder.path / "kafka").is_dir()
+        folder.was_up = True
+    assert not folder.path.exists()
+
+
+def test_what_is_too_old_is_removed(monkeypatch):
+    with pytest.raises(StackError), data_folder(None, "shop", MADE_WITH) as failed:
+        fail(failed, was_up=True)
+    monkeypatch.setattr("system.runtime.data_folder.KEEP_S", 0.0)
+    with data_folder(None, "other", MADE_WITH):
+        assert not failed.path.exists()
+
+
+def test_one_in_use_stays():
+    with (
+        data_folder(None, None, MADE_WITH) as first,
+        data_folder(None, None, MADE_WITH) as second,
+    ):
+        assert first.path != second.path
+        assert first.path.exists()
+
+
+def test_a_chosen_one_stays_and_is_gone_on_with(tmp_path):
+    chosen = tmp_path / "chosen"
+    with data_folder(chosen, "shop", MADE_WITH) as first:
+        assert (first.path, first.is_resumed) == (chosen, False)
+        assert chosen.stat().st_mode & 0o777 == 0o700
+    with data_folder(chosen, "other", MADE_WITH) as second:
+        assert (second.stack_id, second.is_resumed) == (first.stack_id, True)
+
+
+def test_one_that_a_stack_uses_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr("system.runtime.data_folder.RELEASE_TIMEOUT_S", 0.0)
+    with (
+        data_folder(tmp_path, None, MADE_WITH),
+        pytest.raises(StackError, match="is in use by another stack"),
+        data_folder(tmp_path, None, MADE_WITH),
+    ):
+        pass
+
+
+def test_processes_of_a_killed_stack_are_waited_for(tmp_path):
+    path = tmp_path / "in-use"
+    with cache.lock(path, wait=False) as descriptor:
+        left = subprocess.Popen(["sleep", "0.5"], pass_fds=(descriptor,))
+    assert cache.is_held(path)
+    with left, data_folder(tmp_path, None, MADE_WITH) as folder:
+        assert left.poll() == 0
+        assert not folder.is_resumed
+
+
+def test_a_foreign_one_is_refused_and_left_as_it_was(tmp_path):
+    (tmp_path / "mine").write_text("precious")
+    with (
+        pytest.raises(StackError, match=r"is not empty, and holds no stack's data"),
+        data_folder(tmp_path, None, MADE_WITH),
+    ):
+        pass
+    assert [path.name for path in tmp_path.iterdir()] == ["mine"]
+
+
+@pytest.mark.parametrize(
+    ("changed", "told"),
+    [
+        ({"Kafka": "9.0.0"}, r"with Kafka 4\.1\.2, not 9\.0\.0: bring it up with"),
+        ({"new": "1"}, r"with new unknown, not 1: "),
+    ],
+)
+def test_one_of_another_version_is_refused(tmp_path, changed, told):
+    with data_folder(tmp_path, None, MADE_WITH):
+        pass
+    with (
+        pytest.raises(StackError, match=told),
+        data_folder(tmp_path, None, {**MADE_WITH, **changed}),
+    ):
+        pass
+
+
+def test_one_of_another_layout_is_refused(tmp_path, monkeypatch):
+    with data_folder(tmp_path, None, MADE_WITH):
+        pass
+    monkeypatch.setattr("system.runtime.data_folder.LAYOUT", 0)
+    with (
+        pytest.raises(StackError, match=r"with layout [1-9][0-9]*, not 0: "),
+        data_folder(tmp_path, None, MADE_WITH),
+    ):
+        pass
+
+
+@pytest.mark.parametrize("manifest", ["", "[]", "{}", "{", "7"])
+def test_a_damaged_one_is_refused(tmp_path, manifest):
+    (tmp_path / "stack.json").write_text(manifest)
+    with (
+        pytest.raises(StackError, match=r"stack\.json is damaged"),
+        data_folder(tmp_path, None, MADE_WITH),
+    ):
+        pass
+
+
+def test_a_place_where_none_can_be(tmp_path):
+    (tmp_path / "file").touch()
+    with (
+        pytest.raises(StackError, match=r"cannot use .* as a data folder: Not a directory"),
+        data_folder(tmp_path / "file" / "below", None, MADE_WITH),
+    ):
+        pass

@@ -13,21 +13,12 @@ from support.made_answers import MS, TARGET, answer, counted, rows
 
 from bench.errors import BenchError
 from bench.probes import overload, registry
-from bench.probes.http import echoes, silences
-from bench.probes.probe import (
-    LAGS_MAX,
-    Control,
-    Found,
-    Options,
-    Result,
-    Target,
-    crossed,
-    latencies,
-    percentile_ms,
-    unlike,
-)
+from bench.probes.echo_requests import echoes, silences
+from bench.probes.probe import Found, Result, crossed, latencies, unlike
 from bench.probes.registry import PROBES, choose, run_probe, run_probes
 from bench.probes.sender import Answer, Sender, clock
+from bench.probes.target import LAGS_MAX, Control, Options, Target
+from bench.stats.quantiles import percentile_ms
 from system.gateway.limits import Limits
 from system.gateway.router import Router
 from system.routes import ROUTES

@@ -8,7 +8,8 @@ from random import Random
 from locust import events, task
 
 from bench.generator.locust_users import JourneyUser
-from bench.workload.shop import CREDIT, Journey, Sale, create_user
+from bench.workload.journey import Journey
+from bench.workload.shop import CREDIT, Sale, create_user
 
 
 class Buyer(JourneyUser):

@@ -9,11 +9,11 @@ from random import Random
 from locust import events
 
 from bench.generator.locust_users import JourneyUser
+from bench.workload.journey import Journey
 from bench.workload.shop import (
     CREDIT,
     CREDIT_ROUTINE_WEIGHT,
     MIX,
-    Journey,
     JourneyOf,
     Shop,
     create_user,

@@ -9,12 +9,11 @@ from pathlib import Path
 
 import numpy as np
 
-from bench.calibrate import rivals, truth_server
+from bench.calibrate import truth_server
 from bench.calibrate.lab import WARM_UP_S, Lab, Load, Server
-from bench.calibrate.rivals import Told
-from bench.calibrate.table import Estimate, Section, Target, latencies, table
+from bench.calibrate.table import Estimate, Section, Target, Told, latencies, table
+from bench.records.run_record import PERCENTS
 from bench.stats import window
-from bench.stats.quantiles import PERCENTS
 from bench.workload.arrivals import Schedule, Stage, intended_ns
 
 RATE_PER_S = 300.0
@@ -27,8 +26,16 @@ APART_SHARE_MAX = 0.02
 """From the truth, without a stall, in what no generator rounds or corrects."""
 
 
+Side = Callable[[Lab, Server], Told]
+"""Loads a server, and tells what it saw."""
+
+
 class Agreement:
-    def __init__(self, folder: Path, progress: Callable[[str], object]) -> None:
+    def __init__(
+        self, folder: Path, rivals: Mapping[str, Side], progress: Callable[[str], object]
+    ) -> None:
+        """`rivals`: other generators, that load with `closed_users` for `DURATION_S`."""
+        self._rivals = rivals
         self._folder = folder
         self._progress = progress
         self._told: dict[float | None, dict[str, Told]] = {}
@@ -44,23 +51,16 @@ class Agreement:
                     told[name] = side(lab, server)
                 self._progress(f"agreement, {name}: p99 {told[name].latency_ms['p99']:,.1f} ms")
 
-    def _sides(self) -> dict[str, Callable[[Lab, Server], Told]]:
-        users, folder = closed_users(), self._folder
+    def _sides(self) -> dict[str, Side]:
+        users = closed_users()
         at_rate = Load(DURATION_S, rate_per_s=RATE_PER_S, arrivals="constant")
-        sides: dict[str, Callable[[Lab, Server], Told]] = {
+        return {
             "bench.generator.process, open loop": partial(_ours, load=at_rate),
             f"bench.generator.process, {users} users": partial(
                 _ours, load=Load(DURATION_S, users=users)
             ),
+            **self._rivals,
         }
-        if rivals.has_wrk():
-            sides[f"wrk, {users} connections"] = lambda lab, server: rivals.wrk(
-                lab, server, folder, users, DURATION_S
-            )[0]
-        sides[f"Locust's table, {users} users"] = lambda lab, server: rivals.locust(
-            lab, server, folder, users, DURATION_S
-        )
-        return sides
 
     def section(self) -> Section | None:
         if not self._told:
@@ -94,7 +94,7 @@ def truth(stall_at_s: float | None) -> Told:
     latency_ns = truth_server.truth_ms(times_s, stall_at_s)[measured & answered] * 1e6
     found = window.latency_ms(latency_ns.astype(np.int64), np.zeros(0, np.int64))
     assert found is not None
-    return Told(int(measured.sum()), RATE_PER_S, {name: found[name] for name in PERCENTS})
+    return Told(int(measured.sum()), RATE_PER_S, {name: found.of(name) for name in PERCENTS})
 
 
 def _truth_server(stall_at_s: float | None) -> list[str]:
@@ -106,7 +106,7 @@ def _ours(lab: Lab, server: Server, load: Load) -> Told:
     answered = samples.where(samples.of_kind("ok"))
     found = window.latency_ms(answered.response_ns, np.zeros(0, np.int64))
     assert found is not None
-    return Told(len(samples), ran.per_s, {name: found[name] for name in PERCENTS})
+    return Told(len(samples), ran.per_s, {name: found.of(name) for name in PERCENTS})
 
 
 def _apart(name: str, told: Mapping[str, Told]) -> list[Target]:

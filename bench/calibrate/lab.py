@@ -17,13 +17,10 @@ import orjson
 import psutil
 
 from bench.atomic_files import write
-from bench.environment import PROJECT_DIR
 from bench.errors import BenchError, bench_errors
-from bench.generator.fleet import LEAD_NS, READY_TIMEOUT_S
-from bench.generator.spec import Spec
-from bench.judge.generator_health import Watched
-from bench.records.samples import Reader, Samples
-from bench.stats.window import Window
+from bench.generator.spec import LEAD_NS, READY_TIMEOUT_S, Spec
+from bench.project import PROJECT_DIR
+from bench.records.samples import Reader, Samples, Watched, Window
 from machine.processes import Child, Supervisor
 
 WARM_UP_S = 0.5

@@ -14,21 +14,29 @@ from dataclasses import replace
 from pathlib import Path
 from random import Random
 from statistics import median
-from typing import Any, NamedTuple
 
 import orjson
 
 from bench.atomic_files import to_json, write
-from bench.calibrate.resample import BASE
-from bench.calibrate.slowdowns import SLOWDOWNS, SPUN_SERVICE, Cost, of_group, slow_down, spin
+from bench.calibrate.slowdowns import (
+    BASE,
+    SETS,
+    SLOWDOWNS,
+    SPUN_SERVICE,
+    Cost,
+    Set,
+    slow_down,
+    spin,
+)
 from bench.errors import BenchError
 from bench.observe.kafka_offsets import TrafficMeter
-from bench.regression.job import Options, described
+from bench.records.run_record import GroupCpu, RunRecord
 from bench.regression.python_env import python_of
+from bench.regression.runs import Measure, Options, described
 from bench.regression.side import Side, Stacks, apart
 from bench.regression.worktree import Commit, checked_out, folder_for_trees
 from bench.run.model import Subject
-from bench.run.run import Run
+from bench.run.settings import Settings
 from system.wire import input_topic, reply_topic
 
 COST_RUNS = 5
@@ -39,20 +47,11 @@ COST_BETWEEN = (0.5, 0.9)
 """The part of that time, from the begin of the run, in which records are counted: all is load."""
 
 
-class Set(NamedTuple):
-    bases: int
-    """Unchanged systems; to compare it with itself takes two."""
-    slowdowns: tuple[str, ...] = ()
-    is_shared: bool = False
-    """Whether they are on one Kafka and Flink."""
-
-
-SETS = {
-    "gateway": Set(2, tuple(of_group("gateway")), is_shared=True),
-    "service-unchanged": Set(2),
-    **{name: Set(1, (name,)) for name in of_group("service")},
-}
-
+CYCLES, ROUNDS = 13, 2
+DURATION_S, WARMUP_S = 3.0, 0.5
+"""Of a run: shorter than those of ``regression``, and so noisier."""
+FIRST_WARMUP_S = 40.0
+"""At most, of a stack that was just started, where error rates are recorded."""
 SPIN_SAMPLE_TURNS, SPIN_INTERVAL_S = 20_000, 0.1
 """How the slowdowns' empty loop is measured beside those runs."""
 NEXT_WARMUP_S = 2.0
@@ -64,8 +63,15 @@ Tell = Callable[[str], object]
 
 class Recorder:
     def __init__(
-        self, folder: Path, commit: Commit, options: Options, cycles: int, tell: Tell
+        self,
+        folder: Path,
+        commit: Commit,
+        options: Options,
+        cycles: int,
+        measure: Measure,
+        tell: Tell,
     ) -> None:
+        self._measure_run = measure
         self._folder = folder
         self._commit = commit
         self._options = options
@@ -127,10 +133,9 @@ class Recorder:
                 turn_us = watching.submit(_turn_us, self._options.duration_s)
                 runs.append(self._run(subject, self._options.settings(number), folder, what))
             turns_us.append(turn_us.result())
-        windows = [run["phases"][-1]["window"]["cpu"] for run in runs]
+        spent = [window.cpu for run in runs for _, window in run.windows]
         gateway_us, flink_us = (
-            median(_worked_us(window[group]) for window in windows)
-            for group in ("gateway", "flink")
+            median(_worked_us(cpu[group]) for cpu in spent) for group in ("gateway", "flink")
         )
         cost = Cost(gateway_us, flink_us, spun.result(), median(turns_us))
         write(path, to_json(cost._asdict()))
@@ -148,13 +153,13 @@ class Recorder:
                 what = f"cycle {cycle + 1} of {self._cycles}, {letter}"
                 self._run(subjects[letter], settings, folder / letter, what)
 
-    def _run(self, subject: Subject, settings: Any, folder: Path, what: str) -> dict[str, Any]:
-        run, _ = Run(settings, folder, lambda _: None, subject=subject).execute()
+    def _run(self, subject: Subject, settings: Settings, folder: Path, what: str) -> RunRecord:
+        run = self._measure_run(settings, folder, subject)
         self._tell(f"{what}: {described(run)}")
-        if run["verdict"] == "interrupted":
+        if run.verdict == "interrupted":
             raise KeyboardInterrupt
-        if run["verdict"] not in ("valid", "void"):
-            raise BenchError(f"a run is {run['verdict']}: {'; '.join(run['reasons'])}")
+        if run.verdict not in ("valid", "void"):
+            raise BenchError(f"a run is {run.verdict}: {'; '.join(run.reasons)}")
         return run
 
 
@@ -169,9 +174,10 @@ def _turn_us(duration_s: float) -> float:
     return median(found)
 
 
-def _worked_us(cpu: dict[str, float]) -> float:
+def _worked_us(cpu: GroupCpu) -> float:
     """Of a request, without what JVMs compile."""
-    return cpu["us_per_request"] * (1 - cpu["compiling_s"] / cpu["cpu_s"])
+    assert cpu.us_per_request is not None
+    return cpu.us_per_request * cpu.worked_s / cpu.cpu_s
 
 
 def _spun_records(bootstrap: str | None) -> float:

@@ -8,37 +8,42 @@ recording share runs, so they are less than independent.
 """
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import permutations
 from math import exp, log
 from pathlib import Path
 from random import Random
 from statistics import median
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
+from bench.calibrate.slowdowns import BASE, SETS, SLOWDOWNS, Group
 from bench.compare.budgets import Budgets
-from bench.compare.comparison import Comparison, Sides, compare_sets, unfit
+from bench.compare.comparison import Sides, compare_sets, unfit
+from bench.compare.comparison_record import Comparison
 from bench.compare.metric_pairs import Spreads, usable
 from bench.compare.metrics import readings
-from bench.compare.run_pairs import Pair, Run, UnfitError
-from bench.compare.stopping_rule import LOOKS_MAX, Plan, Step, look_needs
+from bench.compare.run_pairs import Pair, UnfitError
 from bench.errors import BenchError
-from bench.records.run_record import read_run
+from bench.records.run_files import read_run
+from bench.records.run_record import RunRecord
 from bench.regression.pair_loop import gate, take
+from bench.regression.stopping_rule import LOOKS_MAX, Plan, Step, look_needs
 from bench.stats.signed_rank import shift, walsh_averages
 
+COMPARISONS = 40
+SHOWN: dict[Group, str] = {"gateway": "open gateway CPU ratio", "service": "open flink CPU ratio"}
+"""The metric that a slowdown of the group adds to."""
+RECORDS = "open kafka_records per request"
 UNLIMITED_S = 1e9
 """The time budget of comparisons that are drawn, not measured."""
-BASE = "base"
-"""The names of unchanged systems begin with it."""
 
 
 class Round(NamedTuple):
     """Systems that were started once: variant → cycle → its run."""
 
-    runs: dict[str, dict[int, Run]]
+    runs: dict[str, dict[int, RunRecord]]
 
     @property
     def bases(self) -> list[str]:
@@ -54,7 +59,7 @@ def read_rounds(folder: Path) -> list[Round]:
     found = []
     for place in sorted(path for path in folder.iterdir() if path.is_dir()):
         runs = {
-            variant.name: {run["seed"]: run for run in map(read_run, variant.glob("*/run.json"))}
+            variant.name: {run.seed: run for run in map(read_run, variant.glob("*/run.json"))}
             for variant in sorted(place.iterdir())
             if variant.is_dir()
         }
@@ -151,12 +156,12 @@ def rates(
         both = orders[place % len(orders)]
         a, b = _roles(both, variant, random)
         drawn = compare_drawn(both, a, b, budgets, spreads, random)
-        verdicts[drawn.comparison["verdict"]] += 1
+        verdicts[drawn.comparison.verdict] += 1
         pairs.append(drawn.pairs)
         causes.update(
-            metric["name"]
-            for metric in drawn.comparison["metrics"]
-            if metric["verdict"] in ("regression", "faster") and metric["role"] != "shown"
+            metric.name
+            for metric in drawn.comparison.metrics
+            if metric.verdict in ("regression", "faster") and metric.role != "shown"
         )
     return Rates(variant, verdicts, median(pairs), causes)
 
@@ -198,7 +203,7 @@ def _log_ratios(rounds: Sequence[Round], variant: str, metric: str) -> Iterator[
                     yield log(theirs / ours)
 
 
-def _value(run: Run, metric: str) -> float | None:
+def _value(run: RunRecord, metric: str) -> float | None:
     for found, reading in readings(run).items():
         if found.name == metric:
             return reading.value
@@ -226,3 +231,71 @@ def table(found: Sequence[Rates], texts: Mapping[str, str], shares: Mapping[str,
 
 def _share(count: int, of: int) -> str:
     return f"{100 * count / of:.3g} %"
+
+
+class Verdicts(NamedTuple):
+    """How the comparisons ended, a row for each variant."""
+
+    rates: list[Rates]
+    texts: dict[str, str]
+    """`texts` says what slows a variant down."""
+    shares: dict[str, str]
+    """`shares` says how much a variant really was slower, by its own metrics."""
+
+    def __str__(self) -> str:
+        """Markdown."""
+        return table(self.rates, self.texts, self.shares)
+
+    def to_json(self) -> list[dict[str, Any]]:
+        return [
+            {
+                "system": row.variant,
+                "slowdown": self.texts.get(row.variant),
+                "measured_change": self.shares.get(row.variant),
+                "comparisons": row.comparisons,
+                "verdicts": dict(row.verdicts),
+                "pairs": row.pairs,
+                "changed_metrics": dict(row.causes),
+            }
+            for row in self.rates
+        ]
+
+
+def resample(
+    folder: Path,
+    comparisons: int,
+    budgets: Budgets,
+    spreads: Spreads,
+    seed: int,
+    tell: Callable[[str], object],
+) -> Verdicts:
+    """Draws so many comparisons of each variant that was recorded. Raises `BenchError`."""
+    found = Verdicts([], {}, {})
+    for name, up in SETS.items():
+        recorded = folder / name
+        rounds = read_rounds(recorded) if recorded.is_dir() else []
+        if len(rounds) < 2:
+            tell(f"{recorded} has {len(rounds)} rounds; a fresh batch needs a second one")
+            continue
+        for variant in [BASE, *up.slowdowns] if up.bases > 1 else up.slowdowns:
+            row = rates(rounds, variant, comparisons, budgets, spreads, seed)
+            if variant == BASE:
+                where = "on one Kafka and Flink" if up.is_shared else "a whole stack each"
+                row = row._replace(variant=f"unchanged, {where}")
+            else:
+                found.texts[variant] = SLOWDOWNS[variant].text
+                found.shares[variant] = _measured(rounds, variant)
+            found.rates.append(row)
+    if not found.rates:
+        raise BenchError(f"{folder} has no two rounds of any set: record them first")
+    return found
+
+
+def _measured(rounds: Sequence[Round], variant: str) -> str:
+    """What the slowdown really added, by its own metric."""
+    parts = []
+    for metric in (SHOWN[SLOWDOWNS[variant].group], RECORDS):
+        share = achieved(rounds, variant, metric)
+        if share is not None:
+            parts.append(f"{metric.removeprefix('open ')} {share:+.1%}")
+    return ", ".join(parts)

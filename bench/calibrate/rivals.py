@@ -7,15 +7,15 @@ import csv
 import io
 import shutil
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
 
 import orjson
 
 from bench.calibrate.lab import Lab, Ran, Server
+from bench.calibrate.table import Told
 from bench.errors import BenchError
-from bench.stats.quantiles import PERCENTS
+from bench.records.run_record import PERCENTS, QuantileName
 
 WRK_TIMEOUT_S = 30
 """Of wrk's requests; its own default of 2 s would cut off a stall."""
@@ -34,20 +34,30 @@ end
 """
 """wrk's own summary rounds; this prints the figures behind it, latencies in µs."""
 
-LOCUST_COLUMNS = {"p50": "50%", "p90": "90%", "p99": "99%", "p99.9": "99.9%", "max": "100%"}
-
-
-class Told(NamedTuple):
-    """A generator's own account."""
-
-    requests: int
-    per_s: float
-    latency_ms: Mapping[str, float]
-    """By name of `PERCENTS`."""
+LOCUST_COLUMNS: dict[QuantileName, str] = {
+    "p50": "50%",
+    "p90": "90%",
+    "p99": "99%",
+    "p99.9": "99.9%",
+    "max": "100%",
+}
 
 
 def has_wrk() -> bool:
     return shutil.which("wrk") is not None
+
+
+def sides(folder: Path, users: int, duration_s: float) -> dict[str, Callable[[Lab, Server], Told]]:
+    """`sides` returns how to make each rival load a server; `folder` is for their files."""
+    found: dict[str, Callable[[Lab, Server], Told]] = {}
+    if has_wrk():
+        found[f"wrk, {users} connections"] = lambda lab, server: wrk(
+            lab, server, folder, users, duration_s
+        )[0]
+    found[f"Locust's table, {users} users"] = lambda lab, server: locust(
+        lab, server, folder, users, duration_s
+    )
+    return found
 
 
 def wrk(

@@ -10,12 +10,14 @@ import re
 from pathlib import Path
 from typing import Literal, NamedTuple
 
-from bench.environment import PROJECT_DIR
 from bench.errors import BenchError
+from bench.project import PROJECT_DIR
 from bench.regression.worktree import apply_patch
 
 FOLDER = PROJECT_DIR / "tests" / "faults" / "slowdowns"
 SPIN = re.compile(r"^SPIN_TURNS = 0\b", re.MULTILINE)
+BASE = "base"
+"""The names of unchanged systems begin with it."""
 SPUN_SERVICE = "order"
 
 Group = Literal["gateway", "service"]
@@ -64,6 +66,21 @@ SLOWDOWNS = {
 
 def of_group(group: Group) -> list[str]:
     return [name for name, slowdown in SLOWDOWNS.items() if slowdown.group == group]
+
+
+class Set(NamedTuple):
+    bases: int
+    """Unchanged systems; to compare it with itself takes two."""
+    slowdowns: tuple[str, ...] = ()
+    is_shared: bool = False
+    """Whether they are on one Kafka and Flink."""
+
+
+SETS = {
+    "gateway": Set(2, tuple(of_group("gateway")), is_shared=True),
+    "service-unchanged": Set(2),
+    **{name: Set(1, (name,)) for name in of_group("service")},
+}
 
 
 class Cost(NamedTuple):

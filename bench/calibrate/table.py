@@ -5,8 +5,8 @@ from math import exp, isfinite, isinf, log
 from statistics import median
 from typing import Any, NamedTuple
 
+from bench.records.run_record import PERCENTS, QuantileName
 from bench.stats import signed_rank
-from bench.stats.quantiles import PERCENTS
 
 LEVEL = 0.95
 """Of each interval."""
@@ -23,6 +23,15 @@ class Estimate(NamedTuple):
         """As a ratio."""
         ends = "" if isinf(self.low) else f" ({self.low:.3f} to {self.high:.3f})"
         return f"{self.value:.3f}{ends}"
+
+
+class Told(NamedTuple):
+    """A generator's own account."""
+
+    requests: int
+    per_s: float
+    latency_ms: Mapping[QuantileName, float]
+    """By name of `PERCENTS`."""
 
 
 def located(values: Sequence[float]) -> Estimate:
@@ -98,7 +107,7 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
     return [f"| {' | '.join(cells)} |" for cells in (columns, bars, *rows)]
 
 
-def latencies(figures: Mapping[str, float] | None) -> list[str]:
+def latencies(figures: Mapping[QuantileName, float] | None) -> list[str]:
     """The cells of p50 to max, in ms."""
     return [f"{figures[name]:,.1f}" if figures else "" for name in PERCENTS]
 

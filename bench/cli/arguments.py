@@ -3,19 +3,50 @@
 import argparse
 import sys
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from bench.atomic_files import to_json
-from bench.errors import ExitCode
+from bench.errors import ExitCode, UsageError
+from bench.generator.spec import SCENARIOS
+from bench.run.model import Probing, Search
+from bench.run.settings import DURATION_S_MAX, GENERATORS_MAX, Settings
 from bench.workload.address import Address, AddressError
-from machine.arguments import whole
+from bench.workload.arrivals import ARRIVALS, ScheduleError
+from bench.workload.http_file import read_workload
+from machine import ports
+from machine.arguments import positive, real, whole
 
 SEED_MAX = 2**31 - 1
 """The largest seed: 31 bits, as every random generator takes."""
 
 ANY_EXITS = (ExitCode.DONE, ExitCode.FAILED, ExitCode.USAGE)
 STACK_EXITS = (ExitCode.STACK_FAILED, ExitCode.INTERRUPTED)
+
+
+RUN_COMMAND_EXITS = (
+    *ANY_EXITS,
+    ExitCode.VOID,
+    ExitCode.UNANSWERED,
+    ExitCode.UNREADABLE,
+    *STACK_EXITS,
+)
+ZIPF_MAX = 5.0
+"""The largest skew of item popularity; far beyond any market."""
+IN_FLIGHT_MAX = 20_000
+"""The largest `--in-flight`: above the ports that one address has, nothing can connect."""
+TRACE_EVERY_MAX = 1_000_000
+"""The largest `--trace-every`."""
+
+DEFAULT = Settings()
+
+
+class Plan(NamedTuple):
+    """What a command wants measured."""
+
+    settings: Settings
+    task: Search | Probing | None = None
 
 
 class Command(NamedTuple):
@@ -30,6 +61,8 @@ class Command(NamedTuple):
     run: Callable[[argparse.Namespace], int] = lambda args: ExitCode.DONE
     """`run` returns the exit code; what it raises is `bench.cli.main`'s to say."""
     exits: Sequence[ExitCode] = ANY_EXITS
+    plan: Callable[[argparse.Namespace], Plan] | None = None
+    """`plan` is what to measure, in place of `run`: `bench.cli.main` has it measured and shown."""
     parts: Sequence["Command"] = ()
     """`parts` are commands below this one, which then does nothing by itself."""
 
@@ -66,6 +99,84 @@ def add_results(parser: argparse.ArgumentParser, option: str = "--out") -> None:
 
 def add_json(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="print the result as JSON")
+
+
+# ---- options of a load
+
+
+def add_shop(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add("--scenario", choices=SCENARIOS, default=DEFAULT.scenario,
+        help="what users do (default: %(default)s)")  # fmt: skip
+    add("--zipf", type=real(ZIPF_MAX, 0), default=DEFAULT.zipf, metavar="X",
+        help="skew of the items' popularity, for --scenario checkout")  # fmt: skip
+    add_seed(parser)
+    add("--workers", type=whole("workers", ports.WORKERS_MAX), default=DEFAULT.workers, metavar="N",
+        help="gateway processes (default: %(default)s)")  # fmt: skip
+
+
+def add_load(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add("--target", type=url, metavar="URL", help="a gateway that is up already")
+    add("--workload", type=Path, metavar="FILE",
+        help="requests to any service at --target: docs/measuring.md")  # fmt: skip
+    add("--arrivals", choices=ARRIVALS, default=DEFAULT.arrivals,
+        help="of an open loop (default: %(default)s)")  # fmt: skip
+    add("--in-flight", type=whole("requests", IN_FLIGHT_MAX), metavar="N",
+        default=DEFAULT.in_flight_max,
+        help="of an open loop; more are dropped (default: %(default)s)")  # fmt: skip
+    add("--trace-every", type=whole("requests", TRACE_EVERY_MAX, 0), metavar="N",
+        default=DEFAULT.trace_every,
+        help="trace each N-th request of an open loop (default: none)")  # fmt: skip
+    add("--generators", type=whole("generators", GENERATORS_MAX), metavar="N",
+        default=DEFAULT.generators, help="processes (default: 1)")  # fmt: skip
+    add("--duration", type=positive(DURATION_S_MAX), metavar="S",
+        help="seconds measured of each phase (default: 20; quick: 4)")  # fmt: skip
+    add_results(parser)
+    add_json(parser)
+
+
+def shop_settings(args: argparse.Namespace) -> Settings:
+    """What `add_shop` reads."""
+    return Settings(scenario=args.scenario, zipf=args.zipf, seed=args.seed, workers=args.workers)
+
+
+def load_settings(args: argparse.Namespace) -> Settings:
+    """What `add_shop` and `add_load` read.
+
+    Raises `UsageError` for options that do not fit together, `WorkloadError` for the file.
+    """
+    if args.zipf and args.scenario != "checkout":
+        raise UsageError("--zipf is for --scenario checkout")
+    if args.workload is not None:
+        if not args.target:
+            raise UsageError("--workload needs the --target that it is for")
+        read_workload(args.workload)
+    elif args.target and args.target.startswith("https:"):
+        raise UsageError("--target: a gateway is reached by http://; https:// needs a --workload")
+    return replace(
+        shop_settings(args),
+        workload=None if args.workload is None else str(args.workload),
+        arrivals=args.arrivals,
+        in_flight_max=args.in_flight,
+        trace_every=args.trace_every,
+        generators=args.generators,
+        target=args.target,
+    )
+
+
+def with_schedule(settings: Settings, rate: str | None) -> Settings:
+    """The settings with an open loop, where there is a rate. Raises `UsageError`."""
+    settings = replace(settings, rate=rate)
+    if rate is not None:
+        try:
+            settings.schedule()
+        except ScheduleError as cause:
+            raise UsageError(f"--rate {cause}") from None
+    return settings
+
+
+# ---- how a result is shown
 
 
 def show(text: str) -> None:

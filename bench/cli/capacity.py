@@ -3,12 +3,10 @@
 import argparse
 from dataclasses import replace
 
-from bench.cli.arguments import Command
-from bench.cli.run import RUN_COMMAND_EXITS, add_load, add_shop, load_settings, measure
-from bench.errors import ExitCode
+from bench.cli.arguments import RUN_COMMAND_EXITS, Command, Plan, add_load, add_shop, load_settings
+from bench.records.run_record import Level
 from bench.run import capacity
-from bench.run.capacity import Level
-from bench.run.run import Search
+from bench.run.model import Search
 from machine.arguments import positive, real
 
 P99_MS_MAX = 60_000.0
@@ -27,11 +25,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_load(parser)
 
 
-def run(args: argparse.Namespace) -> ExitCode:
+def plan(args: argparse.Namespace) -> Plan:
     settings = load_settings(args)
     if args.duration:
         settings = replace(settings, duration_s=args.duration)
-    return measure(args, settings, Search(Level(args.p99_ms, args.failed_share), args.start))
+    return Plan(settings, Search(Level(args.p99_ms, args.failed_share), args.start))
 
 
 COMMAND = Command(
@@ -39,6 +37,6 @@ COMMAND = Command(
     "the highest rate that holds for a service level",
     "--p99-ms 50",
     add_arguments,
-    run,
-    RUN_COMMAND_EXITS,
+    exits=RUN_COMMAND_EXITS,
+    plan=plan,
 )

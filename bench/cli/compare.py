@@ -7,10 +7,12 @@ from bench.atomic_files import make_folder
 from bench.cli.arguments import Command, add_json, show, show_json
 from bench.compare.aa_spread import read_spreads
 from bench.compare.budgets import DEFAULT_FILE, Budgets, read_budgets
-from bench.compare.comparison import Comparison, compare
+from bench.compare.comparison import compare
+from bench.compare.comparison_record import Comparison
 from bench.compare.metric_pairs import Spreads
 from bench.compare.outputs import markdown, write_outputs
 from bench.errors import COMPARISON_EXITS, ExitCode, progress
+from bench.records.typed_json import to_plain
 
 COMPARISON_COMMAND_EXITS = (
     ExitCode.DONE,
@@ -38,12 +40,12 @@ def rules(args: argparse.Namespace) -> tuple[Budgets, Spreads]:
 def finish(comparison: Comparison, folder: Path | None, is_json: bool) -> ExitCode:
     """Shows the comparison, writes its files, and returns its exit code."""
     if is_json:
-        show_json(comparison)
+        show_json(to_plain(comparison))
     else:
         show(markdown(comparison))
     if folder is not None:
         progress(f"written: {', '.join(map(str, write_outputs(comparison, folder)))}")
-    return COMPARISON_EXITS[comparison["verdict"]]
+    return COMPARISON_EXITS[comparison.verdict]
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -4,14 +4,15 @@ import argparse
 from pathlib import Path
 
 from bench.atomic_files import make_folder
-from bench.calibrate import error_rates
-from bench.calibrate.recorder import SETS
+from bench.calibrate import recorder, resample
+from bench.calibrate.recorder import Recorder
+from bench.calibrate.slowdowns import SETS
 from bench.cli.arguments import ANY_EXITS, STACK_EXITS, Command, add_json, add_seed, show, show_json
 from bench.cli.compare import add_budgets, add_spreads, rules
-from bench.cli.regression import DURATION_S_MAX, RATE_PER_S_MAX
 from bench.errors import ExitCode, progress
-from bench.regression.job import RATE_PER_S, Options
+from bench.regression.runs import DURATION_S_MAX, RATE_PER_S, RATE_PER_S_MAX, Options
 from bench.regression.worktree import resolve
+from bench.run.run import measure
 from machine.arguments import one_of, positive, whole
 
 ROUNDS_MAX = 100
@@ -28,24 +29,25 @@ def add_recording(parser: argparse.ArgumentParser) -> None:
     add("--commit", default="HEAD", help="what is recorded (default: %(default)s)")
     add("--sets", nargs="+", type=one_of("set", SETS), default=list(SETS), metavar="SET",
         help=f"up together: {', '.join(SETS)} (default: each in turn)")  # fmt: skip
-    add("--rounds", type=whole("rounds", ROUNDS_MAX), default=error_rates.ROUNDS, metavar="N",
+    add("--rounds", type=whole("rounds", ROUNDS_MAX), default=recorder.ROUNDS, metavar="N",
         help="(default: %(default)s)")  # fmt: skip
-    add("--cycles", type=whole("cycles", CYCLES_MAX), default=error_rates.CYCLES, metavar="N",
+    add("--cycles", type=whole("cycles", CYCLES_MAX), default=recorder.CYCLES, metavar="N",
         help="of a round (default: %(default)s)")  # fmt: skip
     add("--rate", type=positive(RATE_PER_S_MAX), default=RATE_PER_S, metavar="RATE",
         help="requests/s (default: %(default)g)")  # fmt: skip
-    add("--duration", type=positive(DURATION_S_MAX), default=error_rates.DURATION_S, metavar="S",
+    add("--duration", type=positive(DURATION_S_MAX), default=recorder.DURATION_S, metavar="S",
         help="of a run (default: %(default)g)")  # fmt: skip
 
 
 def record(args: argparse.Namespace) -> ExitCode:
     commit = resolve(args.commit)
     make_folder(args.folder)
-    options = Options(args.rate, args.duration, error_rates.WARMUP_S, error_rates.FIRST_WARMUP_S)
+    options = Options(args.rate, args.duration, recorder.WARMUP_S, recorder.FIRST_WARMUP_S)
     try:
-        error_rates.record(
-            args.folder, commit, options, args.sets, args.rounds, args.cycles, progress
-        )
+        rounds = Recorder(args.folder, commit, options, args.cycles, measure, progress)
+        for _ in range(args.rounds):
+            for name in args.sets:
+                rounds.record(name)
     except KeyboardInterrupt:
         progress(f"runs that were measured are kept in {args.folder}")
         raise
@@ -55,7 +57,7 @@ def record(args: argparse.Namespace) -> ExitCode:
 def add_resampling(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("folder", type=Path, metavar="FOLDER", help="what record has filled")
     parser.add_argument("--comparisons", type=whole("comparisons", COMPARISONS_MAX),
-                        default=error_rates.COMPARISONS, metavar="N",
+                        default=resample.COMPARISONS, metavar="N",
                         help="of each variant (default: %(default)s)")  # fmt: skip
     add_budgets(parser)
     add_spreads(parser)
@@ -63,11 +65,9 @@ def add_resampling(parser: argparse.ArgumentParser) -> None:
     add_json(parser)
 
 
-def resample(args: argparse.Namespace) -> ExitCode:
+def draw(args: argparse.Namespace) -> ExitCode:
     budgets, spreads = rules(args)
-    found = error_rates.resample(
-        args.folder, args.comparisons, budgets, spreads, args.seed, progress
-    )
+    found = resample.resample(args.folder, args.comparisons, budgets, spreads, args.seed, progress)
     if args.json:
         show_json(found.to_json())
     else:
@@ -94,7 +94,7 @@ COMMAND = Command(
             "comparisons drawn from them, and a table of their verdicts",
             "rates --comparisons 40",
             add_resampling,
-            resample,
+            draw,
             (*ANY_EXITS, *READING_EXITS),
         ),
     ),

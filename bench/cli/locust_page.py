@@ -8,11 +8,18 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from bench.cli.arguments import ANY_EXITS, STACK_EXITS, Command
-from bench.cli.run import add_shop, shop_settings, with_schedule
-from bench.environment import PROJECT_DIR
+from bench.cli.arguments import (
+    ANY_EXITS,
+    STACK_EXITS,
+    Command,
+    add_shop,
+    shop_settings,
+    with_schedule,
+)
 from bench.errors import ExitCode, UsageError, progress
 from bench.generator.fleet import KILL_TIMEOUT_S, STOP_TIMEOUT_S, spec_of
+from bench.project import PROJECT_DIR
+from bench.run.load import load_of
 from bench.run.settings import DURATION_S_MAX, Settings
 from machine import ports
 from machine.arguments import port_or_any, positive
@@ -86,7 +93,7 @@ def _locustfile(settings: Settings, url: str, folder: Path) -> list[str]:
             *("--seed", str(settings.seed), "--zipf", str(settings.zipf)),
         ]
     phase = settings.open_phase("page", settings.schedule())
-    spec = spec_of(url, settings.load(), phase, settings.seed, folder)
+    spec = spec_of(url, load_of(settings), phase, settings.seed, folder)
     path = folder / "spec.json"
     path.write_bytes(replace(spec, go="").to_json())
     return ["--locustfile", "locustfiles/open_loop.py", "--spec", str(path)]

@@ -4,7 +4,7 @@ import argparse
 import os
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from bench.cli import (
@@ -76,7 +76,12 @@ def _add(above: argparse.ArgumentParser, commands: Sequence[Command], path: str 
             _add(below, command.parts, f"{path} {command.name}".strip())
         else:
             command.add_arguments(below)
-            below.set_defaults(run=command.run)
+            below.set_defaults(run=_runs(command))
+
+
+def _runs(command: Command) -> Callable[[argparse.Namespace], int]:
+    plan = command.plan
+    return command.run if plan is None else lambda args: run.measure(args, plan(args))
 
 
 def main() -> int:

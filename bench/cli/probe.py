@@ -2,12 +2,19 @@
 
 import argparse
 
-from bench.cli.arguments import Command, add_json, add_results, add_seed, gateway_url
-from bench.cli.run import RUN_COMMAND_EXITS, measure
-from bench.errors import ExitCode
-from bench.probes.probe import OWN_STACK, Options
-from bench.probes.registry import PROBES
-from bench.run.run import Probing
+from bench.cli.arguments import (
+    RUN_COMMAND_EXITS,
+    Command,
+    Plan,
+    add_json,
+    add_results,
+    add_seed,
+    gateway_url,
+)
+from bench.probes.registry import PROBES, run_probes
+from bench.probes.target import OWN_STACK, Options
+from bench.records.run_record import ProbeRecord
+from bench.run.model import Probing, Progress, System
 from bench.run.settings import Settings
 from machine.arguments import address, one_of, positive
 
@@ -28,13 +35,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_json(parser)
 
 
-def run(args: argparse.Namespace) -> ExitCode:
+def plan(args: argparse.Namespace) -> Plan:
     options = OWN_STACK if args.target is None else Options()
     options = options._replace(seed=args.seed)
     if args.timeout_s:
         options = options._replace(timeout_s=args.timeout_s)
     settings = Settings(seed=args.seed, target=args.target)
-    return measure(args, settings, Probing(tuple(args.names), args.kafka, options))
+
+    def probe(system: System, progress: Progress) -> list[ProbeRecord]:
+        kafka = args.kafka or system.bootstrap
+        return run_probes(args.names, system.url, kafka, options, progress)
+
+    return Plan(settings, Probing(probe, options.gateway_options()))
 
 
 COMMAND = Command(
@@ -42,6 +54,6 @@ COMMAND = Command(
     "single promises, each on its own: what a timeout, an overload, a late reply do",
     "timeout overload",
     add_arguments,
-    run,
-    RUN_COMMAND_EXITS,
+    exits=RUN_COMMAND_EXITS,
+    plan=plan,
 )

@@ -9,14 +9,12 @@ from bench.cli.arguments import STACK_EXITS, Command, add_json, add_results, add
 from bench.cli.compare import COMPARISON_COMMAND_EXITS, add_budgets, add_spreads, finish, rules
 from bench.errors import ExitCode, progress
 from bench.regression import job
-from bench.regression.job import Job, Options
+from bench.regression.job import Job
+from bench.regression.runs import DURATION_S_MAX, RATE_PER_S_MAX, Options
 from bench.regression.worktree import fork_point, is_dirty, resolve
+from bench.run.run import measure
 from machine.arguments import positive, real
 
-RATE_PER_S_MAX = 10_000.0
-"""The highest `--rate` of a regression job."""
-DURATION_S_MAX = 60.0
-"""The longest run of a regression job."""
 WARMUP_S_MAX = 300.0
 """The longest `--warmup`."""
 
@@ -64,7 +62,8 @@ def run(args: argparse.Namespace) -> ExitCode:
         seed=args.seed,
     )
     try:
-        comparison = Job(base, head, options, budgets, spreads, progress).execute(folder)
+        job = Job(base, head, options, budgets, spreads, measure, progress)
+        comparison = job.execute(folder)
     except KeyboardInterrupt:
         progress(f"runs that were measured are kept in {folder}")
         raise

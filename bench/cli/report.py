@@ -6,7 +6,7 @@ from pathlib import Path
 from bench.atomic_files import write
 from bench.cli.arguments import ANY_EXITS, Command, add_json, show, show_json
 from bench.errors import ExitCode
-from bench.records.run_record import read_run
+from bench.records.run_files import read_run
 from bench.report import markdown
 
 

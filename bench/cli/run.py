@@ -2,45 +2,25 @@
 
 import argparse
 from dataclasses import replace
-from pathlib import Path
-from typing import Any
 
 from bench.atomic_files import make_folder, write
 from bench.cli.arguments import (
-    ANY_EXITS,
-    STACK_EXITS,
+    DEFAULT,
+    RUN_COMMAND_EXITS,
     Command,
-    add_json,
-    add_results,
-    add_seed,
+    Plan,
+    add_load,
+    add_shop,
+    load_settings,
     show,
-    url,
+    with_schedule,
 )
 from bench.errors import RUN_EXITS, ExitCode, UsageError, progress
-from bench.generator.spec import SCENARIOS
+from bench.records.run_record import RunRecord
 from bench.report import markdown
-from bench.run.run import Probing, Run, Search
-from bench.run.settings import DURATION_S_MAX, GENERATORS_MAX, USERS_MAX, Settings
-from bench.workload.arrivals import ARRIVALS, ScheduleError
-from bench.workload.http_file import read_workload
-from machine import ports
-from machine.arguments import positive, real, whole
-
-RUN_COMMAND_EXITS = (
-    *ANY_EXITS,
-    ExitCode.VOID,
-    ExitCode.UNANSWERED,
-    ExitCode.UNREADABLE,
-    *STACK_EXITS,
-)
-ZIPF_MAX = 5.0
-"""The largest skew of item popularity; far beyond any market."""
-IN_FLIGHT_MAX = 20_000
-"""The largest `--in-flight`: above the ports that one address has, nothing can connect."""
-TRACE_EVERY_MAX = 1_000_000
-"""The largest `--trace-every`."""
-
-DEFAULT = Settings()
+from bench.run.run import Run
+from bench.run.settings import USERS_MAX
+from machine.arguments import real, whole
 
 
 def users(text: str) -> tuple[int, ...]:
@@ -49,38 +29,6 @@ def users(text: str) -> tuple[int, ...]:
     if len(set(counts)) != len(counts):
         raise argparse.ArgumentTypeError(f"{text!r}: each number of users once")
     return counts
-
-
-def add_shop(parser: argparse.ArgumentParser) -> None:
-    add = parser.add_argument
-    add("--scenario", choices=SCENARIOS, default=DEFAULT.scenario,
-        help="what users do (default: %(default)s)")  # fmt: skip
-    add("--zipf", type=real(ZIPF_MAX, 0), default=DEFAULT.zipf, metavar="X",
-        help="skew of the items' popularity, for --scenario checkout")  # fmt: skip
-    add_seed(parser)
-    add("--workers", type=whole("workers", ports.WORKERS_MAX), default=DEFAULT.workers, metavar="N",
-        help="gateway processes (default: %(default)s)")  # fmt: skip
-
-
-def add_load(parser: argparse.ArgumentParser) -> None:
-    add = parser.add_argument
-    add("--target", type=url, metavar="URL", help="a gateway that is up already")
-    add("--workload", type=Path, metavar="FILE",
-        help="requests to any service at --target: docs/measuring.md")  # fmt: skip
-    add("--arrivals", choices=ARRIVALS, default=DEFAULT.arrivals,
-        help="of an open loop (default: %(default)s)")  # fmt: skip
-    add("--in-flight", type=whole("requests", IN_FLIGHT_MAX), metavar="N",
-        default=DEFAULT.in_flight_max,
-        help="of an open loop; more are dropped (default: %(default)s)")  # fmt: skip
-    add("--trace-every", type=whole("requests", TRACE_EVERY_MAX, 0), metavar="N",
-        default=DEFAULT.trace_every,
-        help="trace each N-th request of an open loop (default: none)")  # fmt: skip
-    add("--generators", type=whole("generators", GENERATORS_MAX), metavar="N",
-        default=DEFAULT.generators, help="processes (default: 1)")  # fmt: skip
-    add("--duration", type=positive(DURATION_S_MAX), metavar="S",
-        help="seconds measured of each phase (default: 20; quick: 4)")  # fmt: skip
-    add_results(parser)
-    add_json(parser)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -99,54 +47,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_load(parser)
 
 
-def shop_settings(args: argparse.Namespace) -> Settings:
-    """What `add_shop` reads."""
-    return Settings(scenario=args.scenario, zipf=args.zipf, seed=args.seed, workers=args.workers)
-
-
-def load_settings(args: argparse.Namespace) -> Settings:
-    """What `add_shop` and `add_load` read.
-
-    Raises `UsageError` for options that do not fit together, `WorkloadError` for the file.
-    """
-    if args.zipf and args.scenario != "checkout":
-        raise UsageError("--zipf is for --scenario checkout")
-    if args.workload is not None:
-        if not args.target:
-            raise UsageError("--workload needs the --target that it is for")
-        read_workload(args.workload)
-    elif args.target and args.target.startswith("https:"):
-        raise UsageError("--target: a gateway is reached by http://; https:// needs a --workload")
-    return replace(
-        shop_settings(args),
-        workload=None if args.workload is None else str(args.workload),
-        arrivals=args.arrivals,
-        in_flight_max=args.in_flight,
-        trace_every=args.trace_every,
-        generators=args.generators,
-        target=args.target,
-    )
-
-
-def with_schedule(settings: Settings, rate: str | None) -> Settings:
-    """The settings with an open loop, where there is a rate. Raises `UsageError`."""
-    settings = replace(settings, rate=rate)
-    if rate is not None:
-        try:
-            settings.schedule()
-        except ScheduleError as cause:
-            raise UsageError(f"--rate {cause}") from None
-    return settings
-
-
-def measure(
-    args: argparse.Namespace, settings: Settings, task: Search | Probing | None = None
-) -> ExitCode:
+def measure(args: argparse.Namespace, plan: Plan) -> ExitCode:
     """Measures, writes and shows a run. Raises what `Run.execute` does."""
     from bench.report import build  # loading what draws takes a second
 
     make_folder(args.out)
-    run, folder = Run(settings, args.out, progress, task).execute()
+    run, folder = Run(plan.settings, args.out, progress, plan.task).execute()
     summary = markdown.summarize(run)
     write(folder / "summary.md", summary.encode())
     show((folder / "run.json").read_text().rstrip() if args.json else summary)
@@ -154,20 +60,19 @@ def measure(
     return exit_of(run)
 
 
-def exit_of(run: dict[str, Any]) -> ExitCode:
+def exit_of(run: RunRecord) -> ExitCode:
     """A failed run of which no promise is known to be broken was not answered."""
-    counts = (run["invariants"] or {}).get("counts", {})
     is_broken = (
-        any(counts.values())
-        or run["wrong_answers"]["count"]
-        or any(probe["state"] == "broken" for probe in run["probes"] or ())
+        (run.invariants is not None and any(run.invariants.counts.values()))
+        or run.wrong_answers.count
+        or any(probe.state == "broken" for probe in run.probes or ())
     )
-    if run["verdict"] == "failed" and not is_broken:
+    if run.verdict == "failed" and not is_broken:
         return ExitCode.UNANSWERED
-    return RUN_EXITS[run["verdict"]]
+    return RUN_EXITS[run.verdict]
 
 
-def run(args: argparse.Namespace) -> ExitCode:
+def plan(args: argparse.Namespace) -> Plan:
     settings = load_settings(args)
     if args.locust and args.rate is None:
         raise UsageError("--locust is for --rate: users are Locust's anyway")
@@ -178,7 +83,7 @@ def run(args: argparse.Namespace) -> ExitCode:
         settings = settings.quick()
     if args.duration:
         settings = replace(settings, duration_s=args.duration)
-    return measure(args, with_schedule(settings, args.rate))
+    return Plan(with_schedule(settings, args.rate))
 
 
 COMMAND = Command(
@@ -186,6 +91,6 @@ COMMAND = Command(
     "the shop under load: simulated users (--users), or an open loop (--rate)",
     "--rate 300 --duration 20 --seed 7",
     add_arguments,
-    run,
-    RUN_COMMAND_EXITS,
+    exits=RUN_COMMAND_EXITS,
+    plan=plan,
 )

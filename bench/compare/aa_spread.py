@@ -8,8 +8,11 @@ from typing import NamedTuple
 
 import orjson
 
+from bench.compare.comparison_record import Comparison
+from bench.compare.metric import Scale
 from bench.compare.verdict import aa_spread_of
 from bench.errors import UnreadableError
+from bench.records.typed_json import of_plain
 
 COMPARISONS_MIN = 10
 """Fewer say too little about a spread."""
@@ -21,13 +24,13 @@ class SpreadError(UnreadableError):
 
 def read_spreads(folder: Path) -> dict[str, float]:
     """By name of a metric, as the `aa_spread` of a budget file. Raises `SpreadError`."""
-    changes: dict[Metric, list[float]] = defaultdict(list)
+    changes: dict[Spread, list[float]] = defaultdict(list)
     paths = sorted(folder.rglob("comparison.json"))
     for path in paths:
         for metric, change in _changes(path):
             changes[metric].append(change)
     spreads = {
-        metric.name: metric.spread(found)
+        metric.name: metric.of(found)
         for metric, found in changes.items()
         if len(found) >= COMPARISONS_MIN
     }
@@ -39,30 +42,30 @@ def read_spreads(folder: Path) -> dict[str, float]:
     return spreads
 
 
-class Metric(NamedTuple):
+class Spread(NamedTuple):
     name: str
-    scale: str
+    scale: Scale
 
-    def spread(self, changes: Sequence[float]) -> float:
+    def of(self, changes: Sequence[float]) -> float:
         """Of a ratio, 10 % more and its inverse are as far."""
         if self.scale == "difference":
             return aa_spread_of(changes)
         return expm1(aa_spread_of([log1p(change) for change in changes]))
 
 
-def _changes(path: Path) -> list[tuple[Metric, float]]:
+def _changes(path: Path) -> list[tuple[Spread, float]]:
     try:
-        content = orjson.loads(path.read_bytes())
-        if content["a"] is None:
-            return []
-        if content["a"]["commit"] != content["b"]["commit"]:
-            raise SpreadError(f"{path} compares two commits, not one with itself")
-        return [
-            (Metric(metric["name"], metric["scale"]), metric["change"])
-            for metric in content["metrics"]
-            if metric["change"] is not None
-        ]
+        comparison = of_plain(Comparison, orjson.loads(path.read_bytes()))
     except OSError as cause:
         raise SpreadError(f"cannot read {path}: {cause.strerror}") from None
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, AttributeError):
         raise SpreadError(f"{path} is not a comparison") from None
+    if comparison.a is None or comparison.b is None:
+        return []
+    if comparison.a.commit != comparison.b.commit:
+        raise SpreadError(f"{path} compares two commits, not one with itself")
+    return [
+        (Spread(metric.name, metric.scale), metric.change)
+        for metric in comparison.metrics
+        if metric.change is not None
+    ]

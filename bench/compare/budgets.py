@@ -7,15 +7,17 @@ from pathlib import Path
 from statistics import median
 from typing import Any, Literal, NamedTuple, get_args
 
-from bench.compare.metrics import OPERATION_KINDS, Metric, failed_share, fixed_phases, latency
-from bench.compare.verdict import Rule
+from bench.compare.metric import OPERATION_KINDS, Metric, Rule
 from bench.errors import UnreadableError
+from bench.records.run_record import Figures, RunRecord
 
 DEFAULT_FILE = Path(__file__).with_name("budgets.toml")
 THRESHOLD_MAX = 10.0
 """Eleven times as much; a larger number is percent, by mistake."""
 
 Role = Literal["decides", "alarms", "shown"]
+Limit = Literal["p99_ms_max", "failed_share_max"]
+LIMITS: tuple[Limit, ...] = get_args(Limit)
 KINDS = ("cpu", "cpu_ratio", "per_request", "failed", "latency", "throughput", "capacity")
 """The first words of kinds; more may follow a dot."""
 
@@ -49,8 +51,7 @@ class Checked(NamedTuple):
 
     operation: str
     phase: str
-    limit: str
-    """p99_ms_max or failed_share_max."""
+    limit: Limit
     allowed: float
     measured: float | None
     """Of the median run; None where nothing was answered, which is not within any limit."""
@@ -159,7 +160,7 @@ def _number(place: str, value: Any, largest: float) -> float:
     return float(value)
 
 
-def check_levels(levels: Sequence[Level], runs: Sequence[dict[str, Any]]) -> list[Checked]:
+def check_levels(levels: Sequence[Level], runs: Sequence[RunRecord]) -> list[Checked]:
     """The levels against the median of some runs of one kind, phase by phase.
 
     A latency of which only a lower bound is known counts as that bound, or as beyond every limit
@@ -169,8 +170,8 @@ def check_levels(levels: Sequence[Level], runs: Sequence[dict[str, Any]]) -> lis
     for level in levels:
         for phase in _phases(level, runs[0]):
             figures = [found for run in runs if (found := _figures(run, phase, level.operation))]
-            for limit in ("p99_ms_max", "failed_share_max"):
-                allowed = getattr(level, limit)
+            for limit in LIMITS:
+                allowed: float | None = getattr(level, limit)
                 if allowed is not None and figures:
                     values = [_measured(limit, allowed, found) for found in figures]
                     middle = median(values)
@@ -180,31 +181,29 @@ def check_levels(levels: Sequence[Level], runs: Sequence[dict[str, Any]]) -> lis
     return checked
 
 
-def _phases(level: Level, run: dict[str, Any]) -> list[str]:
+def _phases(level: Level, run: RunRecord) -> list[str]:
     return [
-        phase["name"]
-        for phase in fixed_phases(run)
+        phase.name
+        for phase in run.fixed_phases
         if (
-            phase["loop"] == "open"
+            phase.is_open
             if level.phases is None
-            else any(fnmatchcase(phase["name"], pattern) for pattern in level.phases)
+            else any(fnmatchcase(phase.name, pattern) for pattern in level.phases)
         )
     ]
 
 
-def _figures(run: dict[str, Any], phase: str, operation: str) -> dict[str, Any] | None:
-    for found in run["phases"]:
-        if found["name"] == phase and found["window"]:
-            figures: dict[str, Any] | None = found["window"]["operations"].get(operation)
-            return figures
+def _figures(run: RunRecord, phase: str, operation: str) -> Figures | None:
+    for found, window in run.windows:
+        if found.name == phase:
+            return window.operations.get(operation)
     return None
 
 
-def _measured(limit: str, allowed: float, figures: dict[str, Any]) -> float:
+def _measured(limit: Limit, allowed: float, figures: Figures) -> float:
     if limit == "failed_share_max":
-        share = failed_share(figures)
-        return 0.0 if share is None else share
-    value, at_least = latency(figures, "p99")
-    if value is None or (at_least and value <= allowed):
+        return figures.failed_share or 0.0
+    latency = figures.latency_ms
+    if latency is None or ("p99" in latency.at_least and latency.p99 <= allowed):
         return float("inf")
-    return value
+    return latency.p99

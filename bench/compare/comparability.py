@@ -8,16 +8,14 @@ from collections.abc import Iterator, Sequence
 from math import isclose
 from typing import Any, NamedTuple
 
-from bench.compare.metrics import fixed_phases
-
-Run = dict[str, Any]
+from bench.records.run_record import RunRecord
 
 MEMORY_SHARE_MAX = 0.01
 """A kernel keeps a little more or less for itself at each boot."""
 MEASURING_PACKAGES = ("gevent", "httptools", "locust")
-IGNORED_SETTINGS = ("seed", "target")
-"""A seed is noise, and a target's address says nothing; whether there is one does."""
-PHASE_FIELDS = ("loop", "users", "schedule", "duration_s", "generators")
+IGNORED_SETTINGS = ("seed", "target", "max_failed")
+"""A seed is noise, and a target's address says nothing; whether there is one does. How many
+requests may fail before a run counts as failed does not change what it measures."""
 
 
 class Difference(NamedTuple):
@@ -29,7 +27,7 @@ class Difference(NamedTuple):
         return f"{self.field}: {self.a} | {self.b}"
 
 
-def differences(a: Sequence[Run], b: Sequence[Run]) -> list[Difference]:
+def differences(a: Sequence[RunRecord], b: Sequence[RunRecord]) -> list[Difference]:
     """What forbids to compare, each field once; none for comparable sets.
 
     Every run is compared with the first of A: a set must be of one kind, too.
@@ -45,7 +43,7 @@ def differences(a: Sequence[Run], b: Sequence[Run]) -> list[Difference]:
     return list(found.values())
 
 
-def software(a: Run, b: Run) -> list[Difference]:
+def software(a: RunRecord, b: RunRecord) -> list[Difference]:
     """What the change itself may have brought: versions that differ between A and B."""
     ours, theirs = dict(_versions(a)), dict(_versions(b))
     return [
@@ -58,32 +56,39 @@ def software(a: Run, b: Run) -> list[Difference]:
 MISSING = "none"
 
 
-def _fields(run: Run) -> Iterator[tuple[str, Any]]:
-    where, settings = run["environment"], run["settings"]
-    yield "schema_version", run["schema_version"]
-    for name in ("cpu_model", "cores", "memory_bytes", "kernel"):
-        yield f"machine {name}", where[name]
+def _fields(run: RunRecord) -> Iterator[tuple[str, Any]]:
+    where, settings = run.environment, run.settings
+    yield "schema_version", run.schema_version
+    yield "machine cpu_model", where.cpu_model
+    yield "machine cores", where.cores
+    yield "machine memory_bytes", where.memory_bytes
+    yield "machine kernel", where.kernel
     for name in MEASURING_PACKAGES:
-        yield f"generator {name}", where["packages"].get(name, MISSING)
-    for name, value in settings.items():
+        yield f"generator {name}", where.packages.get(name, MISSING)
+    for name, value in vars(settings).items():
         if name not in IGNORED_SETTINGS:
             yield f"setting {name}", value
-    yield "setting target", "elsewhere" if settings.get("target") else "a stack of its own"
-    if run["capacity"] is not None:
-        for name, value in run["capacity"]["level"].items():
+    yield "setting target", "elsewhere" if settings.target else "a stack of its own"
+    if run.capacity is not None:
+        for name, value in vars(run.capacity.level).items():
             yield f"capacity level {name}", value
-    phases = fixed_phases(run)
-    yield "phases", ", ".join(phase["name"] for phase in phases)
+    phases = run.fixed_phases
+    yield "phases", ", ".join(phase.name for phase in phases)
     for phase in phases:
-        for name in PHASE_FIELDS:
-            yield f"phase {phase['name']} {name}", phase[name]
+        here = f"phase {phase.name}"
+        yield f"{here} loop", phase.loop
+        yield f"{here} users", phase.users
+        yield f"{here} schedule", phase.schedule
+        yield f"{here} duration_s", phase.duration_s
+        yield f"{here} generators", phase.generators
 
 
-def _versions(run: Run) -> Iterator[tuple[str, str]]:
-    where = run["environment"]
-    for name in ("python", "kafka", "flink"):
-        yield name, where[name] or MISSING
-    for name, version in where["packages"].items():
+def _versions(run: RunRecord) -> Iterator[tuple[str, str]]:
+    where = run.environment
+    yield "python", where.python
+    yield "kafka", where.kafka or MISSING
+    yield "flink", where.flink or MISSING
+    for name, version in where.packages.items():
         if name not in MEASURING_PACKAGES:
             yield name, version
 

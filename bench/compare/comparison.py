@@ -1,38 +1,54 @@
 """From two sets of recorded runs to one comparison, as compare.schema.json describes it."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from math import isfinite
 from pathlib import Path
 from statistics import median
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from bench.compare import comparability
 from bench.compare.budgets import Budgets, Checked, check_levels
+from bench.compare.comparison_record import (
+    SCHEMA_VERSION,
+    Comparison,
+    LevelRecord,
+    MetricRecord,
+    PairsRecord,
+    SideRecord,
+    StatisticsRecord,
+    Verdict,
+    because,
+    headline,
+    level_line,
+    too_few,
+)
 from bench.compare.metric_pairs import Row, Spreads, judge_rows, rows, usable
 from bench.compare.run_pairs import (
+    Fault,
     Pair,
-    Run,
     UnfitError,
     is_balanced,
     is_interleaved,
     pair_up,
-    read_set,
+    refuse_unfit,
 )
 from bench.compare.verdict import ALPHA, FRESH_PAIRS_MIN, Finding, overall, without_interleaving
-from bench.compare.verdict_words import because, headline, level_line, too_few
 from bench.errors import COMPARISON_EXITS
-from bench.records.run_record import CONTROL
+from bench.records.run_files import MissingFigureError, read_run
+from bench.records.run_record import CONTROL, RunRecord
+from bench.records.versioned_json import RunFileError, VersionError
 from bench.stats.signed_rank import pairs_needed
 
-SCHEMA_VERSION = 1
 SCHEMA_FILE = Path(__file__).with_name("compare.schema.json")
 
-Comparison = dict[str, Any]
+RUNS_MAX = 500
+"""Of a set; the exact distribution of more takes long, and nobody measures so many."""
 
 
 class Sides(NamedTuple):
-    a: list[Run]
-    b: list[Run]
+    a: list[RunRecord]
+    b: list[RunRecord]
 
     def __add__(self, other: "Sides") -> "Sides":  # type: ignore[override]
         return Sides([*self.a, *other.a], [*self.b, *other.b])
@@ -50,7 +66,7 @@ def compare(
 
     Without one the last third of the pairs is held back as such, where enough are left.
     `looks`: how often the runs may have been looked at while they were measured, by
-    `bench.compare.stopping_rule`; of more than one look no pairs are held back. What can't be
+    `bench.regression.stopping_rule`; of more than one look no pairs are held back. What can't be
     compared is a comparison too, with a verdict that says why.
     """
     try:
@@ -77,11 +93,40 @@ def unfit(cause: UnfitError) -> Comparison:
 
 
 def _read(a: Path, b: Path) -> Sides:
-    sides = Sides(read_set(a), read_set(b))
-    twice = {run["run_id"] for run in sides.a} & {run["run_id"] for run in sides.b}
+    sides = Sides(_read_set(a), _read_set(b))
+    twice = {run.run_id for run in sides.a} & {run.run_id for run in sides.b}
     if twice:
         raise UnfitError("invalid", f"run {min(twice)} is in A and in B")
     return sides
+
+
+def _read_set(where: Path) -> list[RunRecord]:
+    """The runs of a folder, of its subfolders, or of one run.json, by time. Raises `UnfitError`."""
+    if where.is_dir() and not (where / "run.json").exists():
+        paths = sorted(where.glob("*/run.json"))
+    else:
+        paths = [where]
+    if not paths:
+        raise UnfitError("unreadable", f"{where} has no run.json, nor has a folder in it")
+    if len(paths) > RUNS_MAX:
+        raise UnfitError("unreadable", f"{where} has {len(paths)} runs, at most {RUNS_MAX} do")
+    runs = [_read_run(path) for path in paths]
+    for run in runs:
+        refuse_unfit(run)
+    return sorted(runs, key=lambda run: (run.started_utc, run.run_id))
+
+
+def _read_run(where: Path) -> RunRecord:
+    try:
+        return read_run(where)
+    except RunFileError as cause:
+        raise UnfitError(_fault(cause), str(cause)) from None
+
+
+def _fault(cause: RunFileError) -> Fault:
+    if isinstance(cause, VersionError):
+        return "other_schema"
+    return "missing_metric" if isinstance(cause, MissingFigureError) else "unreadable"
 
 
 def _compare(
@@ -109,22 +154,19 @@ def _compare(
         name: f for row in shown for name, f in judge_rows([row], used, alpha).items()
     }
     metrics = [_metric(row, {**findings_shown, **findings}) for row in found]
-    checked = check_levels(budgets.levels, [run for run in both.b if run["verdict"] == "valid"])
+    checked = check_levels(budgets.levels, [run for run in both.b if run.verdict == "valid"])
     verdict = _overall(found, findings, checked)
     level = 1 - alpha / max(1, len(gated))
     few = too_few(used, level) if used < pairs_needed(level) else None
-    return {
-        **_described(verdict, _reasons(verdict, metrics, checked, few), metrics),
-        "notes": _notes(both, pairs, [*voids, *fresh_voids]),
-        "a": _side(both.a),
-        "b": _side(both.b),
-        "pairs": {"used": used, "fresh": len(fresh_pairs), "void": voids + fresh_voids},
-        "statistics": {"alpha": alpha, "looks": looks, "gated": len(gated)},
-        "levels": [
-            {**level._asdict(), "is_broken": level.is_broken, "line": level_line(level)}
-            for level in checked
-        ],
-    }
+    return replace(
+        _described(verdict, _reasons(verdict, metrics, checked, few), metrics),
+        notes=_notes(both, pairs, [*voids, *fresh_voids]),
+        a=_side(both.a),
+        b=_side(both.b),
+        pairs=PairsRecord(used, len(fresh_pairs), voids + fresh_voids),
+        statistics=StatisticsRecord(alpha, looks, len(gated)),
+        levels=[LevelRecord(*level, level.is_broken, level_line(level)) for level in checked],
+    )
 
 
 def _held_back(pairs: int, gated: int, alpha: float) -> int:
@@ -136,9 +178,9 @@ def _held_back(pairs: int, gated: int, alpha: float) -> int:
 
 def _overall(
     found: Sequence[Row], findings: Mapping[str, Finding], checked: Sequence[Checked]
-) -> str:
+) -> Verdict:
     deciding = [row for row in found if row.rule.role == "decides"]
-    verdict: str = overall(findings, [row.metric.name for row in deciding if not row.bounds])
+    verdict = overall(findings, [row.metric.name for row in deciding if not row.bounds])
     if verdict != "regression" and any(level.is_broken for level in checked):
         return "over_budget"
     if verdict in ("same", "faster") and any(row.bounds for row in deciding):
@@ -147,14 +189,14 @@ def _overall(
 
 
 def _reasons(
-    verdict: str, metrics: Sequence[dict[str, Any]], checked: Sequence[Checked], few: str | None
+    verdict: Verdict, metrics: Sequence[MetricRecord], checked: Sequence[Checked], few: str | None
 ) -> list[str]:
     """What led to the verdict; broken service levels are said in any case."""
     broken = [level_line(level) for level in checked if level.is_broken]
     if few and verdict == "inconclusive":
         return [few]
     told = "decides" if verdict == "inconclusive" else "decides, alarms"
-    led = [m["reason"] for m in metrics if m["verdict"] == verdict and m["role"] in told]
+    led = [each.reason for each in metrics if each.verdict == verdict and each.role in told]
     return broken + led if verdict == "over_budget" else led + broken
 
 
@@ -166,71 +208,78 @@ def _notes(sides: Sides, pairs: Sequence[Pair], voids: Sequence[str]) -> list[st
         notes.append(f"A has {len(sides.a)} runs and B {len(sides.b)}: the rest has no partner")
     if not is_balanced(pairs):
         notes.append("one side came first in most pairs: in ABBA its order would not count")
-    if not any(probe["name"] == CONTROL for probe in first["probes"] or ()):
+    if not any(probe.name == CONTROL for probe in first.probes or ()):
         notes.append("there is no control workload, so no pair is void for a machine that moved")
-    own = first["settings"]["target"] is None  # else the commit says nothing about the target
-    if own and all(run["commit"] == {**first["commit"], "dirty": False} for run in runs):
+    own = first.settings.target is None  # else the commit says nothing about the target
+    if own and all(run.commit == replace(first.commit, dirty=False) for run in runs):
         notes.append("A and B are of one commit: a comparison with itself")
     return notes
 
 
-def _metric(row: Row, findings: Mapping[str, Finding]) -> dict[str, Any]:
+def _metric(row: Row, findings: Mapping[str, Finding]) -> MetricRecord:
     metric, name = row.metric, row.metric.name
-    described = {
-        "name": name,
-        "kind": metric.kind,
-        "unit": metric.unit,
-        "is_lower_better": metric.is_lower_better,
-        "scale": metric.scale,
-        "role": row.rule.role,
-        "a_median": median(row.a),
-        "b_median": median(row.b),
-        "changes": [metric.shown(worsening) for worsening in row.worsenings],
-        "threshold": row.rule.threshold,
-        "aa_spread": row.rule.aa_spread,
-        "same_within": metric.shown_limit(row.limits.same),
-        "alarm_beyond": metric.shown_limit(row.limits.alarm),
-        **dict.fromkeys(("change", "low", "high", "level", "p_value", "fresh_change")),
-        "verdict": "inconclusive",
-    }
     found = findings.get(name)
+    lost = f"requests had no answer in {row.bounds} runs, so only a lower bound is known"
+    described = MetricRecord(
+        name=name,
+        kind=metric.kind,
+        unit=metric.unit,
+        is_lower_better=metric.is_lower_better,
+        scale=metric.scale,
+        role=row.rule.role,
+        a_median=median(row.a),
+        b_median=median(row.b),
+        changes=[metric.shown(worsening) for worsening in row.worsenings],
+        threshold=row.rule.threshold,
+        aa_spread=row.rule.aa_spread,
+        same_within=metric.shown_limit(row.limits.same),
+        alarm_beyond=metric.shown_limit(row.limits.alarm),
+        change=None,
+        low=None,
+        high=None,
+        level=None,
+        p_value=None,
+        fresh_change=None,
+        verdict="inconclusive",
+        reason=f"{name}: {lost}",
+    )
     if found is None:
-        lost = f"requests had no answer in {row.bounds} runs, so only a lower bound is known"
-        return {**described, "reason": f"{name}: {lost}"}
+        return described
     low, high = sorted((metric.shown(found.low), metric.shown(found.high)))
-    described |= {
-        "change": metric.shown(found.estimate),
-        "low": low if isfinite(found.low) else None,
-        "high": high if isfinite(found.high) else None,
-        "level": found.level,
-        "p_value": found.p_value,
-        "fresh_change": None if found.fresh is None else metric.shown(found.fresh),
-        "verdict": found.verdict,
-    }
-    return {**described, "reason": f"{name}: {because(described, found)}"}
+    described = replace(
+        described,
+        change=metric.shown(found.estimate),
+        low=low if isfinite(found.low) else None,
+        high=high if isfinite(found.high) else None,
+        level=found.level,
+        p_value=found.p_value,
+        fresh_change=None if found.fresh is None else metric.shown(found.fresh),
+        verdict=found.verdict,
+    )
+    return replace(described, reason=f"{name}: {because(described, found)}")
 
 
 def _described(
-    verdict: str, reasons: list[str], metrics: Sequence[dict[str, Any]] = ()
+    verdict: Verdict, reasons: list[str], metrics: Sequence[MetricRecord] = ()
 ) -> Comparison:
-    return {
-        "schema_version": SCHEMA_VERSION,
-        "verdict": verdict,
-        "exit_code": COMPARISON_EXITS[verdict],
-        "headline": headline(verdict, reasons, metrics),
-        "reasons": reasons,
-        "notes": [],
-        "a": None,
-        "b": None,
-        "pairs": None,
-        "statistics": None,
-        "metrics": list(metrics),
-        "levels": [],
-    }
+    return Comparison(
+        schema_version=SCHEMA_VERSION,
+        verdict=verdict,
+        exit_code=COMPARISON_EXITS[verdict],
+        headline=headline(verdict, reasons, metrics),
+        reasons=reasons,
+        notes=[],
+        a=None,
+        b=None,
+        pairs=None,
+        statistics=None,
+        metrics=list(metrics),
+        levels=[],
+    )
 
 
-def _side(runs: Sequence[Run]) -> dict[str, Any]:
-    commits = {run["commit"]["id"]: run["commit"] for run in runs}
+def _side(runs: Sequence[RunRecord]) -> SideRecord:
+    commits = {run.commit.id: run.commit for run in runs}
     if len(commits) > 1:
         raise UnfitError("incomparable", f"one side has runs of commits {', '.join(commits)}")
-    return {"commit": runs[0]["commit"], "runs": [run["run_id"] for run in runs]}
+    return SideRecord(runs[0].commit, [run.run_id for run in runs])

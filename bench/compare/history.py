@@ -11,18 +11,19 @@ from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
 from statistics import median
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import ruptures
 
 from bench.compare import comparability
 from bench.compare.budgets import Budgets
-from bench.compare.metrics import Metric, readings
+from bench.compare.metric import Metric
+from bench.compare.metrics import readings
 from bench.compare.run_pairs import UnfitError
-from bench.records.run_record import RunFileError, read_run
-
-Run = dict[str, Any]
+from bench.records.run_files import read_run
+from bench.records.run_record import RunRecord
+from bench.records.versioned_json import RunFileError
 
 HISTORY_RUNS_MAX = 10_000
 """Of one history."""
@@ -70,16 +71,16 @@ class Series(NamedTuple):
 
 
 class History(NamedTuple):
-    reference: Run
+    reference: RunRecord
     """The newest run; all others are comparable with it."""
     series: list[Series]
     runs: int
     left_out: list[str]
     """Why, with the number of runs."""
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, object]:
         return {
-            "reference": self.reference["run_id"],
+            "reference": self.reference.run_id,
             "runs": self.runs,
             "left_out": self.left_out,
             "series": [
@@ -108,14 +109,14 @@ def read_history(folder: Path, budgets: Budgets) -> History:
         except RunFileError as cause:
             left_out[str(cause)] += 1
             continue
-        if run["verdict"] == "valid":
+        if run.verdict == "valid":
             runs.append(run)
         else:
-            left_out[f"not valid but {run['verdict']}"] += 1
+            left_out[f"not valid but {run.verdict}"] += 1
     if not runs:
         why = next(iter(left_out), "no run.json is in it")
         raise UnfitError("unreadable", f"{folder} has no run to draw: {why}")
-    runs.sort(key=lambda run: (run["started_utc"], run["run_id"]))
+    runs.sort(key=lambda run: (run.started_utc, run.run_id))
     alike = []
     for run in runs:
         unlike = comparability.differences(runs[-1:], [run])
@@ -127,12 +128,12 @@ def read_history(folder: Path, budgets: Budgets) -> History:
     return History(runs[-1], _series(alike, budgets), len(alike), lines)
 
 
-def _series(runs: Sequence[Run], budgets: Budgets) -> list[Series]:
+def _series(runs: Sequence[RunRecord], budgets: Budgets) -> list[Series]:
     values: dict[Metric, dict[str, list[float]]] = {}
     started: dict[str, str] = {}
     for run in runs:
-        commit = f"{run['commit']['id']}{' with changes' if run['commit']['dirty'] else ''}"
-        started.setdefault(commit, run["started_utc"])
+        commit = str(run.commit)
+        started.setdefault(commit, run.started_utc)
         for metric, reading in readings(run, list(budgets.operation_metrics)).items():
             if reading.value is not None and not reading.at_least:
                 values.setdefault(metric, {}).setdefault(commit, []).append(reading.value)

@@ -5,9 +5,10 @@ from functools import partial
 from typing import NamedTuple
 
 from bench.compare.budgets import Budgets, MetricRule
-from bench.compare.metrics import Metric, Readings, readings
+from bench.compare.metric import Metric, Rule
+from bench.compare.metrics import Readings, readings
 from bench.compare.run_pairs import Pair, UnfitError
-from bench.compare.verdict import Finding, Rule, judge
+from bench.compare.verdict import Finding, judge
 
 Spreads = Mapping[str, float]
 """By name of a metric, in place of the budget file's: see `bench.compare.aa_spread`."""
@@ -72,7 +73,7 @@ def _runs_without(
     metric: Metric, pairs: Sequence[Pair], sides: Sequence[tuple[Readings, Readings]]
 ) -> list[str]:
     return [
-        run["run_id"]
+        run.run_id
         for pair, side in zip(pairs, sides, strict=True)
         for run, found in zip(pair, side, strict=True)
         if metric not in found or found[metric].value is None

@@ -5,47 +5,21 @@ A metric's kind is the key of its rule in budgets.toml: ``cpu_ratio.gateway``, `
 window.per_request where they were counted, and then are metrics ``per_request.<name>``.
 """
 
-from collections.abc import Collection, Iterator
-from math import exp, expm1, log
-from typing import Any, Literal, NamedTuple
+from collections.abc import Collection, Iterator, Mapping
+from typing import NamedTuple
 
-from bench.records.run_record import CONTROL
+from bench.compare.metric import LATENCIES, Metric
+from bench.records.run_record import (
+    Figures,
+    GroupCpu,
+    PhaseRecord,
+    QuantileName,
+    RunRecord,
+    WindowFigures,
+)
 
 GENERATOR = "generator"
 """The group that is not part of the system under test, and no change of it can touch."""
-LATENCIES = ("latency.p50", "latency.p99")
-OPERATION_KINDS = ("failed", *LATENCIES)
-"""What an operation can be looked at by itself for."""
-
-Scale = Literal["ratio", "difference"]
-
-
-class Metric(NamedTuple):
-    name: str
-    kind: str
-    unit: str
-    is_lower_better: bool = True
-    scale: Scale = "ratio"
-    """Shares of failed requests are mostly 0, which has no ratio."""
-    operation: str | None = None
-    """None: of all operations."""
-
-    def worsening(self, base: float, head: float) -> float:
-        """From base to head, positive where it got worse: log ratio, or difference."""
-        change = head - base if self.scale == "difference" else log(head / base)
-        return change if self.is_lower_better else -change
-
-    def shown(self, worsening: float) -> float:
-        """As people say it: +0.12 is 12 % more, whether that is good or bad."""
-        change = worsening if self.is_lower_better else -worsening
-        return change if self.scale == "difference" else expm1(change)
-
-    def limit(self, threshold: float) -> float:
-        """A threshold that people gave, 0.05 for 5 % more, in the scale of `worsening`."""
-        return threshold if self.scale == "difference" else log(1 + threshold)
-
-    def shown_limit(self, limit: float) -> float:
-        return limit if self.scale == "difference" else exp(limit) - 1
 
 
 class Reading(NamedTuple):
@@ -60,27 +34,20 @@ class Reading(NamedTuple):
 Readings = dict[Metric, Reading]
 
 
-def readings(run: dict[str, Any], operations: Collection[tuple[str, str]] = ()) -> Readings:
+def readings(run: RunRecord, operations: Collection[tuple[str, str]] = ()) -> Readings:
     """All that is gated; `operations` are (operation, kind) that are looked at by themselves.
 
     A value that its scale has no place for, as a ratio of 0, is None.
     """
     found: Readings = {}
-    for phase in fixed_phases(run):
-        if phase["window"] is not None:
-            for metric, reading in _of_phase(phase, operations):
+    for phase in run.fixed_phases:
+        if phase.window is not None:
+            for metric, reading in _of_phase(phase, phase.window, operations):
                 found[metric] = reading
-    if run["capacity"] is not None:
-        knee = run["capacity"]["knee_per_s"]
-        found[Metric("capacity", "capacity", "requests/s", False)] = Reading(knee)
+    if run.capacity is not None:
+        knee = Metric("capacity", "capacity", "requests/s", False)
+        found[knee] = Reading(run.capacity.knee_per_s)
     return {metric: _in_scale(metric, reading) for metric, reading in found.items()}
-
-
-def fixed_phases(run: dict[str, Any]) -> list[dict[str, Any]]:
-    """Those that every run of the same settings has: not the steps of a search for the capacity."""
-    if run["capacity"] is None:
-        return list(run["phases"])
-    return [phase for phase in run["phases"] if not phase["name"].startswith("step-")]
 
 
 def _in_scale(metric: Metric, reading: Reading) -> Reading:
@@ -90,73 +57,51 @@ def _in_scale(metric: Metric, reading: Reading) -> Reading:
 
 
 def _of_phase(
-    phase: dict[str, Any], operations: Collection[tuple[str, str]]
+    phase: PhaseRecord, window: WindowFigures, operations: Collection[tuple[str, str]]
 ) -> Iterator[tuple[Metric, Reading]]:
-    name, window = phase["name"], phase["window"]
-    groups = {group: cpu for group, cpu in window["cpu"].items() if group != GENERATOR}
-    yield from _cpu_ratios(name, groups, window["cpu"].get(GENERATOR))
-    for what, amount in window.get("per_request", {}).items():
+    name = phase.name
+    groups = {group: cpu for group, cpu in window.cpu.items() if group != GENERATOR}
+    yield from _cpu_ratios(name, groups, window.cpu.get(GENERATOR))
+    for what, amount in window.per_request.items():
         metric = Metric(f"{name} {what} per request", f"per_request.{what}", "per request")
         yield metric, Reading(amount)
-    kinds = ("failed", *(LATENCIES if phase["loop"] == "open" else ["throughput"]))
+    kinds = ("failed", *(LATENCIES if phase.is_open else ["throughput"]))
     yield from (_figure(name, window, kind) for kind in kinds)
     for operation, kind in operations:
-        if operation in window["operations"] and (kind == "failed" or phase["loop"] == "open"):
-            figures = window["operations"][operation]
+        if operation in window.operations and (kind == "failed" or phase.is_open):
+            figures = window.operations[operation]
             metric, reading = _figure(f"{name} {operation}", figures, kind)
             yield metric._replace(operation=operation), reading
     for group, cpu in groups.items():
         metric = Metric(f"{name} {group} CPU", f"cpu.{group}", "µs/request")
-        yield metric, Reading(cpu["us_per_request"])
+        yield metric, Reading(cpu.us_per_request)
 
 
 def _cpu_ratios(
-    name: str, groups: dict[str, Any], generator: dict[str, Any] | None
+    name: str, groups: Mapping[str, GroupCpu], generator: GroupCpu | None
 ) -> Iterator[tuple[Metric, Reading]]:
     """What a group took, as a ratio to what the generator took for the same requests.
 
     A machine that slows down slows both, so the ratio scatters less than either. What JVMs compile
-    is left out: it wanes for minutes after a start.
+    is left out.
     """
-    if generator is None or not generator["cpu_s"]:
+    if generator is None or not generator.cpu_s:
         return
     for group, cpu in groups.items():
-        worked_s = cpu["cpu_s"] - cpu.get("compiling_s", 0.0)
         metric = Metric(f"{name} {group} CPU ratio", f"cpu_ratio.{group}", "of the generator's")
-        yield metric, Reading(worked_s / generator["cpu_s"])
+        yield metric, Reading(cpu.worked_s / generator.cpu_s)
 
 
-def _figure(name: str, figures: dict[str, Any], kind: str) -> tuple[Metric, Reading]:
+def _figure(name: str, figures: Figures, kind: str) -> tuple[Metric, Reading]:
     if kind == "failed":
         metric = Metric(f"{name} failed", kind, "of requests", scale="difference")
-        return metric, Reading(failed_share(figures))
+        return metric, Reading(figures.failed_share)
     if kind == "throughput":
         metric = Metric(f"{name} throughput", kind, "requests/s", is_lower_better=False)
-        return metric, Reading(figures["throughput_per_s"])
-    quantile = kind.removeprefix("latency.")
-    return Metric(f"{name} {quantile}", kind, "ms"), latency(figures, quantile)
-
-
-def latency(figures: dict[str, Any], quantile: str) -> Reading:
-    found = figures["latency_ms"]
-    if found is None:
-        return Reading(None)
-    return Reading(found[quantile], quantile in found["at_least"])
-
-
-def failed_share(figures: dict[str, Any]) -> float | None:
-    """None where nothing was asked."""
-    if not figures["requests"]:
-        return None
-    return float(sum(figures["failed"].values()) / figures["requests"])
-
-
-def controls(run: dict[str, Any]) -> dict[str, float]:
-    """What moves with the machine alone: the figures of the probe `CONTROL`."""
-    return {
-        name: float(figure)
-        for probe in run["probes"] or ()
-        if probe["name"] == CONTROL
-        for name, figure in probe["figures"].items()
-        if figure is not None and figure > 0
-    }
+        return metric, Reading(figures.throughput_per_s)
+    quantile: QuantileName = "p99" if kind == "latency.p99" else "p50"
+    metric = Metric(f"{name} {quantile}", kind, "ms")
+    latency = figures.latency_ms
+    if latency is None:
+        return metric, Reading(None)
+    return metric, Reading(latency.of(quantile), quantile in latency.at_least)

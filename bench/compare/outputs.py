@@ -3,13 +3,20 @@
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 from xml.etree import ElementTree
 
 from bench.atomic_files import to_json
-from bench.compare.verdict_words import VERDICTS, count, interval, size
-
-Comparison = dict[str, Any]
+from bench.compare.comparison_record import (
+    VERDICTS,
+    Comparison,
+    MetricRecord,
+    SideRecord,
+    Verdict,
+    count,
+    interval,
+    size,
+)
+from bench.records.typed_json import to_plain
 
 MARK = "<!-- kaflinkshop: regression -->"
 """By which a CI job finds its own comment, to replace it."""
@@ -29,7 +36,7 @@ def write_outputs(comparison: Comparison, folder: Path) -> list[Path]:
     """
     folder.mkdir(parents=True, exist_ok=True)
     contents = {
-        "comparison.json": to_json(comparison),
+        "comparison.json": to_json(to_plain(comparison)),
         "comment.md": markdown(comparison).encode(),
         "junit.xml": junit(comparison),
     }
@@ -48,93 +55,98 @@ def write_outputs(comparison: Comparison, folder: Path) -> list[Path]:
 
 def markdown(comparison: Comparison) -> str:
     """The verdict first; reads well as a comment, and in a terminal."""
-    lines = [MARK, f"## {comparison['headline']}", ""]
-    if comparison["pairs"]:
-        lines += [_sides(comparison), "", *_table(comparison), "", *_chart(comparison), ""]
-    if len(comparison["reasons"]) > 1 and comparison["verdict"] != "same":
-        lines += [*(f"- {reason}" for reason in comparison["reasons"]), ""]
-    broken = {level["line"] for level in comparison["levels"] if level["is_broken"]}
-    kept = [level["line"] for level in comparison["levels"] if level["line"] not in broken]
-    if kept or comparison["notes"]:
+    lines = [MARK, f"## {comparison.headline}", ""]
+    if comparison.pairs:
+        lines += [*_sides(comparison), *_table(comparison), "", *_chart(comparison), ""]
+    if len(comparison.reasons) > 1 and comparison.verdict != "same":
+        lines += [*(f"- {reason}" for reason in comparison.reasons), ""]
+    broken = {level.line for level in comparison.levels if level.is_broken}
+    kept = [level.line for level in comparison.levels if level.line not in broken]
+    if kept or comparison.notes:
         lines += ["<details><summary>Service levels that hold, and notes</summary>", ""]
-        lines += [f"- {line}" for line in (*kept, *comparison["notes"])]
+        lines += [f"- {line}" for line in (*kept, *comparison.notes)]
         lines += ["", "</details>", ""]
     return "\n".join(lines)
 
 
-def _sides(comparison: Comparison) -> str:
-    sides = []
-    for name in ("a", "b"):
-        side = comparison[name]
-        dirty = " with changes" if side["commit"]["dirty"] else ""
-        sides.append(f"{name.upper()} is `{side['commit']['id']}`{dirty}")
-    pairs, statistics = comparison["pairs"], comparison["statistics"]
-    return (
-        f"{sides[0]}, {sides[1]}. {count(pairs['used'], 'pair')} of runs, {pairs['fresh']} more as "
-        f"the fresh batch, {len(pairs['void'])} void. "
-        f"{count(statistics['gated'], 'gated metric')}, alpha {statistics['alpha']:.2g} for all."
+def _sides(comparison: Comparison) -> Iterator[str]:
+    """What was compared; nothing where it could not be."""
+    a, b, pairs, statistics = comparison.a, comparison.b, comparison.pairs, comparison.statistics
+    if a is None or b is None or pairs is None or statistics is None:
+        return
+    yield (
+        f"A is {_commit(a)}, B is {_commit(b)}. {count(pairs.used, 'pair')} of runs, "
+        f"{pairs.fresh} more as the fresh batch, {len(pairs.void)} void. "
+        f"{count(statistics.gated, 'gated metric')}, alpha {statistics.alpha:.2g} for all."
     )
+    yield ""
+
+
+def _commit(side: SideRecord) -> str:
+    return f"`{side.commit.id}`{' with changes' if side.commit.dirty else ''}"
 
 
 def _table(comparison: Comparison) -> Iterator[str]:
     yield "| metric | A | B | B against A | interval | alarm beyond | verdict |"
     yield "| --- | ---: | ---: | ---: | ---: | ---: | --- |"
-    for metric in comparison["metrics"]:
+    for metric in comparison.metrics:
         cells = (
-            metric["name"],
-            _value(metric, metric["a_median"]),
-            _value(metric, metric["b_median"]),
-            size(metric, metric["change"], signed=True),
+            metric.name,
+            _value(metric, metric.a_median),
+            _value(metric, metric.b_median),
+            size(metric, metric.change, signed=True),
             interval(metric),
-            size(metric, metric["alarm_beyond"]),
+            size(metric, metric.alarm_beyond),
             _shown_verdict(metric),
         )
         yield f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in cells)} |"
 
 
-def _shown_verdict(metric: dict[str, Any]) -> str:
-    verdict = VERDICTS[metric["verdict"]]
-    if metric["role"] == "shown":
+def _shown_verdict(metric: MetricRecord) -> str:
+    verdict = VERDICTS[metric.verdict]
+    if metric.role == "shown":
         return f"({verdict.lower()})"
-    return f"**{verdict}**" if metric["verdict"] in ("regression", "faster") else verdict.lower()
+    return f"**{verdict}**" if metric.verdict in ("regression", "faster") else verdict.lower()
 
 
-def _value(metric: dict[str, Any], value: float) -> str:
-    if metric["scale"] == "difference":
+def _value(metric: MetricRecord, value: float) -> str:
+    if metric.scale == "difference":
         return f"{value * 100:.3g} %"
-    return f"{value:,.4g} {metric['unit']}" if value < 10_000 else f"{value:,.0f} {metric['unit']}"
+    return f"{value:,.4g} {metric.unit}" if value < 10_000 else f"{value:,.0f} {metric.unit}"
 
 
 def _chart(comparison: Comparison) -> Iterator[str]:
-    metrics = [metric for metric in comparison["metrics"] if metric["low"] is not None]
-    if not metrics:
+    bars = {metric.name: bar for metric in comparison.metrics if (bar := _bar(metric))}
+    if not bars:
         return
-    width = max(len(metric["name"]) for metric in metrics)
+    width = max(map(len, bars))
     yield "```text"
-    for metric in metrics:
-        yield f"{metric['name']:{width}} {_bar(metric)}"
+    for name, bar in bars.items():
+        yield f"{name:{width}} {bar}"
     ends = f"{'less':{CHART_COLUMNS // 2 - 1}}0{'more':>{CHART_COLUMNS // 2 + 1}}"
     yield f"{'':{width}} {ends}   ┊ alarm, ━ interval, ● estimate"
     yield "```"
 
 
-def _bar(metric: dict[str, Any]) -> str:
+def _bar(metric: MetricRecord) -> str | None:
     """The interval on a scale of the metric's own alarm, with an arrow where it goes on."""
+    if metric.low is None or metric.high is None or metric.change is None:
+        return None
     last = CHART_COLUMNS - 1
 
     def column(change: float) -> int:
-        share: float = change / metric["alarm_beyond"] / CHART_ALARMS
+        share: float = change / metric.alarm_beyond / CHART_ALARMS
         return round((max(-1.0, min(1.0, share)) + 1) / 2 * last)
 
     bar = ["·"] * CHART_COLUMNS
-    for place in (-metric["alarm_beyond"], metric["alarm_beyond"]):
+    for place in (-metric.alarm_beyond, metric.alarm_beyond):
         bar[column(place)] = "┊"
     bar[last // 2] = "│"
-    low, high = column(metric["low"]), column(metric["high"])
+    low, high = column(metric.low), column(metric.high)
     bar[low : high + 1] = "━" * (high - low + 1)
-    bar[column(metric["change"])] = "●"
-    end = CHART_ALARMS * metric["alarm_beyond"]
-    more = ("◀" if metric["low"] < -end else " ", "▶" if metric["high"] > end else "")
+    bar[column(metric.change)] = "●"
+    end = CHART_ALARMS * metric.alarm_beyond
+    more = ("◀" if metric.low < -end else " ", "▶" if metric.high > end else "")
     return "".join((more[0], *bar, more[1]))
 
 
@@ -143,15 +155,15 @@ def _bar(metric: dict[str, Any]) -> str:
 
 def junit(comparison: Comparison) -> bytes:
     """A test case for each gated metric and service level: regressions fail, doubts are skipped."""
-    cases = [_case("metric", m["name"], m["verdict"], m["reason"])
-             for m in comparison["metrics"] if m["role"] != "shown"]  # fmt: skip
-    for level in comparison["levels"]:
-        name = f"{level['operation']} {level['limit']} in {level['phase']}"
-        verdict = "over_budget" if level["is_broken"] else "same"
-        cases.append(_case("service level", name, verdict, level["line"]))
+    cases = [_case("metric", m.name, m.verdict, m.reason)
+             for m in comparison.metrics if m.role != "shown"]  # fmt: skip
+    for level in comparison.levels:
+        name = f"{level.operation} {level.limit} in {level.phase}"
+        verdict: Verdict = "over_budget" if level.is_broken else "same"
+        cases.append(_case("service level", name, verdict, level.line))
     if not cases:
-        message = "; ".join(comparison["reasons"])
-        cases.append(_case("comparison", "comparable", comparison["verdict"], message))
+        message = "; ".join(comparison.reasons)
+        cases.append(_case("comparison", "comparable", comparison.verdict, message))
     tags = {"failures": "failure", "errors": "error", "skipped": "skipped"}
     counts = {name: sum(case.find(tag) is not None for case in cases) for name, tag in tags.items()}
     counts["tests"] = len(cases)
@@ -163,7 +175,7 @@ def junit(comparison: Comparison) -> bytes:
     return text + b"\n"
 
 
-def _case(kind: str, name: str, verdict: str, message: str) -> ElementTree.Element:
+def _case(kind: str, name: str, verdict: Verdict, message: str) -> ElementTree.Element:
     case = ElementTree.Element("testcase", classname=f"regression.{kind}", name=_xml(name))
     tags = {"regression": "failure", "over_budget": "failure", "inconclusive": "skipped"}
     if verdict not in ("same", "faster"):
@@ -182,18 +194,18 @@ def _xml(text: str) -> str:
 # ---- github-action-benchmark
 
 
-def action_benchmark(comparison: Comparison, is_lower_better: bool) -> list[dict[str, Any]]:
+def action_benchmark(comparison: Comparison, is_lower_better: bool) -> list[dict[str, object]]:
     """B's figures, for one of its tools customSmallerIsBetter and customBiggerIsBetter.
 
     https://github.com/benchmark-action/github-action-benchmark
     """
     return [
         {
-            "name": metric["name"],
-            "unit": metric["unit"],
-            "value": metric["b_median"],
-            "extra": metric["reason"],
+            "name": metric.name,
+            "unit": metric.unit,
+            "value": metric.b_median,
+            "extra": metric.reason,
         }
-        for metric in comparison["metrics"]
-        if metric["is_lower_better"] == is_lower_better
+        for metric in comparison.metrics
+        if metric.is_lower_better == is_lower_better
     ]

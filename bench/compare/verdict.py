@@ -12,14 +12,13 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 
+from bench.compare.metric import Rule
 from bench.stats.signed_rank import SLACK, interval, p_value, pairs_needed, shift, walsh_averages
 
 ALPHA = 0.05
 """The chance that any unchanged metric looks changed in one comparison, before it is repeated."""
 FRESH_PAIRS_MIN = 4
 """Of the batch that must repeat a finding."""
-AA_SPREADS = 2.0
-"""An alarm lies beyond so many times the spread of comparisons of a commit with itself."""
 NEGLIGIBLE = 0.5
 """The part of a threshold below which a change that is surely there counts as none."""
 
@@ -34,28 +33,6 @@ Why = Literal[
     "within the threshold",
     "not interleaved",
 ]
-
-
-class Rule(NamedTuple):
-    """When a metric's change matters, in the scale of its differences."""
-
-    threshold: float
-    aa_spread: float = 0.0
-    """Spread of the estimates of comparisons of a commit with itself, see `aa_spread_of`."""
-
-    @property
-    def alarm(self) -> float:
-        """What is worth an alarm is beyond this."""
-        return max(self.threshold, AA_SPREADS * self.aa_spread)
-
-    @property
-    def same(self) -> float:
-        """The interval of what is the same lies within this, on both sides of 0.
-
-        Starting the same program again changes it a little, for as long as it lives. No interval of
-        pairs from one start shows that, but the spread of whole comparisons does.
-        """
-        return self.threshold - self.aa_spread
 
 
 class Finding(NamedTuple):

@@ -16,8 +16,8 @@ from typing import Any
 
 from bench.generator.connection import Connection
 from bench.generator.preflight import OWN_LIMITS
-from bench.generator.spec import IN_FLIGHT_MAX
 from bench.generator.timer import Timer
+from bench.records.run_record import IN_FLIGHT_MAX
 from bench.records.samples import (
     CONNECTION,
     DROPPED_IN_FLIGHT,

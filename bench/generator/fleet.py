@@ -9,15 +9,12 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from bench.atomic_files import write
-from bench.environment import PROJECT_DIR
 from bench.errors import bench_errors
-from bench.generator.spec import Load, Phase, Spec
+from bench.generator.spec import LEAD_NS, READY_TIMEOUT_S, Load, Phase, Spec
+from bench.project import PROJECT_DIR
 from bench.records.samples import Reader, Samples, merge
-from bench.workload.http_file import TIMEOUT_S, read_workload
 from machine.processes import Child, Supervisor, telling_line
 
-READY_TIMEOUT_S = 120.0
-"""All users of a phase must have created what they need by then."""
 STOP_TIMEOUT_S = 10
 """Journeys under way may end in this time; Locust's --stop-timeout."""
 KILL_MARGIN_S = 10.0
@@ -26,8 +23,6 @@ KILL_TIMEOUT_S = STOP_TIMEOUT_S + KILL_MARGIN_S
 """Locust that has not stopped by then is killed."""
 BACKSTOP_S = 60.0
 """A generator ends by itself so long after it should have been ended."""
-LEAD_NS = 200_000_000
-"""From the word to go until the first request: every generator has read it by then."""
 
 
 class Generators:
@@ -112,12 +107,8 @@ class Generators:
 def spec_of(
     url: str, load: Load, phase: Phase, seed: int, folder: Path, index: int = 0, count: int = 1
 ) -> Spec:
-    """What generator `index` of `count` does. Raises `BenchError` for a workload file."""
+    """What generator `index` of `count` does."""
     schedule, name = phase.schedule, f"{phase.name}-{index}"
-    timeout_s, keep_alive = TIMEOUT_S, True
-    if not load.is_shop:
-        workload = read_workload(Path(load.workload))
-        timeout_s, keep_alive = workload.timeout_s, workload.keep_alive
     return Spec(
         url=url,
         workload=load.workload,
@@ -130,8 +121,8 @@ def spec_of(
         index=index,
         count=count,
         in_flight_max=load.in_flight_max,
-        timeout_s=timeout_s,
-        keep_alive=keep_alive,
+        timeout_s=load.timeout_s,
+        keep_alive=load.keep_alive,
         trace_every=load.trace_every,
         trust=load.trust,
         samples=str((folder / f"samples-{name}.bin").resolve()),

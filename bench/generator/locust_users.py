@@ -25,7 +25,8 @@ from locust.user.task import LOCUST_STATE_STOPPING, LOCUST_STATE_WAITING
 from bench.records import samples
 from bench.records.request_log import Writer
 from bench.workload.answer import Received
-from bench.workload.shop import Call, Journey, Reply, WrongAnswerError, broken, outcome, problem
+from bench.workload.journey import Call, Journey, Reply, WrongAnswerError, broken
+from bench.workload.shop import outcome, problem
 from bench.workload.sources import KEY_HEADER
 
 REPLY_TIMEOUT_S = 15.0

@@ -2,19 +2,23 @@
 
 from array import array
 from dataclasses import asdict, dataclass, field
-from typing import NamedTuple
+from typing import NamedTuple, get_args
 
 import orjson
 
 from bench.generator.tls import Trust
+from bench.records.run_record import Scenario
 from bench.workload import arrivals
+from bench.workload.answer import TIMEOUT_S
 from bench.workload.arrivals import Arrivals, Schedule, Stage
 
-SCENARIOS = ("shop", "checkout")
+SCENARIOS: tuple[Scenario, ...] = get_args(Scenario)
 """Workloads by name; any other is the path of a workload file."""
-IN_FLIGHT_MAX = 2_000
-"""The default of requests under way at a time, for each generator of an open loop; below the
-connections that one gateway accepts."""
+
+READY_TIMEOUT_S = 120.0
+"""All users of a phase must have created what they need by then."""
+LEAD_NS = 200_000_000
+"""From the word to go until the first request: every generator has read it by then."""
 
 
 class Phase(NamedTuple):
@@ -44,6 +48,10 @@ class Load(NamedTuple):
     """Whether Locust walks the schedule of an open loop too."""
     trust: Trust = Trust()
     """Whom an address of https must convince."""
+    timeout_s: float = TIMEOUT_S
+    """How long an answer is waited for."""
+    keep_alive: bool = True
+    """Whether a connection serves more than one request."""
 
     @property
     def is_shop(self) -> bool:

@@ -5,8 +5,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from bench.judge.checks import Check
-from bench.records.samples import Samples
-from bench.stats.window import Window
+from bench.records.samples import Samples, Window
 
 KINDS_SHOWN_MAX = 5
 """Kinds of errors that are named in a line; the first is nearly always the cause of the others."""

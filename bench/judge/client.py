@@ -10,7 +10,7 @@ import aiohttp
 
 from bench.errors import BenchError
 from bench.records.request_log import Row
-from bench.workload.shop import Call, Reply, broken
+from bench.workload.journey import Call, Reply, broken
 from system.wire import WireError, decode
 
 REPLY_TIMEOUT_S = 15.0

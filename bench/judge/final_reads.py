@@ -15,7 +15,7 @@ from bench.judge.client import Client
 from bench.judge.invariants import Entity, Final
 from bench.judge.reply_contract import params_of
 from bench.records.request_log import Row
-from bench.workload.shop import Call
+from bench.workload.journey import Call
 
 IN_FLIGHT_MAX = 256
 """Reads at a time after a run."""

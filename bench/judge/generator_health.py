@@ -3,12 +3,13 @@
 The idea is Hyperfoil's: the load generator watches itself, and voids the run.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable
 
 import numpy as np
 
 from bench.judge.checks import Check, at_most
-from bench.stats.window import OpenFigures, Window
+from bench.records.run_record import OpenFigures
+from bench.records.samples import Watched, Window
 
 CPU_SHARE_MAX = 0.9
 """Of one core, for each generator process: it runs on one."""
@@ -22,9 +23,6 @@ closed loop share the machine with what they load, and are late together with it
 WATCHED_SHARE_MIN = 0.5
 """Of a window, between the first and the last look of a generator at itself: they are a second
 apart, and the last one before the end may be a second old, but a healthy one tells of most."""
-
-Watched = Sequence[Mapping[str, int]]
-"""The watch marks of one generator process."""
 
 
 def judge(
@@ -52,7 +50,7 @@ def judge(
     for index, marks in enumerate(watched):
         found += _process(f"generator {index}", marks, window, is_open=kept is not None)
     if kept is not None:
-        lag_ms = None if kept.schedule_lag_ms is None else float(kept.schedule_lag_ms["p99"])
+        lag_ms = None if kept.schedule_lag_ms is None else kept.schedule_lag_ms.p99
         found.append(
             at_most(
                 "schedule lag",

@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 from bench.judge.accounts import Account
+from bench.judge.promises import INVARIANTS
 from bench.judge.reply_contract import (
     DONE,
     REFUSED,
@@ -22,16 +23,6 @@ from bench.judge.reply_contract import (
 )
 from bench.records.request_log import Row
 from bench.stats.window import is_answered
-
-INVARIANTS = {
-    "money": "credit and totals of paid orders are what was added less what was subtracted",
-    "stock": "stock and quantities of completed orders are what was added less what was taken",
-    "never_negative": "no credit and no stock is ever negative, at any read",
-    "final_state": "a 200 is in the final state, a 4xx or 503 left no effect, else one or none",
-    "same_reply": "one request_id has one effect, and each resend gets the identical reply",
-    "charged_once": "an order is charged at most once, and no checkout stays open",
-    "no_crossed_replies": "no reply reaches another request",
-}
 
 REFUND_DELAY_NS = 10_000_000_000
 """A refund may reach a user so long after the reply that told of the failed checkout."""

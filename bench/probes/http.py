@@ -1,12 +1,12 @@
 """Probes over HTTP alone: a service with state, one without, a route that ends in the gateway."""
 
-from collections.abc import Iterator
 from itertools import count
-from uuid import uuid4
 
-from bench.probes.probe import WARM_UP_S, Control, Found, Result, Target, crossed, latencies, unlike
+from bench.probes.echo_requests import echoes
+from bench.probes.probe import WARM_UP_S, Found, Result, crossed, latencies, unlike
 from bench.probes.sender import Answer, Sender
-from bench.workload.shop import Call
+from bench.probes.target import Control, Target
+from bench.workload.journey import Call
 
 HTTP_PER_S = 100.0
 """Rate of the probe `http`: unloaded."""
@@ -63,17 +63,3 @@ async def _result(name: str, control: Control, sender: Sender, answers: list[Ans
     found = Found(crossed(rows) + sender.faults(risen), sender.unsent)
     found.timed(unlike(rows, 200), control)
     return found.result(name, control, len(rows), latencies(measured))
-
-
-def echoes() -> Iterator[Call]:
-    """Each with an id of its own, so that an answer tells which request it is for."""
-    return _numbered("echo")
-
-
-def silences() -> Iterator[Call]:
-    return _numbered("silence")
-
-
-def _numbered(method: str) -> Iterator[Call]:
-    series = uuid4().hex[:12]
-    return (Call(method, "GET", f"/{method}/{series}-{number}") for number in count())

@@ -7,8 +7,10 @@ from time import monotonic_ns
 from uuid import uuid4
 
 from bench.probes.kafka_link import KafkaLink, Record
-from bench.probes.probe import WARM_UP_S, Control, Found, Result, Target, latencies, percentile_ms
+from bench.probes.probe import WARM_UP_S, Found, Result, latencies
 from bench.probes.sender import LEAD_NS, clock
+from bench.probes.target import Control, Target
+from bench.stats.quantiles import percentile_ms
 from bench.workload.arrivals import Schedule, Stage, intended_ns
 from system.wire import Request, decode, encode, encode_request, input_topic
 

@@ -14,23 +14,13 @@ from typing import NamedTuple
 import numpy as np
 
 from bench.observe.gateway import Metrics
-from bench.probes.http import silences
+from bench.probes.echo_requests import ECHO_TOPIC, reply, silences
 from bench.probes.kafka_link import KafkaLink, Record
-from bench.probes.probe import (
-    PROBE_S_MAX,
-    Control,
-    Found,
-    Options,
-    Result,
-    Target,
-    crossed,
-    latencies,
-    percentile_ms,
-    unlike,
-)
+from bench.probes.probe import PROBE_S_MAX, Found, Result, crossed, latencies, unlike
 from bench.probes.sender import Answer, Sender, clock
-from bench.probes.stray_replies import ECHO_TOPIC, reply
-from bench.workload.shop import Call
+from bench.probes.target import Control, Options, Target
+from bench.stats.quantiles import percentile_ms
+from bench.workload.journey import Call
 from system.wire import Request, WireError, decode_request
 
 OVERLOAD = 10

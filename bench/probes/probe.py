@@ -1,20 +1,19 @@
 """What a probe is: a small experiment on a running system, with a verdict in words of its own."""
 
-import asyncio
-import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from types import MappingProxyType
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
 from bench.judge.checks import State
 from bench.judge.reply_contract import faults
+from bench.probes.target import Control, Target
 from bench.records import samples
 from bench.records.request_log import Row
+from bench.records.run_record import Latency, ProbeRecord
 from bench.stats import window
-from bench.stats.quantiles import quantiles
 
 PLANNED_S_MAX = 15.0
 """What a probe sends and waits for fits into this time, on a machine that keeps time."""
@@ -23,79 +22,6 @@ PROBE_S_MAX = 60.0
 a machine so slow has nothing to say of the system."""
 WARM_UP_S = 1.0
 """The first answers are judged, but no samples of latency."""
-LAG_MS_MAX = 10.0
-"""Of the probe's own event loop, at p99; with more, it can hardly tell how late others are."""
-LAGS_MAX = 10.0
-"""A time on a busy machine is nobody's fault that is known, up to so many times its lag at p99:
-what passes through several processes waits for a core in each. Beyond, it is the system's."""
-WATCH_INTERVAL_S = 0.01
-"""Between two looks of a probe at its own event loop."""
-
-
-class Options(NamedTuple):
-    """What a probe must know of the gateway, how long it loads it, and what it still accepts."""
-
-    timeout_s: float = 5.0
-    """The gateway's own, as `in_flight_max`: these are its defaults."""
-    in_flight_max: int = 4096
-    """Of each worker."""
-    workers: int = 1
-    duration_s: float = 7.0
-    seed: int = 1
-    late_504_ms_max: float = 50.0
-    """At p99, after the deadline."""
-    refusal_share_max: float = 0.2
-    """The p99 of refusals under overload, of the median of what is answered meanwhile."""
-
-    def gateway_options(self) -> tuple[str, ...]:
-        """What makes a gateway so."""
-        limits = {"--timeout-s": self.timeout_s, "--in-flight-max": self.in_flight_max}
-        return tuple(str(part) for limit in limits.items() for part in limit)
-
-
-OWN_STACK = Options(timeout_s=2.0, in_flight_max=128)
-"""Limits at which all probes are quick, for a stack that is started for them."""
-
-
-class Control:
-    """How late the probing process's own clock rings: what the machine shows beside a probe.
-
-    It asks nothing of the system, so whatever it waits for is the machine's doing.
-    """
-
-    def __init__(self) -> None:
-        self.lag_ns: list[int] = []
-
-    async def watch(self) -> None:
-        """`watch` looks at the clock until it is cancelled."""
-        while True:
-            due_ns = time.monotonic_ns() + int(WATCH_INTERVAL_S * 1e9)
-            await asyncio.sleep(WATCH_INTERVAL_S)
-            self.lag_ns.append(time.monotonic_ns() - due_ns)
-
-    @property
-    def lag_ms(self) -> float:
-        """At p99; 0 before the first look."""
-        return percentile_ms(self.lag_ns, 99) if self.lag_ns else 0.0
-
-    @property
-    def is_busy(self) -> bool:
-        return self.lag_ms > LAG_MS_MAX
-
-    def excuses(self, late_ms: float) -> bool:
-        """`excuses` tells whether the machine may be the cause of so much time."""
-        return self.is_busy and late_ms <= LAGS_MAX * self.lag_ms
-
-
-class Target(NamedTuple):
-    """A gateway that nobody else uses meanwhile: the counts must be exact."""
-
-    url: str
-    kafka: str | None
-    """``host:port`` of its Kafka."""
-    options: Options = OWN_STACK
-    control: Control = Control()
-    """What the machine shows meanwhile; each probe that is run has one of its own."""
 
 
 class Result(NamedTuple):
@@ -103,7 +29,7 @@ class Result(NamedTuple):
     reasons: list[str]
     """One line for each promise of the system that is broken."""
     requests: int = 0
-    latency_ms: window.Quantiles | None = None
+    latency_ms: Latency | None = None
     figures: Mapping[str, float] = MappingProxyType({})
     unknown: Sequence[str] = ()
     """One line for each thing that the probe or the machine could not do."""
@@ -112,16 +38,15 @@ class Result(NamedTuple):
     def state(self) -> State:
         return "broken" if self.reasons else "unknown" if self.unknown else "holds"
 
-    def to_json(self) -> dict[str, Any]:
-        """As the record of a run has it."""
-        return {
-            "name": self.name,
-            "state": self.state,
-            "reasons": [*self.reasons, *self.unknown],
-            "requests": self.requests,
-            "latency_ms": self.latency_ms,
-            "figures": dict(self.figures),
-        }
+    def record(self) -> ProbeRecord:
+        return ProbeRecord(
+            name=self.name,
+            state=self.state,
+            reasons=[*self.reasons, *self.unknown],
+            requests=self.requests,
+            latency_ms=self.latency_ms,
+            figures=dict(self.figures),
+        )
 
     def __str__(self) -> str:
         if self.state != "holds":
@@ -129,7 +54,7 @@ class Result(NamedTuple):
             return f"{self.name:<9} {word}: {'; '.join([*self.reasons, *self.unknown])}"
         line = f"{self.name:<9} passed: {self.requests:,} requests"
         latency = self.latency_ms
-        return f"{line}, p50 {latency['p50']} ms, p99 {latency['p99']} ms" if latency else line
+        return f"{line}, p50 {latency.p50} ms, p99 {latency.p99} ms" if latency else line
 
 
 class Probe(NamedTuple):
@@ -140,7 +65,7 @@ class Probe(NamedTuple):
     """What the target must have before the probe can judge it; None when it can."""
 
 
-def latencies(timed: Iterable[tuple[str, int]]) -> window.Quantiles | None:
+def latencies(timed: Iterable[tuple[str, int]]) -> Latency | None:
     """LAT of (outcome, ns): an answer is a sample, and of what was not answered only a lower bound
     is known (`bench.records.samples.kind_of`); refusals are neither."""
     known: list[int] = []
@@ -169,7 +94,7 @@ class Found(NamedTuple):
         name: str,
         control: Control,
         requests: int,
-        latency_ms: window.Quantiles | None,
+        latency_ms: Latency | None,
         figures: Mapping[str, float] = MappingProxyType({}),
     ) -> Result:
         unknown = list(self.unknown)
@@ -177,13 +102,6 @@ class Found(NamedTuple):
             lag = f"{control.lag_ms:,.1f} ms late at p99"
             unknown.append(f"the probe itself was {lag}: this machine is busy")
         return Result(name, self.reasons, requests, latency_ms, figures, unknown)
-
-
-def percentile_ms(latencies_ns: Iterable[int], percent: float) -> float:
-    """To the microsecond, by nearest rank; of at least one latency."""
-    values = np.fromiter(latencies_ns, dtype=np.int64)
-    (found,) = quantiles(values, np.zeros(0, np.int64), 0, [percent])
-    return round(found.value_ns / 1e6, 3)
 
 
 # ---- what is judged

@@ -2,26 +2,18 @@
 
 import asyncio
 from collections.abc import Callable, Sequence
-from typing import Any
 
 from bench.errors import BenchError
 from bench.probes.http import echo, gateway, http
 from bench.probes.kafka import kafka
 from bench.probes.overload import lacks as overload_lacks
 from bench.probes.overload import overload
-from bench.probes.probe import (
-    OWN_STACK,
-    PROBE_S_MAX,
-    Control,
-    Found,
-    Options,
-    Probe,
-    Result,
-    Target,
-)
+from bench.probes.probe import PROBE_S_MAX, Found, Probe, Result
 from bench.probes.stray_replies import replies
+from bench.probes.target import OWN_STACK, Control, Options, Target
 from bench.probes.timeout import lacks as timeout_lacks
 from bench.probes.timeout import timeout
+from bench.records.run_record import ProbeRecord
 
 
 def _nothing(_target: Target) -> None:
@@ -59,7 +51,7 @@ def run_probes(
     bootstrap: str | None,
     options: Options = OWN_STACK,
     progress: Callable[[str], object] = print,
-) -> list[dict[str, Any]]:
+) -> list[ProbeRecord]:
     """Results as the record of a run has them; without names, of all probes that the target allows.
 
     Raises `BenchError` for an unknown name, and for a probe that the target does not allow.
@@ -69,7 +61,7 @@ def run_probes(
     for name in choose(names, target, progress):
         result = asyncio.run(run_probe(name, target))
         progress(str(result))
-        results.append(result.to_json())
+        results.append(result.record())
     return results
 
 

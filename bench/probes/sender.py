@@ -18,11 +18,11 @@ from bench.generator.timer import Timer
 from bench.judge.client import Http
 from bench.judge.ledger import balance
 from bench.observe.gateway import Metrics, rise, scrape
-from bench.probes.probe import Target
+from bench.probes.target import Target
 from bench.records.request_log import Footer, Row
 from bench.stats.window import kind_of
 from bench.workload.arrivals import Schedule, Stage, intended_ns
-from bench.workload.shop import Call
+from bench.workload.journey import Call
 
 IN_FLIGHT_MAX = 512
 """Connections of a probe: below the usual limit of open files. More requests are dropped."""
@@ -61,6 +61,11 @@ class Answer(NamedTuple):
     @property
     def timed(self) -> tuple[str, int]:
         return kind_of(self.row), self.response_ns
+
+
+def paths(answers: Iterable[Answer]) -> list[str]:
+    """`paths` returns what each of the requests asked for."""
+    return [answer.row.path for answer in answers]
 
 
 class Sender:

@@ -4,18 +4,25 @@ The requests are read from the service's topic, as the service does: they name t
 """
 
 import asyncio
-from collections.abc import Iterable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Sequence
 from itertools import cycle, islice
 from random import Random
 from uuid import uuid4
 
-from bench.observe.gateway import Metrics
-from bench.probes.http import echoes, silences
-from bench.probes.kafka_link import KafkaLink, Record
-from bench.probes.probe import Found, Result, Target, crossed, latencies, unlike
-from bench.probes.sender import Answer, Sender
-from system.wire import Request, WireError, decode_request, encode, input_topic
+from bench.probes.echo_requests import (
+    ECHO_TOPIC,
+    Seen,
+    echo_id_of,
+    echoes,
+    miscounted,
+    reply,
+    silences,
+)
+from bench.probes.kafka_link import KafkaLink
+from bench.probes.probe import Found, Result, crossed, latencies, unlike
+from bench.probes.sender import Sender, paths
+from bench.probes.target import Target
+from system.wire import Request
 
 LATE, DUPLICATE, UNKNOWN = 17, 13, 11
 """Of each, as many as of no other: kinds that are mixed up show in the counts."""
@@ -25,62 +32,6 @@ BESIDE_PER_S = 100.0
 """Requests that are answered meanwhile."""
 BESIDE_S_MAX = 2.0
 """Of the requests beside the injected replies."""
-SEEN_WAIT_S = 10.0
-"""From a request over HTTP to its record in Kafka; it takes some ms where a machine keeps time."""
-
-ECHO_TOPIC = input_topic("echo")
-
-
-class Seen:
-    """The request records in the service's topic, by echo_id."""
-
-    def __init__(self) -> None:
-        self.requests: dict[str, Request] = {}
-        self._came = asyncio.Event()
-
-    def take(self, record: Record) -> None:
-        try:
-            request = decode_request(record.value)
-        except WireError:
-            return
-        self.requests[str(request.params.get("echo_id"))] = request
-        self._came.set()
-
-    def of(self, answers: Iterable[Answer]) -> list[Request]:
-        """Their requests, as far as they came."""
-        ids = (echo_id_of(answer.row.path) for answer in answers)
-        return [self.requests[echo_id] for echo_id in ids if echo_id in self.requests]
-
-    async def missing(self, echo_ids: Iterable[str]) -> list[str]:
-        """Waits for these requests; returns a reason where some do not come."""
-        wanted = set(echo_ids)
-        with suppress(TimeoutError):
-            async with asyncio.timeout(SEEN_WAIT_S):
-                while not wanted <= self.requests.keys():
-                    self._came.clear()
-                    await self._came.wait()
-        lost = len(wanted - self.requests.keys())
-        return [f"{lost:,} of {len(wanted):,} requests did not come to {ECHO_TOPIC}"] * bool(lost)
-
-
-def echo_id_of(path: str) -> str:
-    return path.rpartition("/")[2]
-
-
-def reply(request_id: str, echo_id: str) -> bytes:
-    return encode({"request_id": request_id, "echo_id": echo_id})
-
-
-def miscounted(risen: Metrics | None, sent: Mapping[str, int]) -> list[str]:
-    """Reasons: replies that the gateway does not count under their own names, exactly."""
-    if risen is None:
-        return ["the gateway was started anew: its counts are lost"]
-    names = ("matched", "late", "duplicate", "unknown", "malformed")
-    return [
-        f"{name} replies: {sent.get(name, 0):,} were sent, {risen.replies[name]:,} counted"
-        for name in names
-        if risen.replies[name] != sent.get(name, 0)
-    ]
 
 
 async def replies(target: Target) -> Result:
@@ -96,12 +47,12 @@ async def replies(target: Target) -> Result:
         timed_out = await sender.ask_all(islice(silent, LATE))
         waiting = list(islice(silent, WAITING))
         unanswered = asyncio.create_task(sender.ask_all(waiting))
-        ids = [echo_id_of(answer.row.path) for answer in answered + timed_out]
+        ids = list(map(echo_id_of, paths(answered + timed_out)))
         missing = await seen.missing(ids + [echo_id_of(call.path) for call in waiting])
 
         beside_s = min(BESIDE_S_MAX, target.options.duration_s)
         beside = asyncio.create_task(sender.pace(spoken, BESIDE_PER_S, beside_s))
-        late, duplicate = seen.of(timed_out), seen.of(answered)
+        late, duplicate = seen.of(paths(timed_out)), seen.of(paths(answered))
         for sink, record in strays(late, duplicate, Random(target.options.seed)):
             await link.produce(sink, record)
         meanwhile = await beside

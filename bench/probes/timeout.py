@@ -3,20 +3,20 @@
 import asyncio
 from collections.abc import Sequence
 
-from bench.probes.http import echoes, silences
-from bench.probes.kafka_link import KafkaLink
-from bench.probes.probe import (
-    PLANNED_S_MAX,
-    Found,
-    Result,
-    Target,
-    crossed,
-    latencies,
-    percentile_ms,
-    unlike,
+from bench.probes.echo_requests import (
+    ECHO_TOPIC,
+    Seen,
+    echo_id_of,
+    echoes,
+    miscounted,
+    reply,
+    silences,
 )
-from bench.probes.sender import Answer, Sender
-from bench.probes.stray_replies import ECHO_TOPIC, Seen, echo_id_of, miscounted, reply
+from bench.probes.kafka_link import KafkaLink
+from bench.probes.probe import PLANNED_S_MAX, Found, Result, crossed, latencies, unlike
+from bench.probes.sender import Answer, Sender, paths
+from bench.probes.target import Target
+from bench.stats.quantiles import percentile_ms
 
 TIMEOUT_S_MAX = 5.0
 """Of a gateway; with a longer one the probe takes too long."""
@@ -51,8 +51,8 @@ async def timeout(target: Target) -> Result:
             sender.pace(spoken, BESIDE_PER_S, phase_s + options.timeout_s),
         )
         silent = idle + loaded
-        missing = await seen.missing(echo_id_of(answer.row.path) for answer in silent)
-        late = seen.of(silent)
+        missing = await seen.missing(map(echo_id_of, paths(silent)))
+        late = seen.of(paths(silent))
         for request in late:
             await link.produce(request.sink, reply(request.request_id, "late"))
         beside.append(await sender.ask(next(spoken)))  # its reply comes after all the late ones
@@ -116,7 +116,7 @@ def misnamed(answers: Sequence[Answer], seen: Seen) -> list[str]:
     wrong = sum(
         answer.row.body.get("request_id") != request.request_id
         for answer in answers
-        for request in seen.of([answer])
+        for request in seen.of([answer.row.path])
         if answer.status == 504
     )
     return [f"{wrong:,} of {len(answers):,} 504s name another request"] if wrong else []

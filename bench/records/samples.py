@@ -18,7 +18,7 @@ All times are ns of the machine's monotonic clock. A file without its footer is 
 was killed. An outcome is "200", "409 out_of_stock", "503 overloaded", or one of the words below.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from struct import pack
 from time import monotonic_ns, process_time_ns, time_ns
@@ -57,6 +57,8 @@ REDIRECT = "redirect"
 
 Kind = Literal["ok", "refused", "failed", "censored", "dropped"]
 Ints = NDArray[np.int64]
+Watched = Sequence[Mapping[str, int]]
+"""The watch marks of one generator process."""
 
 
 class SamplesError(UnreadableError):
@@ -212,6 +214,30 @@ class Samples(NamedTuple):
     @property
     def schedule_lag_ns(self) -> Ints:
         return self.sent_ns - self.intended_ns
+
+
+class Window(NamedTuple):
+    """From `opened_ns` until before `closed_ns`, on the machine's monotonic clock.
+
+    A request of a closed loop belongs to the window in which it ended. One of an open loop belongs
+    to that for which it was intended: those that a stall pushes past the end count too.
+    """
+
+    opened_ns: int
+    closed_ns: int
+    is_open_loop: bool = False
+
+    @property
+    def length_s(self) -> float:
+        return (self.closed_ns - self.opened_ns) / 1e9
+
+    def of(self, samples: Samples) -> Samples:
+        return samples.where(
+            self.holds(samples.intended_ns if self.is_open_loop else samples.done_ns)
+        )
+
+    def holds(self, times_ns: NDArray[np.int64]) -> NDArray[np.bool_]:
+        return (self.opened_ns <= times_ns) & (times_ns < self.closed_ns)
 
 
 class Reader:

@@ -1,25 +1,27 @@
 """Two commits measured side by side: both built, both warm, in turns, until the answer is known.
 
-    comparison = Job(base, head, options, progress).execute(folder)
+    comparison = Job(base, head, options, budgets, spreads, measure, progress).execute(folder)
 
 The generator and the judgement are always those of this work tree; only ``system/`` differs.
 """
 
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, NamedTuple
 
 from bench.compare.budgets import Budgets
-from bench.compare.comparison import Comparison, compare, unfit
+from bench.compare.comparison import compare, unfit
+from bench.compare.comparison_record import Comparison
 from bench.compare.metric_pairs import Spreads
 from bench.compare.run_pairs import Pair, UnfitError
-from bench.compare.stopping_rule import LOOKS_MAX, Plan, Step, turns
+from bench.records.run_record import RunRecord
 from bench.regression.pair_loop import Gate, gate, take
 from bench.regression.python_env import python_of
+from bench.regression.runs import Measure, Options, described
 from bench.regression.side import Side, subjects
+from bench.regression.stopping_rule import LOOKS_MAX, Plan, Step, turns
 from bench.regression.worktree import (
     Commit,
     changed,
@@ -28,19 +30,8 @@ from bench.regression.worktree import (
     is_gateway_only,
 )
 from bench.run.model import Progress, Subject
-from bench.run.run import Run
 from bench.run.settings import Settings
 
-RATE_PER_S = 200.0
-"""Default of `--rate`: about half of what two cores answer, next to everything else on them."""
-DURATION_S = 5.0
-"""Measured of each run of a regression job: many short runs tell more than few long ones."""
-WARMUP_S = 1.0
-"""Before each window: connections open, and caches hold this run's entities."""
-FIRST_WARMUP_S = 40.0
-"""At most, of a stack that was just started: until it is steady."""
-BUDGET_S = 1080.0
-"""Of a whole job, all included, so that it takes less than 20 minutes."""
 BUDGET_S_MIN = 30.0
 """The smallest one: with less, no stack comes up."""
 BUDGET_S_MAX = 86_400.0
@@ -53,25 +44,6 @@ PAIRS_MIN = 2
 """Of a batch, even when the time is over: one block of ABBA, so that there is something to show."""
 
 
-class Options(NamedTuple):
-    rate_per_s: float = RATE_PER_S
-    duration_s: float = DURATION_S
-    warmup_s: float = WARMUP_S
-    first_warmup_s: float = FIRST_WARMUP_S
-    budget_s: float = BUDGET_S
-    seed: int = 1
-
-    def settings(self, number: int) -> Settings:
-        """Of both runs of a pair: they send the same requests at the same times."""
-        return Settings(
-            rate=f"{self.rate_per_s:g}",
-            first_warmup_s=0.0,
-            warmup_s=self.warmup_s,
-            duration_s=self.duration_s,
-            seed=self.seed + number,
-        )
-
-
 class Job:
     def __init__(
         self,
@@ -80,8 +52,10 @@ class Job:
         options: Options,
         budgets: Budgets,
         spreads: Spreads | None,
+        measure: Measure,
         progress: Progress,
     ) -> None:
+        self._measure_run = measure
         self._commits = {"A": base, "B": head}
         self._options = options
         self._budgets = budgets
@@ -128,7 +102,7 @@ class Job:
 
     def _measure(self, sides: list[Side], shared: bool, folder: Path) -> None:
         options, started_s = self._options, time.monotonic()
-        with Batch(sides, shared, folder / "batch", options, self._progress) as batch:
+        with self._batch(sides, shared, folder / "batch") as batch:
             gated = gate(batch.warm(), self._budgets, self._spreads)
             ready_s = time.monotonic()
             spent_before_s = ready_s - self._began_s
@@ -139,7 +113,7 @@ class Job:
             def measure(step: Step) -> list[Pair]:
                 if step.action == "repeat" and len(stacks) == 1:
                     batch.close()
-                    fresh = Batch(sides, shared, folder / "fresh", options, self._progress)
+                    fresh = self._batch(sides, shared, folder / "fresh")
                     stacks.append(fresh.__enter__())
                     fresh.warm()
                 return stacks[-1].measure(step.pairs, self._number(step), ready_s + budget_s)
@@ -159,6 +133,10 @@ class Job:
                     fresh.close()
             self._progress(f"{len(taken.pairs) + len(taken.fresh)} pairs: {taken.why}")
 
+    def _batch(self, sides: list[Side], shared: bool, folder: Path) -> "Batch":
+        context = subjects(sides, shared, folder / "stacks", self._progress)
+        return Batch(context, folder, self._options, self._measure_run, self._progress)
+
     def _number(self, step: Step) -> int:
         first, self._measured = self._measured, self._measured + step.pairs
         return first
@@ -168,12 +146,18 @@ class Batch:
     """Systems that are up, and the pairs of runs that are measured on them."""
 
     def __init__(
-        self, sides: list[Side], shared: bool, folder: Path, options: Options, progress: Progress
+        self,
+        subjects: AbstractContextManager[Mapping[str, Subject]],
+        folder: Path,
+        options: Options,
+        measure: Measure,
+        progress: Progress,
     ) -> None:
+        self._context = subjects
         self._folder = folder
+        self._measure_run = measure
         self._options = options
         self._progress = progress
-        self._context = subjects(sides, shared, folder / "stacks", progress)
         self._is_open = False
 
     def __enter__(self) -> "Batch":
@@ -218,34 +202,10 @@ class Batch:
             found.append(Pair(runs["A"], runs["B"]))
         return found
 
-    def run(self, letter: str, settings: Settings, folder: Path, what: str) -> dict[str, Any]:
+    def run(self, letter: str, settings: Settings, folder: Path, what: str) -> RunRecord:
         """One run, recorded. Raises `KeyboardInterrupt` where it was interrupted."""
-        run, _ = Run(settings, folder, _nothing, subject=self._subjects[letter]).execute()
+        run = self._measure_run(settings, folder, self._subjects[letter])
         self._progress(f"{letter} {what}: {described(run)}")
-        if run["verdict"] == "interrupted":
+        if run.verdict == "interrupted":
             raise KeyboardInterrupt
         return run
-
-
-def described(run: Mapping[str, Any]) -> str:
-    """A run in a line."""
-    parts = []
-    for phase in run["phases"]:
-        window = phase["window"]
-        if window is None:
-            continue
-        latency = window["latency_ms"]
-        if latency:
-            parts.append(f"p50 {latency['p50']:.1f} ms, p99 {latency['p99']:.1f} ms")
-        parts += [
-            f"{group} {cpu['us_per_request']:,.0f} µs"
-            for group, cpu in window["cpu"].items()
-            if cpu["us_per_request"] is not None
-        ]
-    verdict = run["verdict"].upper()
-    why = f": {'; '.join(run['reasons'])}" if run["reasons"] else ""
-    return f"{', '.join(parts) or 'nothing was measured'} - {verdict}{why}"
-
-
-def _nothing(_: str) -> None:
-    return None

@@ -1,4 +1,4 @@
-"""Batches of pairs, one after the other, as `bench.compare.stopping_rule` asks for them.
+"""Batches of pairs, one after the other, as `bench.regression.stopping_rule` asks for them.
 
 Where the pairs come from is the caller's business: measured now, or drawn from recorded ones.
 """
@@ -7,10 +7,10 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 from bench.compare.budgets import Budgets
+from bench.compare.metric import Rule
 from bench.compare.metric_pairs import Row, Spreads, rows, usable
 from bench.compare.run_pairs import Pair, refuse_unfit
-from bench.compare.stopping_rule import Plan, Sequential, Step
-from bench.compare.verdict import Rule
+from bench.regression.stopping_rule import Plan, Sequential, Step
 
 Measure = Callable[[Step], list[Pair]]
 """The pairs of a step, or fewer where the time is over."""

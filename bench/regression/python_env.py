@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 from bench import git
-from bench.environment import PROJECT_DIR
+from bench.project import PROJECT_DIR
 from bench.regression.worktree import LOCK_FILE
 from bench.run.model import Progress
 from machine.cache import cache_dir, lock

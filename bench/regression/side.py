@@ -10,15 +10,17 @@ import time
 import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from bench import git
 from bench.compare.comparability import MEASURING_PACKAGES
-from bench.environment import PACKAGES, environment
 from bench.errors import bench_errors
 from bench.observe.processes import GROUPS
+from bench.records.run_record import CommitRecord, Environment
 from bench.regression.worktree import Commit
+from bench.run.environment import PACKAGES, environment
 from bench.run.model import Progress, Subject, System
 from machine.errors import StackError
 from machine.http import answers
@@ -70,32 +72,31 @@ class Side(NamedTuple):
     """A commit, built."""
 
     letter: str
-    """A or B; of `bench.calibrate.error_rates` the name of a variant."""
+    """A or B; of `bench.calibrate.recorder` the name of a variant."""
     commit: Commit
     tree: Path
     python: Path
     is_patched: bool = False
 
-    def record(self) -> dict[str, Any]:
-        """As `bench.environment.commit`."""
-        return {"id": self.commit.short, "dirty": self.is_patched}
+    def record(self) -> CommitRecord:
+        return CommitRecord(self.commit.short, self.is_patched)
 
-    def environment(self) -> dict[str, Any]:
-        """As `bench.environment.environment`, with this side's versions; the generator is ours.
+    def environment(self) -> Environment:
+        """As `bench.run.environment.environment`, with this side's versions; the generator is ours.
 
         Raises `StackError` where the side's Python can't tell.
         """
         ours = environment(own_stack=True)
         theirs = json.loads(_output(self, "-c", VERSIONS, *PACKAGES))
-        packages = {**ours["packages"], **theirs["packages"]}
-        packages |= {name: ours["packages"][name] for name in MEASURING_PACKAGES}
-        return {
-            **ours,
-            "python": theirs["python"],
-            "packages": packages,
-            "kafka": theirs["kafka"],
-            "flink": packages["apache-flink"],
-        }
+        packages = {**ours.packages, **theirs["packages"]}
+        packages |= {name: ours.packages[name] for name in MEASURING_PACKAGES}
+        return replace(
+            ours,
+            python=theirs["python"],
+            packages=packages,
+            kafka=theirs["kafka"],
+            flink=packages["apache-flink"],
+        )
 
 
 class Stacks:

@@ -6,9 +6,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
-from bench.environment import PROJECT_DIR
 from bench.errors import BenchError, UsageError
 from bench.git import git
+from bench.project import PROJECT_DIR
 from system.runtime.data_folder import held_folder
 
 ID_CHARS = 10

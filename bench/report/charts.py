@@ -8,8 +8,7 @@ from collections.abc import Sequence
 from html import escape
 from typing import Any, NamedTuple
 
-from bench.report import phrases, tables
-from bench.report.curves import Curves, Percentiles
+from bench.records.run_record import CapacityRecord
 
 Trace = dict[str, Any]
 
@@ -105,81 +104,28 @@ def line(
     }
 
 
-# ---- latency by percentile
-
-
-SERVICE_MAX = 4
-"""Phases whose service times are drawn too; with more, no line could be told from the next."""
-
-
-def percentiles(named: Sequence[tuple[str, Curves]]) -> Chart:
-    """All phases overlaid; a phase without a latency is left out."""
-    traces: list[Trace] = []
-    for index, (name, curves) in enumerate(named):
-        traces += _percentile_lines(name, curves.response, index)
-        if curves.service is not None and len(named) <= SERVICE_MAX:
-            traces += _percentile_lines(f"{name}, service time", curves.service, index, thin=True)
-    highest = max(trace["x"][-1] for trace in traces)
-    has_bounds = any(trace["line"]["dash"] == "dash" for trace in traces)
-    dashed = " Dashed: at least so long, since some requests had no answer." if has_bounds else ""
-    ticks = [2, *(10**power for power in range(1, 9) if 10**power <= highest * 1.5)]
-    return Chart(
-        "Latency by percentile",
-        "Read it upwards from the axis: at 99 %, one request in a hundred took longer than the "
-        "line. The further to the right, the rarer the request." + dashed,
-        traces,
-        {
-            "xaxis": axis(
-                "percentile",
-                type="log",
-                tickvals=ticks,
-                ticktext=[phrases.share(1 - 1 / tick) for tick in ticks],
-                unifiedhovertitle={"text": "1 in %{x:,.3~r}"},
-            ),
-            "yaxis": log_axis("latency, ms", [y for trace in traces for y in trace["y"]]),
-        },
-        height_px=440,
-    )
-
-
-def _percentile_lines(
-    name: str, found: Percentiles | None, index: int, thin: bool = False
-) -> list[Trace]:
-    """What is exact, and dashed what is only a lower bound."""
-    if found is None:
-        return []
-    exact, bound = slice(0, found.exact), slice(max(0, found.exact - 1), None)
-    width = 1.5 if thin else 2.5
-    parts = [
-        (exact, name, "dot" if thin else "solid", ""),
-        (bound, f"{name}, at least", "dash", "≥ "),
-    ]
-    return [
-        line(title, x, found.latency_ms[part], color(index), "ms", dash=dash, width=width)
-        | {"hovertemplate": f"{prefix}%{{y:,.4~r}} ms"}
-        for part, title, dash, prefix in parts
-        if (x := found.ratio[part]) and (part is exact or found.exact < len(found.ratio))
-    ]
-
-
 # ---- capacity
 
 
-def capacity(found: dict[str, Any]) -> Chart:
-    steps = tables.by_rate(found)
-    rates = [step["rate_per_s"] for step in steps]
-    held = ["circle" if step["held"] else "x" for step in steps]
+def capacity(found: CapacityRecord) -> Chart:
+    steps = found.by_rate
+    rates = [step.rate_per_s for step in steps]
+    held = ["circle" if step.held else "x" for step in steps]
+    latencies_ms = {
+        "p50": [step.p50_ms for step in steps],
+        "p99": [step.p99_ms for step in steps],
+        "p99.9": [step.p999_ms for step in steps],
+    }
     traces: list[Trace] = []
-    for index, name in enumerate(("p50", "p99", "p99.9")):
-        values = [step[f"{name}_ms"] for step in steps]
+    for index, (name, values) in enumerate(latencies_ms.items()):
         marks = {
             "mode": "lines+markers",
             "marker": {"symbol": held, "size": 9, "color": color(index)},
-            "customdata": ["held" if step["held"] else "not held" for step in steps],
+            "customdata": ["held" if step.held else "not held" for step in steps],
             "hovertemplate": "%{y:,.4~r} ms (%{customdata})",
         }
         traces.append(line(name, rates, values, color(index), "ms") | marks)
-    level_ms, knee = found["level"]["p99_ms"], found["knee_per_s"]
+    level_ms, knee = found.level.p99_ms, found.knee_per_s
     limit = {"type": "line", "xref": "x domain", "x0": 0, "x1": 1, "y0": level_ms, "y1": level_ms}
     shapes = [limit | {"line": {"color": "--limit", "dash": "dash", "width": 1.5}}]
     if knee is not None:

@@ -32,7 +32,7 @@ def describe(history: History) -> str:
 
 def page(history: History) -> str:
     """One HTML file that asks nothing of any network."""
-    where = history.reference["environment"]
+    where = history.reference.environment
     head = tag(
         "head",
         tag("meta", charset="utf-8"),
@@ -45,7 +45,7 @@ def page(history: History) -> str:
     body = tag(
         "body",
         tag("h1", "Metrics over commits"),
-        tag("p", f"{_size(history)}, on {where['cores']} cores of {where['cpu_model']}."),
+        tag("p", f"{_size(history)}, on {where.cores} cores of {where.cpu_model}."),
         tag("ul", (tag("li", line) for line in history.left_out)) if history.left_out else None,
         (_section(series, place) for place, series in enumerate(history.series)),
     )

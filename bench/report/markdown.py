@@ -1,16 +1,16 @@
 """A run in words and tables, from its run.json alone: Markdown that reads well in a terminal."""
 
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any
 
+from bench.records.run_record import RunRecord, WindowFigures
 from bench.report import phrases, tables
-from bench.report.tables import Table
+from bench.report.phrases import Table
 
 VIOLATIONS_SHOWN = 10
 
 
-def summarize(run: dict[str, Any]) -> str:
-    windows = [(phrases.phase_title(phase), phase["window"]) for phase in tables.measured(run)]
+def summarize(run: RunRecord) -> str:
+    windows = [(phrases.phase_title(phase), window) for phase, window in run.windows]
     lines = [*_head(run), ""]
     if windows:
         overview = (tables.phases, tables.open_loops, tables.cpu, tables.amounts)
@@ -23,62 +23,62 @@ def summarize(run: dict[str, Any]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _head(run: dict[str, Any]) -> list[str]:
-    where = run["environment"]
+def _head(run: RunRecord) -> list[str]:
+    where = run.environment
     settings = ", ".join(f"{name} {value}" for name, value in tables.settings(run))
     return [
-        f"# {run['run_id']}: {run['verdict'].upper()}",
+        f"# {run.run_id}: {run.verdict.upper()}",
         "",
-        phrases.VERDICTS[run["verdict"]].meaning,
+        phrases.VERDICTS[run.verdict].meaning,
         "",
-        *(f"- {reason}" for reason in run["reasons"]),
-        f"- commit {tables.commit(run)}; {settings}",
-        f"- {where['cores']} cores of {where['cpu_model']}, {where['memory_bytes'] / 2**30:.0f} GiB"
-        f", {where['kernel']}, Python {where['python']}",
-        f"- Kafka {where['kafka'] or 'elsewhere'}, Flink {where['flink'] or 'elsewhere'}",
+        *(f"- {reason}" for reason in run.reasons),
+        f"- commit {run.commit}; {settings}",
+        f"- {where.cores} cores of {where.cpu_model}, {where.memory_bytes / 2**30:.0f} GiB"
+        f", {where.kernel}, Python {where.python}",
+        f"- Kafka {where.kafka or 'elsewhere'}, Flink {where.flink or 'elsewhere'}",
     ]
 
 
-def _notes(run: dict[str, Any]) -> Iterator[str]:
-    for phase in tables.measured(run):
-        title, window = phrases.phase_title(phase), phase["window"]
+def _notes(run: RunRecord) -> Iterator[str]:
+    for phase, window in run.windows:
+        title = phrases.phase_title(phase)
         for what, kinds in tables.kinds(window):
             yield f"- {title}, {what}: {kinds}"
-        if (paid := window["checkout_paid_share"]) is not None:
+        if (paid := window.checkout_paid_share) is not None:
             yield f"- {title}, checkouts paid: {phrases.share(paid)}"
         if (steadiness := phrases.steadiness(phase)) is not None:
             yield f"- {title}, {steadiness}"
 
 
-def _unloaded(windows: Sequence[tuple[str, dict[str, Any]]]) -> Iterator[str]:
+def _unloaded(windows: Sequence[tuple[str, WindowFigures]]) -> Iterator[str]:
     for title, window in windows:
         if title == "1 user":
             for operation in ("find_user", "checkout"):
-                figures = window["operations"].get(operation)
-                if figures and figures["latency_ms"]:
-                    p50 = phrases.latency(figures["latency_ms"], "p50")
+                figures = window.operations.get(operation)
+                if figures and figures.latency_ms:
+                    p50 = phrases.latency(figures.latency_ms, "p50")
                     yield f"- unloaded {operation}: p50 {p50} ms"
 
 
-def _searches(run: dict[str, Any]) -> Iterator[str]:
-    if run["capacity"]:
-        yield from ("", "## Capacity", "", f"For {tables.level(run['capacity'])}:", "")
-        yield from (f"- {tables.knee(run['capacity'])}", "")
-        yield from _table(tables.capacity(run["capacity"]))
-    if run["probes"]:
-        yield from ("", "## Probes", "", *_table(tables.probes(run["probes"])))
+def _searches(run: RunRecord) -> Iterator[str]:
+    if run.capacity:
+        yield from ("", "## Capacity", "", f"For {tables.level(run.capacity)}:", "")
+        yield from (f"- {tables.knee(run.capacity)}", "")
+        yield from _table(tables.capacity(run.capacity))
+    if run.probes:
+        yield from ("", "## Probes", "", *_table(tables.probes(run.probes)))
 
 
-def _judgement(run: dict[str, Any]) -> Iterator[str]:
-    if run["ledger"]:
-        yield from ("", "## Ledger", "", *_table(tables.ledger(run["ledger"])))
-        yield from (f"- not counted: {missing}" for missing in run["ledger"]["missing"])
-    if run["invariants"]:
-        yield from ("", f"## Invariants, over {run['invariants']['outcomes']:,} requests", "")
-        yield from _table(tables.invariants(run["invariants"]))
-        for violation in run["invariants"]["violations"][:VIOLATIONS_SHOWN]:
-            yield f"- {violation['invariant']}: {violation['entity']}: {violation['message']}"
-    for wrong in run["wrong_answers"]["first"][:VIOLATIONS_SHOWN]:
+def _judgement(run: RunRecord) -> Iterator[str]:
+    if run.ledger:
+        yield from ("", "## Ledger", "", *_table(tables.ledger(run.ledger)))
+        yield from (f"- not counted: {missing}" for missing in run.ledger.missing)
+    if run.invariants:
+        yield from ("", f"## Invariants, over {run.invariants.outcomes:,} requests", "")
+        yield from _table(tables.invariants(run.invariants))
+        for violation in run.invariants.violations[:VIOLATIONS_SHOWN]:
+            yield f"- {violation.invariant}: {violation.entity}: {violation.message}"
+    for wrong in run.wrong_answers.first[:VIOLATIONS_SHOWN]:
         yield f"- wrong answer: {wrong}"
 
 

@@ -11,13 +11,21 @@ from typing import Any, NamedTuple
 
 from plotly.offline import get_plotlyjs
 
+from bench.records.run_record import (
+    CapacityRecord,
+    PhaseRecord,
+    ProbeRecord,
+    QuantileName,
+    RunRecord,
+    WindowFigures,
+)
 from bench.records.series import Series
-from bench.report import charts, phrases, tables, timeline, waterfall
+from bench.report import charts, percentiles, phrases, tables, timeline, waterfall
 from bench.report.charts import Chart
-from bench.report.curves import Curves
 from bench.report.markup import Content, Html, data, tag
-from bench.report.tables import Table
+from bench.report.phrases import Table
 from bench.report.waterfall import Waterfall
+from bench.stats.curves import Curves
 
 STYLE = Path(__file__).with_name("report.css")
 SCRIPT = Path(__file__).with_name("report.js")
@@ -25,6 +33,7 @@ POLICY = "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inli
 VIOLATIONS_SHOWN = 20
 LINE_CHARS_MAX = 30
 """Of a cell that is not wrapped."""
+CARD_QUANTILES: tuple[QuantileName, ...] = ("p50", "p99")
 CARDS_MAX = 4
 """Phases in large figures; more are in the table only, and folded elsewhere."""
 
@@ -32,7 +41,7 @@ CARDS_MAX = 4
 class PhaseData(NamedTuple):
     """What is known of a phase; parts that were not recorded are None."""
 
-    phase: dict[str, Any]
+    phase: PhaseRecord
     curves: Curves | None
     series: Series | None
     stages: Waterfall | None
@@ -43,8 +52,8 @@ class PhaseData(NamedTuple):
         return phrases.phase_title(self.phase)
 
     @property
-    def window(self) -> Any:
-        return self.phase["window"]
+    def window(self) -> WindowFigures | None:
+        return self.phase.window
 
 
 class Section(NamedTuple):
@@ -53,7 +62,7 @@ class Section(NamedTuple):
     content: list[Html]
 
 
-def page(run: dict[str, Any], phases: Sequence[PhaseData]) -> str:
+def page(run: RunRecord, phases: Sequence[PhaseData]) -> str:
     sections = [section for section in _sections(run, phases) if section.content]
     links = [tag("a", section.title, href=f"#{section.name}") for section in sections]
     head = tag(
@@ -61,7 +70,7 @@ def page(run: dict[str, Any], phases: Sequence[PhaseData]) -> str:
         tag("meta", charset="utf-8"),
         tag("meta", http_equiv="Content-Security-Policy", content=POLICY),
         tag("meta", name="viewport", content="width=device-width, initial-scale=1"),
-        tag("title", f"{run['run_id']}: {run['verdict']}"),
+        tag("title", f"{run.run_id}: {run.verdict}"),
         tag("style", Html(STYLE.read_text())),
     )
     body = tag(
@@ -78,18 +87,18 @@ def page(run: dict[str, Any], phases: Sequence[PhaseData]) -> str:
     return f"<!doctype html>\n{tag('html', head, body, lang='en')}\n"
 
 
-def _sections(run: dict[str, Any], phases: Sequence[PhaseData]) -> Iterator[Section]:
+def _sections(run: RunRecord, phases: Sequence[PhaseData]) -> Iterator[Section]:
     windows = [phase for phase in phases if phase.window]
     yield Section("figures", "Figures", list(_figures(run, windows)))
     yield Section("percentiles", "Percentiles", list(_percentiles(windows)))
-    yield Section("capacity", "Capacity", list(_capacity(run["capacity"])))
+    yield Section("capacity", "Capacity", list(_capacity(run.capacity)))
     for name, title, parts in (
         ("time", "Over time", _time),
         ("stages", "Stages", _stages),
         ("operations", "Operations", _operations),
     ):
         yield Section(name, title, _folds(phases, parts, are_open=len(windows) <= CARDS_MAX))
-    yield Section("probes", "Probes", list(_probes(run["probes"])))
+    yield Section("probes", "Probes", list(_probes(run.probes)))
     yield Section("checks", "Checks", list(_checks(run)))
     yield Section("settings", "Settings", [_definitions(tables.settings(run))])
     yield Section("environment", "Environment", [_definitions(tables.environment(run))])
@@ -99,28 +108,28 @@ def _section(section: Section) -> Html:
     return tag("section", tag("h2", section.title), section.content, id=section.name)
 
 
-def _header(run: dict[str, Any]) -> Html:
-    when = run["started_utc"].replace("T", " ").replace("+00:00", " UTC")
+def _header(run: RunRecord) -> Html:
+    when = run.started_utc.replace("T", " ").replace("+00:00", " UTC")
     return tag(
         "header",
         tag(
             "div",
-            tag("p", "Measured ", when, " at commit ", tables.commit(run), class_="muted"),
-            tag("h1", run["run_id"]),
+            tag("p", "Measured ", when, " at commit ", str(run.commit), class_="muted"),
+            tag("h1", run.run_id),
         ),
         tag("button", "Dark mode", type="button", id="theme", aria_pressed="false"),
     )
 
 
-def _verdict(run: dict[str, Any]) -> Html:
-    name, meaning = phrases.VERDICTS[run["verdict"]]
+def _verdict(run: RunRecord) -> Html:
+    name, meaning = phrases.VERDICTS[run.verdict]
     return tag(
         "section",
         tag("h2", name),
         tag("p", meaning),
-        tag("ul", (tag("li", reason) for reason in run["reasons"])) if run["reasons"] else None,
+        tag("ul", (tag("li", reason) for reason in run.reasons)) if run.reasons else None,
         id="verdict",
-        class_=f"verdict {run['verdict']}",
+        class_=f"verdict {run.verdict}",
         aria_label="Verdict",
     )
 
@@ -128,11 +137,12 @@ def _verdict(run: dict[str, Any]) -> Html:
 # ---- figures
 
 
-def _figures(run: dict[str, Any], phases: Sequence[PhaseData]) -> Iterator[Html]:
+def _figures(run: RunRecord, phases: Sequence[PhaseData]) -> Iterator[Html]:
     if not phases:
         return
     if len(phases) <= CARDS_MAX:
-        yield tag("div", map(_card, phases), class_="cards")
+        cards = [_card(phase.title, phase.window) for phase in phases if phase.window]
+        yield tag("div", cards, class_="cards")
     yield _table(tables.phases(run), "Figures of each phase")
     for table, caption in (
         (tables.cpu(run), "CPU of each phase"),
@@ -150,25 +160,24 @@ def _figures(run: dict[str, Any], phases: Sequence[PhaseData]) -> Iterator[Html]
             class_="muted",
         )
         yield _table(kept, "How the schedule was kept")
-    if any(phase.phase["steady"] for phase in phases):
+    if any(phase.phase.steady for phase in phases):
         yield tag("h3", "Warm-up")
         yield _definitions(
             [(p.title, note) for p in phases if (note := phrases.steadiness(p.phase)) is not None]
         )
 
 
-def _card(phase: PhaseData) -> Html:
-    window = phase.window
-    failed = sum(window["failed"].values())
-    half, most = (phrases.latency(window["latency_ms"], name) for name in ("p50", "p99"))
+def _card(title: str, window: WindowFigures) -> Html:
+    failed = sum(window.failed.values())
+    half, most = (phrases.latency(window.latency_ms, name) for name in CARD_QUANTILES)
     failures = "none failed"
     if failed:
-        part = phrases.share(failed / window["requests"])
-        failures = f"{failed:,} of {window['requests']:,} failed ({part})"
+        part = phrases.share(failed / window.requests)
+        failures = f"{failed:,} of {window.requests:,} failed ({part})"
     return tag(
         "div",
-        tag("h3", phase.title),
-        tag("p", tag("b", phrases.rate(window["throughput_per_s"])), " requests/s", class_="big"),
+        tag("h3", title),
+        tag("p", tag("b", phrases.rate(window.throughput_per_s)), " requests/s", class_="big"),
         tag("p", "half within", tag("b", f"{half} ms"), class_="row"),
         tag("p", "99 of 100 within", tag("b", f"{most} ms"), class_="row"),
         tag("p", failures, class_="bad" if failed else "good"),
@@ -179,13 +188,13 @@ def _card(phase: PhaseData) -> Html:
 def _percentiles(phases: Sequence[PhaseData]) -> Iterator[Html]:
     named = [(phase.title, phase.curves) for phase in phases if phase.curves]
     if any(curves.response for _, curves in named):
-        yield _chart(charts.percentiles(named))
+        yield _chart(percentiles.chart(named))
 
 
-def _capacity(found: dict[str, Any] | None) -> Iterator[Html]:
+def _capacity(found: CapacityRecord | None) -> Iterator[Html]:
     if found:
         yield tag("p", f"For {tables.level(found)}: ", tag("b", tables.knee(found)), ".")
-        if found["steps"]:
+        if found.steps:
             yield _chart(charts.capacity(found))
         yield _table(tables.capacity(found), "Steps of the search")
 
@@ -215,7 +224,7 @@ def _time(phase: PhaseData) -> Iterator[Html]:
         phase.curves.timeline if phase.curves else None,
         phase.series,
         phase.origin_ns,
-        phase.window["length_s"] if phase.window else None,
+        phase.window.length_s if phase.window else None,
     )
     if found:
         about = "0 is when the measured window opened; what is shaded is not counted. "
@@ -252,15 +261,15 @@ def _operations(phase: PhaseData) -> Iterator[Html]:
 # ---- probes and checks
 
 
-def _probes(probes: Sequence[dict[str, Any]] | None) -> Iterator[Html]:
+def _probes(probes: Sequence[ProbeRecord] | None) -> Iterator[Html]:
     if probes:
-        passed = sum(probe["state"] == "holds" for probe in probes)
+        passed = sum(probe.state == "holds" for probe in probes)
         yield tag("p", f"{passed} of {len(probes)} passed.")
         yield _table(tables.probes(probes), "Probes")
 
 
-def _checks(run: dict[str, Any]) -> Iterator[Html]:
-    ledger, invariants = run["ledger"], run["invariants"]
+def _checks(run: RunRecord) -> Iterator[Html]:
+    ledger, invariants = run.ledger, run.invariants
     if ledger:
         yield tag("h3", "Ledger")
         yield tag(
@@ -269,18 +278,18 @@ def _checks(run: dict[str, Any]) -> Iterator[Html]:
             class_="muted",
         )
         yield _table(tables.ledger(ledger), "Ledger")
-        yield _list(f"Not counted: {missing}" for missing in ledger["missing"])
+        yield _list(f"Not counted: {missing}" for missing in ledger.missing)
     if invariants:
-        yield tag("h3", f"Invariants, over {invariants['outcomes']:,} requests")
+        yield tag("h3", f"Invariants, over {invariants.outcomes:,} requests")
         yield _table(tables.invariants(invariants), "Invariants")
         yield _list(
-            f"{each['invariant']}: {each['entity']}: {each['message']}"
-            for each in invariants["violations"][:VIOLATIONS_SHOWN]
+            f"{each.invariant}: {each.entity}: {each.message}"
+            for each in invariants.violations[:VIOLATIONS_SHOWN]
         )
-    wrong = run["wrong_answers"]
-    if wrong["count"]:
-        yield tag("h3", f"Wrong answers: {wrong['count']:,}")
-        yield _list(wrong["first"][:VIOLATIONS_SHOWN])
+    wrong = run.wrong_answers
+    if wrong.count:
+        yield tag("h3", f"Wrong answers: {wrong.count:,}")
+        yield _list(wrong.first[:VIOLATIONS_SHOWN])
 
 
 # ---- parts

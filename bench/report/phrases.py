@@ -1,47 +1,55 @@
 """How figures and verdicts are put into words, the same in Markdown and on the page."""
 
-from typing import Any, NamedTuple
+from collections.abc import Sequence
+from typing import NamedTuple
 
-from bench.stats.quantiles import PERCENTS
+from bench.records.run_record import PERCENTS, Latency, PhaseRecord, QuantileName, Verdict
 
 NONE = "-"
 """In place of a figure that there is not."""
 
 
-class Verdict(NamedTuple):
+class Meaning(NamedTuple):
     name: str
     meaning: str
     """For a reader who knows nothing of the measurement."""
 
 
-VERDICTS = {
-    "valid": Verdict(
+VERDICTS: dict[Verdict, Meaning] = {
+    "valid": Meaning(
         "Valid",
         "These figures can be trusted. The load generator kept up, every request is accounted for, "
         "and every check that was made holds.",
     ),
-    "failed": Verdict(
+    "failed": Meaning(
         "Failed",
         "The system broke a promise: an answer was wrong, or an effect was lost or made twice. "
         "How fast it was does not matter until that is mended.",
     ),
-    "invalid": Verdict(
+    "invalid": Meaning(
         "Invalid",
         "Something is missing or does not add up, so this run can't tell how the system behaves. "
         "Do not quote its figures.",
     ),
-    "void": Verdict(
+    "void": Meaning(
         "Void",
         "The load generator or the machine was the bottleneck, not the system under test. "
         "The figures say nothing about the system: measure again on a quieter or larger machine, "
         "or with less load.",
     ),
-    "interrupted": Verdict(
+    "interrupted": Meaning(
         "Interrupted",
         "The run was ended before its time. What was measured until then is shown; it was not "
         "checked.",
     ),
 }
+
+
+class Table(NamedTuple):
+    heads: Sequence[str]
+    rows: Sequence[Sequence[str]]
+    words: frozenset[int] = frozenset({0})
+    """Columns of words; the others are figures."""
 
 
 def ms(value_ms: float | None, at_least: bool = False) -> str:
@@ -52,13 +60,13 @@ def ms(value_ms: float | None, at_least: bool = False) -> str:
     return f"{'≥ ' if at_least else ''}{value_ms:.{digits}f}"
 
 
-def latency(figures: dict[str, Any] | None, name: str) -> str:
+def latency(found: Latency | None, name: QuantileName) -> str:
     """One quantile of a recorded latency, as "≥ …" where only a lower bound is known."""
-    return NONE if figures is None else ms(figures[name], name in figures["at_least"])
+    return NONE if found is None else ms(found.of(name), name in found.at_least)
 
 
-def latencies(figures: dict[str, Any] | None) -> list[str]:
-    return [latency(figures, name) for name in PERCENTS]
+def latencies(found: Latency | None) -> list[str]:
+    return [latency(found, name) for name in PERCENTS]
 
 
 def rate(per_s: float | None) -> str:
@@ -83,21 +91,21 @@ def share(part: float) -> str:
     return f"{percent:g} %"
 
 
-def phase_title(phase: dict[str, Any]) -> str:
+def phase_title(phase: PhaseRecord) -> str:
     """Its load: "64 users", "poisson, 500/s for 20 s"; its name where nothing is measured."""
-    if not phase["duration_s"]:
-        return str(phase["name"])
-    if phase["loop"] == "open":
-        return str(phase["schedule"])
-    return "1 user" if phase["users"] == 1 else f"{phase['users']:,} users"
+    if not phase.duration_s:
+        return phase.name
+    if phase.is_open:
+        return str(phase.schedule)
+    return "1 user" if phase.users == 1 else f"{phase.users:,} users"
 
 
-def steadiness(phase: dict[str, Any]) -> str | None:
-    steady = phase["steady"]
+def steadiness(phase: PhaseRecord) -> str | None:
+    steady = phase.steady
     if steady is None:
         return None
-    state = "steady" if steady["steady"] else "never became steady"
-    return f"{state} after {phase['warmup_s']:g} s of warm-up: {steady['why']}"
+    state = "steady" if steady.steady else "never became steady"
+    return f"{state} after {phase.warmup_s:g} s of warm-up: {steady.why}"
 
 
 def setting(name: str, value: object) -> tuple[str, str]:

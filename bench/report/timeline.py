@@ -3,10 +3,10 @@
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
+from bench.records.run_record import GROUPS
 from bench.records.series import Event, Kind, Series
 from bench.report.charts import Chart, Trace, axis, color, line, log_axis, text
-from bench.report.curves import POINTS_MAX, Timeline
-from bench.report.tables import CPU_GROUPS
+from bench.stats.curves import POINTS_MAX, Timeline
 
 EVENTS_MAX = 200
 """Of a kind, the longest; more could not be told apart."""
@@ -215,7 +215,7 @@ def _members(panel: Panel, series: dict[str, Any]) -> list[tuple[str, str]]:
 
 def _rank(name: str) -> int:
     group = name.rpartition(".")[2]
-    return CPU_GROUPS.index(group) if group in CPU_GROUPS else len(CPU_GROUPS)
+    return GROUPS.index(group) if group in GROUPS else len(GROUPS)
 
 
 def _series(

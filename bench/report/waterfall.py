@@ -5,10 +5,10 @@ from itertools import count
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from bench.records.run_record import RunFileError, read_part
+from bench.records.versioned_json import RunFileError, read_part
 from bench.report import phrases
 from bench.report.charts import COLORS, Chart, Trace, axis, color, text
-from bench.report.tables import Table
+from bench.report.phrases import Table
 from bench.stats.stages import SCHEMA_VERSION
 
 STRIPES = {"shape": "/", "fillmode": "overlay", "fgcolor": "--card", "fgopacity": 0.4, "size": 6}

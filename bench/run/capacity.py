@@ -6,8 +6,9 @@ Which rate comes next follows from the steps alone, so a search can be played ba
 """
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
+from bench.records.run_record import CapacityRecord, Level, Step
 from bench.stats.window import Summary
 
 START_PER_S = 50.0
@@ -26,27 +27,6 @@ GROWTH_IN_FLIGHT_MIN = 10.0
 """Fewer in flight are no queue."""
 
 
-class Level(NamedTuple):
-    """The service level: what must hold at a rate."""
-
-    p99_ms: float = 50.0
-    failed_share: float = 0.0
-    """Of the scheduled requests: 5xx, timeouts, broken connections, and those that were dropped."""
-
-
-class Step(NamedTuple):
-    rate_per_s: float
-    held: bool
-    why: str
-    throughput_per_s: float
-    p50_ms: float | None
-    p99_ms: float | None
-    p999_ms: float | None
-    failed_share: float
-    dropped: int
-    schedule_lag_p99_ms: float | None
-
-
 class Capacity(NamedTuple):
     level: Level
     steps: list[Step]
@@ -56,17 +36,9 @@ class Capacity(NamedTuple):
         """None when no rate held."""
         return max((step.rate_per_s for step in self.steps if step.held), default=None)
 
-    def describe(self) -> dict[str, Any]:
-        """As run.json has it; steps by their rate."""
+    def record(self) -> CapacityRecord:
         steps = sorted(self.steps, key=lambda step: step.rate_per_s)
-        return {
-            "level": self.level._asdict(),
-            "knee_per_s": self.knee_per_s,
-            "steps": [
-                {name.replace("p999", "p99.9"): value for name, value in step._asdict().items()}
-                for step in steps
-            ],
-        }
+        return CapacityRecord(self.level, self.knee_per_s, steps)
 
 
 def next_rate(steps: Sequence[Step], start_per_s: float, largest_per_s: float) -> float | None:
@@ -99,9 +71,9 @@ def judge(rate_per_s: float, level: Level, summary: Summary, in_flight: Sequence
     reasons = []
     if latency is None:
         reasons.append("nothing was answered")
-    elif latency["p99"] > level.p99_ms or "p99" in latency["at_least"]:
-        sign = ">=" if "p99" in latency["at_least"] else "is"
-        reasons.append(f"p99 {sign} {latency['p99']:.1f} ms, above {level.p99_ms:g}")
+    elif latency.p99 > level.p99_ms or "p99" in latency.at_least:
+        sign = ">=" if "p99" in latency.at_least else "is"
+        reasons.append(f"p99 {sign} {latency.p99:.1f} ms, above {level.p99_ms:g}")
     if failed_share > level.failed_share:
         reasons.append(f"{failed} of {kept.scheduled} requests failed or were dropped")
     if (growth := _growth(in_flight)) is not None:
@@ -112,12 +84,12 @@ def judge(rate_per_s: float, level: Level, summary: Summary, in_flight: Sequence
         not reasons,
         "; ".join(reasons) or "held",
         total.throughput_per_s,
-        None if latency is None else latency["p50"],
-        None if latency is None else latency["p99"],
-        None if latency is None else latency["p99.9"],
+        None if latency is None else latency.p50,
+        None if latency is None else latency.p99,
+        None if latency is None else latency.p999,
         round(failed_share, 6),
         kept.dropped,
-        None if lag is None else lag["p99"],
+        None if lag is None else lag.p99,
     )
 
 

@@ -13,8 +13,7 @@ from statistics import quantiles
 
 import orjson
 
-from bench.probes.probe import Result
-from bench.records.run_record import CONTROL
+from bench.records.run_record import CONTROL, ProbeRecord
 
 TURNS = 150
 """Of each kind, in turn; all take a third of a second."""
@@ -28,7 +27,7 @@ TIMEOUT_S = 5.0
 """Of a round trip over loopback in the control workload; it takes microseconds."""
 
 
-def control() -> Result:
+def control() -> ProbeRecord:
     """Figures: µs of a turn of Python, and of a round trip over loopback."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         client = socket.create_connection(server.getsockname(), TIMEOUT_S)
@@ -39,8 +38,14 @@ def control() -> Result:
             end.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         turns = [(_taken_us(_work), _taken_us(_round_trips, client, peer)) for _ in range(TURNS)]
     work_us, trips_us = (_quick(taken) for taken in zip(*turns, strict=True))
-    figures = {"python_us": round(work_us, 1), "round_trip_us": round(trips_us / ROUND_TRIPS, 3)}
-    return Result(CONTROL, [], figures=figures)
+    return ProbeRecord(
+        name=CONTROL,
+        state="holds",
+        reasons=[],
+        requests=0,
+        latency_ms=None,
+        figures={"python_us": round(work_us, 1), "round_trip_us": round(trips_us / ROUND_TRIPS, 3)},
+    )
 
 
 def _taken_us(turn: Callable[..., object], *arguments: object) -> float:

@@ -2,12 +2,13 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from bench.generator.spec import Phase
 from bench.observe.processes import Cpu, Pids
+from bench.records.run_record import CommitRecord, Environment, Level, ProbeRecord
+from bench.records.samples import Window
 from bench.stats.steadiness import Steadiness
-from bench.stats.window import Window
 
 Progress = Callable[[str], object]
 """Takes a line that tells a person how far a run is."""
@@ -35,9 +36,24 @@ class Subject(NamedTuple):
     """A system that is up already and warm, and what the record says of it."""
 
     system: System
-    commit: dict[str, Any]
-    """As `bench.environment.commit` has it; so the environment."""
-    environment: dict[str, Any]
+    commit: CommitRecord
+    environment: Environment
+
+
+class Search(NamedTuple):
+    """A search for the capacity, instead of phases of load."""
+
+    level: Level
+    start_per_s: float
+
+
+class Probing(NamedTuple):
+    """Probes, instead of phases of load."""
+
+    probe: Callable[[System, Progress], Sequence[ProbeRecord]]
+    """Probes a system."""
+    gateway_options: tuple[str, ...] = ()
+    """What makes the gateway of a stack of its own such that all probes are quick."""
 
 
 class Measured(NamedTuple):

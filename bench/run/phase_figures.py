@@ -6,12 +6,13 @@ Read from the recorded samples alone.
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from bench.generator.spec import Phase
 from bench.judge import answers, generator_health, host_health
 from bench.judge.checks import Check, doubts
 from bench.observe.processes import Cpu
+from bench.records.run_record import Figures, GroupCpu, PhaseRecord, SteadyRecord, WindowFigures
 from bench.records.samples import (
     DROPPED_IN_FLIGHT,
     DROPPED_LATE,
@@ -19,13 +20,14 @@ from bench.records.samples import (
     Footer,
     Reader,
     Samples,
+    Window,
     merge,
 )
-from bench.records.series import read_series
+from bench.records.series_file import read_series
 from bench.run.model import Measured
 from bench.stats import steadiness
 from bench.stats.steadiness import Steadiness
-from bench.stats.window import Figures, Summary, Window, summarize
+from bench.stats.window import Summary, summarize
 from bench.workload.arrivals import Schedule
 
 OWN_GROUPS = frozenset({"gateway", "kafka", "flink"})
@@ -103,55 +105,56 @@ def _settled(samples: Samples, window: Window, measured: Measured) -> Steadiness
     return steadiness.judge(stretch, given_rate=schedule is not None)
 
 
-def describe(findings: Findings) -> dict[str, Any]:
-    """The phase as run.json has it."""
-    measured, summary, settled = findings.measured, findings.summary, findings.settled
-    phase, window = measured.phase, measured.window
-    described: dict[str, Any] = {
-        "name": phase.name,
-        "loop": "closed" if phase.schedule is None else "open",
-        "users": phase.users or None,
-        "schedule": None if phase.schedule is None else str(_measured_part(phase)),
-        "warmup_s": round(measured.warmup_s, 3),
-        "duration_s": phase.duration_s,
-        "generators": measured.generators,
-        "samples": [path.name for path in measured.samples],
-        "histories": [path.name + ".gz" for path in measured.histories],
-        "series": _name(measured.series),
-        "stages": _name(measured.stages),
-        "steady": (
-            None
-            if settled is None
-            else {**settled._asdict(), "warmup_s": round(measured.warmup_s, 3)}
-        ),
-        "window": None,
-    }
+def describe(findings: Findings) -> PhaseRecord:
+    measured, settled = findings.measured, findings.settled
+    phase = measured.phase
+    warmup_s = round(measured.warmup_s, 3)
+    return PhaseRecord(
+        name=phase.name,
+        loop="closed" if phase.schedule is None else "open",
+        users=phase.users or None,
+        schedule=None if phase.schedule is None else str(_measured_part(phase)),
+        warmup_s=warmup_s,
+        duration_s=phase.duration_s,
+        generators=measured.generators,
+        samples=[path.name for path in measured.samples],
+        histories=[path.name + ".gz" for path in measured.histories],
+        series=_name(measured.series),
+        stages=_name(measured.stages),
+        steady=None if settled is None else SteadyRecord(settled.steady, settled.why, warmup_s),
+        window=_window(findings),
+    )
+
+
+def _window(findings: Findings) -> WindowFigures | None:
+    measured, summary, window = findings.measured, findings.summary, findings.measured.window
     if window is None or summary is None:
-        return described
-    answered = summary.total.answered
-    described["window"] = {
-        "opened_ns": window.opened_ns,
-        "closed_ns": window.closed_ns,
-        "length_s": round(window.length_s, 3),
-        **summary.total._asdict(),
-        "operations": {name: own._asdict() for name, own in summary.operations.items()},
-        "open": None if summary.open is None else summary.open._asdict(),
-        "checkout_paid_share": _paid_share(summary.operations.get("checkout")),
-        "cpu": {group: _cpu(cpu, answered) for group, cpu in measured.cpu.items()},
-    }
-    if measured.counted and answered:
-        described["window"]["per_request"] = {
-            name: round(amount / answered, 4) for name, amount in measured.counted.items()
+        return None
+    total = summary.total
+    per_request = {}
+    if total.answered:
+        per_request = {
+            name: round(amount / total.answered, 4) for name, amount in measured.counted.items()
         }
-    return described
+    return WindowFigures(
+        **vars(total),
+        opened_ns=window.opened_ns,
+        closed_ns=window.closed_ns,
+        length_s=round(window.length_s, 3),
+        operations=summary.operations,
+        open=summary.open,
+        checkout_paid_share=_paid_share(summary.operations.get("checkout")),
+        cpu={group: _cpu(cpu, total.answered) for group, cpu in measured.cpu.items()},
+        per_request=per_request,
+    )
 
 
-def _cpu(cpu: Cpu, answered: int) -> dict[str, float | None]:
-    return {
-        "cpu_s": round(cpu.total_s, 6),
-        "compiling_s": round(cpu.compiling_s, 6),
-        "us_per_request": round(cpu.total_s * 1e6 / answered, 1) if answered else None,
-    }
+def _cpu(cpu: Cpu, answered: int) -> GroupCpu:
+    return GroupCpu(
+        cpu_s=round(cpu.total_s, 6),
+        compiling_s=round(cpu.compiling_s, 6),
+        us_per_request=round(cpu.total_s * 1e6 / answered, 1) if answered else None,
+    )
 
 
 def _measured_part(phase: Phase) -> Schedule:

@@ -13,20 +13,20 @@ from pathlib import Path
 import numpy as np
 
 from bench.errors import BenchError
-from bench.generator.fleet import READY_TIMEOUT_S, Generators
-from bench.generator.spec import Load, Phase
+from bench.generator.fleet import Generators
+from bench.generator.spec import READY_TIMEOUT_S, Load, Phase
 from bench.observe.gateway import scrape
 from bench.observe.jvm_allocation import AllocationMeter, Heaps
 from bench.observe.kafka_offsets import Ends, TrafficMeter
 from bench.observe.processes import BESIDE, Cpu, CpuMeter, Pids, spent
 from bench.observe.sampler import Sampler
-from bench.records.samples import Reader, Samples, merge
-from bench.records.series import Series, write_series
+from bench.records.samples import Reader, Samples, Window, merge
+from bench.records.series import Series
+from bench.records.series_file import write_series
 from bench.run import out_folder
 from bench.run.model import Measured, System
 from bench.stats import steadiness
 from bench.stats.steadiness import STRETCH_S, Steadiness
-from bench.stats.window import Window
 
 POLL_S = 0.05
 """Between looks at the generators."""

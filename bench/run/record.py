@@ -1,20 +1,29 @@
-"""The record of a run: run.json, as bench/records/run.schema.json describes it."""
+"""What a run says of itself: its verdict, and its record."""
 
 from collections.abc import Sequence
-from dataclasses import asdict
-from typing import Any, Literal, NamedTuple
+from typing import NamedTuple
 
 from bench.judge.invariants import Report
 from bench.judge.ledger import Ledger
-from bench.run import phase_figures
-from bench.run.phase_figures import Findings
-from bench.run.settings import Settings
+from bench.records.run_record import (
+    SCHEMA_VERSION,
+    CapacityRecord,
+    CommitRecord,
+    EntryRecord,
+    Environment,
+    InvariantsRecord,
+    LedgerRecord,
+    PhaseRecord,
+    ProbeRecord,
+    RunRecord,
+    RunSettings,
+    Verdict,
+    ViolationRecord,
+    WrongAnswers,
+)
 
-SCHEMA_VERSION = 2
 WRONG_ANSWERS_MAX = 100
 """Wrong answers kept; all are counted."""
-
-Verdict = Literal["valid", "failed", "invalid", "void", "interrupted"]
 
 
 class Judgement(NamedTuple):
@@ -30,7 +39,7 @@ class Judgement(NamedTuple):
     """Of which windows too little was answered; see `bench.judge.answers`."""
     void: Sequence[str] = ()
     """Why the generator, or the machine, was the bottleneck."""
-    probes: Sequence[dict[str, Any]] | None = None
+    probes: Sequence[ProbeRecord] | None = None
     """Results of probes; such a run has no load of its own to judge."""
     interrupted: bool = False
 
@@ -52,11 +61,11 @@ class Judgement(NamedTuple):
 
     @property
     def _failed_probes(self) -> list[str]:
-        return [probe["name"] for probe in self.probes or () if probe["state"] == "broken"]
+        return [probe.name for probe in self.probes or () if probe.state == "broken"]
 
     @property
     def _unknown_probes(self) -> list[str]:
-        return [probe["name"] for probe in self.probes or () if probe["state"] == "unknown"]
+        return [probe.name for probe in self.probes or () if probe.state == "unknown"]
 
     @property
     def _is_judged(self) -> bool:
@@ -84,48 +93,46 @@ class Judgement(NamedTuple):
         return [*reasons, *self.void]
 
 
-def describe(
+def record_of(
     run_id: str,
     started_utc: str,
-    settings: Settings,
-    environment: dict[str, Any],
-    commit: dict[str, Any],
-    phases: Sequence[Findings],
+    settings: RunSettings,
+    environment: Environment,
+    commit: CommitRecord,
+    phases: Sequence[PhaseRecord],
     judgement: Judgement,
-    capacity: dict[str, Any] | None = None,
-) -> dict[str, Any]:
-    """The content of run.json."""
-    return {
-        "schema_version": SCHEMA_VERSION,
-        "run_id": run_id,
-        "started_utc": started_utc,
-        "verdict": judgement.verdict,
-        "reasons": judgement.reasons,
-        "commit": commit,
-        "seed": settings.seed,
-        "settings": asdict(settings),
-        "environment": environment,
-        "phases": [phase_figures.describe(findings) for findings in phases],
-        "capacity": capacity,
-        "probes": None if judgement.probes is None else list(judgement.probes),
-        "ledger": _ledger(judgement.ledger),
-        "invariants": _invariants(judgement.report),
-        "wrong_answers": {
-            "count": len(judgement.wrong_answers),
-            "first": list(judgement.wrong_answers[:WRONG_ANSWERS_MAX]),
-        },
-    }
+    capacity: CapacityRecord | None = None,
+) -> RunRecord:
+    return RunRecord(
+        schema_version=SCHEMA_VERSION,
+        run_id=run_id,
+        started_utc=started_utc,
+        verdict=judgement.verdict,
+        reasons=judgement.reasons,
+        commit=commit,
+        seed=settings.seed,
+        settings=RunSettings(**vars(settings)),
+        environment=environment,
+        phases=list(phases),
+        capacity=capacity,
+        probes=None if judgement.probes is None else list(judgement.probes),
+        ledger=_ledger(judgement.ledger),
+        invariants=_invariants(judgement.report),
+        wrong_answers=WrongAnswers(
+            len(judgement.wrong_answers), list(judgement.wrong_answers[:WRONG_ANSWERS_MAX])
+        ),
+    )
 
 
-def _ledger(ledger: Ledger | None) -> dict[str, Any] | None:
+def _ledger(ledger: Ledger | None) -> LedgerRecord | None:
     if ledger is None:
         return None
-    entries = [{**entry._asdict(), "remainder": entry.remainder} for entry in ledger.entries]
-    return {"entries": entries, "missing": ledger.missing}
+    entries = [EntryRecord(*entry, entry.remainder) for entry in ledger.entries]
+    return LedgerRecord(entries, ledger.missing)
 
 
-def _invariants(report: Report | None) -> dict[str, Any] | None:
+def _invariants(report: Report | None) -> InvariantsRecord | None:
     if report is None:
         return None
-    violations = [violation._asdict() for violation in report.violations]
-    return {**report._asdict(), "violations": violations}
+    violations = [ViolationRecord(*violation) for violation in report.violations]
+    return InvariantsRecord(report.counts, violations, report.outcomes, report.totals)

@@ -5,10 +5,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, NamedTuple
 
 from bench.atomic_files import to_json, write
-from bench.environment import commit, environment
 from bench.errors import BenchError, bench_errors
 from bench.generator.spec import Phase
 from bench.judge import answers
@@ -17,40 +15,25 @@ from bench.judge.final_reads import audit
 from bench.judge.invariants import check
 from bench.judge.ledger import Ledger, balance, balance_samples
 from bench.observe.gateway import Metrics, rise, scrape, scrape_quiet
-from bench.probes.probe import Options
-from bench.probes.registry import run_probes
 from bench.records.hdr_log import write_log
 from bench.records.request_log import History, compress
+from bench.records.run_files import write_run
+from bench.records.run_record import Level, RunRecord
 from bench.records.samples import Reader, read
 from bench.run import capacity, out_folder
-from bench.run.capacity import Capacity, Level
+from bench.run.capacity import Capacity
 from bench.run.control import control
-from bench.run.model import Measured, Progress, Subject, System
-from bench.run.phase_figures import Findings, examine, wall_offset_ns
+from bench.run.environment import commit, environment
+from bench.run.load import load_of
+from bench.run.model import Measured, Probing, Progress, Search, Subject, System
+from bench.run.phase_figures import Findings, describe, examine, wall_offset_ns
 from bench.run.phase_runner import run_phase
-from bench.run.record import Judgement, describe
+from bench.run.record import Judgement, record_of
 from bench.run.settings import Settings
 from bench.stats import stages
 from bench.workload.arrivals import Schedule, Stage
 from system.runtime.options import StackOptions
 from system.runtime.stack import Stack
-
-
-class Search(NamedTuple):
-    """For the capacity."""
-
-    level: Level
-    start_per_s: float
-
-
-class Probing(NamedTuple):
-    """Probes instead of a load."""
-
-    names: tuple[str, ...]
-    """Empty: all that the system allows."""
-    kafka: str | None
-    """``host:port`` of the target's Kafka; an own stack knows its own."""
-    options: Options
 
 
 @contextmanager
@@ -79,6 +62,12 @@ def system_under_test(
         )
 
 
+def measure(settings: Settings, results: Path, subject: Subject) -> RunRecord:
+    """`measure` returns the record of a run of a system that is up, made without a word."""
+    run, _ = Run(settings, results, lambda _: None, subject=subject).execute()
+    return run
+
+
 class Run:
     """One run and its folder, results/<utc>-<commit>-<seed>."""
 
@@ -103,8 +92,8 @@ class Run:
         self._found: list[Findings] = []
         self._capacity: Capacity | None = None
 
-    def execute(self) -> tuple[dict[str, Any], Path]:
-        """Returns the content of run.json, and its folder.
+    def execute(self) -> tuple[RunRecord, Path]:
+        """Returns the record of the run, and its folder.
 
         Ctrl-C during the load, or a system that ends, ends the run early: what was measured is
         kept. Raises `StackError` when the stack does not come up, and `BenchError` where the run
@@ -118,27 +107,27 @@ class Run:
                 "recorded until then is kept"
             ) from None
 
-    def _execute(self) -> tuple[dict[str, Any], Path]:
+    def _execute(self) -> tuple[RunRecord, Path]:
         settings = self._settings
         out_folder.prepare(self._results)
         with self._subject() as (system, source, where):
             before = scrape(system.url, settings.workers) if settings.is_shop else None
             started = datetime.now(UTC)
-            run_id = f"{started:%Y%m%dT%H%M%SZ}-{source['id']}-{settings.seed}"
+            run_id = f"{started:%Y%m%dT%H%M%SZ}-{source.id}-{settings.seed}"
             folder = self._results / run_id
             folder.mkdir(parents=True)
             judgement = self._load_and_judge(system, folder, before)
-        run = describe(
+        run = record_of(
             run_id,
             started.isoformat(timespec="seconds"),
             settings,
             where,
             source,
-            self._found,
+            [describe(findings) for findings in self._found],
             judgement,
-            None if self._capacity is None else self._capacity.describe(),
+            None if self._capacity is None else self._capacity.record(),
         )
-        write(folder / "run.json", to_json(run))
+        write_run(folder, run)
         for findings in self._found:
             _write_logs(findings, folder)
         for path in folder.glob("history-*.jsonl"):
@@ -153,7 +142,7 @@ class Run:
         settings = self._settings
         gateway_options: tuple[str, ...] = ()
         if isinstance(self._task, Probing):
-            gateway_options = self._task.options.gateway_options()
+            gateway_options = self._task.gateway_options
         with system_under_test(settings, self._progress, gateway_options) as system:
             yield Subject(system, commit(), environment(own_stack=settings.target is None))
 
@@ -163,8 +152,8 @@ class Run:
     def _load_and_judge(self, system: System, folder: Path, before: Metrics | None) -> Judgement:
         try:
             if isinstance(self._task, Probing):
-                return self._probe(system, self._task)
-            probes = None if self._given is None else [control().to_json()]
+                return Judgement(probes=self._task.probe(system, self._progress))
+            probes = None if self._given is None else [control()]
             if not self._load(system, folder):
                 return Judgement(wrong_answers=self._histories().wrong(), interrupted=True)
             return self._judge(system, before)._replace(probes=probes)
@@ -178,11 +167,6 @@ class Run:
         if isinstance(self._task, Search):
             return self._search_capacity(system, folder, *self._task)
         return all(self._run_phase(system, folder, phase) for phase in self._settings.phases())
-
-    def _probe(self, system: System, task: Probing) -> Judgement:
-        kafka = task.kafka or system.bootstrap
-        results = run_probes(task.names, system.url, kafka, task.options, self._progress)
-        return Judgement(probes=results)
 
     def _search_capacity(
         self, system: System, folder: Path, level: Level, start_per_s: float
@@ -211,7 +195,7 @@ class Run:
         """False when it was interrupted."""
         settings = self._settings
         seed = settings.phase_seed(len(self._found))
-        measured = run_phase(system, settings.load(), phase, seed, folder, self._progress)
+        measured = run_phase(system, load_of(settings), phase, seed, folder, self._progress)
         measured = measured._replace(stages=_write_stages(measured, folder))
         found = examine(measured)
         self._found.append(found)

@@ -1,9 +1,10 @@
-"""What may differ between runs, and the phases that follow from it."""
+"""The phases of a run, as its settings ask for them."""
 
 from dataclasses import dataclass, replace
 
-from bench.generator.spec import IN_FLIGHT_MAX, Load, Phase
-from bench.workload.arrivals import Arrivals, Schedule, Stage, parse
+from bench.generator.spec import Phase
+from bench.records.run_record import RunSettings
+from bench.workload.arrivals import Schedule, Stage, parse
 
 USERS_MAX = 4000
 """Below the connections that one gateway accepts."""
@@ -14,52 +15,13 @@ DURATION_S_MAX = 600.0
 
 
 @dataclass(frozen=True)
-class Settings:
-    scenario: str = "shop"
-    workload: str | None = None
-    """The path of a workload file, for a target that is not the shop."""
-    zipf: float = 0.0
-    users: tuple[int, ...] = (1, 64, 256)
-    """Simulated users of each measured phase."""
-    rate: str | None = None
-    """An open loop's schedule, as `bench.workload.arrivals.parse` reads it; None: a closed loop."""
-    arrivals: Arrivals = "poisson"
-    in_flight_max: int = IN_FLIGHT_MAX
-    """Of an open loop, each generator; more are dropped."""
-    locust: bool = False
-    """Whether Locust walks the schedule, instead of `bench.generator.process`."""
-    trace_every: int = 0
-    """Each so many-th request of an open loop is traced; 0: none."""
-    first_warmup_s: float = 120.0
-    """At most, before all: until the system is steady. 0 for one that is warm, in an open loop."""
-    warmup_s: float = 3.0
-    """Before each measured window."""
-    duration_s: float = 20.0
-    """Of each measured window."""
-    seed: int = 1
-    generators: int = 1
-    """Processes that send."""
-    workers: int = 1
-    """Gateway processes."""
-    max_failed: float = 0.01
-    """The share of a window's requests that may fail before the run counts as failed."""
-    target: str | None = None
-    """URL of a gateway that is up already; None: a stack of its own."""
+class Settings(RunSettings):
+    """The settings of a run, and what follows from them."""
 
     @property
     def is_shop(self) -> bool:
         """Whether what is under load is the reference system, whose promises are known."""
         return self.workload is None
-
-    def load(self) -> Load:
-        return Load(
-            self.workload or self.scenario,
-            self.zipf,
-            self.generators,
-            self.in_flight_max,
-            self.trace_every if self.is_shop else 0,
-            self.locust,
-        )
 
     def schedule(self) -> Schedule:
         """Raises `ScheduleError`."""

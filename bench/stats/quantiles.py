@@ -4,15 +4,12 @@ A request without an answer is right-censored: its latency is at least as long a
 To leave it out would make a system that loses requests look fast.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from math import ceil
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-
-PERCENTS = {"p50": 50.0, "p90": 90.0, "p99": 99.0, "p99.9": 99.9, "max": 100.0}
-"""The quantiles that every table shows."""
 
 
 class Quantile(NamedTuple):
@@ -47,12 +44,8 @@ def quantiles(
     return found
 
 
-def describe(found: Sequence[Quantile]) -> dict[str, object] | None:
-    """The quantiles of `PERCENTS` as the record of a run has them: in ms, to the microsecond."""
-    if not found:
-        return None
-    named = dict(zip(PERCENTS, found, strict=True))
-    return {
-        **{name: round(quantile.value_ns / 1e6, 3) for name, quantile in named.items()},
-        "at_least": [name for name, quantile in named.items() if quantile.at_least],
-    }
+def percentile_ms(latencies_ns: Iterable[int], percent: float) -> float:
+    """To the microsecond, by nearest rank; of at least one latency."""
+    values = np.fromiter(latencies_ns, dtype=np.int64)
+    (found,) = quantiles(values, np.zeros(0, np.int64), 0, [percent])
+    return round(found.value_ns / 1e6, 3)

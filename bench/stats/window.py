@@ -6,68 +6,16 @@ only the wait is known: they are censored samples, see `bench.stats.quantiles`.
 """
 
 from collections import Counter
-from typing import Any, NamedTuple
+from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from bench.records.request_log import Row
-from bench.records.samples import Samples
-from bench.stats.quantiles import PERCENTS, describe, quantiles
-
-Quantiles = dict[str, Any]
-"""As run.json has them: "p50", … in ms, and "at_least"."""
-
-
-class Window(NamedTuple):
-    """From `opened_ns` until before `closed_ns`, on the machine's monotonic clock.
-
-    A request of a closed loop belongs to the window in which it ended. One of an open loop belongs
-    to that for which it was intended: those that a stall pushes past the end count too.
-    """
-
-    opened_ns: int
-    closed_ns: int
-    is_open_loop: bool = False
-
-    @property
-    def length_s(self) -> float:
-        return (self.closed_ns - self.opened_ns) / 1e9
-
-    def of(self, samples: Samples) -> Samples:
-        return samples.where(
-            self.holds(samples.intended_ns if self.is_open_loop else samples.done_ns)
-        )
-
-    def holds(self, times_ns: NDArray[np.int64]) -> NDArray[np.bool_]:
-        return (self.opened_ns <= times_ns) & (times_ns < self.closed_ns)
-
-
-class Figures(NamedTuple):
-    requests: int
-    """Those of the window that were sent, however they ended."""
-    answered: int
-    throughput_per_s: float
-    """Answers that came while the window was open."""
-    latency_ms: Quantiles | None
-    """From when a request should have been sent. None where nothing was sent."""
-    refused: dict[str, int]
-    """4xx by kind, as "409 out_of_stock": answers, nearly all of them asked for by the journeys."""
-    failed: dict[str, int]
-    """5xx, timeouts and broken connections by kind."""
-
-
-class OpenFigures(NamedTuple):
-    """How well the schedule was kept."""
-
-    scheduled: int
-    dropped: int
-    achieved_ratio: float
-    """Sent of scheduled."""
-    service_ms: Quantiles | None
-    """From when a request was sent."""
-    schedule_lag_ms: Quantiles | None
-    """From when it should have been sent until it was."""
+from bench.records.run_record import PERCENTS, Figures, Latency, OpenFigures
+from bench.records.samples import Samples, Window
+from bench.stats.quantiles import Quantile, quantiles
 
 
 class Summary(NamedTuple):
@@ -117,8 +65,18 @@ def figures(sent: Samples, done: Samples, window: Window, lost: int = 0) -> Figu
 
 def latency_ms(
     known_ns: NDArray[np.int64], waited_ns: NDArray[np.int64], lost: int = 0
-) -> Quantiles | None:
+) -> Latency | None:
+    """The quantiles of `PERCENTS`, see `bench.stats.quantiles.quantiles`."""
     return describe(quantiles(known_ns, waited_ns, lost, list(PERCENTS.values())))
+
+
+def describe(found: Sequence[Quantile]) -> Latency | None:
+    """In ms, to the microsecond; None where there are none."""
+    if not found:
+        return None
+    p50, p90, p99, p999, longest = (round(quantile.value_ns / 1e6, 3) for quantile in found)
+    bounds = [name for name, quantile in zip(PERCENTS, found, strict=True) if quantile.at_least]
+    return Latency(p50, p90, p99, p999, longest, bounds)
 
 
 def _open_figures(sent: Samples, dropped: int) -> OpenFigures:

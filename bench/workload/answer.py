@@ -5,6 +5,9 @@ from typing import NamedTuple, Protocol
 
 import orjson
 
+TIMEOUT_S = 10.0
+"""Well above the gateway's own timeout: whoever waits this long has lost the connection."""
+
 TEXT_CHARS_MAX = 8_192
 """Of a captured text: above it no server takes a request that has it in its path or headers."""
 

@@ -6,7 +6,7 @@ delays no later request, and each one's response time counts from when it should
 """
 
 import re
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,7 +19,7 @@ REQUESTS_MAX = 10_000_000
 """Of one schedule: 80 MB of intended times."""
 
 Arrivals = Literal["poisson", "constant"]
-ARRIVALS: tuple[Arrivals, ...] = ("poisson", "constant")
+ARRIVALS: tuple[Arrivals, ...] = get_args(Arrivals)
 
 
 class ScheduleError(ValueError):

@@ -39,11 +39,10 @@ from typing import Any, NamedTuple
 
 from bench.errors import UnreadableError
 from bench.workload.address import in_target
+from bench.workload.answer import TIMEOUT_S
 from bench.workload.template import Check, Flow, Template, Text
 from bench.workload.values import RANGE_MAX, Values
 
-TIMEOUT_S = 10.0
-"""Well above the gateway's own timeout: whoever waits this long has lost the connection."""
 TIMEOUT_S_MAX = 600.0
 """The longest `timeout_s` of a workload file; as long as a phase may be."""
 FILE_BYTES_MAX = 16 * 1024 * 1024

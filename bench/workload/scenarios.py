@@ -6,11 +6,11 @@ from itertools import accumulate
 from math import ceil
 from random import Random
 
+from bench.workload.journey import Journey
 from bench.workload.shop import (
     CREDIT,
     CREDIT_ROUTINE_WEIGHT,
     MIX,
-    Journey,
     Sale,
     Shop,
     create_user,

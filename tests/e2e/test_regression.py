@@ -14,9 +14,9 @@ import pytest
 
 from bench.compare.comparison import SCHEMA_FILE
 from bench.compare.outputs import MARK
-from bench.environment import PROJECT_DIR
 from bench.errors import ExitCode
-from bench.records.run_record import read_run
+from bench.project import PROJECT_DIR
+from bench.records.run_files import read_run
 from machine.cache import cache_dir
 
 TIMEOUT_S = 400.0
@@ -60,11 +60,11 @@ def test_a_commit_is_no_regression_of_itself(tmp_path: Path) -> None:
     runs = [read_run(path) for path in tmp_path.glob("regression-*/batch/[AB]/*")]
     assert len(runs) >= 2
     for run in runs:
-        assert run["verdict"] in ("valid", "void"), run["reasons"]
-        (control,) = run["probes"]
-        assert control["name"] == "control"
-        (phase,) = run["phases"]
-        amounts = phase["window"]["per_request"]
+        assert run.verdict in ("valid", "void"), run.reasons
+        (control,) = run.probes or ()
+        assert control.name == "control"
+        ((_, window),) = run.windows
+        amounts = window.per_request
         assert 2 < amounts["kafka_records"] < 5
         assert all(amounts[f"{group}_allocated_bytes"] > 1000 for group in ("kafka", "flink"))
     assert trees() == []

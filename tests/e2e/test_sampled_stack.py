@@ -14,8 +14,9 @@ from bench.observe.gc_log import freed_bytes, read_pauses
 from bench.observe.jvm_allocation import AllocationMeter
 from bench.observe.jvm_attach import ask
 from bench.observe.sampler import Sampler
-from bench.records.series import Series, read_series, write_series
-from bench.workload.shop import Call
+from bench.records.series import Series
+from bench.records.series_file import read_series, write_series
+from bench.workload.journey import Call
 from system.runtime.stack import Stack
 
 IN_FLIGHT = 8

@@ -21,8 +21,8 @@ from support.faulty import (
 
 from bench.probes import kafka
 from bench.probes.kafka_link import KafkaLink
-from bench.probes.probe import Options, Target
 from bench.probes.registry import run_probe
+from bench.probes.target import Options, Target
 from system.runtime.stack import Stack
 
 ROOMY = Options(timeout_s=2.0, duration_s=2.5)

@@ -10,7 +10,8 @@ from typing import NamedTuple
 from bench.judge.client import Client
 from bench.judge.final_reads import ids_in, read_all
 from bench.judge.invariants import check
-from bench.workload.shop import Call, add_item, create_item, create_order, create_user
+from bench.workload.journey import Call
+from bench.workload.shop import add_item, create_item, create_order, create_user
 from system.runtime.flink_rest import Rest
 from system.runtime.stack import Stack
 

@@ -7,8 +7,10 @@ import jsonschema
 import orjson
 
 from bench.compare.budgets import DEFAULT_FILE, Budgets, read_budgets
-from bench.compare.comparison import SCHEMA_FILE, Comparison, compare
+from bench.compare.comparison import SCHEMA_FILE, compare
+from bench.compare.comparison_record import Comparison, MetricRecord
 from bench.errors import COMPARISON_EXITS
+from bench.records.typed_json import of_plain, to_plain
 from support.made_sets import Change, Run, a_set, write_set
 
 BUDGETS = read_budgets(DEFAULT_FILE)
@@ -23,9 +25,11 @@ def compared(
     """The comparison of two sets, which is as its schema says."""
     a_folder, b_folder = write_set(folder / "a", a), write_set(folder / "b", b)
     found = compare(a_folder, b_folder, budgets, **more)
-    jsonschema.validate(orjson.loads(orjson.dumps(found)), SCHEMA)
-    assert found["exit_code"] == COMPARISON_EXITS[found["verdict"]]
-    assert str(folder) not in orjson.dumps(found).decode()
+    written = to_plain(found)
+    jsonschema.validate(written, SCHEMA)
+    assert of_plain(Comparison, written) == found
+    assert found.exit_code == COMPARISON_EXITS[found.verdict]
+    assert str(folder) not in orjson.dumps(written).decode()
     return found
 
 
@@ -34,5 +38,5 @@ def changed(folder: Path, *changes: Change, pairs: int = PAIRS, **more: Any) -> 
     return compared(folder, a_set("A", pairs), a_set("B", pairs, *changes), **more)
 
 
-def metric(found: Comparison, name: str) -> dict[str, Any]:
-    return next(metric for metric in found["metrics"] if metric["name"] == name)
+def metric(found: Comparison, name: str) -> MetricRecord:
+    return next(metric for metric in found.metrics if metric.name == name)

@@ -15,7 +15,7 @@ import orjson
 from aiohttp import web
 from aiohttp.test_utils import RawTestServer
 
-from bench.probes.probe import Options
+from bench.probes.target import Options
 
 
 @contextmanager

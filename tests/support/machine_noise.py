@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.compare.stopping_rule import turns
+from bench.regression.stopping_rule import turns
 
 Floats = NDArray[np.float64]
 

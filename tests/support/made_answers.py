@@ -3,8 +3,8 @@
 from collections import Counter
 
 from bench.observe.gateway import Metrics
-from bench.probes.probe import Options, Target
 from bench.probes.sender import Answer
+from bench.probes.target import Options, Target
 from bench.records.request_log import Row
 from system.wire import Request
 

@@ -15,17 +15,27 @@ from typing import Any
 import numpy as np
 import orjson
 
-from bench.atomic_files import to_json
 from bench.generator.spec import Phase
-from bench.judge.invariants import INVARIANTS, Report
+from bench.judge.invariants import Report
 from bench.judge.ledger import balance_samples
+from bench.judge.promises import INVARIANTS
 from bench.observe.processes import Cpu
+from bench.records.run_files import write_run
+from bench.records.run_record import (
+    CapacityRecord,
+    CommitRecord,
+    Environment,
+    Latency,
+    Level,
+    ProbeRecord,
+    Step,
+)
+from bench.records.samples import Window
 from bench.run.model import Measured
-from bench.run.phase_figures import Findings, examine
-from bench.run.record import Judgement, describe
+from bench.run.phase_figures import Findings, describe, examine
+from bench.run.record import Judgement, record_of
 from bench.run.settings import Settings
 from bench.stats.steadiness import Steadiness
-from bench.stats.window import Window
 from support.made_samples import (
     BEGIN_NS,
     NOT_SENT,
@@ -67,17 +77,17 @@ def made_run(
         found.append(examine(_measured(folder, spec, parts, begin_ns, random, operations)))
         begin_ns += int((spec.warmup_s + spec.duration_s + 5) * SECOND_NS)
     users = tuple(spec.users for spec in phases if spec.users and spec.duration_s)
-    run = describe(
+    run = record_of(
         run_id=f"20260102T030405Z-0123456789-{seed}",
         started_utc="2026-01-02T03:04:05+00:00",
         settings=Settings(users=users, seed=seed),
         environment=ENVIRONMENT,
-        commit={"id": "0123456789", "dirty": False},
-        phases=found,
+        commit=CommitRecord("0123456789", dirty=False),
+        phases=[describe(findings) for findings in found],
         judgement=judgement or _judgement(found, parts),
         capacity=CAPACITY if "capacity" in parts else None,
     )
-    (folder / "run.json").write_bytes(to_json(run))
+    write_run(folder, run)
     return folder
 
 
@@ -92,16 +102,16 @@ def _judgement(found: Sequence[Findings], parts: Collection[str]) -> Judgement:
     )
 
 
-ENVIRONMENT = {
-    "cpu_model": "Imagined CPU 3000",
-    "cores": 2,
-    "memory_bytes": 24 * 2**30,
-    "kernel": "Linux 6.1.0",
-    "python": "3.11.13",
-    "packages": {"aiohttp": "3.14.5", "apache-flink": "2.3.0", "uvloop": "0.23.0"},
-    "kafka": "4.1.2",
-    "flink": "2.3.0",
-}
+ENVIRONMENT = Environment(
+    cpu_model="Imagined CPU 3000",
+    cores=2,
+    memory_bytes=24 * 2**30,
+    kernel="Linux 6.1.0",
+    python="3.11.13",
+    packages={"aiohttp": "3.14.5", "apache-flink": "2.3.0", "uvloop": "0.23.0"},
+    kafka="4.1.2",
+    flink="2.3.0",
+)
 
 
 def _measured(
@@ -236,25 +246,25 @@ def _stages(operations: dict[str, tuple[float, float]], slower: float) -> dict[s
     return {"schema_version": 1, **counts, "operations": described}
 
 
-def _step(rate: float, p50_ms: float, why: str = "") -> dict[str, Any]:
-    return {
-        "rate_per_s": rate,
-        "held": not why,
-        "why": why or "held",
-        "throughput_per_s": rate if not why else rate * 0.93,
-        "p50_ms": p50_ms,
-        "p99_ms": p50_ms * 4,
-        "p99.9_ms": p50_ms * 7,
-        "failed_share": 0.0 if not why else 0.004,
-        "dropped": 0,
-        "schedule_lag_p99_ms": 0.4,
-    }
+def _step(rate: float, p50_ms: float, why: str = "") -> Step:
+    return Step(
+        rate_per_s=rate,
+        held=not why,
+        why=why or "held",
+        throughput_per_s=rate if not why else rate * 0.93,
+        p50_ms=p50_ms,
+        p99_ms=p50_ms * 4,
+        p999_ms=p50_ms * 7,
+        failed_share=0.0 if not why else 0.004,
+        dropped=0,
+        schedule_lag_p99_ms=0.4,
+    )
 
 
-CAPACITY: dict[str, Any] = {
-    "level": {"p99_ms": 50.0, "failed_share": 0.0},
-    "knee_per_s": 1750.0,
-    "steps": [
+CAPACITY = CapacityRecord(
+    Level(p99_ms=50.0, failed_share=0.0),
+    knee_per_s=1750.0,
+    steps=[
         _step(500.0, 3.1),
         _step(1000.0, 4.2),
         _step(2000.0, 31.0, "p99 is 124.0 ms; requests in flight grow"),
@@ -262,25 +272,18 @@ CAPACITY: dict[str, Any] = {
         _step(1750.0, 11.9),
         _step(1875.0, 19.5, "p99 is 78.0 ms"),
     ],
-}
+)
 
-PROBES: list[dict[str, Any]] = [
-    {
-        "name": "gateway alone",
-        "state": "holds",
-        "reasons": [],
-        "requests": 2000,
-        "latency_ms": {"p50": 0.41, "p90": 0.6, "p99": 0.91, "p99.9": 1.8, "max": 2.2,
-                       "at_least": []},
-        "figures": {},
-    },
-    {
-        "name": "timeout",
-        "state": "holds",
-        "reasons": [],
-        "requests": 200,
-        "latency_ms": {"p50": 5021.4, "p90": 5030.1, "p99": 5041.9, "p99.9": 5042.0, "max": 5042.0,
-                       "at_least": []},
-        "figures": {"late_replies": 200},
-    },
-]  # fmt: skip
+PROBES = [
+    ProbeRecord(
+        "gateway alone", "holds", [], 2000, Latency(0.41, 0.6, 0.91, 1.8, 2.2, at_least=[]), {}
+    ),
+    ProbeRecord(
+        "timeout",
+        "holds",
+        [],
+        200,
+        Latency(5021.4, 5030.1, 5041.9, 5042.0, 5042.0, at_least=[]),
+        {"late_replies": 200},
+    ),
+]

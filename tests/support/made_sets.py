@@ -4,13 +4,14 @@ write_set(tmp_path / "a", [a_run(index, "A") for index in range(8)])
 """
 
 from collections.abc import Callable, Iterable
-from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import orjson
 
+from bench.records.run_record import SCHEMA_VERSION, RunRecord
+from bench.records.typed_json import of_plain, to_plain
 from bench.run.settings import Settings
 
 Run = dict[str, Any]
@@ -97,14 +98,14 @@ def a_run(index: int, side: str, *changes: Change) -> Run:
     started = datetime(2026, 1, 2, tzinfo=UTC) + timedelta(seconds=RUN_S * place)
     wobble = WOBBLE[index % len(WOBBLE)] if side == "A" else WOBBLE[-1 - index % len(WOBBLE)]
     run: Run = {
-        "schema_version": 2,
+        "schema_version": SCHEMA_VERSION,
         "run_id": f"{started:%Y%m%dT%H%M%SZ}-{side.lower() * 10}-1",
         "started_utc": started.isoformat(timespec="seconds"),
         "verdict": "valid",
         "reasons": [],
         "commit": {"id": side.lower() * 10, "dirty": False},
         "seed": 1,
-        "settings": asdict(Settings(users=(8,), warmup_s=3.0, duration_s=10.0)),
+        "settings": to_plain(Settings(users=(8,), warmup_s=3.0, duration_s=10.0)),
         "environment": {
             "cpu_model": "Imagined CPU 3000",
             "cores": 2,
@@ -125,6 +126,11 @@ def a_run(index: int, side: str, *changes: Change) -> Run:
     for change in changes:
         change(run)
     return run
+
+
+def record(run: Run) -> RunRecord:
+    """As it is read from its file."""
+    return of_plain(RunRecord, run)
 
 
 def control(loops_per_s: float) -> dict[str, Any]:

@@ -197,6 +197,24 @@ def test_a_room_holds_few_modules() -> None:
     assert {name: count for name, count in counts.items() if count > ROOM_MODULES_MAX} == {}
 
 
+def test_no_chain_of_imports_is_long() -> None:
+    chain = longest_chain(ROOT)
+    assert len(chain) <= CHAIN_MAX, " > ".join(chain)
+
+
+def test_a_chain_is_found_by_its_links(tmp_path: Path) -> None:
+    for name, text in {
+        "a": "from bench.b import x\nimport bench.c",
+        "b": "def f():\n    from . import c",
+        "c": "import bench.errors",
+        "errors": "",
+    }.items():
+        path = tmp_path / "bench" / f"{name}.py"
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(text)
+    assert longest_chain(tmp_path) == ["bench.a", "bench.b", "bench.c"]
+
+
 @pytest.mark.parametrize(
     ("file", "line", "told"),
     [

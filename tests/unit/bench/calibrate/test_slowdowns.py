@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from bench.calibrate.slowdowns import FOLDER, SLOWDOWNS, Cost, slow_down, spin_turns
-from bench.environment import PROJECT_DIR
 from bench.errors import BenchError
+from bench.project import PROJECT_DIR
 
 COST = Cost(gateway_us=400.0, flink_us=1500.0, spun_records=0.5, turn_us=0.02)
 

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from support.made_sets import a_run, a_set, latency
+from support.made_sets import a_run, a_set, latency, record
 
 from bench.compare.budgets import (
     DEFAULT_FILE,
@@ -16,7 +16,8 @@ from bench.compare.budgets import (
     check_levels,
     read_budgets,
 )
-from bench.compare.metrics import Metric, readings
+from bench.compare.metric import Metric
+from bench.compare.metrics import readings
 
 
 def read(tmp_path: Path, text: str) -> Budgets:
@@ -48,7 +49,7 @@ def test_the_more_exact_key_wins(tmp_path: Path) -> None:
 def test_an_operation_by_itself(tmp_path: Path) -> None:
     text = '[operations.checkout.metrics."latency.p99"]\nthreshold = 0.3\nrole = "alarms"\n'
     budgets = read(tmp_path, text)
-    found = readings(a_run(0, "A"), list(budgets.operation_metrics))
+    found = readings(record(a_run(0, "A")), list(budgets.operation_metrics))
     (metric,) = (metric for metric in found if metric.operation)
     assert (metric.name, found[metric].value) == ("open checkout p99", 40.0)
     assert budgets.rule(metric) == MetricRule(0.3, "alarms")
@@ -120,7 +121,7 @@ def in_operation(run: dict[str, Any], **fields: Any) -> dict[str, Any]:
 
 
 def checked(tmp_path: Path, runs: list[dict[str, Any]], text: str = LEVEL) -> dict[str, bool]:
-    levels = check_levels(read(tmp_path, text).levels, runs)
+    levels = check_levels(read(tmp_path, text).levels, list(map(record, runs)))
     assert all(level.runs == len(runs) for level in levels)
     return {level.limit: level.is_broken for level in levels}
 

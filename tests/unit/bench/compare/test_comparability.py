@@ -3,9 +3,18 @@
 from copy import deepcopy
 
 import pytest
-from support.made_sets import Change, a_run, a_set, environment, settings
+from support.made_sets import Change, Run, a_run, a_set, environment, record, settings
 
-from bench.compare.comparability import differences, software
+from bench.compare import comparability
+from bench.compare.comparability import Difference
+
+
+def differences(a: list[Run], b: list[Run]) -> list[Difference]:
+    return comparability.differences(list(map(record, a)), list(map(record, b)))
+
+
+def software(a: Run, b: Run) -> list[Difference]:
+    return comparability.software(record(a), record(b))
 
 
 def lines(change: Change) -> list[str]:
@@ -32,7 +41,7 @@ def test_runs_of_one_kind() -> None:
         (environment(kernel="Linux 6.2.0"), "machine kernel: Linux 6.1.0 | Linux 6.2.0"),
         (lambda run: run["environment"]["packages"].update(locust="3"),
          "generator locust: 2.47.0 | 3"),
-        (lambda run: run.update(schema_version=3), "schema_version: 2 | 3"),
+        (lambda run: run.update(schema_version=4), "schema_version: 3 | 4"),
         (settings(workers=2), "setting workers: 1 | 2"),
         (settings(rate="400"), "setting rate: none | 400"),
         (settings(target="http://localhost:1"), "setting target: a stack of its own | elsewhere"),
@@ -74,7 +83,8 @@ def test_a_set_must_be_of_one_kind_itself() -> None:
 
 def test_the_steps_of_a_search_may_differ_but_not_what_is_searched() -> None:
     def search(run: dict, rate: int, p99_ms: int = 50) -> None:
-        run["capacity"] = {"level": {"p99_ms": p99_ms, "failed_share": 0.0}, "knee_per_s": 400.0}
+        level = {"p99_ms": p99_ms, "failed_share": 0.0}
+        run["capacity"] = {"level": level, "knee_per_s": 400.0, "steps": []}
         step = deepcopy(run["phases"][0])
         run["phases"] = [{**step, "name": f"step-{rate}", "schedule": f"{rate}/s"}]
 

@@ -23,6 +23,7 @@ from support.made_sets import (
 
 from bench.compare.budgets import MetricRule
 from bench.compare.comparison import compare
+from bench.compare.comparison_record import PairsRecord, StatisticsRecord
 from bench.compare.outputs import junit, markdown
 
 # ---- verdicts
@@ -30,11 +31,11 @@ from bench.compare.outputs import junit, markdown
 
 def test_the_same(tmp_path: Path) -> None:
     found = changed(tmp_path)
-    assert (found["verdict"], found["exit_code"]) == ("same", 0)
-    assert found["headline"] == "SAME: 5 gated metrics are within their thresholds"
-    assert found["pairs"] == {"used": 10, "fresh": 4, "void": []}
-    gated = [m for m in found["metrics"] if m["role"] != "shown"]
-    assert {m["verdict"] for m in gated} == {"same"}
+    assert (found.verdict, found.exit_code) == ("same", 0)
+    assert found.headline == "SAME: 5 gated metrics are within their thresholds"
+    assert found.pairs == PairsRecord(10, 4, [])
+    gated = [m for m in found.metrics if m.role != "shown"]
+    assert {m.verdict for m in gated} == {"same"}
 
 
 @pytest.mark.parametrize(
@@ -48,23 +49,21 @@ def test_the_same(tmp_path: Path) -> None:
 )
 def test_a_regression(tmp_path: Path, change: Change, name: str, expected: float) -> None:
     found = changed(tmp_path, change)
-    assert (found["verdict"], found["exit_code"]) == ("regression", 10)
+    assert (found.verdict, found.exit_code) == ("regression", 10)
     row = metric(found, name)
-    assert row["verdict"] == "regression"
-    assert row["change"] == pytest.approx(expected, abs=0.005)
-    assert row["low"] <= row["change"] <= row["high"]
-    assert row["fresh_change"] == pytest.approx(expected, abs=0.01)
-    assert found["reasons"] == [row["reason"]]
-    others = [m for m in found["metrics"] if m is not row and m["role"] != "shown"]
-    assert {m["verdict"] for m in others} == {"same"}
+    assert row.verdict == "regression"
+    assert row.change == pytest.approx(expected, abs=0.005)
+    assert row.low <= row.change <= row.high
+    assert row.fresh_change == pytest.approx(expected, abs=0.01)
+    assert found.reasons == [row.reason]
+    others = [m for m in found.metrics if m is not row and m.role != "shown"]
+    assert {m.verdict for m in others} == {"same"}
 
 
 def test_swapped_sides_are_faster(tmp_path: Path) -> None:
     found = compared(tmp_path, a_set("A", PAIRS, cpu("gateway", 1.1)), a_set("B", PAIRS))
-    assert (found["verdict"], found["exit_code"]) == ("faster", 0)
-    assert metric(found, "open gateway CPU ratio")["change"] == pytest.approx(
-        1 / 1.1 - 1, abs=0.005
-    )
+    assert (found.verdict, found.exit_code) == ("faster", 0)
+    assert metric(found, "open gateway CPU ratio").change == pytest.approx(1 / 1.1 - 1, abs=0.005)
 
 
 def test_more_throughput_is_faster(tmp_path: Path) -> None:
@@ -79,25 +78,25 @@ def test_more_throughput_is_faster(tmp_path: Path) -> None:
     a, b = a_set("A", PAIRS, closed(1)), a_set("B", PAIRS, closed(1.2))
     found = compared(tmp_path, a, b)
     row = metric(found, "open throughput")
-    assert (found["verdict"], row["verdict"]) == ("faster", "faster")
-    assert row["change"] == pytest.approx(0.2, abs=0.01)
-    assert row["low"] < row["change"] < row["high"]
-    assert compared(tmp_path / "swapped", b, a)["verdict"] == "regression"
+    assert (found.verdict, row.verdict) == ("faster", "faster")
+    assert row.change == pytest.approx(0.2, abs=0.01)
+    assert row.low < row.change < row.high
+    assert compared(tmp_path / "swapped", b, a).verdict == "regression"
 
 
 @pytest.mark.parametrize("pairs", [1, 3, 7])
 def test_few_pairs_can_not_tell(tmp_path: Path, pairs: int) -> None:
     found = changed(tmp_path, cpu("gateway", 1.5), pairs=pairs)
-    assert (found["verdict"], found["exit_code"]) == ("inconclusive", 11)
-    (reason,) = found["reasons"]
+    assert (found.verdict, found.exit_code) == ("inconclusive", 11)
+    (reason,) = found.reasons
     assert reason.startswith(f"{pairs} pair")
     assert reason.endswith("needs at least 8 pairs")
 
 
 def test_without_a_fresh_batch_a_finding_is_not_confirmed(tmp_path: Path) -> None:
     found = changed(tmp_path, cpu("gateway", 1.1), pairs=11)
-    assert found["verdict"] == "inconclusive"
-    assert "a fresh batch of at least 4 pairs must repeat it" in found["headline"]
+    assert found.verdict == "inconclusive"
+    assert "a fresh batch of at least 4 pairs must repeat it" in found.headline
 
 
 def test_the_fresh_batch_of_other_folders(tmp_path: Path) -> None:
@@ -108,52 +107,52 @@ def test_the_fresh_batch_of_other_folders(tmp_path: Path) -> None:
             write_set(folder / "fresh-b", a_set("B", 4, cpu("gateway", factor), begin=FRESH_AT)),
         )
         found = changed(folder, cpu("gateway", 1.1), pairs=9, fresh=fresh)
-        assert found["verdict"] == expected
-        assert found["pairs"] == {"used": 9, "fresh": 4, "void": []}
-        assert len(found["b"]["runs"]) == 13
-    assert "did not repeat it" in found["headline"]
+        assert found.verdict == expected
+        assert found.pairs == PairsRecord(9, 4, [])
+        assert len(found.b.runs) == 13
+    assert "did not repeat it" in found.headline
 
 
 def test_looks_spend_alpha_and_hold_nothing_back(tmp_path: Path) -> None:
     found = changed(tmp_path, looks=3)
-    assert found["statistics"] == {"alpha": 0.05 / 3, "looks": 3, "gated": 5}
-    assert found["pairs"] == {"used": PAIRS, "fresh": 0, "void": []}
+    assert found.statistics == StatisticsRecord(0.05 / 3, 3, 5)
+    assert found.pairs == PairsRecord(PAIRS, 0, [])
 
 
 def test_a_wide_interval_is_never_the_same(tmp_path: Path) -> None:
     a = [a_run(i, "A", cpu("flink", 1.2 if i % 3 else 0.8)) for i in range(PAIRS)]
     found = compared(tmp_path, a, a_set("B", PAIRS))
-    assert found["verdict"] == "inconclusive"
-    assert metric(found, "open flink CPU ratio")["verdict"] == "inconclusive"
+    assert found.verdict == "inconclusive"
+    assert metric(found, "open flink CPU ratio").verdict == "inconclusive"
     relaxed = BUDGETS._replace(
         metrics={**BUDGETS.metrics, "cpu_ratio.flink": MetricRule(0.05, "alarms")}
     )
     found = compare(tmp_path / "a", tmp_path / "b", relaxed)
-    assert found["verdict"] == "same"
-    assert found["headline"].endswith("can't tell: open flink CPU ratio")
+    assert found.verdict == "same"
+    assert found.headline.endswith("can't tell: open flink CPU ratio")
 
 
 def test_a_metric_that_is_only_shown_raises_no_alarm(tmp_path: Path) -> None:
     shown = {**BUDGETS.metrics, "cpu_ratio.gateway": MetricRule(0.05, "shown")}
     found = changed(tmp_path, cpu("gateway", 2), budgets=BUDGETS._replace(metrics=shown))
-    assert found["verdict"] == "same"
-    assert metric(found, "open gateway CPU ratio")["change"] == pytest.approx(1, abs=0.01)
-    assert found["statistics"]["gated"] == 4
+    assert found.verdict == "same"
+    assert metric(found, "open gateway CPU ratio").change == pytest.approx(1, abs=0.01)
+    assert found.statistics.gated == 4
 
 
 def test_without_turns_a_drift_looks_like_a_change(tmp_path: Path) -> None:
     later = a_set("B", PAIRS, cpu("gateway", 1.1), begin=FRESH_AT)
     found = compared(tmp_path, a_set("A", PAIRS), later)
-    assert found["verdict"] == "inconclusive"
-    assert "did not take turns" in found["headline"]
+    assert found.verdict == "inconclusive"
+    assert "did not take turns" in found.headline
 
 
 def test_the_aa_spread_moves_the_alarm(tmp_path: Path) -> None:
     found = changed(tmp_path, cpu("gateway", 1.1), spreads={"open gateway CPU ratio": 0.06})
-    assert found["verdict"] == "inconclusive"
+    assert found.verdict == "inconclusive"
     row = metric(found, "open gateway CPU ratio")
-    assert row["alarm_beyond"] == pytest.approx(1.06**2 - 1)
-    assert "not beyond 12.4 %" in row["reason"]
+    assert row.alarm_beyond == pytest.approx(1.06**2 - 1)
+    assert "not beyond 12.4 %" in row.reason
 
 
 # ---- pairs
@@ -165,9 +164,9 @@ def test_a_machine_that_moved_voids_the_pair(tmp_path: Path) -> None:
         cpu("gateway", 3)(b[index])
         b[index]["probes"] = [control(700.0)]
     found = compared(tmp_path, a, b)
-    assert found["verdict"] == "same"
-    assert found["pairs"]["used"] + found["pairs"]["fresh"] == PAIRS - 2
-    assert found["pairs"]["void"] == ["the machine moved: control loops_per_s -30% from A to B"] * 2
+    assert found.verdict == "same"
+    assert found.pairs.used + found.pairs.fresh == PAIRS - 2
+    assert found.pairs.void == ["the machine moved: control loops_per_s -30% from A to B"] * 2
 
 
 def test_a_void_run_voids_its_pair(tmp_path: Path) -> None:
@@ -175,39 +174,39 @@ def test_a_void_run_voids_its_pair(tmp_path: Path) -> None:
     verdict("void", "generator 0 used 99% of a core")(b[0])
     cpu("gateway", 3)(b[0])
     found = compared(tmp_path, a_set("A", PAIRS), b)
-    assert found["verdict"] == "same"
-    assert len(found["pairs"]["void"]) == 1
+    assert found.verdict == "same"
+    assert len(found.pairs.void) == 1
     assert "generator 0 used 99%" in markdown(found)
 
 
 def test_only_void_pairs(tmp_path: Path) -> None:
     found = changed(tmp_path, verdict("void", "too busy"), pairs=2)
-    assert (found["verdict"], found["exit_code"]) == ("inconclusive", 11)
+    assert (found.verdict, found.exit_code) == ("inconclusive", 11)
     (suite,) = ElementTree.fromstring(junit(found))
     assert (suite.get("errors"), suite.get("failures"), suite.get("skipped")) == ("0", "0", "1")
-    assert "no usable pair is left" in found["headline"]
-    assert "too busy" in found["headline"]
+    assert "no usable pair is left" in found.headline
+    assert "too busy" in found.headline
 
 
 def test_runs_without_a_partner_are_named(tmp_path: Path) -> None:
     found = compared(tmp_path, a_set("A", PAIRS), a_set("B", PAIRS - 1))
-    assert found["verdict"] == "same"
-    assert "A has 14 runs and B 13: the rest has no partner" in found["notes"]
+    assert found.verdict == "same"
+    assert "A has 14 runs and B 13: the rest has no partner" in found.notes
 
 
 def test_notes_on_how_it_was_measured(tmp_path: Path) -> None:
     def of_a(run: Run) -> None:
         run.update(commit={"id": "aaaaaaaaaa", "dirty": False}, probes=None)
 
-    (note,) = changed(tmp_path / "1", environment(python="3.11.14"))["notes"]
+    (note,) = changed(tmp_path / "1", environment(python="3.11.14")).notes
     assert note == "part of the change: python: 3.11.13 | 3.11.14"
     a, b = a_set("A", PAIRS, of_a), a_set("B", PAIRS, of_a)
     for index, pair in enumerate(zip(a, b, strict=True)):
         for place, run in enumerate(pair):
             run["started_utc"] = f"2026-01-02T00:{index:02}:{place * 20:02}+00:00"
     found = compared(tmp_path / "2", a, b)
-    assert found["verdict"] == "same"
-    assert [note.partition(":")[0].partition(",")[0] for note in found["notes"]] == [
+    assert found.verdict == "same"
+    assert [note.partition(":")[0].partition(",")[0] for note in found.notes] == [
         "one side came first in most pairs",
         "there is no control workload",
         "A and B are of one commit",
@@ -222,12 +221,12 @@ def test_a_broken_service_level_is_said_of_a_single_run(tmp_path: Path) -> None:
         run["phases"][0]["window"]["operations"]["checkout"]["latency_ms"] = latency(300, 1200)
 
     b = [a_run(0, "B"), *(a_run(i, "B", slow, verdict("void", "busy")) for i in (1, 2))]
-    assert compared(tmp_path / "void", a_set("A", 3), b)["verdict"] == "inconclusive"
+    assert compared(tmp_path / "void", a_set("A", 3), b).verdict == "inconclusive"
     found = changed(tmp_path, slow, pairs=1)
-    assert (found["verdict"], found["exit_code"]) == ("over_budget", 17)
+    assert (found.verdict, found.exit_code) == ("over_budget", 17)
     line = "checkout in open: p99 1200 ms, at most 1000 ms, in the median of 1 run"
-    assert found["reasons"][0] == line
-    assert [level["is_broken"] for level in found["levels"]] == [False, False, True, False]
+    assert found.reasons[0] == line
+    assert [level.is_broken for level in found.levels] == [False, False, True, False]
     both = changed(tmp_path / "both", slow, cpu("gateway", 1.2))
-    assert both["verdict"] == "regression"
-    assert any(line[:40] in reason for reason in both["reasons"])
+    assert both.verdict == "regression"
+    assert any(line[:40] in reason for reason in both.reasons)

@@ -13,7 +13,7 @@ from support.made_sets import Change, Run, a_run, cpu, environment, latency, ver
 
 from bench.cli.main import call
 from bench.compare.history import COMMITS_MIN, Series, find_shifts, read_history
-from bench.compare.metrics import Metric
+from bench.compare.metric import Metric
 from bench.compare.run_pairs import UnfitError
 from bench.report.history_page import describe, page
 

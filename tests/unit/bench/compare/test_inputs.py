@@ -22,6 +22,7 @@ from bench.cli.main import call
 from bench.compare.budgets import MetricRule
 from bench.compare.comparison import compare
 from bench.compare.outputs import markdown
+from bench.records.typed_json import to_plain
 
 
 def broken_set(folder: Path, content: bytes) -> Path:
@@ -45,9 +46,9 @@ CASES = {
     "truncated": (WHOLE[: len(WHOLE) // 2], 14, "truncated or not JSON"),
     "empty": (b"", 14, "truncated or not JSON"),
     "not a run": (b"[]", 14, "it is not a file of a run"),
-    "no phases": (orjson.dumps({"schema_version": 2}), 14, "not the record of a run"),
-    "other schema": (orjson.dumps(a_run(1, "B", lambda r: r.update(schema_version=3))), 16,
-                     "its schema is 3, and this version reads 2"),
+    "no phases": (orjson.dumps({"schema_version": 3}), 14, "not the record of a run"),
+    "other schema": (orjson.dumps(a_run(1, "B", lambda r: r.update(schema_version=4))), 16,
+                     "its schema is 4, and this version reads 3"),
     "missing group": (without("cpu", "kafka"), 15, "open kafka CPU ratio is missing in run 2026"),
     "missing quantile": (without("latency_ms", "p99"), 15, "'p99' is a required property"),
     "no latency": (orjson.dumps(a_run(1, "B", lambda r: r["phases"][0]["window"].update(
@@ -74,9 +75,9 @@ def test_a_broken_input_is_one_clear_line(
     content, code, says = CASES[case]
     a, b = write_set(tmp_path / "a", a_set("A", 3)), broken_set(tmp_path / "b", content)
     found = compare(a, b, BUDGETS)
-    jsonschema.validate(found, SCHEMA)
-    assert found["exit_code"] == code
-    (reason,) = found["reasons"]
+    jsonschema.validate(to_plain(found), SCHEMA)
+    assert found.exit_code == code
+    (reason,) = found.reasons
     assert says in reason
     assert "\n" not in reason
     assert call(["compare", str(a), str(b)]) == code
@@ -85,15 +86,15 @@ def test_a_broken_input_is_one_clear_line(
 
 def test_a_folder_without_runs(tmp_path: Path) -> None:
     found = compare(tmp_path, tmp_path, BUDGETS)
-    assert (found["exit_code"], len(found["reasons"])) == (14, 1)
-    assert "has no run.json" in found["headline"]
-    assert compare(tmp_path / "none", tmp_path, BUDGETS)["exit_code"] == 14
+    assert (found.exit_code, len(found.reasons)) == (14, 1)
+    assert "has no run.json" in found.headline
+    assert compare(tmp_path / "none", tmp_path, BUDGETS).exit_code == 14
 
 
 def test_a_set_and_itself(tmp_path: Path) -> None:
     folder = write_set(tmp_path, a_set("A", 3))
     found = compare(folder, folder, BUDGETS)
-    assert (found["verdict"], "is in A and in B" in found["headline"]) == ("invalid", True)
+    assert (found.verdict, "is in A and in B" in found.headline) == ("invalid", True)
 
 
 def test_one_run_by_its_folder_or_its_file(tmp_path: Path) -> None:
@@ -109,13 +110,13 @@ def test_a_metric_that_no_run_has_is_not_compared(tmp_path: Path) -> None:
 
     a, b = a_set("A", PAIRS, elsewhere), a_set("B", PAIRS, elsewhere)
     found = compared(tmp_path, a, b)
-    assert [m["name"] for m in found["metrics"]] == ["open failed", "open p50", "open p99"]
-    assert found["verdict"] == "same"
+    assert [m.name for m in found.metrics] == ["open failed", "open p50", "open p99"]
+    assert found.verdict == "same"
 
 
 def test_budgets_that_gate_nothing(tmp_path: Path) -> None:
     found = changed(tmp_path, budgets=BUDGETS._replace(metrics={}))
-    assert (found["verdict"], found["exit_code"]) == ("missing_metric", 15)
+    assert (found.verdict, found.exit_code) == ("missing_metric", 15)
 
 
 def test_a_bound_is_not_a_value(tmp_path: Path) -> None:
@@ -123,9 +124,9 @@ def test_a_bound_is_not_a_value(tmp_path: Path) -> None:
     b[3]["phases"][0]["window"]["latency_ms"] = latency(5, 40, ["p99", "p99.9", "max"])
     rules = {**BUDGETS.metrics, "latency.p99": MetricRule(0.15)}
     found = compared(tmp_path, a_set("A", PAIRS), b, BUDGETS._replace(metrics=rules))
-    assert found["verdict"] == "inconclusive"
-    assert metric(found, "open p99")["change"] is None
-    assert "only a lower bound is known" in found["headline"]
+    assert found.verdict == "inconclusive"
+    assert metric(found, "open p99").change is None
+    assert "only a lower bound is known" in found.headline
     assert "| open p99 |" in markdown(found)
 
 
@@ -133,4 +134,4 @@ def test_a_regression_counts_beside_a_bound(tmp_path: Path) -> None:
     def bounded(run: Run) -> None:
         run["phases"][0]["window"]["latency_ms"]["at_least"] = ["p99"]
 
-    assert changed(tmp_path, bounded, cpu("gateway", 1.1))["verdict"] == "regression"
+    assert changed(tmp_path, bounded, cpu("gateway", 1.1)).verdict == "regression"

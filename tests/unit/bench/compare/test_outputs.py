@@ -20,6 +20,7 @@ from bench.cli.main import call
 from bench.compare.aa_spread import SpreadError, read_spreads
 from bench.compare.outputs import MARK, action_benchmark, junit, markdown, write_outputs
 from bench.errors import ExitCode
+from bench.records.typed_json import to_plain
 
 
 def test_markdown_has_the_verdict_first(tmp_path: Path) -> None:
@@ -97,7 +98,8 @@ def test_all_files_are_written(tmp_path: Path) -> None:
         "comparison.json",
         "junit.xml",
     ]
-    assert orjson.loads((tmp_path / "new" / "out" / "comparison.json").read_bytes()) == found
+    written = orjson.loads((tmp_path / "new" / "out" / "comparison.json").read_bytes())
+    assert written == to_plain(found)
 
 
 # ---- the spread of comparisons of a commit with itself

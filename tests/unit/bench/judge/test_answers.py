@@ -6,8 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bench.judge.answers import KINDS_SHOWN_MAX, judge, silent_share
-from bench.records.samples import Samples
-from bench.stats.window import Window
+from bench.records.samples import Samples, Window
 
 REFUSED = "connection ConnectionRefusedError"
 

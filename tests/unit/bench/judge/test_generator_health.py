@@ -1,15 +1,17 @@
 """A generator that did not keep up, in each way."""
 
+from dataclasses import replace
+
 import pytest
 
 from bench.judge.checks import Check, doubts, worst
 from bench.judge.generator_health import (
     CPU_SHARE_MAX,
     SCHEDULE_LAG_P99_MS_MAX,
-    Watched,
     judge,
 )
-from bench.stats.window import OpenFigures, Window
+from bench.records.run_record import Latency, OpenFigures
+from bench.records.samples import Watched, Window
 
 SECOND_NS = 1_000_000_000
 WINDOW = Window(0, 10 * SECOND_NS)
@@ -27,8 +29,8 @@ def marks(cpu_share: float = 0.2, lag_ms: float = 0.1) -> list[dict[str, int]]:
 
 
 def kept(lag_p99_ms: float = 0.5) -> OpenFigures:
-    lag = {"p50": 0.1, "p90": 0.2, "p99": lag_p99_ms, "p99.9": 99.0, "max": 99.0, "at_least": []}
-    return OpenFigures(10_000, 0, 1.0, None, lag)
+    lag_ms = Latency(0.1, 0.2, lag_p99_ms, 99.0, 99.0, at_least=[])
+    return OpenFigures(10_000, 0, 1.0, None, lag_ms)
 
 
 def reasons(
@@ -63,7 +65,7 @@ def test_marks_beside_a_short_window_tell_of_it() -> None:
 
 
 def test_a_schedule_of_which_nothing_was_sent_is_unknown() -> None:
-    checks = judge([marks()], WINDOW, kept()._replace(schedule_lag_ms=None), 0)
+    checks = judge([marks()], WINDOW, replace(kept(), schedule_lag_ms=None), 0)
     assert state(checks) == "unknown"
 
 

@@ -9,8 +9,9 @@ from support.made_answers import answer, counted, request
 
 from bench.probes.kafka_link import Record
 from bench.probes.overload import Part, Service, judge, plan_of
-from bench.probes.probe import Control, Found, Options, Result
+from bench.probes.probe import Found, Result
 from bench.probes.sender import Answer
+from bench.probes.target import Control, Options
 from system.wire import decode, encode_request
 
 PLAN = plan_of(Options(timeout_s=2.0, in_flight_max=100, duration_s=7.0))

@@ -13,21 +13,13 @@ from support.made_answers import MS, TARGET, answer, counted, rows
 
 from bench.errors import BenchError
 from bench.probes import overload, registry
-from bench.probes.http import echoes, silences
-from bench.probes.probe import (
-    LAGS_MAX,
-    Control,
-    Found,
-    Options,
-    Result,
-    Target,
-    crossed,
-    latencies,
-    percentile_ms,
-    unlike,
-)
+from bench.probes.echo_requests import echoes, silences
+from bench.probes.probe import Found, Result, crossed, latencies, unlike
 from bench.probes.registry import PROBES, choose, run_probe, run_probes
 from bench.probes.sender import Answer, Sender, clock
+from bench.probes.target import LAGS_MAX, Control, Options, Target
+from bench.records.run_record import Latency, ProbeRecord
+from bench.stats.quantiles import percentile_ms
 from system.gateway.limits import Limits
 from system.gateway.router import Router
 from system.routes import ROUTES
@@ -82,8 +74,8 @@ def test_percentiles_are_nearest_ranks(values: list[int], percent: int) -> None:
 def test_what_is_not_answered_is_only_known_to_be_longer() -> None:
     found = latencies([("200", MS), ("503 overloaded", 9 * MS), ("504 timeout", 5 * MS)])
     assert found is not None
-    assert (found["p50"], found["max"]) == (1.0, 5.0)
-    assert found["at_least"] == ["p90", "p99", "p99.9", "max"]
+    assert (found.p50, found.max) == (1.0, 5.0)
+    assert found.at_least == ["p90", "p99", "p99.9", "max"]
     assert latencies([]) is None
 
 
@@ -94,7 +86,7 @@ def test_what_a_busy_machine_may_have_caused_is_unknown() -> None:
         found.timed(["504s came late"], control, late_ms=77.0)
         result = found.result("timeout", control, 10, None)
         assert result.state == ("unknown" if excused else "broken")
-    assert result.to_json()["reasons"] == [
+    assert result.record().reasons == [
         "504s came late",
         "the probe itself was 50.0 ms late at p99: this machine is busy",
     ]
@@ -127,15 +119,15 @@ async def test_the_control_sees_a_late_clock() -> None:
 
 
 def test_results_read_well() -> None:
-    passed = Result("echo", [], 1234, {"p50": 1.5, "p99": 9.0}, {"x": 1})
+    passed = Result("echo", [], 1234, Latency(1.5, 2.0, 9.0, 9.5, 9.9, at_least=[]), {"x": 1})
     assert str(passed) == "echo      passed: 1,234 requests, p50 1.5 ms, p99 9.0 ms"
     failed = passed._replace(reasons=["one thing", "another"])
     assert str(failed) == "echo      FAILED: one thing; another"
     unknown = passed._replace(unknown=["the machine was busy"])
     assert str(unknown) == "echo      can't tell: the machine was busy"
-    states = [result.to_json()["state"] for result in (passed, failed, unknown)]
+    states = [result.record().state for result in (passed, failed, unknown)]
     assert states == ["holds", "broken", "unknown"]
-    assert failed.to_json()["figures"] == {"x": 1}
+    assert failed.record().figures == {"x": 1}
 
 
 def test_the_defaults_are_the_gateways() -> None:
@@ -277,11 +269,4 @@ def test_results_come_as_the_record_has_them(monkeypatch: pytest.MonkeyPatch) ->
     lines: list[str] = []
     (result,) = run_probes(["echo"], "http://here:1/", None, Options(), lines.append)
     assert lines == ["echo      passed: 3 requests"]
-    assert result == {
-        "name": "echo",
-        "state": "holds",
-        "reasons": [],
-        "requests": 3,
-        "latency_ms": None,
-        "figures": {},
-    }
+    assert result == ProbeRecord("echo", "holds", [], 3, None, {})

@@ -1,120 +1,54 @@
-"""run.json is read, or one line says why it can't be."""
+"""The types of a run's record are those of its schema."""
 
-from pathlib import Path
+from copy import deepcopy
 from typing import Any
 
 import orjson
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
-from support.made_run import made_run
-from support.made_samples import PhaseSpec
+from support.schema_form import of_schema, of_type
 
-from bench.records.run_record import MESSAGE_MAX, RunFileError, VersionError, read_part, read_run
+from bench.records.run_files import SCHEMA_FILE
+from bench.records.run_record import PERCENTS, SCHEMA_VERSION, Latency, RunRecord
 
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    phases = (PhaseSpec("users-2", users=2, rate_per_s=50, duration_s=9),)
-    return made_run(tmp_path_factory.mktemp("made") / "run", phases)
+SCHEMA = orjson.loads(SCHEMA_FILE.read_bytes())
 
 
-@pytest.fixture
-def changed(folder: Path, tmp_path: Path) -> Any:
-    """``changed(content)`` is the folder of a run.json with that content."""
-
-    def change(content: Any) -> Path:
-        written = content if isinstance(content, bytes) else orjson.dumps(content)
-        (tmp_path / "run.json").write_bytes(written)
-        return tmp_path
-
-    return change
+def test_the_types_are_those_of_the_schema() -> None:
+    assert of_type(RunRecord) == of_schema(SCHEMA)
+    assert SCHEMA["properties"]["schema_version"]["const"] == SCHEMA_VERSION
 
 
-def content(folder: Path) -> Any:
-    return orjson.loads((folder / "run.json").read_bytes())
+def removed(schema: Any) -> None:
+    del schema["properties"]["seed"]
 
 
-def refusal(where: Path) -> str:
-    with pytest.raises(RunFileError) as caught:
-        read_run(where)
-    (line,) = str(caught.value).splitlines()
-    assert str(where) in line
-    return line
+def misspelt(schema: Any) -> None:
+    schema["$defs"]["latency"]["oneOf"][1]["properties"]["p95"] = {"type": "number"}
 
 
-def test_a_folder_and_its_file_are_the_same_run(folder: Path) -> None:
-    assert read_run(folder) == read_run(folder / "run.json") == content(folder)
+def never_null(schema: Any) -> None:
+    schema["properties"]["capacity"] = schema["properties"]["capacity"]["oneOf"][1]
 
 
-def test_a_folder_that_is_not_there(tmp_path: Path) -> None:
-    assert "No such file" in refusal(tmp_path / "nowhere")
+def other_type(schema: Any) -> None:
+    schema["$defs"]["window"]["properties"]["length_s"]["type"] = "integer"
 
 
-def test_a_folder_without_a_run(tmp_path: Path) -> None:
-    assert "cannot read" in refusal(tmp_path)
+def not_required(schema: Any) -> None:
+    schema["$defs"]["window"]["required"].remove("length_s")
 
 
-@given(st.floats(0, 0.999))
-def test_a_truncated_file(folder: Path, share: float) -> None:
-    whole = (folder / "run.json").read_bytes().rstrip()
-    path = folder / "truncated.json"
-    path.write_bytes(whole[: int(share * len(whole))])
-    assert "truncated or not JSON" in refusal(path)
+@pytest.mark.parametrize(
+    "change",
+    [removed, misspelt, never_null, other_type, not_required],
+    ids=lambda each: each.__name__,
+)
+def test_a_schema_that_differs_is_found(change: Any) -> None:
+    schema = deepcopy(SCHEMA)
+    change(schema)
+    assert of_type(RunRecord) != of_schema(schema)
 
 
-@given(st.binary(max_size=200))
-def test_what_is_no_run_is_refused_in_one_line(folder: Path, noise: bytes) -> None:
-    path = folder / "noise.json"
-    path.write_bytes(noise)
-    refusal(path)
-
-
-def test_a_newer_version_says_what_to_do(folder: Path, changed: Any) -> None:
-    with pytest.raises(VersionError, match=r"written by a newer version.*update"):
-        read_run(changed({"schema_version": 3, "all": "different"}))
-
-
-def test_an_older_version_says_what_to_do(folder: Path, changed: Any) -> None:
-    with pytest.raises(VersionError, match=r"written by an older version.*measure anew"):
-        read_run(changed(content(folder) | {"schema_version": 1}))
-
-
-@pytest.mark.parametrize("version", [None, "2", 2.0, True, []])
-def test_a_version_that_is_none(folder: Path, changed: Any, version: object) -> None:
-    assert "no schema_version" in refusal(changed(content(folder) | {"schema_version": version}))
-
-
-@pytest.mark.parametrize("whole", [[], "run", 2, None])
-def test_json_that_is_no_object(changed: Any, whole: object) -> None:
-    assert "no schema_version" in refusal(changed(whole))
-
-
-def test_each_missing_part_is_named(folder: Path, changed: Any) -> None:
-    run = content(folder)
-    for name in run.keys() - {"schema_version"}:
-        left = {key: value for key, value in run.items() if key != name}
-        assert f"'{name}' is a required property" in refusal(changed(left))
-
-
-def test_a_missing_figure_is_named_with_its_place(folder: Path, changed: Any) -> None:
-    run = content(folder)
-    del run["phases"][0]["window"]["latency_ms"]["p99"]
-    line = refusal(changed(run))
-    assert "phases[0].window" in line
-    assert "'p99'" in line
-
-
-def test_a_wrong_value_is_cited_in_short(folder: Path, changed: Any) -> None:
-    run = content(folder)
-    run["seed"] = ["x" * 10_000]
-    line = refusal(changed(run))
-    assert "seed" in line
-    assert len(line) < MESSAGE_MAX + 300
-
-
-def test_a_part_is_of_its_own_version(folder: Path) -> None:
-    path = folder / "series-users-2.json"
-    assert read_part(path, 1)["at_ns"]
-    with pytest.raises(VersionError, match=r"older version: its schema is 1.* reads 2"):
-        read_part(path, 2)
+def test_each_quantile_has_its_name() -> None:
+    latency = Latency(1, 2, 3, 4, 5, at_least=[])
+    assert [latency.of(name) for name in PERCENTS] == [1, 2, 3, 4, 5]

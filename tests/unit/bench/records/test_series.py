@@ -9,8 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bench.records import series
-from bench.records.run_record import RunFileError
-from bench.records.series import KINDS, Columns, Event, Series, foremost, read_series, write_series
+from bench.records.series import KINDS, Columns, Event, Series, foremost
+from bench.records.series_file import read_series, write_series
+from bench.records.versioned_json import RunFileError
 
 SECOND_NS = 1_000_000_000
 VALUES = st.floats(-1e9, 1e9)

@@ -4,20 +4,20 @@ from pathlib import Path
 
 import pytest
 from support.compared import BUDGETS
-from support.made_sets import Change, Run, a_run, cpu, verdict, write_set
+from support.made_sets import Change, Run, a_run, cpu, record, verdict, write_set
 
 from bench.calibrate.resample import BASE, Round, achieved, rates, read_rounds, table
 from bench.compare.run_pairs import Pair, UnfitError
-from bench.compare.stopping_rule import MORE_PAIRS_MAX, Plan, Step
 from bench.errors import BenchError
 from bench.regression.pair_loop import gate, take
+from bench.regression.stopping_rule import MORE_PAIRS_MAX, Plan, Step
 
 METRIC = "open gateway CPU ratio"
 
 
 def pairs(count: int, *changes: Change, begin: int = 0) -> list[Pair]:
     return [
-        Pair(a_run(index, "A"), a_run(index, "B", *changes))
+        Pair(record(a_run(index, "A")), record(a_run(index, "B", *changes)))
         for index in range(begin, begin + count)
     ]
 
@@ -28,7 +28,7 @@ def test_what_is_gated_is_what_the_first_runs_have() -> None:
     assert METRIC in found.deciding
     assert found.rules[METRIC].aa_spread > 0
     with pytest.raises(UnfitError, match="is FAILED: money"):
-        gate(Pair(a_run(0, "A"), a_run(0, "B", verdict("failed", "money"))), BUDGETS, {})
+        gate(pairs(1, verdict("failed", "money"))[0], BUDGETS, {})
 
 
 @pytest.mark.parametrize(("changes", "fresh"), [((), 0), ((cpu("gateway", 1.1),), 6)])

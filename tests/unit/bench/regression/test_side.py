@@ -1,17 +1,20 @@
 """The two sides of a job: how they are built, what they record, and how their runs look."""
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from support.made_sets import a_run, failed, verdict
+from support.made_sets import a_run, failed, record, verdict
 
-from bench.environment import PROJECT_DIR, environment
+from bench.project import PROJECT_DIR
+from bench.records.run_record import CommitRecord
 from bench.regression import python_env, side
-from bench.regression.job import Options, described
 from bench.regression.python_env import python_of
+from bench.regression.runs import Options, described
 from bench.regression.side import Side, apart
 from bench.regression.worktree import LOCK_FILE, Commit
+from bench.run.environment import environment
 from bench.run.model import Subject, System
 from machine.errors import StackError
 
@@ -58,7 +61,7 @@ def test_a_side_is_recorded_with_its_own_versions(tmp_path: Path) -> None:
     for folder in ("system", "system/runtime"):
         (tmp_path / folder / "__init__.py").touch()
     found = Side("A", COMMIT, tmp_path, Path(sys.executable)).environment()
-    assert found == {**environment(own_stack=True), "kafka": "9.9.9"}
+    assert found == replace(environment(own_stack=True), kafka="9.9.9")
 
 
 def test_a_side_that_does_not_start(tmp_path: Path) -> None:
@@ -81,7 +84,8 @@ def test_a_stack_that_does_not_come_up(tmp_path: Path) -> None:
 
 def test_what_is_kept_up_beside() -> None:
     def subject(*pids: int) -> Subject:
-        return Subject(System("", lambda: {"kafka": pids[:1], "gateway": pids[1:]}, int), {}, {})
+        system = System("", lambda: {"kafka": pids[:1], "gateway": pids[1:]}, int)
+        return Subject(system, CommitRecord("a", False), environment(own_stack=True))
 
     found = apart({"A": subject(1, 2), "B": subject(1, 3)})
     assert [found[letter].system.beside for letter in "AB"] == [[3], [2]]
@@ -99,10 +103,10 @@ def test_both_runs_of_a_pair_send_the_same() -> None:
 
 
 def test_a_run_in_a_line() -> None:
-    assert described(a_run(0, "A", verdict("void", "too busy"))) == (
+    assert described(record(a_run(0, "A", verdict("void", "too busy")))) == (
         "p50 5.0 ms, p99 40.0 ms, gateway 300 µs, kafka 450 µs, flink 1,200 µs, generator 200 µs"
         " - VOID: too busy"
     )
     lost = a_run(0, "A", failed(3))
     lost["phases"][0]["window"] = None
-    assert described(lost) == "nothing was measured - VALID"
+    assert described(record(lost)) == "nothing was measured - VALID"

@@ -16,12 +16,12 @@ from support.report_html import Report
 from bench.errors import BenchError
 from bench.report import charts
 from bench.report.build import build
-from bench.report.curves import POINTS_MAX
 from bench.report.markup import Html, data, markup, tag
 from bench.report.page import CARDS_MAX
 from bench.report.phrases import VERDICTS
 from bench.report.timeline import EVENTS_MAX, PANELS
 from bench.run.record import Judgement
+from bench.stats.curves import POINTS_MAX
 
 HOSTILE = "<script>alert(1)</script>&\"'</style>{%y}"
 SMALL = (PhaseSpec("users-1", users=1, rate_per_s=30, duration_s=9),)

@@ -1,13 +1,14 @@
 """The Markdown of made-up runs."""
 
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 from support.made_run import made_run
 from support.made_samples import PhaseSpec
 
-from bench.records.run_record import read_run
+from bench.records.run_files import read_run
+from bench.records.run_record import CapacityRecord, Level, RunRecord, WindowFigures
 from bench.report.markdown import summarize
 from bench.report.phrases import ms, setting, share
 from bench.run.record import Judgement
@@ -16,8 +17,12 @@ HOSTILE = {"a|b": (1.0, 2.0)}
 
 
 @pytest.fixture(scope="module")
-def run(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+def run(tmp_path_factory: pytest.TempPathFactory) -> RunRecord:
     return read_run(made_run(tmp_path_factory.mktemp("made") / "run"))
+
+
+def windows(run: RunRecord) -> list[WindowFigures]:
+    return [window for _, window in run.windows]
 
 
 def cells(text: str, *heads: str) -> list[dict[str, str]]:
@@ -36,42 +41,46 @@ def cells(text: str, *heads: str) -> list[dict[str, str]]:
     raise AssertionError(f"no table with {heads}")
 
 
-def test_every_quantile_has_a_column(run: dict[str, Any]) -> None:
+def test_every_quantile_has_a_column(run: RunRecord) -> None:
     rows = cells(summarize(run), "load", "p50 ms", "p90 ms", "p99 ms", "p99.9 ms", "max ms")
     assert [row["load"] for row in rows][:2] == ["1 user", "64 users"]
-    window = run["phases"][1]["window"]
-    assert float(rows[0]["p50 ms"]) == pytest.approx(window["latency_ms"]["p50"], abs=0.005)
+    latency = windows(run)[0].latency_ms
+    assert latency
+    assert float(rows[0]["p50 ms"]) == pytest.approx(latency.p50, abs=0.005)
     assert rows[0]["failed"] == "0"
 
 
-def test_a_lower_bound_is_shown_as_one(run: dict[str, Any]) -> None:
-    window = run["phases"][-1]["window"]
-    assert window["latency_ms"]["at_least"] == ["p99", "p99.9", "max"]
+def test_a_lower_bound_is_shown_as_one(run: RunRecord) -> None:
+    latency = windows(run)[-1].latency_ms
+    assert latency
+    assert latency.at_least == ["p99", "p99.9", "max"]
     row = cells(summarize(run), "load", "p99.9 ms")[-1]
-    assert row["p90 ms"] == f"{window['latency_ms']['p90']:.2f}"
-    assert row["p99 ms"] == f"≥ {window['latency_ms']['p99']:.1f}"
+    assert row["p90 ms"] == f"{latency.p90:.2f}"
+    assert row["p99 ms"] == f"≥ {latency.p99:.1f}"
     assert row["max ms"].startswith("≥ 2000.")
 
 
-def test_what_else_a_request_took(run: dict[str, Any]) -> None:
+def test_what_else_a_request_took(run: RunRecord) -> None:
     rows = cells(summarize(run), "per request", "kafka records", "kafka allocated bytes")
-    counted = [phase["window"]["per_request"] for phase in run["phases"][1:3]]
+    counted = [window.per_request for window in windows(run)[:2]]
     for row, amounts in zip(rows, counted, strict=False):
         assert row["kafka records"] == f"{amounts['kafka_records']:.2f}"
         assert row["kafka allocated bytes"] == f"{amounts['kafka_allocated_bytes']:,.0f}"
     assert rows[2]["kafka records"] == rows[2]["kafka allocated bytes"] == "-", "not counted"
 
 
-def test_how_the_schedule_was_kept(run: dict[str, Any]) -> None:
-    kept = run["phases"][-1]["window"]["open"]
+def test_how_the_schedule_was_kept(run: RunRecord) -> None:
+    kept = windows(run)[-1].open
+    assert kept
+    assert kept.schedule_lag_ms
     (row,) = cells(summarize(run), "scheduled", "dropped", "achieved")
-    assert row["scheduled"] == f"{kept['scheduled']:,}"
-    assert row["dropped"] == str(kept["dropped"]) != "0"
-    assert row["achieved"] == f"{kept['achieved_ratio'] * 100:.2f} %"
-    assert float(row["schedule lag p99 ms"]) == kept["schedule_lag_ms"]["p99"]
+    assert row["scheduled"] == f"{kept.scheduled:,}"
+    assert row["dropped"] == str(kept.dropped) != "0"
+    assert row["achieved"] == f"{kept.achieved_ratio * 100:.2f} %"
+    assert float(row["schedule lag p99 ms"]) == kept.schedule_lag_ms.p99
 
 
-def test_the_capacity_and_what_it_was_searched_for(run: dict[str, Any]) -> None:
+def test_the_capacity_and_what_it_was_searched_for(run: RunRecord) -> None:
     text = summarize(run)
     assert "For p99 at most 50 ms, at most 0 % failed:" in text
     assert "the highest rate that held is 1,750 requests per second" in text
@@ -81,15 +90,16 @@ def test_the_capacity_and_what_it_was_searched_for(run: dict[str, Any]) -> None:
     assert rows[-1]["why"] == "p99 is 124.0 ms; requests in flight grow"
 
 
-def test_no_capacity_at_all(run: dict[str, Any]) -> None:
-    nothing = {**run["capacity"], "knee_per_s": None, "steps": []}
-    assert "no rate held the service level" in summarize(run | {"capacity": nothing})
+def test_no_capacity_at_all(run: RunRecord) -> None:
+    nothing = CapacityRecord(Level(), None, [])
+    assert "no rate held the service level" in summarize(replace(run, capacity=nothing))
 
 
-def test_each_probe_and_why_it_failed(run: dict[str, Any]) -> None:
-    passed, other = run["probes"]
-    failed = other | {"state": "broken", "reasons": ["504s came late", "and were lost"]}
-    good, bad = cells(summarize(run | {"probes": [passed, failed]}), "probe", "result", "reasons")
+def test_each_probe_and_why_it_failed(run: RunRecord) -> None:
+    passed, other = run.probes or ()
+    failed = replace(other, state="broken", reasons=["504s came late", "and were lost"])
+    text = summarize(replace(run, probes=[passed, failed]))
+    good, bad = cells(text, "probe", "result", "reasons")
     assert (good["result"], good["reasons"]) == ("passed", "-")
     assert (bad["result"], bad["reasons"]) == ("FAILED", "504s came late; and were lost")
     assert bad["p99 ms"] == "5041.9"
@@ -109,13 +119,13 @@ def test_the_verdict_comes_first_with_its_reasons(
     phases = (PhaseSpec("users-1", users=1, rate_per_s=20),)
     run = read_run(made_run(tmp_path / "run", phases, (), judgement=judgement))
     head = summarize(run).partition("| load")[0]
-    assert head.startswith(f"# {run['run_id']}: {verdict}\n")
-    assert [f"- {reason}" in head for reason in run["reasons"]] == [True] * len(run["reasons"])
+    assert head.startswith(f"# {run.run_id}: {verdict}\n")
+    assert [f"- {reason}" in head for reason in run.reasons] == [True] * len(run.reasons)
 
 
-def test_a_void_run_says_why(run: dict[str, Any]) -> None:
+def test_a_void_run_says_why(run: RunRecord) -> None:
     reason = "open: generator 0 used 97% of a core"
-    head = summarize(run | {"verdict": "void", "reasons": [reason]}).partition("| load")[0]
+    head = summarize(replace(run, verdict="void", reasons=[reason])).partition("| load")[0]
     assert "VOID" in head
     assert "the bottleneck, not the system under test" in head
     assert f"- {reason}" in head
@@ -140,7 +150,7 @@ def test_a_name_does_not_break_a_table(tmp_path: Path) -> None:
     assert "| a\\|b" in summarize(run)
 
 
-def test_the_columns_of_a_table_stand_in_line(run: dict[str, Any]) -> None:
+def test_the_columns_of_a_table_stand_in_line(run: RunRecord) -> None:
     block: list[int] = []
     for line in summarize(run).splitlines():
         if line.startswith("|"):

@@ -3,8 +3,9 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bench.run.capacity import RATE_RATIO, STEPS_MAX, Capacity, Level, Step, judge, next_rate
-from bench.stats.window import Figures, OpenFigures, Summary
+from bench.records.run_record import Figures, Latency, Level, OpenFigures, QuantileName, Step
+from bench.run.capacity import RATE_RATIO, STEPS_MAX, Capacity, judge, next_rate
+from bench.stats.window import Summary
 
 
 def step(rate_per_s: float, held: bool) -> Step:
@@ -47,9 +48,9 @@ def test_one_stall_is_not_a_limit() -> None:
     assert next_rate([*steps, step(200, True)], 100, 1000) == 400
 
 
-def summary(p99_ms: float, failed: int, dropped: int, at_least: list[str]) -> Summary:
-    latency = {"p50": 1.0, "p90": 2.0, "p99": p99_ms, "p99.9": 90.0, "max": 99.0}
-    total = Figures(1000, 1000, 100.0, {**latency, "at_least": at_least}, {}, {"503 x": failed})
+def summary(p99_ms: float, failed: int, dropped: int, at_least: list[QuantileName]) -> Summary:
+    latency = Latency(1.0, 2.0, p99_ms, 90.0, 99.0, at_least)
+    total = Figures(1000, 1000, 100.0, latency, {}, {"503 x": failed})
     return Summary(total, {}, OpenFigures(1000, dropped, 1.0, None, None))
 
 
@@ -69,7 +70,6 @@ def test_nothing_answered_does_not_hold() -> None:
 
 
 def test_described_by_rate() -> None:
-    described = Capacity(Level(), [step(200, False), step(100, True)]).describe()
-    assert [each["rate_per_s"] for each in described["steps"]] == [100, 200]
-    assert described["knee_per_s"] == 100
-    assert "p99.9_ms" in described["steps"][0]
+    described = Capacity(Level(), [step(200, False), step(100, True)]).record()
+    assert [each.rate_per_s for each in described.steps] == [100, 200]
+    assert described.knee_per_s == 100

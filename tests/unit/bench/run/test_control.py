@@ -6,12 +6,14 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from support.made_sets import a_run, record
 
-from bench.compare.metrics import CONTROL, controls
 from bench.observe.processes import Cpu, CpuMeter, compiling_s, cpu_s, spent
+from bench.records.run_record import CONTROL
 from bench.run.control import control
 
 
@@ -19,8 +21,8 @@ def test_its_figures_are_what_voids_a_pair() -> None:
     result = control()
     assert result.name == CONTROL
     assert result.state == "holds"
-    found = controls({"probes": [result.to_json()]})
-    assert found.keys() == {"python_us", "round_trip_us"}
+    run = replace(record(a_run(0, "A")), probes=[result])
+    assert run.controls.keys() == {"python_us", "round_trip_us"}
 
 
 def test_cpu_time_only_grows() -> None:

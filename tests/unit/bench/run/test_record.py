@@ -1,29 +1,28 @@
 """run.json and summary.md of hand-made runs."""
 
 from pathlib import Path
-from typing import Any
 
-import jsonschema
-import orjson
 import pytest
 from support.made_ledger import FOOTERS, HISTORY, gateway
 
-from bench.atomic_files import to_json, write
-from bench.environment import commit, environment
+from bench.atomic_files import write
 from bench.generator.spec import Phase
-from bench.judge.invariants import INVARIANTS, Report, Violation
+from bench.judge.invariants import Report, Violation
 from bench.judge.ledger import Ledger, balance
+from bench.judge.promises import INVARIANTS
 from bench.observe.processes import Cpu
 from bench.records.request_log import History, HistoryError, Writer, compress
-from bench.records.run_record import SCHEMA_FILE
+from bench.records.run_files import read_run, write_run
+from bench.records.run_record import GroupCpu, RunRecord, SteadyRecord
+from bench.records.samples import Window
 from bench.records.samples import Writer as SamplesWriter
 from bench.report.markdown import summarize
+from bench.run.environment import commit, environment
 from bench.run.model import Measured
-from bench.run.phase_figures import examine
-from bench.run.record import Judgement, describe
+from bench.run.phase_figures import describe, examine
+from bench.run.record import Judgement, record_of
 from bench.run.settings import Settings
 from bench.stats.steadiness import Steadiness
-from bench.stats.window import Window
 
 BALANCED = balance(HISTORY, FOOTERS, gateway())
 HOLDS = Report(dict.fromkeys(INVARIANTS, 0), [], 5, {"credit": 7})
@@ -57,7 +56,7 @@ def some_samples(folder: Path) -> Path:
     return path
 
 
-def a_run(folder: Path, judgement: Judgement) -> dict[str, Any]:
+def a_run(folder: Path, judgement: Judgement) -> RunRecord:
     cpu = {"gateway": Cpu(0.5, 0.0), "kafka": Cpu(0.75, 0.25), "generator": Cpu(0.25, 0.0)}
     window = Window(10**9, 3 * 10**9)
     settled = Steadiness(False, "it was too short to tell")
@@ -71,9 +70,8 @@ def a_run(folder: Path, judgement: Judgement) -> dict[str, Any]:
     started = "2026-01-02T03:04:05+00:00"
     where = environment(own_stack=True)
     found = [examine(each) for each in measured]
-    run = describe("id", started, Settings(), where, commit(), found, judgement)
-    described: dict[str, Any] = orjson.loads(to_json(run))
-    return described
+    phases = [describe(findings) for findings in found]
+    return record_of("id", started, Settings(), where, commit(), phases, judgement)
 
 
 @pytest.mark.parametrize(
@@ -94,31 +92,30 @@ def a_run(folder: Path, judgement: Judgement) -> dict[str, Any]:
 )
 def test_the_verdict_and_its_reasons(tmp_path: Path, judgement: Judgement, verdict: str) -> None:
     run = a_run(tmp_path, judgement)
-    jsonschema.validate(run, orjson.loads(SCHEMA_FILE.read_bytes()))
-    assert run["verdict"] == verdict
-    assert bool(run["reasons"]) == (verdict != "valid")
+    write_run(tmp_path, run)
+    assert read_run(tmp_path) == run
+    assert run.verdict == verdict
+    assert bool(run.reasons) == (verdict != "valid")
     text = summarize(run)
     assert text.startswith(f"# id: {verdict.upper()}")
-    assert all(reason in text for reason in run["reasons"])
+    assert all(reason in text for reason in run.reasons)
 
 
 def test_the_figures_of_a_phase(tmp_path: Path) -> None:
-    warmup, phase = a_run(tmp_path, Judgement(BALANCED, HOLDS))["phases"]
-    assert warmup["window"] is None
-    window = phase["window"]
-    assert window["latency_ms"]["max"] == 0.005
-    assert "max" in window["latency_ms"]["at_least"]
-    assert window["open"] is None
-    assert warmup["steady"]["why"] == "it was too short to tell"
-    assert window["throughput_per_s"] == 1
-    assert window["refused"] == {"409 out_of_stock": 1}
-    assert window["failed"] == {"connection closed": 1}
-    assert window["checkout_paid_share"] == 0.3333
-    assert window["cpu"]["kafka"] == {
-        "cpu_s": 0.75,
-        "compiling_s": 0.25,
-        "us_per_request": 375_000,
-    }
+    warmup, phase = a_run(tmp_path, Judgement(BALANCED, HOLDS)).phases
+    assert warmup.window is None
+    assert warmup.steady == SteadyRecord(False, "it was too short to tell", 1.0)
+    window = phase.window
+    assert window
+    assert window.latency_ms
+    assert window.latency_ms.max == 0.005
+    assert "max" in window.latency_ms.at_least
+    assert window.open is None
+    assert window.throughput_per_s == 1
+    assert window.refused == {"409 out_of_stock": 1}
+    assert window.failed == {"connection closed": 1}
+    assert window.checkout_paid_share == 0.3333
+    assert window.cpu["kafka"] == GroupCpu(0.75, us_per_request=375_000, compiling_s=0.25)
 
 
 def test_a_history_reads_the_same_when_compressed(tmp_path: Path) -> None:

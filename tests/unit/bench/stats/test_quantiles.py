@@ -7,7 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bench.stats.quantiles import PERCENTS, Quantile, describe, quantiles
+from bench.records.run_record import PERCENTS, Latency
+from bench.stats.quantiles import Quantile, quantiles
+from bench.stats.window import describe
 
 MS = 1_000_000
 VALUES = st.lists(st.integers(0, 1000), max_size=30)
@@ -61,8 +63,5 @@ def test_a_quantile_is_right_whatever_the_censored_latencies_are(
 
 def test_in_ms_with_the_names_of_lower_bounds() -> None:
     found = quantiles(ints([1_234_567] * 99), ints([5 * MS]), 0, list(PERCENTS.values()))
-    assert describe(found) == {
-        "p50": 1.235, "p90": 1.235, "p99": 1.235, "p99.9": 5.0, "max": 5.0,
-        "at_least": ["p99.9", "max"],
-    }  # fmt: skip
+    assert describe(found) == Latency(1.235, 1.235, 1.235, 5.0, 5.0, at_least=["p99.9", "max"])
     assert describe([]) is None

@@ -2,8 +2,9 @@
 
 from pathlib import Path
 
-from bench.records.samples import Samples, Writer, read
-from bench.stats.window import Window, summarize
+from bench.records.run_record import Latency
+from bench.records.samples import Samples, Window, Writer, read
+from bench.stats.window import summarize
 
 MS = 1_000_000
 
@@ -36,10 +37,9 @@ def test_a_closed_loop_counts_what_ended_in_the_window(tmp_path: Path) -> None:
     assert (total.requests, total.answered, total.throughput_per_s) == (5, 3, 1.5)
     assert total.refused == {"409 out_of_stock": 1}
     assert total.failed == {"504 timeout": 1, "503 overloaded": 1}
-    assert total.latency_ms == {
-        "p50": 20, "p90": 5000, "p99": 5000, "p99.9": 5000, "max": 5000,
-        "at_least": ["p90", "p99", "p99.9", "max"],
-    }  # fmt: skip
+    assert total.latency_ms == Latency(
+        20, 5000, 5000, 5000, 5000, at_least=["p90", "p99", "p99.9", "max"]
+    )
     assert operations == {"find_user": total}
 
 
@@ -50,15 +50,15 @@ def test_an_open_loop_counts_what_was_due_in_the_window(tmp_path: Path) -> None:
     assert kept is not None
     assert (total.requests, total.answered) == (5, 4)
     assert total.latency_ms is not None
-    assert total.latency_ms["p50"] == 30
-    assert "p50" not in total.latency_ms["at_least"]
-    assert total.latency_ms["max"] == 700
-    assert "max" in total.latency_ms["at_least"]
+    assert total.latency_ms.p50 == 30
+    assert "p50" not in total.latency_ms.at_least
+    assert total.latency_ms.max == 700
+    assert "max" in total.latency_ms.at_least
     assert (kept.scheduled, kept.dropped, kept.achieved_ratio) == (6, 1, 0.8333)
     assert kept.service_ms is not None
-    assert kept.service_ms["max"] == 699
+    assert kept.service_ms.max == 699
     assert kept.schedule_lag_ms is not None
-    assert kept.schedule_lag_ms["p50"] == 1
+    assert kept.schedule_lag_ms.p50 == 1
 
 
 def test_nothing_in_the_window(tmp_path: Path) -> None:

@@ -7,16 +7,13 @@ from typing import Any
 import pytest
 
 from bench.judge.reply_contract import ROUTE_OF, params_of
+from bench.workload.journey import Call, Journey, Reply, WrongAnswerError
 from bench.workload.shop import (
     CREDIT_ROUTINE_WEIGHT,
     MIX,
-    Call,
-    Journey,
     Order,
-    Reply,
     Sale,
     Shop,
-    WrongAnswerError,
     create_user,
     credit_routine,
     problem,

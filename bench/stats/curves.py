@@ -10,9 +10,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from bench.records.samples import Ints, Samples
+from bench.records.samples import Ints, Samples, Window
 from bench.stats.quantiles import Quantile, quantiles
-from bench.stats.window import Window
 
 POINTS_MAX = 600
 """Of a curve: one each second of the longest phase, and more than a page is wide in dots."""

@@ -11,7 +11,8 @@ from math import ceil
 from random import Random
 from typing import Literal, NamedTuple
 
-from bench.compare.verdict import ALPHA, FRESH_PAIRS_MIN, Finding, Rule, judge
+from bench.compare.metric import Rule
+from bench.compare.verdict import ALPHA, FRESH_PAIRS_MIN, Finding, judge
 from bench.stats.signed_rank import pairs_needed
 
 LOOKS_MAX = 3

@@ -3,16 +3,15 @@
 import os
 import platform
 from importlib import metadata
-from pathlib import Path
-from typing import Any
 
 import psutil
 
 from bench.errors import BenchError
 from bench.git import git
+from bench.project import PROJECT_DIR
+from bench.records.run_record import CommitRecord, Environment
 from system.runtime.jars import SETS
 
-PROJECT_DIR = Path(__file__).resolve().parents[1]
 PACKAGES = (
     "aiohttp",
     "aiokafka",
@@ -30,27 +29,27 @@ GIT_TIMEOUT_S = 10.0
 """Of asking git for the commit."""
 
 
-def environment(own_stack: bool) -> dict[str, Any]:
+def environment(own_stack: bool) -> Environment:
     """The versions of Kafka and Flink are None where they run elsewhere."""
     packages = {name: metadata.version(name) for name in PACKAGES}
-    return {
-        "cpu_model": _cpu_model(),
-        "cores": len(os.sched_getaffinity(0)),
-        "memory_bytes": psutil.virtual_memory().total,
-        "kernel": f"{platform.system()} {platform.release()}",
-        "python": platform.python_version(),
-        "packages": packages,
-        "kafka": SETS["kafka"][0].rpartition(":")[2] if own_stack else None,
-        "flink": packages["apache-flink"] if own_stack else None,
-    }
+    return Environment(
+        cpu_model=_cpu_model(),
+        cores=len(os.sched_getaffinity(0)),
+        memory_bytes=psutil.virtual_memory().total,
+        kernel=f"{platform.system()} {platform.release()}",
+        python=platform.python_version(),
+        packages=packages,
+        kafka=SETS["kafka"][0].rpartition(":")[2] if own_stack else None,
+        flink=packages["apache-flink"] if own_stack else None,
+    )
 
 
-def commit() -> dict[str, Any]:
+def commit() -> CommitRecord:
     """The commit's short id, "unknown" outside a git work tree; whether files differ from it."""
     commit_id = _git("rev-parse", "--short=10", "HEAD")
     if commit_id is None:
-        return {"id": "unknown", "dirty": True}
-    return {"id": commit_id, "dirty": bool(_git("status", "--porcelain"))}
+        return CommitRecord("unknown", dirty=True)
+    return CommitRecord(commit_id, dirty=bool(_git("status", "--porcelain")))
 
 
 def _git(*arguments: str) -> str | None:

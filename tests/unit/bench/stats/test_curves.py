@@ -7,10 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bench.records.samples import DROPPED_LATE, TIMEOUT, Samples
-from bench.report.curves import POINTS_MAX, Curves, Percentiles, reduce
+from bench.records.samples import DROPPED_LATE, TIMEOUT, Samples, Window
+from bench.stats.curves import POINTS_MAX, Curves, Percentiles, reduce
 from bench.stats.quantiles import quantiles
-from bench.stats.window import Window
 
 SECOND_NS = 1_000_000_000
 MS_NS = 1_000_000

@@ -10,8 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support.machine_noise import Floats, machine, paired, quiet_machine
 
-from bench.compare.stopping_rule import MORE_PAIRS_MAX, Plan, Sequential, Step, turns
-from bench.compare.verdict import ALPHA, Rule, overall
+from bench.compare.metric import Rule
+from bench.compare.verdict import ALPHA, overall
+from bench.regression.stopping_rule import MORE_PAIRS_MAX, Plan, Sequential, Step, turns
 from bench.stats.signed_rank import pairs_needed
 
 RULE = Rule(threshold=0.05)

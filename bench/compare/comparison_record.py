@@ -1,0 +1,207 @@
+"""A comparison: what comparison.json holds, as compare.schema.json describes it, and its words.
+
+Each class is an object of the file; its attributes are the keys. The words are the same in every
+output.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from bench.compare.budgets import Checked, Limit, Role
+from bench.compare.metric import Scale
+from bench.compare.verdict import FRESH_PAIRS_MIN, Finding, MetricVerdict
+from bench.records.run_record import CommitRecord
+from bench.stats.signed_rank import pairs_needed
+
+SCHEMA_VERSION = 1
+
+Verdict = Literal[
+    "same",
+    "faster",
+    "regression",
+    "inconclusive",
+    "incomparable",
+    "invalid",
+    "unreadable",
+    "missing_metric",
+    "other_schema",
+    "over_budget",
+]
+
+
+@dataclass(frozen=True)
+class SideRecord:
+    commit: CommitRecord
+    runs: list[str]
+    """The ids of its runs, the fresh batch included."""
+
+
+@dataclass(frozen=True)
+class PairsRecord:
+    used: int
+    fresh: int
+    void: list[str]
+    """Why each void pair is."""
+
+
+@dataclass(frozen=True)
+class StatisticsRecord:
+    alpha: float
+    """The chance of a false finding, of one look at all gated metrics."""
+    looks: int
+    gated: int
+
+
+@dataclass(frozen=True)
+class MetricRecord:
+    """A metric of both sides, and what its pairs say."""
+
+    name: str
+    kind: str
+    """The key of its rule in the budget file."""
+    unit: str
+    is_lower_better: bool
+    scale: Scale
+    """ratio: changes are shares, 0.05 is 5 % more. difference: they are B minus A."""
+    role: Role
+    a_median: float
+    b_median: float
+    changes: list[float]
+    """The change of each pair, B against A; the last ones are the fresh batch."""
+    threshold: float
+    aa_spread: float
+    same_within: float
+    alarm_beyond: float
+    change: float | None
+    """The Hodges-Lehmann estimate; None where only lower bounds are known."""
+    low: float | None
+    """The interval's; None where there are too few pairs for its level. So is `high`."""
+    high: float | None
+    level: float | None
+    p_value: float | None
+    fresh_change: float | None
+    """The fresh batch's estimate."""
+    verdict: MetricVerdict
+    reason: str
+
+
+@dataclass(frozen=True)
+class LevelRecord:
+    """A service level as it was kept in a phase."""
+
+    operation: str
+    phase: str
+    limit: Limit
+    allowed: float
+    measured: float | None
+    runs: int
+    is_broken: bool
+    line: str
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Two sets of runs compared; of what can't be there is only a verdict that says why."""
+
+    schema_version: int
+    verdict: Verdict
+    exit_code: int
+    headline: str
+    reasons: list[str]
+    notes: list[str]
+    a: SideRecord | None
+    b: SideRecord | None
+    pairs: PairsRecord | None
+    statistics: StatisticsRecord | None
+    metrics: list[MetricRecord]
+    levels: list[LevelRecord]
+
+
+VERDICTS: dict[Verdict, str] = {
+    "same": "SAME",
+    "faster": "FASTER",
+    "regression": "REGRESSION",
+    "inconclusive": "INCONCLUSIVE",
+    "incomparable": "INCOMPARABLE",
+    "invalid": "INVALID",
+    "unreadable": "UNREADABLE",
+    "missing_metric": "MISSING METRIC",
+    "other_schema": "OTHER SCHEMA",
+    "over_budget": "OVER BUDGET",
+}
+
+
+def headline(verdict: Verdict, reasons: Sequence[str], metrics: Sequence[MetricRecord]) -> str:
+    """The verdict and its first reason, in one line."""
+    if verdict == "same":
+        gated = [metric for metric in metrics if metric.role != "shown"]
+        unclear = [each.name for each in gated if each.verdict == "inconclusive"]
+        but = f"; can't tell: {', '.join(unclear)}" if unclear else ""
+        same = len(gated) - len(unclear)
+        return f"SAME: {same} gated metrics are within their thresholds{but}"
+    more = f" (and {len(reasons) - 1} more)" if len(reasons) > 1 else ""
+    return f"{VERDICTS[verdict]}: {reasons[0]}{more}"
+
+
+def because(metric: MetricRecord, found: Finding) -> str:
+    """Why a metric has its verdict; `metric` as in the comparison."""
+    moved = size(metric, metric.change, signed=True)
+    surely = f"{moved} ({interval(metric)})"
+    same, alarm = (size(metric, limit) for limit in (metric.same_within, metric.alarm_beyond))
+    if found.why == "too few pairs":
+        return f"{moved} so far: {too_few(found.pairs, found.level)}"
+    if found.why == "too wide":
+        return f"{surely}: not within {same}, nor surely beyond 0"
+    if found.why == "below the threshold":
+        return f"{surely}: surely changed, not beyond {alarm}, and not surely negligible"
+    if found.why == "no fresh batch":
+        return f"{surely}: a fresh batch of at least {FRESH_PAIRS_MIN} pairs must repeat it"
+    if found.why == "not interleaved":
+        return f"{surely}: A and B did not take turns, so a drift of the machine would look so too"
+    if found.why == "within the threshold":
+        return f"{surely}: within {same}"
+    fresh = size(metric, metric.fresh_change, signed=True)
+    if found.why == "not repeated":
+        return f"{surely}: a fresh batch did not repeat it ({fresh})"
+    return f"{surely}: beyond {alarm}, and a fresh batch repeats it ({fresh})"
+
+
+def too_few(pairs: int, level: float) -> str:
+    """Why so few pairs of runs say nothing, whatever they show."""
+    return f"{count(pairs, 'pair')} of runs can't tell: needs at least {pairs_needed(level)} pairs"
+
+
+def level_line(level: Checked) -> str:
+    place = f"{level.operation} in {level.phase}"
+    if level.limit == "p99_ms_max":
+        found = "not known" if level.measured is None else f"{level.measured:g} ms"
+        limit = f"p99 {found}, at most {level.allowed:g} ms"
+    else:
+        limit = f"failed {_share(level.measured or 0.0)}, at most {_share(level.allowed)}"
+    return f"{place}: {limit}, in the median of {count(level.runs, 'run')}"
+
+
+def size(metric: MetricRecord, change: float | None, signed: bool = False) -> str:
+    """12.3 %, or 0.12 points of a percentage for a difference of shares; "-" for none."""
+    if change is None:
+        return "-"
+    form = "+" if signed else ""
+    if metric.scale == "difference":
+        return f"{change * 100:{form}.3g} points"
+    return f"{round(change * 100, 1) + 0.0:{form}.1f} %"
+
+
+def interval(metric: MetricRecord) -> str:
+    if metric.low is None:
+        return "-"
+    low, high = (size(metric, end, signed=True) for end in (metric.low, metric.high))
+    return f"{low} to {high}"
+
+
+def count(number: int, what: str) -> str:
+    return f"{number} {what}{'' if number == 1 else 's'}"
+
+
+def _share(share: float) -> str:
+    return f"{share * 100:.3g} %"

@@ -1,0 +1,62 @@
+"""The runs of a regression job: how each is made, and what it says in a line."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+from bench.records.run_record import RunRecord
+from bench.run.model import Subject
+from bench.run.settings import Settings
+
+RATE_PER_S = 200.0
+"""Default of `--rate`: about half of what two cores answer, next to everything else on them."""
+DURATION_S = 5.0
+"""Measured of each run of a regression job: many short runs tell more than few long ones."""
+WARMUP_S = 1.0
+"""Before each window: connections open, and caches hold this run's entities."""
+FIRST_WARMUP_S = 40.0
+"""At most, of a stack that was just started: until it is steady."""
+BUDGET_S = 1080.0
+"""Of a whole job, all included, so that it takes less than 20 minutes."""
+RATE_PER_S_MAX = 10_000.0
+"""The highest `--rate` of a regression job."""
+DURATION_S_MAX = 60.0
+"""The longest run of a regression job."""
+
+Measure = Callable[[Settings, Path, Subject], RunRecord]
+"""Measures a system that is up, and records the run in a folder of its own in the one given."""
+
+
+class Options(NamedTuple):
+    rate_per_s: float = RATE_PER_S
+    duration_s: float = DURATION_S
+    warmup_s: float = WARMUP_S
+    first_warmup_s: float = FIRST_WARMUP_S
+    budget_s: float = BUDGET_S
+    seed: int = 1
+
+    def settings(self, number: int) -> Settings:
+        """Of both runs of a pair: they send the same requests at the same times."""
+        return Settings(
+            rate=f"{self.rate_per_s:g}",
+            first_warmup_s=0.0,
+            warmup_s=self.warmup_s,
+            duration_s=self.duration_s,
+            seed=self.seed + number,
+        )
+
+
+def described(run: RunRecord) -> str:
+    """A run in a line."""
+    parts = []
+    for _, window in run.windows:
+        latency = window.latency_ms
+        if latency:
+            parts.append(f"p50 {latency.p50:.1f} ms, p99 {latency.p99:.1f} ms")
+        parts += [
+            f"{group} {cpu.us_per_request:,.0f} µs"
+            for group, cpu in window.cpu.items()
+            if cpu.us_per_request is not None
+        ]
+    why = f": {'; '.join(run.reasons)}" if run.reasons else ""
+    return f"{', '.join(parts) or 'nothing was measured'} - {run.verdict.upper()}{why}"

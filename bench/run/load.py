@@ -1,0 +1,23 @@
+"""The load of a run, as its settings and its workload file ask for it."""
+
+from pathlib import Path
+
+from bench.generator.spec import Load
+from bench.run.settings import Settings
+from bench.workload.http_file import read_workload
+
+
+def load_of(settings: Settings) -> Load:
+    """Raises `WorkloadError`."""
+    load = Load(
+        settings.workload or settings.scenario,
+        settings.zipf,
+        settings.generators,
+        settings.in_flight_max,
+        settings.trace_every if settings.is_shop else 0,
+        settings.locust,
+    )
+    if settings.workload is None:
+        return load
+    workload = read_workload(Path(settings.workload))
+    return load._replace(timeout_s=workload.timeout_s, keep_alive=workload.keep_alive)

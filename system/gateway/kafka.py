@@ -159,17 +159,22 @@ class Kafka:
         try:
             await admin.start()
             existing = set(await admin.list_topics())
+            if absent := [topic for topic in self._input_topics if topic not in existing]:
+                return f"topics are missing: {', '.join(absent)}"
             if self._reply.topic not in existing:
+                (found,) = await admin.describe_topics(self._input_topics[:1])
+                copies = len(found["partitions"][0]["replicas"])
                 topic = NewTopic(
-                    self._reply.topic, 1, 1, topic_configs={"retention.ms": str(REPLY_RETENTION_MS)}
+                    self._reply.topic,
+                    1,
+                    copies,
+                    topic_configs={"retention.ms": str(REPLY_RETENTION_MS)},
                 )
                 for _, code, *_ in (await admin.create_topics([topic])).topic_errors:
                     if for_code(code) not in (NoError, TopicAlreadyExistsError):
                         return f"topic {self._reply.topic} could not be made: {for_code(code)()}"
         finally:
             await admin.close()
-        if absent := [topic for topic in self._input_topics if topic not in existing]:
-            return f"topics are missing: {', '.join(absent)}"
         await self._out.set_topics(self._input_topics)
         await self._in.set_topics([self._reply.topic])
         # A second set_topics with the same topics asks nothing: a new leader would stay unknown.

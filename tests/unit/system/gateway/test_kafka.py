@@ -38,7 +38,7 @@ async def test_a_traced_record_is_stamped_before_it_is_written(monkeypatch):
         ["user_in"],
         on_reply=None,
         on_not_sent=None,
-        on_fate=lambda *fate: fates.append(fate),
+        on_fate=lambda fate, records: fates.append((fate, len(records))),
     )
     stamps = [("queued", 1)]
 

@@ -41,7 +41,7 @@ from aiokafka.record.default_records import DefaultRecordBatchBuilder
 from aiokafka.record.memory_records import MemoryRecords
 
 from system.gateway.errors import RefusedError, StartError
-from system.kafka_security import KafkaSecurity, KafkaSecurityError
+from system.kafka_security import KafkaSecurity
 
 log = logging.getLogger(__name__)
 
@@ -95,6 +95,7 @@ class Kafka:
         bootstrap: str,
         reply_topic: str,
         input_topics: Iterable[str],
+        security: KafkaSecurity,
         *,
         on_reply: Callable[[bytes], None],
         on_not_sent: "Callable[[str, Future[Any] | None], None]",
@@ -106,14 +107,10 @@ class Kafka:
         self.fetched_ns = 0
         """When the replies that are being handled came, by the wall clock."""
         self._loop = asyncio.get_running_loop()
-        try:
-            security = KafkaSecurity.read().client_options()
-        except KafkaSecurityError as cause:
-            raise StartError(str(cause)) from None
         self._options = {
             "bootstrap_servers": bootstrap,
             "request_timeout_ms": REQUEST_TIMEOUT_MS,
-            **security,
+            **security.client_options(),
         }
         self._out = AIOKafkaClient(**self._options)
         self._in = AIOKafkaClient(**self._options)
@@ -135,6 +132,8 @@ class Kafka:
         Raises `StartError` when Kafka or an input topic is still missing after `wait_s`.
         """
         missing = "it does not answer"
+        if self._options["security_protocol"] != "PLAINTEXT":
+            missing += ", or refuses this client: see KAFKA_SECURITY_PROTOCOL"
         try:
             async with asyncio.timeout(wait_s):
                 while True:

@@ -16,7 +16,7 @@ from pathlib import Path
 import nox
 
 nox.options.default_venv_backend = "none"
-nox.options.sessions = ["lint", "tests"]
+nox.options.sessions = ["lint", "audit", "tests"]
 
 LOCK = Path("requirements.lock")
 VENV = Path(".venv").absolute()
@@ -54,6 +54,12 @@ def lint(session: nox.Session) -> None:
     run(session, "ruff", "check")
     run(session, "ruff", "format", "--check")
     run(session, "mypy")
+
+
+@nox.session
+def audit(session: nox.Session) -> None:
+    """Known vulnerabilities of what is pinned; without a network: unknown, and no failure."""
+    run(session, "tests.support.audit")
 
 
 @nox.session

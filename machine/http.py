@@ -5,8 +5,10 @@ twice. What runs on an event loop has `bench.judge.client`.
 """
 
 import json
+from collections.abc import Mapping
 from contextlib import closing
 from http.client import HTTPConnection, HTTPException
+from types import MappingProxyType
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
@@ -21,8 +23,12 @@ class HttpError(Exception):
 class KeepAlive:
     """One connection to a server that is asked again and again; not for several threads at once."""
 
-    def __init__(self, url: str, timeout_s: float) -> None:
-        """`url` is ``http://host:port``; a path of its own comes before that of each call."""
+    def __init__(
+        self, url: str, timeout_s: float, headers: Mapping[str, str] = MappingProxyType({})
+    ) -> None:
+        """`url` is ``http://host:port``; a path of its own comes before that of each call, and
+        `headers` go with it."""
+        self._headers = dict(headers)
         self._url = url.rstrip("/")
         address = urlsplit(self._url)
         self._prefix = address.path
@@ -34,9 +40,9 @@ class KeepAlive:
         """The body of a 2xx; `sent` goes as JSON. Raises `HttpError`, and connects anew then."""
         try:
             if sent is None:
-                self._connection.request(verb, self._prefix + path)
+                self._connection.request(verb, self._prefix + path, headers=self._headers)
             else:
-                headers = {"Content-Type": "application/json"}
+                headers = self._headers | {"Content-Type": "application/json"}
                 self._connection.request(verb, self._prefix + path, json.dumps(sent), headers)
             response = self._connection.getresponse()
             body = response.read(BODY_BYTES_MAX + 1)
@@ -54,11 +60,18 @@ class KeepAlive:
         self._connection.close()
 
 
-def call(verb: str, url: str, timeout_s: float, sent: dict[str, Any] | None = None) -> bytes:
+def call(
+    verb: str,
+    url: str,
+    timeout_s: float,
+    sent: dict[str, Any] | None = None,
+    headers: Mapping[str, str] = MappingProxyType({}),
+) -> bytes:
     """The body of a 2xx, over a connection of its own; `sent` goes as JSON. Raises `HttpError`."""
     address = urlsplit(url)
     target = urlunsplit(("", "", address.path or "/", address.query, ""))
-    with closing(KeepAlive(f"{address.scheme}://{address.netloc}", timeout_s)) as connection:
+    server = f"{address.scheme}://{address.netloc}"
+    with closing(KeepAlive(server, timeout_s, headers)) as connection:
         return connection.call(verb, target, sent)
 
 
@@ -74,10 +87,10 @@ def call_json(
     return answer
 
 
-def answers(url: str, timeout_s: float) -> bool:
+def answers(url: str, timeout_s: float, headers: Mapping[str, str] = MappingProxyType({})) -> bool:
     """Whether a GET is answered by a 2xx."""
     try:
-        call("GET", url, timeout_s)
+        call("GET", url, timeout_s, headers=headers)
     except HttpError:
         return False
     return True

@@ -8,11 +8,13 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
+from machine.errors import StackError
+
 SECRET_BYTES_MAX = 4096
 """Of a secret: half of what the gateway takes as a header, which must carry it."""
 
 
-class SecretError(Exception):
+class SecretError(StackError):
     """A secret can't be had; the message names the variable, never its value."""
 
 

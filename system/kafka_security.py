@@ -19,6 +19,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
 
+from machine.errors import StackError
 from machine.secrets import SecretError, read_secret
 
 PREFIX = "KAFKA_"
@@ -33,7 +34,7 @@ PEM_BYTES_MAX = 1024 * 1024
 """Of a file of certificates; those of all public authorities together are a quarter of it."""
 
 
-class KafkaSecurityError(Exception):
+class KafkaSecurityError(StackError):
     """The settings don't fit together; the message names the variable and says what to do."""
 
 

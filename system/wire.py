@@ -26,6 +26,11 @@ TRACE_HOPS_MAX = 16
 """Services in a row of a traced request; the longest row in the shop, a checkout that is refused
 and undone under a client's own key, has 6."""
 
+SHOP_TOKEN = "KAFLINKSHOP_TOKEN"  # noqa: S105  # a name
+"""The variable of the environment with the token that the shop's routes ask for, if any."""
+METRICS_TOKEN = "KAFLINKSHOP_METRICS_TOKEN"  # noqa: S105  # a name
+"""The same for /metrics and traces; it opens the shop's routes too."""
+
 ID_PATTERN = re.compile(r"[A-Za-z0-9_-]{1,64}")
 """A request_id, and the id of a user, an order or an item."""
 

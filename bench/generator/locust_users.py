@@ -22,6 +22,7 @@ from locust.env import Environment
 from locust.exception import StopUser
 from locust.user.task import LOCUST_STATE_STOPPING, LOCUST_STATE_WAITING
 
+from bench.credentials import shop_headers
 from bench.records import samples
 from bench.records.request_log import Writer
 from bench.workload.answer import Received
@@ -46,7 +47,8 @@ class Connection:
         url = urlsplit(host)
         self._address = (url.hostname or "127.0.0.1", url.port or 80)
         self._prefix = url.path.rstrip("/")
-        self._head = f" HTTP/1.1\r\nHost: {url.netloc}\r\n"
+        fields = {"Host": url.netloc} | shop_headers()
+        self._head = " HTTP/1.1\r\n" + "".join(f"{k}: {v}\r\n" for k, v in fields.items())
         self._socket: socket.socket | None = None
         self.received_bytes = 0
         """Of the last answer's body."""

@@ -8,6 +8,7 @@ from typing import NamedTuple, Self, TypeVar
 
 import aiohttp
 
+from bench.credentials import shop_headers
 from bench.errors import BenchError
 from bench.records.request_log import Row
 from bench.workload.journey import Call, Reply, broken
@@ -37,7 +38,9 @@ class Http:
         """`timeout_s` is from the begin of a request to the end of its answer."""
         self._url = url.rstrip("/")
         self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=0), timeout=aiohttp.ClientTimeout(timeout_s)
+            connector=aiohttp.TCPConnector(limit=0),
+            timeout=aiohttp.ClientTimeout(timeout_s),
+            headers=shop_headers(),
         )
 
     async def send(self, call: Call, key: str | None = None) -> Exchange:

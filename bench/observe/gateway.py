@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from prometheus_client.parser import text_string_to_metric_families
 
+from bench.credentials import metrics_headers
 from bench.errors import BenchError, bench_errors
 from machine.http import KeepAlive, call
 
@@ -54,7 +55,8 @@ def scrape(url: str, workers: int) -> Metrics:
     latest: dict[str, str] = {}
     for _ in range(SCRAPES_PER_WORKER_MAX * workers):
         with bench_errors():
-            text = call("GET", url.rstrip("/") + "/metrics", SCRAPE_TIMEOUT_S).decode()
+            asked = url.rstrip("/") + "/metrics"
+            text = call("GET", asked, SCRAPE_TIMEOUT_S, headers=metrics_headers()).decode()
         latest[_gateway_id(text, url)] = text
         if len(latest) == workers:
             return _sum(latest)
@@ -155,7 +157,7 @@ class Gauges:
         for _ in range(CONNECTIONS_PER_WORKER_MAX * self._workers):
             if len(read) >= self._workers:
                 return read
-            connection = KeepAlive(self._url, GAUGE_TIMEOUT_S)
+            connection = KeepAlive(self._url, GAUGE_TIMEOUT_S, metrics_headers())
             try:
                 gateway_id, gauge = _gauge(connection)
             except BenchError:

@@ -9,6 +9,7 @@ attachListener_posix.cpp and attachListener.cpp.
 import os
 import signal
 import socket
+import stat
 import time
 from pathlib import Path
 
@@ -24,6 +25,7 @@ TIMEOUT_S = 2.0
 """Of its answer."""
 POLL_S = 0.01
 """Between looks whether it listens."""
+OTHERS = stat.S_IRGRP | stat.S_IWGRP | stat.S_IROTH | stat.S_IWOTH
 ANSWER_BYTES_MAX = 64 * 1024
 """Of an answer; that to `GC.heap_info` has less than 1 KiB."""
 
@@ -34,6 +36,7 @@ def ask(pid: int, command: str) -> str:
     try:
         if not listening.is_socket():
             _begin_to_listen(pid, listening)
+        check_owner(listening)
         with socket.socket(socket.AF_UNIX) as connection:
             connection.settimeout(TIMEOUT_S)
             connection.connect(str(listening))
@@ -52,7 +55,7 @@ def _begin_to_listen(pid: int, listening: Path) -> None:
     if Path(f"/proc/{pid}/comm").read_text().rstrip() != NAME:
         raise OSError("it is none")
     asking = FOLDER / f".attach_pid{pid}"
-    asking.touch()
+    make_own(asking)
     try:
         os.kill(pid, signal.SIGQUIT)
         deadline_s = time.monotonic() + START_TIMEOUT_S
@@ -62,6 +65,31 @@ def _begin_to_listen(pid: int, listening: Path) -> None:
             time.sleep(POLL_S)
     finally:
         asking.unlink(missing_ok=True)
+
+
+def check_owner(listening: Path) -> None:
+    """Raises `OSError` unless the socket is this user's alone, as jcmd asks for.
+
+    Anybody may put one into a folder that is open to all. Source: OpenJDK's
+    VirtualMachineImpl.c, checkPermissions.
+    """
+    found = listening.lstat()
+    if not stat.S_ISSOCK(found.st_mode):
+        raise OSError(f"{listening} is no socket")
+    if found.st_uid != os.geteuid() or found.st_gid != os.getegid():
+        raise OSError(f"{listening} is of user {found.st_uid} and group {found.st_gid}")
+    if found.st_mode & OTHERS:
+        raise OSError(f"{listening} may be used by others: {stat.filemode(found.st_mode)}")
+
+
+def make_own(asking: Path) -> None:
+    """Makes the file that asks, or finds that it is this user's. Raises `OSError`."""
+    try:
+        os.close(os.open(asking, os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_WRONLY, 0o600))
+    except FileExistsError:
+        found = asking.lstat()
+        if not stat.S_ISREG(found.st_mode) or found.st_uid != os.geteuid():
+            raise
 
 
 def _receive(connection: socket.socket) -> bytes:

@@ -14,6 +14,7 @@ from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.errors import KafkaError, for_code
 
 from bench.errors import BenchError
+from system.kafka_security import KafkaSecurity
 
 REQUEST_TIMEOUT_MS = 5_000
 """A broker that does not answer for so long counts as not reachable."""
@@ -36,7 +37,11 @@ class KafkaLink:
 
     def __init__(self, bootstrap: str) -> None:
         self._bootstrap = bootstrap
-        self._options = {"bootstrap_servers": bootstrap, "request_timeout_ms": REQUEST_TIMEOUT_MS}
+        self._options = {
+            "bootstrap_servers": bootstrap,
+            "request_timeout_ms": REQUEST_TIMEOUT_MS,
+            **KafkaSecurity.read().client_options(),
+        }
         logging.getLogger("aiokafka").setLevel(logging.CRITICAL)  # each failure is raised as well
 
     async def __aenter__(self) -> Self:

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple, Protocol
 
 import orjson
 
+from bench.credentials import metrics_headers, shop_headers
 from bench.records import request_log
 from bench.records.samples import Writer
 from bench.stats.stages import Traced, wall_ahead_ns
@@ -148,6 +149,9 @@ class Journeys:
         self._traces = traces.open("xb")
         self._trace_every = trace_every
         self._until_trace = trace_every
+        own = shop_headers()
+        self._headers = list(own.items())
+        self._traced_headers = [*(own | metrics_headers()).items(), (TRACE_HEADER, "1")]
         self._labels: dict[tuple[str, int, str | None], int] = {}
         self._ready: deque[tuple[Generator[Call, Reply, Any], Call]] = deque()
 
@@ -197,9 +201,9 @@ class Journeys:
     def _send(
         self, journey: Generator[Call, Reply, Any], call: Call, traced: bool
     ) -> tuple[_Step, bytes]:
-        headers = [(TRACE_HEADER, "1")] if traced else []
+        headers = self._traced_headers if traced else self._headers
         if call.key is not None:
-            headers.append((KEY_HEADER, call.key))
+            headers = [*headers, (KEY_HEADER, call.key)]
         return _Step(journey, call, traced), encode(self._address, call.verb, call.path, headers)
 
     def _finish(self, step: _Step, reply: Reply, times_ns: tuple[int, int, int]) -> None:

@@ -36,6 +36,7 @@ from pyflink.util.java_utils import to_jarray
 
 from system.flink_job.host import Host
 from system.flink_job.java_sources import compile_java
+from system.kafka_security import KafkaSecurity
 from system.routes import SERVICES
 from system.runtime.settings import CHECKPOINT_INTERVAL_S, CHECKPOINT_INTERVAL_S_MIN
 from system.services.service import WINDOW_S, Service, Window
@@ -111,16 +112,18 @@ def add_pipeline(environment: StreamExecutionEnvironment, arguments: argparse.Na
         .set_group_id(arguments.job_name)
         .set_starting_offsets(KafkaOffsetsInitializer.earliest())
         .set_property("fetch.min.bytes", "1")
-        .build()
     )
     outbox = jvm.kaflinkshop.Outbox(arguments.bootstrap)
     outbox.set("linger.ms", "0")
     # What comes while a batch is under way becomes the next one: larger batches under load, and no
     # waiting without.
     outbox.set("max.in.flight.requests.per.connection", "1")
+    for name, value in KafkaSecurity.read().properties().items():
+        source.set_property(name, value)
+        outbox.set(name, value)
     for name in SERVICES:
         outbox.require(input_topic(name))
-    records = environment.from_source(source, WatermarkStrategy.no_watermarks(), "requests")
+    records = environment.from_source(source.build(), WatermarkStrategy.no_watermarks(), "requests")
     window = Window(arguments.window_s * 1000)
     (
         keyed(records.uid("requests"))

@@ -23,6 +23,7 @@ from system.gateway.readiness import OWN_ECHO, Readiness
 from system.gateway.readiness import TOPIC as ECHO_TOPIC
 from system.gateway.router import OWN, Match, Router
 from system.gateway.tokens import Tokens
+from system.kafka_security import KafkaSecurity
 from system.routes import CLAIM, ROUTES, Route
 
 KEY_HEADER = "Idempotency-Key"
@@ -60,6 +61,7 @@ class Gateway:
         bootstrap: str,
         limits: Limits,
         tokens: Tokens,
+        security: KafkaSecurity,
         *,
         echoes: bool,
     ) -> None:
@@ -76,6 +78,7 @@ class Gateway:
             bootstrap,
             self._sink,
             {wire.input_topic(service) for service in (CLAIM, *(r.service for r in ROUTES))},
+            security,
             on_reply=self._on_reply,
             on_not_sent=self._on_not_sent,
             on_fate=self._on_fate,

@@ -41,7 +41,7 @@ from aiokafka.record.default_records import DefaultRecordBatchBuilder
 from aiokafka.record.memory_records import MemoryRecords
 
 from system.gateway.errors import RefusedError, StartError
-from system.kafka_security import KafkaSecurity, KafkaSecurityError
+from system.kafka_security import KafkaSecurity
 
 log = logging.getLogger(__name__)
 
@@ -95,6 +95,7 @@ class Kafka:
         bootstrap: str,
         reply_topic: str,
         input_topics: Iterable[str],
+        security: KafkaSecurity,
         *,
         on_reply: Callable[[bytes], None],
         on_not_sent: "Callable[[str, Future[Any] | None], None]",
@@ -106,14 +107,10 @@ class Kafka:
         self.fetched_ns = 0
         """When the replies that are being handled came, by the wall clock."""
         self._loop = asyncio.get_running_loop()
-        try:
-            security = KafkaSecurity.read().client_options()
-        except KafkaSecurityError as cause:
-            raise StartError(str(cause)) from None
         self._options = {
             "bootstrap_servers": bootstrap,
             "request_timeout_ms": REQUEST_TIMEOUT_MS,
-            **security,
+            **security.client_options(),
         }
         self._out = AIOKafkaClient(**self._options)
         self._in = AIOKafkaClient(**self._options)
@@ -135,6 +132,8 @@ class Kafka:
         Raises `StartError` when Kafka or an input topic is still missing after `wait_s`.
         """
         missing = "it does not answer"
+        if self._options["security_protocol"] != "PLAINTEXT":
+            missing += ", or refuses this client: see KAFKA_SECURITY_PROTOCOL"
         try:
             async with asyncio.timeout(wait_s):
                 while True:
@@ -159,17 +158,22 @@ class Kafka:
         try:
             await admin.start()
             existing = set(await admin.list_topics())
+            if absent := [topic for topic in self._input_topics if topic not in existing]:
+                return f"topics are missing: {', '.join(absent)}"
             if self._reply.topic not in existing:
+                (found,) = await admin.describe_topics(self._input_topics[:1])
+                copies = len(found["partitions"][0]["replicas"])
                 topic = NewTopic(
-                    self._reply.topic, 1, 1, topic_configs={"retention.ms": str(REPLY_RETENTION_MS)}
+                    self._reply.topic,
+                    1,
+                    copies,
+                    topic_configs={"retention.ms": str(REPLY_RETENTION_MS)},
                 )
                 for _, code, *_ in (await admin.create_topics([topic])).topic_errors:
                     if for_code(code) not in (NoError, TopicAlreadyExistsError):
                         return f"topic {self._reply.topic} could not be made: {for_code(code)()}"
         finally:
             await admin.close()
-        if absent := [topic for topic in self._input_topics if topic not in existing]:
-            return f"topics are missing: {', '.join(absent)}"
         await self._out.set_topics(self._input_topics)
         await self._in.set_topics([self._reply.topic])
         # A second set_topics with the same topics asks nothing: a new leader would stay unknown.

@@ -70,6 +70,6 @@ class Readiness:
         if self._answered_s is None:
             return "the services have not answered yet"
         silence_s = self._loop.time() - self._answered_s
-        return (
-            f"the services do not answer, for {silence_s:.1f} s" if silence_s > SILENCE_S else None
-        )
+        if silence_s <= SILENCE_S:
+            return None
+        return f"the services have not answered for {silence_s:.1f} s"

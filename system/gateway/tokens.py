@@ -14,9 +14,8 @@ from typing import NamedTuple, Self
 
 from machine.secrets import SecretError, read_secret
 from system.gateway.errors import StartError
+from system.wire import METRICS_TOKEN, SHOP_TOKEN
 
-SHOP = "KAFLINKSHOP_TOKEN"
-METRICS = "KAFLINKSHOP_METRICS_TOKEN"
 _FORM = re.compile(r"[A-Za-z0-9._~+/-]+=*")
 
 
@@ -29,7 +28,7 @@ class Tokens(NamedTuple):
     @classmethod
     def read(cls, environment: Mapping[str, str]) -> Self:
         """Raises `StartError`."""
-        return cls(_read(SHOP, environment), _read(METRICS, environment))
+        return cls(_read(SHOP_TOKEN, environment), _read(METRICS_TOKEN, environment))
 
     def allow_shop(self, authorization: str | None) -> bool:
         """Whether this Authorization header may use the shop's routes."""

@@ -9,6 +9,7 @@ import socket
 import ssl
 import sys
 from dataclasses import dataclass
+from typing import NamedTuple, Self
 
 import uvloop
 
@@ -17,6 +18,7 @@ from system.gateway.connection import HttpServer
 from system.gateway.errors import StartError
 from system.gateway.limits import Limits
 from system.gateway.tokens import Tokens
+from system.kafka_security import KafkaSecurity, KafkaSecurityError
 
 log = logging.getLogger(__name__)
 
@@ -38,6 +40,25 @@ class Options:
     """Certificate chain and key, PEM; None is plain HTTP."""
     echoes: bool = True
     """Whether readiness includes that the services answer."""
+
+
+class Guards(NamedTuple):
+    """Who may use the gateway, and how it proves to its clients and to Kafka who it is."""
+
+    tokens: Tokens
+    kafka: KafkaSecurity
+    tls: ssl.SSLContext | None
+
+    @classmethod
+    def read(cls, options: Options) -> Self:
+        """Raises `StartError`."""
+        try:
+            kafka = KafkaSecurity.read()
+            kafka.client_options()  # so that what can't be used is found now
+        except KafkaSecurityError as cause:
+            raise StartError(str(cause)) from None
+        tls = None if options.tls_files is None else tls_context(*options.tls_files)
+        return cls(Tokens.read(os.environ), kafka, tls)
 
 
 def bind(options: Options, *, shared: bool) -> socket.socket:
@@ -67,11 +88,11 @@ def run(options: Options, *, shared: bool) -> int:
     logging.basicConfig(level=logging.WARNING, format=f"{options.gateway_id}: %(message)s")
     logging.getLogger("aiokafka").setLevel(logging.CRITICAL)  # kafka.py tells what matters, once
     try:
-        tls = None if options.tls_files is None else tls_context(*options.tls_files)
+        guards = Guards.read(options)
         listener = bind(options, shared=shared)
         allow_open_files(options.limits.connections_max + OTHER_FILES_MAX)
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            return runner.run(_serve(options, listener, tls))
+            return runner.run(_serve(options, listener, guards))
     except StartError as cause:
         print(f"gateway {options.gateway_id}: {cause}", file=sys.stderr)
         return EXIT_START_FAILED
@@ -100,7 +121,7 @@ def allow_open_files(wanted: int) -> None:
         log.warning("%d open files are allowed, fewer than --connections-max needs", allowed)
 
 
-async def _serve(options: Options, listener: socket.socket, tls: ssl.SSLContext | None) -> int:
+async def _serve(options: Options, listener: socket.socket, guards: Guards) -> int:
     loop = asyncio.get_running_loop()
     stop = asyncio.Event()
 
@@ -115,7 +136,8 @@ async def _serve(options: Options, listener: socket.socket, tls: ssl.SSLContext 
         options.gateway_id,
         options.bootstrap,
         options.limits,
-        Tokens.read(os.environ),
+        guards.tokens,
+        guards.kafka,
         echoes=options.echoes,
     )
     http = HttpServer(gateway.handle, options.limits)
@@ -123,9 +145,9 @@ async def _serve(options: Options, listener: socket.socket, tls: ssl.SSLContext 
         http,
         sock=listener,
         backlog=BACKLOG,
-        ssl=tls,
-        ssl_handshake_timeout=None if tls is None else options.limits.receive_s,
-        ssl_shutdown_timeout=None if tls is None else options.limits.linger_s,
+        ssl=guards.tls,
+        ssl_handshake_timeout=None if guards.tls is None else options.limits.receive_s,
+        ssl_shutdown_timeout=None if guards.tls is None else options.limits.linger_s,
     )
     stopping = loop.create_task(stop.wait())
     starting = loop.create_task(gateway.start())
@@ -134,7 +156,7 @@ async def _serve(options: Options, listener: socket.socket, tls: ssl.SSLContext 
         if starting.done():
             reader = starting.result()
             host, port = listener.getsockname()[:2]
-            scheme = "http" if tls is None else "https"
+            scheme = "http" if guards.tls is None else "https"
             print(f"gateway {options.gateway_id} is ready on {scheme}://{host}:{port}", flush=True)
             await asyncio.wait((stopping, reader), return_when=asyncio.FIRST_COMPLETED)
             if reader.done():

@@ -24,6 +24,8 @@ from machine.errors import StackError
 from machine.http import answers
 from machine.processes import Child, Supervisor
 from machine.restarts import Restarts
+from machine.secrets import read_secret
+from system.kafka_security import KafkaSecurity
 from system.runtime import flink_cluster, jars, resources
 from system.runtime.class_archive import ClassArchive
 from system.runtime.data_folder import data_folder
@@ -32,6 +34,7 @@ from system.runtime.flink_rest import Rest
 from system.runtime.guest import GuestJob, reserved_topics
 from system.runtime.kafka_broker import Kafka
 from system.runtime.options import StackOptions
+from system.wire import SHOP_TOKEN
 
 STEP_TIMEOUT_S = 120.0
 """Limit of each step of a start. It only ends what hangs: a process that dies is noticed at once,
@@ -144,7 +147,9 @@ class Stack:
         yield "the job", lambda: Rest(self.flink_rest).is_running(self.job_id)
         yield "the gateway", lambda: answers(f"{self.url}/health/ready", timeout_s)
         if ECHO in self.options.services:
-            yield "an echo", lambda: answers(f"{self.url}/echo/warm", timeout_s)
+            token = read_secret(SHOP_TOKEN)
+            own = {} if token is None else {"Authorization": f"Bearer {token}"}
+            yield "an echo", lambda: answers(f"{self.url}/echo/warm", timeout_s, own)
 
     def _is_ready(self, timeout_s: float) -> bool:
         return all(holds() for _, holds in self._conditions(timeout_s))
@@ -161,6 +166,11 @@ class Stack:
                 "using process mode, which is many times slower"
             )
             self.execution_mode = "process"
+        if not bootstrap_servers and KafkaSecurity.read() != KafkaSecurity():
+            raise StackError(
+                "KAFKA_SECURITY_PROTOCOL is set, and KAFKA_BOOTSTRAP_SERVERS is not: "
+                "a stack's own broker listens on loopback, without TLS or SASL"
+            )
         connector = jars.obtain("connector")
         made_with = replace(options, execution_mode=self.execution_mode).made_with(
             bootstrap_servers, flink_rest
@@ -276,6 +286,7 @@ class Stack:
             *("--bootstrap", self.bootstrap_servers),
             *("--host", ports.HOST, "--port", port),
             *("--gateway-id", self.options.name or "gw"),
+            *("--ready-by", "services" if ECHO in self.options.services else "kafka"),
             *("--workers", str(self.options.workers)),
             *self.options.gateway_options,
         )

@@ -18,6 +18,7 @@ from aiokafka import AIOKafkaConsumer
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.errors import KafkaError, TopicAlreadyExistsError, for_code
 
+from system.kafka_security import KafkaSecurity, KafkaSecurityError
 from system.routes import SERVICES
 from system.runtime.settings import DEAD_TOPIC, TASK_SLOTS, TOPIC
 from system.wire import dead_topic, input_topic
@@ -49,8 +50,9 @@ def topics(partitions: int, replication: int = BROKERS_DEFAULT) -> list[NewTopic
 
 
 async def create_topics(bootstrap_servers: str, topics: list[NewTopic]) -> Found:
-    """Raises `KafkaError` when the broker can't be reached or refuses."""
-    admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap_servers)
+    """Raises `KafkaError` when the broker can't be reached or refuses, `KafkaSecurityError`."""
+    security = KafkaSecurity.read().client_options()
+    admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap_servers, **security)
     try:
         await admin.start()
         response = await admin.create_topics(topics)
@@ -67,7 +69,8 @@ async def create_topics(bootstrap_servers: str, topics: list[NewTopic]) -> Found
 
 async def _have_records(bootstrap_servers: str, names: list[str]) -> bool:
     """Whether any record was ever put there: the topics' ends say so, also when it has gone."""
-    consumer = AIOKafkaConsumer(*names, bootstrap_servers=bootstrap_servers)
+    security = KafkaSecurity.read().client_options()
+    consumer = AIOKafkaConsumer(*names, bootstrap_servers=bootstrap_servers, **security)
     await consumer.start()
     try:
         return any((await consumer.end_offsets(consumer.assignment())).values())
@@ -111,6 +114,9 @@ def main() -> int:
     wanted = topics(arguments.partitions, arguments.replication)
     try:
         found = asyncio.run(create_when_reachable(arguments.bootstrap, wanted, arguments.timeout_s))
+    except KafkaSecurityError as cause:
+        print(f"error: {cause}", file=sys.stderr)
+        return 3
     except KafkaError as cause:
         print(f"error: cannot create topics at {arguments.bootstrap}: {cause}", file=sys.stderr)
         return 3

@@ -9,7 +9,7 @@ import jsonschema
 import orjson
 
 from bench.errors import RUN_EXITS
-from bench.records.run_record import SCHEMA_FILE
+from bench.records.run_files import SCHEMA_FILE
 
 RUN_TIMEOUT_S = 600.0
 """Ends a run that hangs; a busy machine takes minutes for what an idle one does in seconds."""

@@ -171,6 +171,19 @@ def telling_text(files: Iterable[Path]) -> list[str]:
     ]
 
 
+SECRETS = re.compile(
+    r"-----BEGIN [A-Z ]*PRIVATE KEY-----\s*[A-Za-z0-9+/]{20}"
+    r"|\b(?:AKIA|ASIA)[0-9A-Z]{16}\b|\bgh[pousr]_\w{36}|\bgithub_pat_\w{22}|\bglpat-[\w-]{20}"
+    r"|\bxox[abprs]-[\w-]{10}|\beyJ[\w-]{10,}\.eyJ[\w-]{10,}\.[\w-]{10}"
+)
+"""Private keys, and tokens that tell by their form what they are."""
+
+
+def secrets(files: Iterable[Path]) -> list[str]:
+    """Files that hold a secret; what it is stays untold."""
+    return [str(file) for file in files if SECRETS.search(file.read_text(errors="replace"))]
+
+
 def project_files() -> list[Path]:
     """What git tracks, or would track."""
     command = ["git", "ls-files", "--cached", "--others", "--exclude-standard", "-z"]
@@ -188,6 +201,28 @@ def test_files_are_short():
 
 def test_no_text_tells_of_a_machine_or_a_registry():
     assert telling_text(project_files()) == []
+
+
+def test_no_file_holds_a_secret():
+    assert secrets(project_files()) == []
+
+
+@pytest.mark.parametrize(
+    ("text", "is_one"),
+    [
+        ("-----BEGIN " + "PRIVATE KEY-----\nMIGHAgEAMBMGByqGSM49AgEG\n", True),
+        ("-----BEGIN EC " + "PRIVATE KEY-----\nMIGHAgEAMBMGByqGSM49AgEG\n", True),
+        ("key = AKIA" + "ABCDEFGHIJKLMNOP", True),
+        ("token: ghp" + "_" + "a" * 36, True),
+        ("Bearer eyJ" + "hbGciOiJIUzI1NiJ9.eyJ" + "zdWIiOiIxMjM0In0.abcdefghijkl", True),
+        ("a file that begins with BEGIN PRIVATE KEY", False),
+        ("KAFLINKSHOP_TOKEN=…", False),
+    ],
+)
+def test_a_secret_is_found(tmp_path, text, is_one):
+    path = tmp_path / "notes.txt"
+    path.write_text(text)
+    assert secrets([path]) == ([str(path)] if is_one else [])
 
 
 def test_a_room_holds_few_modules() -> None:

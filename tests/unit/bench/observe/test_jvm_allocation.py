@@ -1,5 +1,6 @@
 """What JVMs allocated, and how one is asked: against a socket that speaks as HotSpot does."""
 
+import os
 import socket
 import threading
 from collections.abc import Iterator
@@ -77,12 +78,20 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
+def bind(listener: socket.socket, folder: Path) -> Path:
+    """As HotSpot does: nobody else may use it."""
+    path = folder / f".java_pid{PID}"
+    listener.bind(str(path))
+    path.chmod(0o600)
+    return path
+
+
 @pytest.fixture
 def jvm(folder: Path) -> Iterator[list[bytes]]:
     """Answers with the first of these, and puts what it was asked in its place."""
     said = [b"0\n" + G1.encode()]
     with socket.socket(socket.AF_UNIX) as listener:
-        listener.bind(str(folder / f".java_pid{PID}"))
+        bind(listener, folder)
         listener.listen()
 
         def serve() -> None:
@@ -130,6 +139,37 @@ def test_what_is_no_jvm_gets_no_signal(folder: Path, monkeypatch: pytest.MonkeyP
 
 def test_a_jvm_that_has_ended_and_left_its_socket(folder: Path) -> None:
     with socket.socket(socket.AF_UNIX) as listener:
-        listener.bind(str(folder / f".java_pid{PID}"))
+        bind(listener, folder)
     with pytest.raises(BenchError, match="Connection refused"):
         ask(PID, "GC.heap_info")
+
+
+@pytest.mark.parametrize("mode", [0o640, 0o620, 0o604, 0o602, 0o777])
+def test_a_socket_that_others_may_use(folder: Path, mode: int) -> None:
+    with socket.socket(socket.AF_UNIX) as listener:
+        bind(listener, folder).chmod(mode)
+        with pytest.raises(BenchError, match="may be used by others: s"):
+            ask(PID, "GC.heap_info")
+
+
+@pytest.mark.parametrize("whose", ["geteuid", "getegid"])
+def test_a_socket_of_somebody_else(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, whose: str
+) -> None:
+    monkeypatch.setattr(os, whose, lambda: 123_456)
+    with socket.socket(socket.AF_UNIX) as listener:
+        bind(listener, folder)
+        with pytest.raises(BenchError, match=r"is of user \d+ and group \d+"):
+            ask(PID, "GC.heap_info")
+
+
+def test_a_file_in_the_place_of_the_one_that_asks(tmp_path: Path) -> None:
+    asking, elsewhere = tmp_path / "asking", tmp_path / "elsewhere"
+    jvm_attach.make_own(asking)
+    jvm_attach.make_own(asking)  # left there by an earlier one
+    assert asking.stat().st_mode & 0o777 == 0o600
+    asking.unlink()
+    asking.symlink_to(elsewhere)
+    with pytest.raises(FileExistsError):
+        jvm_attach.make_own(asking)
+    assert not elsewhere.exists()

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from system.gateway.kafka import Kafka, murmur2, partition
+from system.kafka_security import KafkaSecurity
 
 
 @given(st.binary(max_size=70))
@@ -36,9 +37,10 @@ async def test_a_traced_record_is_stamped_before_it_is_written(monkeypatch):
         "127.0.0.1:9",
         "gateway_out_test",
         ["user_in"],
+        KafkaSecurity(),
         on_reply=None,
         on_not_sent=None,
-        on_fate=lambda *fate: fates.append(fate),
+        on_fate=lambda fate, records: fates.append((fate, len(records))),
     )
     stamps = [("queued", 1)]
 

@@ -2,6 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from system.gateway.app import OWN_ROUTES
 from system.gateway.errors import RefusedError
 from system.gateway.router import Router, integer
 from system.routes import ROUTES, Route
@@ -108,3 +109,49 @@ def test_integers_are_plain_digits(text, minimum):
 def test_two_routes_for_one_path_are_a_mistake():
     with pytest.raises(ValueError, match="two routes"):
         Router([Route("GET", "/a/{x}", "s", "m", "x"), Route("GET", "/a/{y}", "s", "n", "y")])
+
+
+OWN_ROUTER = Router((*OWN_ROUTES, *ROUTES))
+
+
+@pytest.mark.parametrize(
+    ("verb", "target", "method"),
+    [
+        ("GET", "/", "index"),
+        ("GET", "/?", "index"),
+        ("HEAD", "/health/live", "live"),
+        ("GET", "/health/ready?x=1&x=2&&=", "ready"),
+        ("GET", "/metrics?name[]=a", "metrics"),
+        ("GET", "http://h", "index"),
+        ("GET", "https://user@h:80/metrics", "metrics"),
+        ("GET", "HTTP://h/users/find/u1", "find_user"),
+        ("HEAD", "/users/find/u1", "find_user"),
+        ("GET", "/%75sers/find/%75%31", "find_user"),
+    ],
+)
+def test_targets_of_every_legal_form(verb, target, method):
+    found, params = OWN_ROUTER.match(verb, target)
+    assert found.method == method
+    assert params == ({"user_id": "u1"} if method == "find_user" else {})
+
+
+@pytest.mark.parametrize(
+    ("verb", "target", "refusal"),
+    [
+        ("GET", "*", "not_found"),
+        ("GET", "", "not_found"),
+        ("GET", "health/live", "not_found"),
+        ("GET", "ftp://h/health/live", "not_found"),
+        ("GET", "http:///health/live", "not_found"),
+        ("GET", "//health/live", "not_found"),
+        ("GET", "/health%2Flive", "not_found"),
+        ("HEAD", "/users/create", "not_found"),
+        ("GET", "/users/find/a%2Fb", "bad_request"),
+        ("GET", "/users/find/%E9", "bad_request"),
+        ("GET", "/users/find/%zz", "bad_request"),
+    ],
+)
+def test_targets_that_are_refused(verb, target, refusal):
+    with pytest.raises(RefusedError) as refused:
+        OWN_ROUTER.match(verb, target)
+    assert refused.value.code == refusal

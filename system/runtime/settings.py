@@ -44,6 +44,9 @@ than to notice the crash. Each checkpoint delays the requests under way by tens 
 CHECKPOINT_INTERVAL_S_MIN = 0.1
 """With less the job would do little else."""
 
+CHECKPOINT_INTERVAL_S_MAX = 300.0
+"""What is handled again must still be in the topics, which keep ten minutes."""
+
 TASK_SLOTS = 4
 """Slots of the one TaskManager: the highest parallelism of the job."""
 

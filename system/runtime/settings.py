@@ -10,7 +10,7 @@ from typing import NamedTuple
 KAFKA_HEAP_MIB = 512
 """A broker for one machine; topics are in the page cache, not in the heap."""
 JOBMANAGER_HEAP_MIB = 512
-"""One job of a dozen tasks, and a checkpoint each second."""
+"""One job of a few tasks, and a checkpoint each few seconds."""
 TASKMANAGER_HEAP_MIB = 1024
 """Records under way; the state is outside the heap, in RocksDB."""
 HEAP_MIB_MIN = 192

@@ -13,9 +13,14 @@ from types import FrameType
 from typing import TYPE_CHECKING, NoReturn
 
 from machine import ports
-from machine.arguments import EXIT_USAGE, Parser, port_or_any, whole
+from machine.arguments import EXIT_USAGE, Parser, port_or_any, real, whole
 from machine.errors import EXIT_CODE, StackError
 from system.routes import SERVICES
+from system.runtime.settings import (
+    CHECKPOINT_INTERVAL_S,
+    CHECKPOINT_INTERVAL_S_MAX,
+    CHECKPOINT_INTERVAL_S_MIN,
+)
 
 if TYPE_CHECKING:
     from system.runtime.registry import Entry
@@ -78,8 +83,9 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
         help="of the Flink job, at most its task slots (default: %(default)s)")  # fmt: skip
     add("--execution-mode", choices=("thread", "process"), default="thread",
         help="of PyFlink (default: %(default)s)")  # fmt: skip
-    add("--checkpoint-interval-s", type=float, default=5.0, metavar="S",
-        help="what is handled again after a crash, at most; longer costs less latency "
+    interval_s = real(CHECKPOINT_INTERVAL_S_MAX, CHECKPOINT_INTERVAL_S_MIN)
+    add("--checkpoint-interval-s", type=interval_s, default=CHECKPOINT_INTERVAL_S, metavar="S",
+        help="after a crash at most so much is handled again; longer costs less latency "
              "(default: %(default)s)")  # fmt: skip
     add("--taskmanager-heap-mib", type=whole("MiB", HEAP_MIB_MAX), default=1024, metavar="MIB",
         help="Java heap of the TaskManager (default: %(default)s)")  # fmt: skip

@@ -25,6 +25,7 @@ import orjson
 
 from system.flink_job.frames import Arrived, arrived, to_send
 from system.flink_job.state_cache import Kept, Knowledge
+from system.routes import SERVICES
 from system.services.service import (
     TRANSIT_S,
     Effect,
@@ -67,6 +68,11 @@ DEAD_KEY_BYTES_MAX = 1024
 """Of a dead letter's key."""
 TIME_DIGITS = 14
 """Of ms since 1970, before what a step sent."""
+
+
+INPUT_TOPICS = frozenset(map(input_topic, SERVICES))
+OWN_TOPICS = INPUT_TOPICS | {*map(dead_topic, INPUT_TOPICS)}
+"""No reply goes to these: it would be a record that can't be handled."""
 
 
 class State(Protocol):
@@ -166,7 +172,7 @@ class Host:
 
     def _entity_id(self, service: Service, request: Request, key: bytes | None) -> str:
         """Raises `WireError` where the record is not for this entity, or for none."""
-        if request.sink in self._services:
+        if request.sink in OWN_TOPICS:
             raise WireError("the sink is a service's own topic")
         named: Any = request.request_id
         if service.key != "request_id":
@@ -202,7 +208,7 @@ class Host:
         sink, request_id = fields.get("sink"), fields.get("request_id")
         if not isinstance(sink, str) or not TOPIC_PATTERN.fullmatch(sink):
             return None, None
-        if sink in self._services:
+        if sink in OWN_TOPICS:
             return None, None
         if not isinstance(request_id, str | int) or len(str(request_id)) > REASON_CHARACTERS_MAX:
             request_id = None

@@ -34,11 +34,16 @@ from pyflink.datastream.state import MapStateDescriptor, ValueStateDescriptor
 from pyflink.java_gateway import get_gateway
 from pyflink.util.java_utils import to_jarray
 
+from machine.arguments import real, whole
 from system.flink_job.host import Host
 from system.flink_job.java_sources import compile_java
 from system.kafka_security import KafkaSecurity
 from system.routes import SERVICES
-from system.runtime.settings import CHECKPOINT_INTERVAL_S, CHECKPOINT_INTERVAL_S_MIN
+from system.runtime.settings import (
+    CHECKPOINT_INTERVAL_S,
+    CHECKPOINT_INTERVAL_S_MAX,
+    CHECKPOINT_INTERVAL_S_MIN,
+)
 from system.services.service import WINDOW_S, Service, Window
 from system.wire import input_topic
 
@@ -47,6 +52,8 @@ WINDOW_S_MIN = 60
 WAIT_S = 0.05
 """Between looks for the file that a job waits for."""
 
+WINDOW_S_MAX = 24 * 60 * 60
+"""A day of remembered steps is more disk than anybody should need for it."""
 CHECKPOINT_TIMEOUT_MS = 60_000
 """A checkpoint that takes longer is given up; ten may fail in a row."""
 RESTART_DELAY_MS_MAX = 5_000
@@ -224,15 +231,16 @@ def parse_arguments(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--execution-mode", choices=("thread", "process"), default="thread")
     parser.add_argument("--parallelism", type=int, default=1)
     parser.add_argument("--connector-jars", required=True, help="comma-separated paths")
+    interval_s = real(CHECKPOINT_INTERVAL_S_MAX, CHECKPOINT_INTERVAL_S_MIN)
     parser.add_argument(
         "--checkpoint-interval-s",
-        type=float,
+        type=interval_s,
         default=CHECKPOINT_INTERVAL_S,
-        help="what is handled again after a crash, at most (default: %(default)s)",
+        help="after a crash at most so much is handled again (default: %(default)s)",
     )
     parser.add_argument(
         "--window-s",
-        type=int,
+        type=whole("seconds", WINDOW_S_MAX, WINDOW_S_MIN),
         default=WINDOW_S,
         help="how long a request may be sent again (default: %(default)s)",
     )
@@ -245,10 +253,6 @@ def parse_arguments(argv: list[str] | None = None) -> argparse.Namespace:
     for name in arguments.services:
         if name not in SERVICES:
             parser.error(f"no service {name!r}; there are {', '.join(SERVICES)}")
-    if arguments.checkpoint_interval_s < CHECKPOINT_INTERVAL_S_MIN:
-        parser.error(f"--checkpoint-interval-s is at least {CHECKPOINT_INTERVAL_S_MIN}")
-    if arguments.window_s < WINDOW_S_MIN:
-        parser.error(f"--window-s is at least {WINDOW_S_MIN}")
     return arguments
 
 

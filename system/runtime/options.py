@@ -9,6 +9,7 @@ from system.routes import SERVICES
 from system.runtime import jars
 from system.runtime.settings import (
     CHECKPOINT_INTERVAL_S,
+    CHECKPOINT_INTERVAL_S_MAX,
     CHECKPOINT_INTERVAL_S_MIN,
     HEAP_MIB_MIN,
     TASK_SLOTS,
@@ -50,10 +51,11 @@ class StackOptions:
             raise ValueError(f"no service {', '.join(sorted(unknown))} in {', '.join(SERVICES)}")
         if not 1 <= self.parallelism <= TASK_SLOTS:
             raise ValueError(f"parallelism {self.parallelism} is not in 1 to {TASK_SLOTS}")
-        if not self.checkpoint_interval_s >= CHECKPOINT_INTERVAL_S_MIN:
+        shortest, longest = CHECKPOINT_INTERVAL_S_MIN, CHECKPOINT_INTERVAL_S_MAX
+        if not shortest <= self.checkpoint_interval_s <= longest:
             raise ValueError(
-                f"a checkpoint each {self.checkpoint_interval_s:g} s is more often than each "
-                f"{CHECKPOINT_INTERVAL_S_MIN:g} s"
+                f"a checkpoint each {self.checkpoint_interval_s:g} s is not in {shortest:g} to "
+                f"{longest:g}"
             )
         if min(self.heaps) < HEAP_MIB_MIN:
             raise ValueError(f"a heap of {min(self.heaps)} MiB is less than {HEAP_MIB_MIN}")

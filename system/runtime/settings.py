@@ -10,7 +10,7 @@ from typing import NamedTuple
 KAFKA_HEAP_MIB = 512
 """A broker for one machine; topics are in the page cache, not in the heap."""
 JOBMANAGER_HEAP_MIB = 512
-"""One job of a dozen tasks, and a checkpoint each second."""
+"""One job of a few tasks, and a checkpoint each few seconds."""
 TASKMANAGER_HEAP_MIB = 1024
 """Records under way; the state is outside the heap, in RocksDB."""
 HEAP_MIB_MIN = 192
@@ -43,6 +43,9 @@ than to notice the crash. Each checkpoint delays the requests under way by tens 
 
 CHECKPOINT_INTERVAL_S_MIN = 0.1
 """With less the job would do little else."""
+
+CHECKPOINT_INTERVAL_S_MAX = 300.0
+"""What is handled again must still be in the topics, which keep ten minutes."""
 
 TASK_SLOTS = 4
 """Slots of the one TaskManager: the highest parallelism of the job."""

@@ -253,13 +253,15 @@ def handle(
 ) -> Effect:
     """One request against one entity. `logged_ms` is when its record was written to the topic."""
     at_ms = logged_ms if request.at_ms is None else min(request.at_ms, logged_ms)
-    request = request._replace(at_ms=at_ms)
-    name, is_late = request.method, window.is_late(request, at_ms, logged_ms)
-    remembers = not service.stateless and name not in service.reads
+    request = Request(*request[:-1], at_ms)
+    name = request.method
+    reads, is_step = name in service.reads, name in service.steps
+    remembers = not reads and not service.stateless
+    is_late = not reads and window.is_late(request, at_ms, logged_ms)
 
     def earlier(wanted: str) -> bytes | None:
         found = recall(wanted)
-        if found is None or at_ms - found.at_ms > window.remembered_ms:
+        if found is None or (not is_step and at_ms - found.at_ms > window.remembered_ms):
             return None
         return found.outputs
 
@@ -267,7 +269,7 @@ def handle(
         if name not in service.methods:
             raise Refused("bad_request", f"{service.name} has no method of this name")
         call = Call(request, earlier, is_late)
-        if name not in service.reads and name not in service.steps:
+        if not is_step:
             call.in_time()
         remembered = earlier(step(request.request_id, name)) if remembers else None
         if remembered is not None:

@@ -17,8 +17,8 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from machine.ports import choose
 from system import wire
 from system.routes import SERVICES
+from system.runtime import topics as runtime_topics
 from system.runtime.kafka_broker import Kafka
-from system.runtime.topics import create_when_reachable
 
 PARTITIONS = 4
 """Of each input topic, so that a gateway has to choose."""
@@ -40,9 +40,10 @@ class Broker:
             self._kafka.format_command(), check=True, capture_output=True, timeout=BROKER_START_S
         )
         self.start()
-        topics = [wire.input_topic(service) for service in SERVICES]
         asyncio.run(
-            create_when_reachable(self.bootstrap_servers, topics, PARTITIONS, BROKER_START_S)
+            runtime_topics.create_when_reachable(
+                self.bootstrap_servers, runtime_topics.topics(PARTITIONS), BROKER_START_S
+            )
         )
 
     def start(self):

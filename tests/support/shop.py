@@ -14,7 +14,7 @@ from system.services.service import Entity, Memory, Record, Service, Window, han
 from system.wire import Request, decode, decode_request, encode_request, input_topic
 
 SINK = "gateway_out_test"
-OUTAGE_CHANCE = 0.05
+OUTAGE_CHANCE = 0.2
 
 
 def load(name: str) -> Service:

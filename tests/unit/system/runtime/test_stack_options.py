@@ -224,6 +224,7 @@ class TestStack:
             {"parallelism": 0},
             {"parallelism": 5},
             {"checkpoint_interval_s": 0.09},
+            {"checkpoint_interval_s": 301},
             {"heaps": Heaps(1)},
         ],
     )

@@ -241,6 +241,22 @@ def test_services_that_stay_silent_end_the_checkout(shop: Shop) -> None:
     assert shop.ask("order", "checkout", "e", "o")["paid"] is True
 
 
+def test_a_checkout_that_an_outage_interrupts_is_undone_however_long_it_was(shop: Shop) -> None:
+    shop.produce("order_in", "o", Request("a", "sink", "checkout", {"order_id": "o"}))
+    shop.deliver(shop.log.pop())
+    steps, shop.log = shop.log, []
+    for record in steps:
+        shop.deliver(record)
+    shop.log = []
+    assert shop.entity("user", "u")["credit"] == 97
+    shop.now_ms += 60 * 60_000
+    shop.fire(("order_in", "o"))
+    shop.settle()
+    assert code(shop.replies["a"][-1]) == "checkout_expired"
+    assert shop.ask("user", "get_credit", "b", "u")["credit"] == 100
+    assert shop.ask("stock", "get_availability", "c", "i")["stock"] == 10
+
+
 def test_a_claim_belongs_to_one_request(shop: Shop) -> None:
     def claim(amount: int) -> dict[str, object]:
         params = {"user_id": "u", "amount": amount}

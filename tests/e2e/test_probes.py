@@ -1,7 +1,6 @@
 """All probes on the real system, and what they say of one that is not there."""
 
 from collections.abc import Callable, Iterator
-from typing import Any
 
 import pytest
 from support.faulty import gateway
@@ -9,6 +8,7 @@ from support.faulty import gateway
 from bench.errors import BenchError
 from bench.probes.registry import PROBES, run_probes
 from bench.probes.target import Options
+from bench.records.run_record import ProbeRecord
 from system.runtime.stack import Stack
 
 UNTIMED = Options(timeout_s=2.0, duration_s=2.0, late_504_ms_max=5_000, refusal_share_max=50.0)
@@ -20,12 +20,12 @@ ATTEMPTS_MAX = 5
 
 def told(
     names: list[str], url: str, kafka: str | None, options: Options, tell: Callable[[str], object]
-) -> list[dict[str, Any]]:
+) -> list[ProbeRecord]:
     """The results of the first run in which none is unknown, or of the last."""
     for _ in range(ATTEMPTS_MAX):
         lines: list[str] = []
         results = run_probes(names, url, kafka, options, lines.append)
-        if all(result["state"] != "unknown" for result in results):
+        if all(result.state != "unknown" for result in results):
             break
     for line in lines:
         tell(line)

@@ -13,9 +13,9 @@ from typing import Any
 
 import pytest
 import write
-from bench.compare.comparison_record import VERDICTS
 
 from bench.cli.main import COMMANDS
+from bench.compare.comparison_record import VERDICTS
 from bench.errors import COMPARISON_EXITS, ExitCode
 from system import __version__
 from system.gateway.router import Router

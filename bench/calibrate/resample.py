@@ -14,7 +14,7 @@ from math import exp, log
 from pathlib import Path
 from random import Random
 from statistics import median
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
@@ -246,7 +246,7 @@ class Verdicts(NamedTuple):
         """Markdown."""
         return table(self.rates, self.texts, self.shares)
 
-    def to_json(self) -> list[dict[str, Any]]:
+    def to_json(self) -> list[dict[str, object]]:
         return [
             {
                 "system": row.variant,

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from math import exp, isfinite, isinf, log
 from statistics import median
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from bench.records.run_record import PERCENTS, QuantileName
 from bench.stats import signed_rank
@@ -74,7 +74,7 @@ class Section(NamedTuple):
     lines: list[str]
     targets: list[Target]
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, object]:
         """The lines are Markdown; an end of an interval that is not known is None."""
         return {
             "title": self.title,

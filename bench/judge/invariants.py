@@ -8,7 +8,7 @@ Source: shared contract, "What always holds"; K. Kingsbury, Jepsen.
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from bench.judge.accounts import Account
 from bench.judge.promises import INVARIANTS
@@ -21,7 +21,7 @@ from bench.judge.reply_contract import (
     outcome_of,
     verdict_of,
 )
-from bench.records.request_log import Row
+from bench.records.request_log import Body, Row
 from bench.stats.window import is_answered
 
 REFUND_DELAY_NS = 10_000_000_000
@@ -30,7 +30,7 @@ REFUND_DELAY_NS = 10_000_000_000
 VIOLATIONS_MAX = 100
 """Kept of each invariant; all are counted."""
 
-Entity = dict[str, Any] | None
+Entity = Body | None
 """The body of the last read; None where it was 404."""
 
 
@@ -274,7 +274,7 @@ class Judge:
             self.fault("final_state", name, found)
         self._order_items(name, order, outcomes)
 
-    def _order_items(self, name: str, order: dict[str, Any], outcomes: list[Outcome]) -> None:
+    def _order_items(self, name: str, order: Body, outcomes: list[Outcome]) -> None:
         quantities: dict[str, Account] = defaultdict(Account)
         for outcome in outcomes:
             if outcome.operation in ("add_item", "remove_item"):

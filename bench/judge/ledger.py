@@ -7,8 +7,8 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
-from bench.observe.gateway import Metrics
 from bench.records import samples
+from bench.records.gateway_counts import Metrics
 from bench.records.request_log import Footer, Row
 
 

@@ -3,7 +3,7 @@
 from typing import Any, NamedTuple
 from urllib.parse import parse_qsl, urlsplit
 
-from bench.records.request_log import Row
+from bench.records.request_log import Body, Row
 from system.routes import ROUTES, Route
 from system.wire import HTTP_STATUS
 
@@ -26,7 +26,7 @@ class Outcome(NamedTuple):
     operation: str
     params: dict[str, str]
     verdict: str
-    body: dict[str, Any]
+    body: Body
     code: str | None
     sent_ns: int
     done_ns: int

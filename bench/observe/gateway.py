@@ -9,6 +9,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from bench.credentials import metrics_headers
 from bench.errors import BenchError, bench_errors
+from bench.records.gateway_counts import Metrics
 from machine.http import KeepAlive, call
 
 PREFIX = "kaflinkshop_gateway_"
@@ -26,28 +27,6 @@ QUIET_TIMEOUT_S = 10.0
 """How long that may take: longer than the gateway waits for a reply."""
 QUIET_INTERVAL_S = 0.25
 """Between looks whether the gateway has nothing under way."""
-
-
-class Metrics(NamedTuple):
-    """Of all workers together."""
-
-    responses: int
-    replies: Counter[str]
-    """By kind: matched, late, duplicate, unknown, malformed. Not those to its own echoes."""
-    records: Counter[str]
-    """By fate: acknowledged, not_sent, unknown. Not its own echoes."""
-    timeouts: int
-    in_flight: int
-    workers: frozenset[str]
-    """Their gateway_ids."""
-    own_echo_records: int = 0
-    """Echoes that the gateway asked for itself, and the replies to them: of no client."""
-
-    @property
-    def quiet(self) -> bool:
-        """Nothing waits for a reply, and the fate of each record is known."""
-        sent = self.records["acknowledged"] + self.records["unknown"]
-        return self.in_flight == 0 and sent == self.replies["matched"] + self.timeouts
 
 
 def scrape(url: str, workers: int) -> Metrics:
@@ -71,25 +50,6 @@ def scrape_quiet(url: str, workers: int) -> Metrics:
         if metrics.quiet or time.monotonic() > deadline_s:
             return metrics
         time.sleep(QUIET_INTERVAL_S)
-
-
-def rise(before: Metrics, after: Metrics) -> Metrics | None:
-    """None where a worker was replaced meanwhile, so that its counts are lost."""
-    if before.workers != after.workers:
-        return None
-    return Metrics(
-        after.responses - before.responses,
-        _less(after.replies, before.replies),
-        _less(after.records, before.records),
-        after.timeouts - before.timeouts,
-        after.in_flight,
-        after.workers,
-        after.own_echo_records - before.own_echo_records,
-    )
-
-
-def _less(after: Counter[str], before: Counter[str]) -> Counter[str]:
-    return Counter({kind: count - before[kind] for kind, count in after.items()})
 
 
 def _gateway_id(text: str, url: str) -> str:

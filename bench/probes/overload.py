@@ -13,12 +13,12 @@ from typing import NamedTuple
 
 import numpy as np
 
-from bench.observe.gateway import Metrics
 from bench.probes.echo_requests import ECHO_TOPIC, reply, silences
 from bench.probes.kafka_link import KafkaLink, Record
 from bench.probes.probe import PROBE_S_MAX, Found, Result, crossed, latencies, unlike
 from bench.probes.sender import Answer, Sender, clock
 from bench.probes.target import Control, Options, Target
+from bench.records.gateway_counts import Metrics
 from bench.stats.quantiles import percentile_ms
 from bench.workload.journey import Call
 from system.wire import Request, WireError, decode_request

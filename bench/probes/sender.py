@@ -17,8 +17,9 @@ from numpy.typing import NDArray
 from bench.generator.timer import Timer
 from bench.judge.client import Http
 from bench.judge.ledger import balance
-from bench.observe.gateway import Metrics, rise, scrape
+from bench.observe.gateway import scrape
 from bench.probes.target import Target
+from bench.records.gateway_counts import Metrics, rise
 from bench.records.request_log import Footer, Row
 from bench.stats.window import kind_of
 from bench.workload.arrivals import Schedule, Stage, intended_ns

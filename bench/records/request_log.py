@@ -11,7 +11,7 @@ without a reply has status 0. A file without its footer is of a generator that w
 
 import gzip
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple, cast
 
@@ -20,6 +20,8 @@ import orjson
 from bench.errors import UnreadableError
 
 SCHEMA_VERSION = 1
+Body = dict[str, Any]
+"""The body of an answer as it came: judged by the contract, never trusted."""
 BUFFER_BYTES = 256 * 1024
 """Of a history, before it is written."""
 FLUSH_INTERVAL_NS = 250_000_000
@@ -40,7 +42,7 @@ class Row(NamedTuple):
     sent_ns: int
     done_ns: int
     status: int
-    body: dict[str, Any]
+    body: Body
 
     @property
     def request_id(self) -> str | None:
@@ -77,7 +79,7 @@ class Writer:
         sent_ns: int,
         done_ns: int,
         status: int,
-        body: dict[str, Any],
+        body: Body,
     ) -> None:
         row = (operation, path, key, sent_ns, done_ns, status, body)
         self._file.write(orjson.dumps(row, option=orjson.OPT_APPEND_NEWLINE))
@@ -93,7 +95,7 @@ class Writer:
         self._write({"scheduled": self.scheduled, "dropped": self.dropped})
         self._file.close()
 
-    def _write(self, mark: dict[str, Any]) -> None:
+    def _write(self, mark: Mapping[str, object]) -> None:
         self._file.write(orjson.dumps(mark, option=orjson.OPT_APPEND_NEWLINE))
         self._file.flush()
 
@@ -136,7 +138,7 @@ class History:
         ]
 
 
-def _entries(path: Path) -> Iterator[list[Any] | dict[str, Any]]:
+def _entries(path: Path) -> Iterator[list[Any] | Body]:
     opened: Callable[..., Any] = gzip.open if path.suffix == ".gz" else open
     with opened(path, "rb") as file:
         for number, line in enumerate(cast(BinaryIO, file), 1):

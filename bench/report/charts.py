@@ -10,13 +10,15 @@ from typing import Any, NamedTuple
 
 from bench.records.run_record import CapacityRecord
 
-Trace = dict[str, Any]
+Plotly = dict[str, Any]
+"""A part of a figure, whose form is plotly.js's own: https://plotly.com/javascript/reference."""
+Trace = Plotly
 
 COLORS = tuple(f"--c{index}" for index in range(1, 9))
 MARGIN = {"l": 64, "r": 18, "t": 14, "b": 46}
 """In px. The same for all charts, so that those with one time axis stand in line."""
 
-AXIS: dict[str, Any] = {
+AXIS: Plotly = {
     "gridcolor": "--grid",
     "linecolor": "--line",
     "tickcolor": "--line",
@@ -30,7 +32,7 @@ AXIS: dict[str, Any] = {
     "spikethickness": 1,
     "spikedash": "dot",
 }
-TEMPLATE: dict[str, Any] = {
+TEMPLATE: Plotly = {
     "layout": {
         "font": {"family": "system-ui, sans-serif", "size": 12, "color": "--text"},
         "paper_bgcolor": "rgba(0,0,0,0)",
@@ -56,7 +58,7 @@ class Chart(NamedTuple):
     about: str
     """How to read it, in a sentence."""
     traces: list[Trace]
-    layout: dict[str, Any]
+    layout: Plotly
     height_px: int = 340
     wide: bool = True
     """Else two stand side by side, where there is room."""
@@ -70,11 +72,11 @@ def color(index: int) -> str:
     return COLORS[index % len(COLORS)]
 
 
-def axis(title: str, **more: Any) -> dict[str, Any]:
+def axis(title: str, **more: Any) -> Plotly:
     return {"title": {"text": title}, **more}
 
 
-def log_axis(title: str, values: Sequence[float | None] = ()) -> dict[str, Any]:
+def log_axis(title: str, values: Sequence[float | None] = ()) -> Plotly:
     """With few labels where the values span several decades, and more where they don't."""
     known = [value for value in values if value]
     decades = known and max(known) / min(known) > 100

@@ -1,12 +1,12 @@
 """A history of runs as text, and as a page with a chart for each metric."""
 
 from html import escape
-from typing import Any
 
 from plotly.io import to_html
 from plotly.offline import get_plotlyjs
 
 from bench.compare.history import History, Series, Shift
+from bench.report.charts import Plotly
 from bench.report.markup import Html, tag
 
 POLICY = "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; img-src data:"
@@ -94,12 +94,12 @@ def _section(series: Series, place: int) -> Html:
     )
 
 
-def _figure(series: Series) -> dict[str, Any]:
+def _figure(series: Series) -> Plotly:
     """plotly takes some tags in texts for markup, so what was recorded is escaped."""
     points = series.points
     commits = [escape(point.commit) for point in points]
     runs = [f"{point.runs} runs, {escape(point.started_utc)}" for point in points]
-    traces: list[dict[str, Any]] = [
+    traces: list[Plotly] = [
         {
             "type": "scatter",
             "mode": "markers",

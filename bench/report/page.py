@@ -7,7 +7,7 @@ page to load anything, whatever is in it.
 from collections.abc import Callable, Iterator, Sequence
 from html import unescape
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from plotly.offline import get_plotlyjs
 
@@ -21,7 +21,7 @@ from bench.records.run_record import (
 )
 from bench.records.series import Series
 from bench.report import charts, percentiles, phrases, tables, timeline, waterfall
-from bench.report.charts import Chart
+from bench.report.charts import Chart, Plotly
 from bench.report.markup import Content, Html, data, tag
 from bench.report.phrases import Table
 from bench.report.waterfall import Waterfall
@@ -350,7 +350,7 @@ def _chart(chart: Chart) -> Html:
 def _legend(chart: Chart) -> list[Html]:
     """A switch for each trace, or for each group of them."""
     switches: dict[str, list[int]] = {}
-    first: dict[str, dict[str, Any]] = {}
+    first: dict[str, Plotly] = {}
     for index, trace in enumerate(chart.traces):
         key = str(trace.get("legendgroup", trace["name"]))
         switches.setdefault(key, []).append(index)
@@ -368,7 +368,7 @@ def _legend(chart: Chart) -> list[Html]:
     ]
 
 
-def _swatch(trace: dict[str, Any]) -> Html:
+def _swatch(trace: Plotly) -> Html:
     """What the trace looks like: a line as it is dashed, a mark, or a patch with its stripes."""
     mark, stroke = trace.get("marker", {}), trace.get("line", {})
     ink = f"var({stroke.get('color') or mark['color']})"

@@ -1,11 +1,11 @@
 """The figures of a phase that share its time axis: 0 is when the measured window opened."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from bench.records.run_record import GROUPS
 from bench.records.series import Event, Kind, Series
-from bench.report.charts import Chart, Trace, axis, color, line, log_axis, text
+from bench.report.charts import Chart, Plotly, Trace, axis, color, line, log_axis, text
 from bench.stats.curves import POINTS_MAX, Timeline
 
 EVENTS_MAX = 200
@@ -59,7 +59,7 @@ class Span(NamedTuple):
     window_s: tuple[float, float] | None
     """What was measured; the rest is shaded."""
 
-    def layout(self, y: dict[str, Any]) -> dict[str, Any]:
+    def layout(self, y: Plotly) -> Plotly:
         return {
             "xaxis": axis(
                 "time, s",
@@ -187,7 +187,9 @@ def _interval(timeline: Timeline) -> str:
 # ---- series
 
 
-def _panels(at_s: Sequence[float], series: dict[str, Any], span: Span) -> Iterator[Chart]:
+def _panels(
+    at_s: Sequence[float], series: Mapping[str, Sequence[float | None]], span: Span
+) -> Iterator[Chart]:
     for panel in PANELS:
         traces = [
             _series(panel, name, label, at_s, series[name], index)
@@ -198,7 +200,7 @@ def _panels(at_s: Sequence[float], series: dict[str, Any], span: Span) -> Iterat
             yield Chart(panel.title, panel.about, traces, layout, SMALL_PX, wide=False)
 
 
-def _members(panel: Panel, series: dict[str, Any]) -> list[tuple[str, str]]:
+def _members(panel: Panel, series: Mapping[str, Sequence[float | None]]) -> list[tuple[str, str]]:
     """Series that have a value, the groups of processes in the order of their tables."""
     found = [
         (name, name.removeprefix(panel.prefix))
@@ -281,7 +283,7 @@ def _overlay(events: Sequence[Event], origin_ns: int) -> list[Trace]:
     return traces
 
 
-def _with_overlay(layout: dict[str, Any], overlay: Sequence[Trace]) -> dict[str, Any]:
+def _with_overlay(layout: Plotly, overlay: Sequence[Trace]) -> Plotly:
     hidden = {"range": [0, 1], "overlaying": "y", "visible": False, "fixedrange": True}
     return layout | {"yaxis2": hidden} if overlay else layout
 

@@ -14,7 +14,8 @@ from bench.judge.checks import Check
 from bench.judge.final_reads import audit
 from bench.judge.invariants import check
 from bench.judge.ledger import Ledger, balance, balance_samples
-from bench.observe.gateway import Metrics, rise, scrape, scrape_quiet
+from bench.observe.gateway import scrape, scrape_quiet
+from bench.records.gateway_counts import Metrics, rise
 from bench.records.hdr_log import write_log
 from bench.records.request_log import History, compress
 from bench.records.run_files import write_run

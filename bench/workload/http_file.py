@@ -63,6 +63,10 @@ _CONTROLS = re.compile(r"[\x00-\x1f\x7f]")
 _OURS = ("transfer-encoding", "te", "upgrade", "trailer")
 
 
+Entry = dict[str, Any]
+"""A table of the file as TOML has it, not checked yet."""
+
+
 class WorkloadError(UnreadableError):
     """A workload file that can't be used; the message says which entry and why."""
 
@@ -118,7 +122,7 @@ def parse(document: Mapping[str, Any], folder: Path = Path()) -> Workload:
     return workload
 
 
-def _tables(document: Mapping[str, Any], kind: str) -> Iterable[tuple[str, dict[str, Any]]]:
+def _tables(document: Mapping[str, Any], kind: str) -> Iterable[tuple[str, Entry]]:
     entries = document.get(kind, [])
     if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
         raise WorkloadError(f"{kind}: each begins with [[{kind}]]")
@@ -190,11 +194,11 @@ class _Requests:
         self._folder = folder
         self._keep_alive = keep_alive
 
-    def alone(self, where: str, entry: dict[str, Any]) -> Flow:
+    def alone(self, where: str, entry: Entry) -> Flow:
         fields = {name: value for name, value in entry.items() if name != "weight"}
         return Flow((self._template(where, fields),), _weight(where, entry))
 
-    def sequence(self, where: str, entry: dict[str, Any]) -> Flow:
+    def sequence(self, where: str, entry: Entry) -> Flow:
         _only(entry, {"weight", "request"}, where)
         steps = list(_tables(entry, "request"))
         if not 1 <= len(steps) <= STEPS_MAX:
@@ -202,7 +206,7 @@ class _Requests:
         templates = tuple(self._template(f"{where}, {name}", step, True) for name, step in steps)
         return Flow(templates, _weight(where, entry))
 
-    def _template(self, where: str, entry: dict[str, Any], in_sequence: bool = False) -> Template:
+    def _template(self, where: str, entry: Entry, in_sequence: bool = False) -> Template:
         fields = {"operation", "method", "path", "headers", "body", "expect", "check"}
         _only(entry, fields | {"capture"} if in_sequence else fields, where)
         operation, verb = entry.get("operation"), entry.get("method", "GET")

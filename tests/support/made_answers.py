@@ -2,9 +2,9 @@
 
 from collections import Counter
 
-from bench.observe.gateway import Metrics
 from bench.probes.sender import Answer
 from bench.probes.target import Options, Target
+from bench.records.gateway_counts import Metrics
 from bench.records.request_log import Row
 from system.wire import Request
 

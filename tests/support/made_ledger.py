@@ -2,7 +2,7 @@
 
 from collections import Counter
 
-from bench.observe.gateway import Metrics
+from bench.records.gateway_counts import Metrics
 from bench.records.request_log import Footer, Row
 
 

@@ -3,8 +3,8 @@
 from support.made_ledger import FOOTERS, HISTORY, gateway, row
 
 from bench.judge.ledger import balance, balance_samples
-from bench.observe.gateway import rise
 from bench.records import samples
+from bench.records.gateway_counts import rise
 from bench.records.request_log import Footer
 
 

@@ -22,13 +22,13 @@ from locust.env import Environment
 from locust.exception import StopUser
 from locust.user.task import LOCUST_STATE_STOPPING, LOCUST_STATE_WAITING
 
-from bench.credentials import shop_headers
 from bench.records import samples
 from bench.records.request_log import Writer
 from bench.workload.answer import Received
 from bench.workload.journey import Call, Journey, Reply, WrongAnswerError, broken
 from bench.workload.shop import outcome, problem
 from bench.workload.sources import KEY_HEADER
+from system.credentials import shop_headers
 
 REPLY_TIMEOUT_S = 15.0
 """Well above the gateway's own timeout: whoever waits this long has lost the connection."""

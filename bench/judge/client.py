@@ -8,10 +8,10 @@ from typing import NamedTuple, Self, TypeVar
 
 import aiohttp
 
-from bench.credentials import shop_headers
 from bench.errors import BenchError
 from bench.records.request_log import Row
 from bench.workload.journey import Call, Reply, broken
+from system.credentials import shop_headers
 from system.wire import WireError, decode
 
 REPLY_TIMEOUT_S = 15.0

@@ -7,10 +7,10 @@ from typing import NamedTuple
 
 from prometheus_client.parser import text_string_to_metric_families
 
-from bench.credentials import metrics_headers
 from bench.errors import BenchError, bench_errors
 from bench.records.gateway_counts import Metrics
 from machine.http import KeepAlive, call
+from system.credentials import metrics_headers
 
 PREFIX = "kaflinkshop_gateway_"
 OWN_ECHO = "own_echo"

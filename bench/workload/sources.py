@@ -11,7 +11,6 @@ from typing import Any, NamedTuple, Protocol
 
 import orjson
 
-from bench.credentials import metrics_headers, shop_headers
 from bench.records import request_log
 from bench.records.samples import Writer
 from bench.stats.stages import Traced, wall_ahead_ns
@@ -22,6 +21,7 @@ from bench.workload.draws import Draws
 from bench.workload.journey import Call, Journey, Reply, WrongAnswerError, broken
 from bench.workload.shop import outcome
 from bench.workload.template import Template, encode
+from system.credentials import metrics_headers, shop_headers
 
 KEY_HEADER = "Idempotency-Key"
 """The reference system's, and many others': what comes twice with it has one effect."""

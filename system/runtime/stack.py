@@ -24,7 +24,7 @@ from machine.errors import StackError
 from machine.http import answers
 from machine.processes import Child, Supervisor
 from machine.restarts import Restarts
-from machine.secrets import read_secret
+from system.credentials import shop_headers
 from system.kafka_security import KafkaSecurity
 from system.runtime import flink_cluster, jars, resources
 from system.runtime.class_archive import ClassArchive
@@ -34,7 +34,6 @@ from system.runtime.flink_rest import Rest
 from system.runtime.guest import GuestJob, reserved_topics
 from system.runtime.kafka_broker import Kafka
 from system.runtime.options import StackOptions
-from system.wire import SHOP_TOKEN
 
 STEP_TIMEOUT_S = 120.0
 """Limit of each step of a start. It only ends what hangs: a process that dies is noticed at once,
@@ -147,9 +146,7 @@ class Stack:
         yield "the job", lambda: Rest(self.flink_rest).is_running(self.job_id)
         yield "the gateway", lambda: answers(f"{self.url}/health/ready", timeout_s)
         if ECHO in self.options.services:
-            token = read_secret(SHOP_TOKEN)
-            own = {} if token is None else {"Authorization": f"Bearer {token}"}
-            yield "an echo", lambda: answers(f"{self.url}/echo/warm", timeout_s, own)
+            yield "an echo", lambda: answers(f"{self.url}/echo/warm", timeout_s, shop_headers())
 
     def _is_ready(self, timeout_s: float) -> bool:
         return all(holds() for _, holds in self._conditions(timeout_s))

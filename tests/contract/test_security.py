@@ -10,9 +10,8 @@ import pytest
 from support import certificates
 from support.secure_broker import PASSWORD, secure_broker
 
-from system import wire
-from system.routes import SERVICES
 from system.runtime.topics import create_when_reachable
+from system.runtime.topics import topics as made_topics
 from tests.contract.conftest import BROKER_START_S, PARTITIONS, WAIT_S, Topics, spawn
 
 TOKENS = {"KAFLINKSHOP_TOKEN": "shop-token", "KAFLINKSHOP_METRICS_TOKEN": "metrics-token"}
@@ -110,9 +109,8 @@ async def test_a_certificate_that_is_none_is_one_line_and_exit_3(tmp_path, conte
 
 
 async def test_kafka_by_tls_with_a_password(gateway, tmp_path):
-    names = [wire.input_topic(service) for service in SERVICES]
     with secure_broker(tmp_path) as broker:
-        await create_when_reachable(broker.plain, names, PARTITIONS, BROKER_START_S)
+        await create_when_reachable(broker.plain, made_topics(PARTITIONS), BROKER_START_S)
         running = await gateway(bootstrap=broker.secure, **broker.environment)
         topics = Topics(broker.plain)
         await topics.start()

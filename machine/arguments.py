@@ -95,6 +95,13 @@ def addresses(text: str) -> str:
     return ",".join(map(address, text.split(",")))
 
 
+def topic_prefix(text: str) -> str:
+    """An argparse type: how names of Kafka's topics may begin."""
+    if not re.fullmatch(r"[A-Za-z0-9._-]{0,64}", text):
+        raise argparse.ArgumentTypeError(f"{text!r} is not up to 64 characters of [A-Za-z0-9._-]")
+    return text
+
+
 def addresses_in(variable: str) -> str | None:
     """What a variable of the environment names, `addresses`; None when it is not set or empty.
 

@@ -13,7 +13,7 @@ from types import FrameType
 from typing import TYPE_CHECKING, NoReturn
 
 from machine import ports
-from machine.arguments import EXIT_USAGE, Parser, port_or_any, real, whole
+from machine.arguments import EXIT_USAGE, Parser, port_or_any, real, topic_prefix, whole
 from machine.errors import EXIT_CODE, StackError
 from system.routes import SERVICES
 from system.runtime.settings import (
@@ -92,6 +92,8 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     add("--data-dir", type=Path, metavar="FOLDER",
         help="a new one, or an earlier stack's to go on with (default: temporary)")  # fmt: skip
     add("--savepoint", metavar="URI", help="on a Flink that exists: what the job begins from")
+    add("--topic-prefix", type=topic_prefix, default="", metavar="PREFIX",
+        help="of all topics, for stacks that share a Kafka (default: none)")  # fmt: skip
     add("--replication", type=whole("copies", REPLICATION_MAX), default=-1, metavar="N",
         help="copies of each topic (default: the brokers' own)")  # fmt: skip
 
@@ -125,6 +127,7 @@ def up(arguments: argparse.Namespace) -> int:
             heaps=Heaps(taskmanager=arguments.taskmanager_heap_mib),
             data_dir=arguments.data_dir,
             savepoint=arguments.savepoint,
+            topic_prefix=arguments.topic_prefix,
             replication=arguments.replication,
             name=arguments.name,
         )

@@ -22,8 +22,15 @@ public class InputRecord implements KafkaRecordDeserializationSchema {
 
     static final int HEAD_BYTES = 1 + 4 + 8 + 4;
 
+    private final int prefixLength;
+
+    /** The prefix is how all topics of the system begin; behind this, none has it. */
+    public InputRecord(String topicPrefix) {
+        prefixLength = topicPrefix.length();
+    }
+
     public void deserialize(ConsumerRecord record, Collector out) {
-        String topic = record.topic();
+        String topic = record.topic().substring(prefixLength);
         byte[] key = (byte[]) record.key();
         byte[] value = (byte[]) record.value();
         int keyBytes = key == null ? 0 : key.length;

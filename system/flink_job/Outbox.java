@@ -1,5 +1,6 @@
 package kaflinkshop;
 
+import java.util.HashMap;
 import java.util.HashSet;
 import java.util.Properties;
 import org.apache.flink.api.connector.sink2.Sink;
@@ -16,9 +17,13 @@ public class Outbox implements Sink {
 
     private final Properties kafka = new Properties();
     private final HashSet required = new HashSet();
+    private final HashMap names = new HashMap();
+    private final String topicPrefix;
 
-    public Outbox(String bootstrapServers) {
+    /** The prefix is how all topics of the system begin; the services know nothing of it. */
+    public Outbox(String bootstrapServers, String topicPrefix) {
         kafka.setProperty("bootstrap.servers", bootstrapServers);
+        this.topicPrefix = topicPrefix;
     }
 
     public Outbox set(String name, String value) {
@@ -26,13 +31,20 @@ public class Outbox implements Sink {
         return this;
     }
 
-    /** A topic of the system's own: a record that can't be written there fails the job. */
-    public Outbox require(String topic) {
-        required.add(topic);
+    /** A topic of the system's own. */
+    public Outbox own(String topic) {
+        names.put(topic, topicPrefix + topic);
         return this;
     }
 
+    /** One of them of which a record that can't be written fails the job. */
+    public Outbox require(String topic) {
+        required.add(topicPrefix + topic);
+        return own(topic);
+    }
+
     public SinkWriter createWriter(WriterInitContext context) {
-        return new OutboxWriter(kafka, required, context.getMailboxExecutor(), context.metricGroup());
+        return new OutboxWriter(
+            kafka, names, required, context.getMailboxExecutor(), context.metricGroup());
     }
 }

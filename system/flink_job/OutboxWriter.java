@@ -43,6 +43,8 @@ public class OutboxWriter implements SinkWriter {
 
     private final KafkaProducer producer;
     private final TopicLookup lookup;
+    /** The topics of the system, by the services' names for them. */
+    private final Map names;
     private final Set required;
     private final MailboxExecutor mailbox;
     private final Counter undelivered;
@@ -62,7 +64,11 @@ public class OutboxWriter implements SinkWriter {
     private Exception failure = null;
 
     OutboxWriter(
-            Properties kafka, Set required, MailboxExecutor mailbox, SinkWriterMetricGroup metrics) {
+            Properties kafka,
+            Map names,
+            Set required,
+            MailboxExecutor mailbox,
+            SinkWriterMetricGroup metrics) {
         Properties settings = new Properties();
         settings.putAll(kafka);
         // A topic that the producer does not know is an error at once, not a wait.
@@ -71,6 +77,7 @@ public class OutboxWriter implements SinkWriter {
         settings.setProperty("key.serializer", serializer);
         settings.setProperty("value.serializer", serializer);
         this.producer = new KafkaProducer(settings);
+        this.names = names;
         this.required = required;
         this.mailbox = mailbox;
         this.undelivered = metrics.counter("undelivered_records");
@@ -84,7 +91,8 @@ public class OutboxWriter implements SinkWriter {
         int topicBytes = frame.get() & 0xFF;
         int keyBytes = frame.getInt();
         int reasonBytes = frame.getShort() & 0xFFFF;
-        String topic = new String(bytes(frame, topicBytes), StandardCharsets.US_ASCII);
+        String named = new String(bytes(frame, topicBytes), StandardCharsets.US_ASCII);
+        String topic = (String) names.getOrDefault(named, named);
         byte[] key = keyBytes < 0 ? null : bytes(frame, keyBytes);
         byte[] reason = bytes(frame, reasonBytes);
         ProducerRecord record = new ProducerRecord(topic, key, bytes(frame, frame.remaining()));

@@ -45,7 +45,7 @@ from system.runtime.settings import (
     CHECKPOINT_INTERVAL_S_MIN,
 )
 from system.services.service import WINDOW_S, Service, Window
-from system.wire import input_topic
+from system.wire import dead_topic, input_topic
 
 WINDOW_S_MIN = 60
 """An id tells its minute only."""
@@ -112,15 +112,15 @@ def add_pipeline(environment: StreamExecutionEnvironment, arguments: argparse.Na
     Flink's own sink is not for topics that may be missing."""
     jvm = get_gateway().jvm
     source = KafkaSource.builder()
-    source._j_builder.setDeserializer(jvm.kaflinkshop.InputRecord())
+    source._j_builder.setDeserializer(jvm.kaflinkshop.InputRecord(arguments.topic_prefix))
     source = (
         source.set_bootstrap_servers(arguments.bootstrap)
-        .set_topics(*map(input_topic, arguments.services))
+        .set_topics(*(arguments.topic_prefix + input_topic(name) for name in arguments.services))
         .set_group_id(arguments.job_name)
         .set_starting_offsets(KafkaOffsetsInitializer.earliest())
         .set_property("fetch.min.bytes", "1")
     )
-    outbox = jvm.kaflinkshop.Outbox(arguments.bootstrap)
+    outbox = jvm.kaflinkshop.Outbox(arguments.bootstrap, arguments.topic_prefix)
     outbox.set("linger.ms", "0")
     # What comes while a batch is under way becomes the next one: larger batches under load, and no
     # waiting without.
@@ -129,7 +129,7 @@ def add_pipeline(environment: StreamExecutionEnvironment, arguments: argparse.Na
         source.set_property(name, value)
         outbox.set(name, value)
     for name in SERVICES:
-        outbox.require(input_topic(name))
+        outbox.require(input_topic(name)).own(dead_topic(input_topic(name)))
     records = environment.from_source(source.build(), WatermarkStrategy.no_watermarks(), "requests")
     window = Window(arguments.window_s * 1000)
     (
@@ -244,6 +244,7 @@ def parse_arguments(argv: list[str] | None = None) -> argparse.Namespace:
         default=WINDOW_S,
         help="how long a request may be sent again (default: %(default)s)",
     )
+    parser.add_argument("--topic-prefix", default="", help="of the system's own topics")
     parser.add_argument("--job-name", default="kaflinkshop")
     parser.add_argument("--job-id", help="32 hexadecimal digits; with --rest")
     parser.add_argument("--savepoint", help="a savepoint or checkpoint to begin from; with --rest")

@@ -8,7 +8,7 @@ import sys
 from dataclasses import fields
 
 from machine import ports
-from machine.arguments import Parser, addresses, port_or_any, whole
+from machine.arguments import Parser, addresses, port_or_any, topic_prefix, whole
 from system.gateway import supervisor, worker
 from system.gateway.limits import Limits
 from system.wire import ID_PATTERN
@@ -26,6 +26,8 @@ def main() -> int:
     )
     parser.add_argument("--workers", type=whole("workers", ports.WORKERS_MAX), default=1,
                         help="processes (default: %(default)s)")  # fmt: skip
+    parser.add_argument("--topic-prefix", type=topic_prefix, default="",
+                        help="of the system's own topics (default: none)")  # fmt: skip
     parser.add_argument("--tls-cert-file", metavar="PEM", help="serve HTTPS: certificate, chain")
     parser.add_argument("--tls-key-file", metavar="PEM", help="and its key")
     parser.add_argument(
@@ -58,6 +60,7 @@ def main() -> int:
         limits,
         tls_files=(args.tls_cert_file, args.tls_key_file) if args.tls_cert_file else None,
         echoes=args.ready_by == "services",
+        topic_prefix=args.topic_prefix,
     )
     if args.workers > 1:
         return supervisor.run(options, args.workers)

@@ -20,7 +20,7 @@ from system.gateway.limits import Limits
 from system.gateway.metrics import Metrics
 from system.gateway.pending import Pending
 from system.gateway.readiness import OWN_ECHO, Readiness
-from system.gateway.readiness import TOPIC as ECHO_TOPIC
+from system.gateway.readiness import SERVICE as ECHO
 from system.gateway.router import OWN, Match, Router
 from system.gateway.tokens import Tokens
 from system.kafka_security import KafkaSecurity
@@ -64,12 +64,17 @@ class Gateway:
         security: KafkaSecurity,
         *,
         echoes: bool,
+        topic_prefix: str,
     ) -> None:
         self._limits = limits
         self._tokens = tokens
         self._guarded = any(tokens)
         self._loop = asyncio.get_running_loop()
-        self._sink = wire.reply_topic(gateway_id)
+        self._sink = topic_prefix + wire.reply_topic(gateway_id)
+        self._topics = {
+            service: topic_prefix + wire.input_topic(service)
+            for service in (CLAIM, *(route.service for route in ROUTES))
+        }
         self._router = Router((*OWN_ROUTES, *ROUTES))
         self._mint = ids.Mint()
         self.pending: Pending[Answer] = Pending(limits, self._loop.create_future)
@@ -77,14 +82,17 @@ class Gateway:
         self.kafka = Kafka(
             bootstrap,
             self._sink,
-            {wire.input_topic(service) for service in (CLAIM, *(r.service for r in ROUTES))},
+            self._topics.values(),
             security,
             on_reply=self._on_reply,
             on_not_sent=self._on_not_sent,
             on_fate=self._on_fate,
         )
         self.draining = False
-        self._readiness = Readiness(gateway_id, self._sink, self.kafka.send) if echoes else None
+        self._echo_topic = topic_prefix + wire.input_topic(ECHO)
+        self._readiness = (
+            Readiness(gateway_id, self._echo_topic, self._sink, self.kafka.send) if echoes else None
+        )
         self._own: dict[str, Callable[[], Response]] = {
             "index": self._index,
             "live": self._live,
@@ -197,7 +205,7 @@ class Gateway:
             if stamps is not None:
                 stamps.append(("queued", time_ns()))
             try:
-                self.kafka.send(wire.input_topic(service), key, record, request_id, future, stamps)
+                self.kafka.send(self._topics[service], key, record, request_id, future, stamps)
             except RefusedError as refusal:
                 self.pending.withdraw(
                     request_id, future, _failed(refusal.code, refusal.message, request_id)
@@ -256,7 +264,7 @@ class Gateway:
     def _on_fate(self, fate: str, records: list[Record]) -> None:
         """All for one topic."""
         count = len(records)
-        if records[0].target.topic == ECHO_TOPIC:
+        if records[0].target.topic == self._echo_topic:
             own = sum(record.future is None for record in records)
             self.metrics.records[OWN_ECHO] += own
             count -= own

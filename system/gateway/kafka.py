@@ -60,6 +60,8 @@ REQUEST_TIMEOUT_MS = 3000
 """A broker that does not answer for this long counts as not reachable."""
 RETRY_S = 0.2
 """Between tries to reach Kafka."""
+BROKERS_DEFAULT = -1
+"""As the number of copies of a topic: what the brokers are configured to make."""
 REPLY_RETENTION_MS = 10 * 60 * 1000
 """Of the reply topics: replies are of use for seconds."""
 
@@ -169,6 +171,7 @@ class Kafka:
                     copies,
                     topic_configs={"retention.ms": str(REPLY_RETENTION_MS)},
                 )
+                topic.replication_factor = BROKERS_DEFAULT  # which the constructor refuses
                 for _, code, *_ in (await admin.create_topics([topic])).topic_errors:
                     if for_code(code) not in (NoError, TopicAlreadyExistsError):
                         return f"topic {self._reply.topic} could not be made: {for_code(code)()}"

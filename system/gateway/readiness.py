@@ -14,7 +14,6 @@ from system import wire
 from system.gateway.errors import RefusedError
 
 SERVICE = "echo"
-TOPIC = wire.input_topic(SERVICE)
 INTERVAL_S = 1.0
 """Between echoes: often enough to be noticed soon, and 2 records a second cost nothing."""
 SILENCE_S = 2.5
@@ -32,9 +31,10 @@ Send = Callable[[str, str, bytes, str], None]
 class Readiness:
     """Sends an echo each `INTERVAL_S`, and knows when one was answered last."""
 
-    def __init__(self, gateway_id: str, sink: str, send: Send) -> None:
+    def __init__(self, gateway_id: str, topic: str, sink: str, send: Send) -> None:
         self._loop = asyncio.get_running_loop()
         self._gateway_id = gateway_id
+        self._topic = topic
         self._sink = sink
         self._send = send
         self._prefix = f"{PREFIX}{token_hex(8)}_"
@@ -51,7 +51,7 @@ class Readiness:
             wire.Request(request_id, self._sink, SERVICE, {"echo_id": self._gateway_id})
         )
         with suppress(RefusedError):  # then there will be no answer
-            self._send(TOPIC, self._gateway_id, record, request_id)
+            self._send(self._topic, self._gateway_id, record, request_id)
         self._timer = self._loop.call_later(INTERVAL_S, self.begin)
 
     def end(self) -> None:

@@ -40,6 +40,8 @@ class Options:
     """Certificate chain and key, PEM; None is plain HTTP."""
     echoes: bool = True
     """Whether readiness includes that the services answer."""
+    topic_prefix: str = ""
+    """How all topics of the system begin, so that several share a Kafka."""
 
 
 class Guards(NamedTuple):
@@ -139,6 +141,7 @@ async def _serve(options: Options, listener: socket.socket, guards: Guards) -> i
         guards.tokens,
         guards.kafka,
         echoes=options.echoes,
+        topic_prefix=options.topic_prefix,
     )
     http = HttpServer(gateway.handle, options.limits)
     server = await loop.create_server(

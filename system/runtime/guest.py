@@ -29,11 +29,11 @@ POLL_S = 0.2
 
 
 @contextmanager
-def reserved_topics(cluster_id: str) -> Iterator[Path]:
+def reserved_topics(cluster_id: str, prefix: str) -> Iterator[Path]:
     """The folder for what is known of the job on these topics; of this machine's processes only one
     has it. Raises `StackError` when another stack has it.
     """
-    folder = cache_dir() / "guests" / cluster_id
+    folder = cache_dir() / "guests" / (cluster_id + (prefix and f"-{prefix}"))
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     try:
         with lock(folder / "in-use", wait=False):
@@ -41,7 +41,7 @@ def reserved_topics(cluster_id: str) -> Iterator[Path]:
     except LockHeldError:
         raise StackError(
             f"another stack uses the topics of Kafka's cluster {cluster_id}: two would answer each "
-            "other's requests. End that one first"
+            "other's requests. End that one, or choose another --topic-prefix"
         ) from None
 
 
@@ -78,8 +78,8 @@ class GuestJob:
                 if known is None or job_id != known.job_id:
                     raise StackError(
                         f"the job {job_id} runs on these topics already, and no stack of this "
-                        "machine has started it: stop it with a savepoint, and name that with "
-                        "--savepoint"
+                        "machine has started it: stop it with a savepoint and name that with "
+                        "--savepoint, or choose another --topic-prefix"
                     )
                 self._say(f"the job {job_id} has outlived its stack: stopping it")
                 known = self._stop(job_id)
@@ -89,7 +89,7 @@ class GuestJob:
         if begin is None and has_records:
             raise StackError(
                 "the topics hold records of an earlier job, whose state is not known: name its "
-                "savepoint or checkpoint with --savepoint, or delete the topics"
+                "savepoint or checkpoint with --savepoint, or choose another --topic-prefix"
             )
         self.job_id = uuid.uuid4().hex
         self._write(Known(self.job_id, begin, is_stopped=False))

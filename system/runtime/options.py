@@ -40,6 +40,8 @@ class StackOptions:
     """A new folder or an earlier stack's, which stays; None is a temporary one in the cache."""
     savepoint: str | None = None
     """On a Flink that exists: the URI of a savepoint or checkpoint to begin from."""
+    topic_prefix: str = ""
+    """How the names of all topics begin: up to 64 characters of [A-Za-z0-9._-]."""
     replication: int = -1
     """Copies of each topic; -1 is the brokers' default."""
     name: str | None = None
@@ -67,6 +69,7 @@ class StackOptions:
             "Kafka": f"at {bootstrap_servers}" if bootstrap_servers else kafka,
             "Flink": f"at {flink_rest}" if flink_rest else version("apache-flink"),
             "services": ", ".join(self.services),
+            "topic prefix": self.topic_prefix or "none",
             "parallelism": str(self.parallelism),
             "execution mode": self.execution_mode,
         }

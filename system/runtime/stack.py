@@ -202,7 +202,9 @@ class Stack:
             self._start_kafka()
         topics = self._make_topics(REACH_TIMEOUT_S if bootstrap_servers else STEP_TIMEOUT_S)
         if bootstrap_servers or flink_rest:
-            known = cleanup.enter_context(reserved_topics(topics["cluster_id"]))
+            known = cleanup.enter_context(
+                reserved_topics(topics["cluster_id"], options.topic_prefix)
+            )
             if topics["has_records"] and not (flink_rest or folder.is_resumed):
                 raise StackError(
                     "the topics hold records: name the --data-dir with their job's state"
@@ -270,6 +272,7 @@ class Stack:
             *("--bootstrap", self.bootstrap_servers),
             *("--partitions", str(self.options.parallelism)),
             *("--replication", str(self.options.replication)),
+            f"--topic-prefix={self.options.topic_prefix}",
             *("--timeout-s", str(timeout_s)),
         )
         answer = self._answer("topics", command, 2 * timeout_s)
@@ -285,6 +288,8 @@ class Stack:
             *("--gateway-id", self.options.name or "gw"),
             *("--ready-by", "services" if ECHO in self.options.services else "kafka"),
             *("--workers", str(self.options.workers)),
+            f"--topic-prefix={self.options.topic_prefix}",
+            *(() if ECHO in self.options.services else ("--ready-by", "kafka")),
             *self.options.gateway_options,
         )
         self._commands[GATEWAY] = lambda: command
@@ -296,6 +301,7 @@ class Stack:
             "system.flink_job.pipeline",
             *("--bootstrap", self.bootstrap_servers),
             *("--services", ",".join(self.options.services)),
+            f"--topic-prefix={self.options.topic_prefix}",
             *("--execution-mode", self.execution_mode),
             *("--parallelism", str(self.options.parallelism)),
             *("--checkpoint-interval-s", str(self.options.checkpoint_interval_s)),
@@ -306,7 +312,12 @@ class Stack:
         rest = Rest(self.flink_rest)
         what = f"a TaskManager of Flink at {self.flink_rest}"
         self._supervisor.wait_for(rest.has_task_manager, what, REACH_TIMEOUT_S)
-        job = GuestJob(rest, f"kaflinkshop {topics['cluster_id']}", known, self._step)
+        job = GuestJob(
+            rest,
+            f"kaflinkshop {topics['cluster_id']} {self.options.topic_prefix}".rstrip(),
+            known,
+            self._step,
+        )
         begin = job.prepare(self.options.savepoint, has_records=topics["has_records"])
         self._guest_job, self.job_id = job, job.job_id
         command = _python(

@@ -18,6 +18,7 @@ from aiokafka import AIOKafkaConsumer
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.errors import KafkaError, TopicAlreadyExistsError, for_code
 
+from machine.arguments import topic_prefix
 from system.kafka_security import KafkaSecurity, KafkaSecurityError
 from system.routes import SERVICES
 from system.runtime.settings import DEAD_TOPIC, TASK_SLOTS, TOPIC
@@ -37,9 +38,9 @@ class Found(NamedTuple):
     has_records: bool
 
 
-def topics(partitions: int, replication: int = BROKERS_DEFAULT) -> list[NewTopic]:
+def topics(partitions: int, replication: int = BROKERS_DEFAULT, prefix: str = "") -> list[NewTopic]:
     """All topics of the services, each with `replication` copies."""
-    inputs = [input_topic(service) for service in SERVICES]
+    inputs = [prefix + input_topic(service) for service in SERVICES]
     made = [
         *(NewTopic(name, partitions, 1, topic_configs=TOPIC) for name in inputs),
         *(NewTopic(dead_topic(name), 1, 1, topic_configs=DEAD_TOPIC) for name in inputs),
@@ -108,10 +109,11 @@ def main() -> int:
         default=BROKERS_DEFAULT,
         help="copies of each topic; -1 is the brokers' own default (default: %(default)s)",
     )
+    parser.add_argument("--topic-prefix", type=topic_prefix, default="", help="(default: none)")
     parser.add_argument("--timeout-s", type=float, default=60.0)
     arguments = parser.parse_args()
     logging.getLogger("aiokafka").setLevel(logging.CRITICAL)  # each try would log its failure
-    wanted = topics(arguments.partitions, arguments.replication)
+    wanted = topics(arguments.partitions, arguments.replication, arguments.topic_prefix)
     try:
         found = asyncio.run(create_when_reachable(arguments.bootstrap, wanted, arguments.timeout_s))
     except KafkaSecurityError as cause:

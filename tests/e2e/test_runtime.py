@@ -145,7 +145,7 @@ def test_a_data_folder_outlives_its_stacks(up: Up, until, tmp_path):
 def test_existing_clusters_are_used_and_left_as_they_were(
     clusters: Clusters, up: Up, until, tmp_path
 ):
-    echo_and_users = ("--services", "echo,claim,user")
+    echo_and_users = ("--services", "echo,claim,user", "--topic-prefix", "guest.")
     up.start(*echo_and_users, **clusters.environment)
     status = up.until_up()
     assert list(status["pids"]) == ["gateway"]

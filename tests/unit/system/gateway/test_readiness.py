@@ -47,7 +47,7 @@ def loop(monkeypatch):
 
 def test_ready_while_the_services_answer(loop):
     sent = []
-    readiness = Readiness("gw", "gateway_out_gw", lambda *record: sent.append(record))
+    readiness = Readiness("gw", "echo_in", "gateway_out_gw", lambda *record: sent.append(record))
     assert readiness.silent() == "the services have not answered yet"
     readiness.begin()
     for _ in range(10):
@@ -68,7 +68,7 @@ def test_ready_while_the_services_answer(loop):
 
 def test_unready_within_3_s_of_the_last_answer(loop):
     sent = []
-    readiness = Readiness("gw", "out", lambda *record: sent.append(record))
+    readiness = Readiness("gw", "echo_in", "out", lambda *record: sent.append(record))
     readiness.begin()
     readiness.settle(sent[-1][3])
     loop.forward(SILENCE_S)
@@ -81,7 +81,7 @@ def test_unready_within_3_s_of_the_last_answer(loop):
 
 
 def test_an_answer_to_an_earlier_gateway_says_nothing(loop):
-    readiness = Readiness("gw", "out", lambda *record: None)
+    readiness = Readiness("gw", "echo_in", "out", lambda *record: None)
     assert readiness.settle(f"{PREFIX}0123456789abcdef_1")
     assert readiness.silent() == "the services have not answered yet"
     assert not readiness.settle("kf_a")
@@ -94,7 +94,7 @@ def test_it_goes_on_without_kafka_and_ends_when_told(loop):
         tried.append(record)
         raise RefusedError("unavailable", "Kafka is not reachable")
 
-    readiness = Readiness("gw", "out", refuse)
+    readiness = Readiness("gw", "echo_in", "out", refuse)
     readiness.begin()
     loop.forward(3 * INTERVAL_S)
     assert len(tried) == 4

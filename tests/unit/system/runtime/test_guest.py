@@ -1,0 +1,160 @@
+"""The job on a Flink that exists: what it begins from, and when it must not. Flink is played."""
+
+from pathlib import Path
+
+import pytest
+
+from machine.errors import StackError
+from machine.http import HttpError
+from system.runtime.flink_rest import Rest
+from system.runtime.guest import GuestJob, reserved_topics
+
+NAME = "kaflinkshop cluster"
+
+
+class Flink(Rest):
+    """Runs `jobs`, id → state, all of one name; `refusal` is why it makes no savepoint."""
+
+    def __init__(self, checkpoints: Path) -> None:
+        super().__init__("127.0.0.1:1")
+        self.jobs: dict[str, str] = {}
+        self.checkpoints = checkpoints
+        self.refusal: str | None = None
+        self.cancelled: list[str] = []
+
+    def unended(self, name: str) -> list[str]:
+        assert name == NAME
+        return [job_id for job_id, state in self.jobs.items() if state == "RUNNING"]
+
+    def state(self, job_id: str) -> str | None:
+        return self.jobs.get(job_id)
+
+    def configuration(self) -> dict[str, str]:
+        return {"execution.checkpointing.dir": self.checkpoints.as_uri()}
+
+    def stop_with_savepoint(self, job_id: str, directory: str | None) -> str:
+        assert directory is not None
+        self.directory = directory
+        if self.refusal:
+            raise HttpError(self.refusal)
+        self.jobs[job_id] = "FINISHED"
+        return "trigger"
+
+    def savepoint(self, job_id: str, trigger: str) -> str | None:
+        return f"{self.directory}/savepoint-{job_id[:4]}"
+
+    def cancel(self, job_id: str) -> None:
+        self.cancelled.append(job_id)
+
+
+@pytest.fixture
+def flink(tmp_path: Path) -> Flink:
+    (tmp_path / "checkpoints").mkdir()
+    return Flink(tmp_path / "checkpoints")
+
+
+@pytest.fixture
+def told() -> list[str]:
+    return []
+
+
+@pytest.fixture
+def job(flink: Flink, tmp_path: Path, told: list[str]) -> GuestJob:
+    return GuestJob(flink, NAME, tmp_path, told.append)
+
+
+def submitted(job: GuestJob, flink: Flink) -> str:
+    """The id of a first job that runs."""
+    assert job.prepare(None, has_records=False) is None
+    flink.jobs[job.job_id] = "RUNNING"
+    return job.job_id
+
+
+def test_a_job_that_was_stopped_is_resumed(job, flink, told):
+    first = submitted(job, flink)
+    job.leave(was_up=True)
+    begin = job.prepare(None, has_records=True)
+    assert begin.endswith(f"/savepoints/savepoint-{first[:4]}")
+    assert told == [f"the job is stopped, with the savepoint {begin}"]
+    assert job.job_id != first
+
+
+def test_a_job_that_outlived_its_stack_is_stopped_first(job, flink, told, tmp_path):
+    first = submitted(job, flink)
+    begin = GuestJob(flink, NAME, tmp_path, told.append).prepare(None, has_records=True)
+    assert begin.endswith(f"savepoint-{first[:4]}")
+    assert told[0] == f"the job {first} has outlived its stack: stopping it"
+    assert flink.jobs[first] == "FINISHED"
+
+
+def test_a_job_that_flink_lost_goes_on_from_its_newest_checkpoint(job, flink):
+    first = submitted(job, flink)
+    flink.jobs.clear()
+    newest = flink.checkpoints / first / "chk-7"
+    newest.mkdir(parents=True)
+    (newest / "_metadata").touch()
+    assert job.prepare(None, has_records=True) == newest.as_uri()
+
+
+def test_another_machines_job_is_left_alone(job, flink):
+    flink.jobs["f" * 32] = "RUNNING"
+    with pytest.raises(StackError, match=r"^the job f{32} runs on these topics already, and no st"):
+        job.prepare(None, has_records=True)
+    assert flink.jobs == {"f" * 32: "RUNNING"}
+
+
+def test_records_need_the_state_that_belongs_to_them(job, flink, tmp_path):
+    with pytest.raises(StackError, match="the topics hold records of an earlier job, whose state"):
+        job.prepare(None, has_records=True)
+    assert job.prepare("hdfs://s/1", has_records=True) == "hdfs://s/1"
+    # Of a lost job whose checkpoints are out of sight, the savepoint it began from is too old.
+    flink.checkpoints.rmdir()
+    with pytest.raises(StackError, match="whose state is not known"):
+        job.prepare(None, has_records=True)
+
+
+def test_a_job_that_can_t_be_stopped_goes_on_running(job, flink, told):
+    first = submitted(job, flink)
+    flink.refusal = "no checkpoint can be made"
+    job.leave(was_up=True)
+    assert told == [
+        f"warning: the job {first} is not stopped with a savepoint: no checkpoint can be made; "
+        "it goes on running"
+    ]
+    assert flink.cancelled == []
+    job.leave(was_up=False)
+    assert flink.cancelled == [first]
+
+
+def test_nothing_is_left_where_nothing_was_submitted(job, flink, told):
+    job.leave(was_up=False)
+    assert (told, flink.cancelled) == ([], [])
+
+
+@pytest.mark.parametrize(("state", "expected"), [("CANCELED", "CANCELED"), (None, "unknown")])
+def test_a_job_that_is_over_is_told(job, flink, state, expected):
+    first = submitted(job, flink)
+    job.check()
+    flink.jobs = {} if state is None else {first: state}
+    with pytest.raises(StackError, match=rf"is no longer there \(its state is {expected}\)"):
+        job.check()
+
+
+@pytest.mark.parametrize("content", ["", "[1]", "{}", '{"job_id": 1}'])
+def test_what_is_known_may_be_damaged(job, tmp_path, content):
+    (tmp_path / "job.json").write_text(content)
+    with pytest.raises(StackError, match=r"job\.json is damaged: remove it"):
+        job.prepare(None, has_records=False)
+
+
+def test_topics_are_one_stacks(tmp_path, monkeypatch):
+    monkeypatch.setenv("KAFLINKSHOP_CACHE", str(tmp_path))
+    with (
+        reserved_topics("cluster", ""),
+        reserved_topics("cluster", "shop1."),
+        pytest.raises(StackError, match="another stack uses the topics of Kafka's cluster"),
+        reserved_topics("cluster", ""),
+    ):
+        pass
+    with reserved_topics("cluster", ""):
+        pass

@@ -161,7 +161,20 @@ public class OutboxWriter implements SinkWriter {
         if (required.contains(topic)) {
             throw new IOException("no records can be written to " + topic, cause);
         }
-        undelivered.inc(count);
+        synchronized (lock) {
+            undelivered.inc(count);
+        }
+    }
+
+    /** In the thread of TopicLookup, which has ended: nothing more will be answered. */
+    void failed(final RuntimeException cause) {
+        mailbox.execute(
+            new ThrowingRunnable() {
+                public void run() throws Exception {
+                    throw new IOException("topics can't be looked up", cause);
+                }
+            },
+            "topics can't be looked up");
     }
 
     /** In the thread of TopicLookup: `exists` is null while that is not certain. */

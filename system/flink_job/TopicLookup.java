@@ -33,6 +33,9 @@ class TopicLookup implements Runnable {
     /** Between them: a new topic is known to all brokers within milliseconds. */
     static final long RETRY_MS = 50;
 
+    /** Between looks whether the producer has heard of a topic. */
+    static final long PRIME_MS = 2;
+
     /** Topics in one question. */
     static final int BATCH_MAX = 100;
 
@@ -95,6 +98,13 @@ class TopicLookup implements Runnable {
             }
         } catch (InterruptedException closed) {
             return;
+        } catch (RuntimeException failure) {
+            synchronized (asked) {
+                if (!isOpen) {
+                    return;
+                }
+            }
+            writer.failed(failure);
         }
     }
 
@@ -106,7 +116,7 @@ class TopicLookup implements Runnable {
             if (exists == null) {
                 again(topic, 1);
             } else if (exists.booleanValue()) {
-                if (writer.isPrimed(topic)) {
+                if (isPrimed(topic)) {
                     done(topic, Boolean.TRUE);
                 } else {
                     again(topic, 1);
@@ -117,6 +127,17 @@ class TopicLookup implements Runnable {
                 writer.answered(topic, null);
             }
         }
+    }
+
+    /** Whether the producer has heard of the topic, which takes a question of its own. */
+    private boolean isPrimed(String topic) throws InterruptedException {
+        for (long waited = 0; waited < RETRY_MS; waited += PRIME_MS) {
+            if (writer.isPrimed(topic)) {
+                return true;
+            }
+            Thread.sleep(PRIME_MS);
+        }
+        return false;
     }
 
     private int tries(String topic) {

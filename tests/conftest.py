@@ -25,6 +25,8 @@ POLL_S = 0.05
 # A shell has its background jobs ignore Ctrl-C, and what a test starts would inherit that.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+# Who ends a run otherwise leaves nothing behind either.
+signal.signal(signal.SIGTERM, signal.default_int_handler)
 
 # A busy machine takes its time, and a test that waits for it has not failed.
 hypothesis.settings.register_profile(

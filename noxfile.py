@@ -69,7 +69,7 @@ def tests(session: nox.Session) -> None:
     Where there is no Chromium, one is installed; without one, the tests that need it fail.
     """
     run(session, "tests.support.browser", success_codes=(0, 1))
-    run(session, "pytest", "--numprocesses=2", "--dist=loadgroup", *session.posargs)
+    run(session, "pytest", "--numprocesses=2", "--dist=loadscope", *session.posargs)
 
 
 @nox.session

@@ -1,4 +1,4 @@
-"""What tests share. Each kind of sharing is a group: its tests run in turns, in one process.
+"""What all tests share. `support.groups` says which run in turns, in one process.
 
 `nox -s tests` runs two groups at a time (pytest-xdist); plain pytest all in turns.
 """
@@ -10,6 +10,8 @@ from collections.abc import Callable, Iterator
 
 import hypothesis
 import pytest
+from support.groups import Groups
+from xdist.remote import Producer
 
 from system.runtime.options import StackOptions
 from system.runtime.stack import Stack
@@ -20,15 +22,11 @@ WAIT_S = 300.0
 POLL_S = 0.05
 
 
-GROUPS = ("stack", "bootstrap_servers", "browser")
-"""Fixtures of which there is one in a whole run: all tests that use it are a group of its name.
-
-Any other test is a group of its own, and what it starts is its own too.
-"""
-
 # A shell has its background jobs ignore Ctrl-C, and what a test starts would inherit that.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+# Who ends a run otherwise leaves nothing behind either.
+signal.signal(signal.SIGTERM, signal.default_int_handler)
 
 # A busy machine takes its time, and a test that waits for it has not failed.
 hypothesis.settings.register_profile(
@@ -37,11 +35,9 @@ hypothesis.settings.register_profile(
 hypothesis.settings.load_profile("busy")
 
 
-def pytest_itemcollected(item: pytest.Item) -> None:
-    used = getattr(item, "fixturenames", ())
-    group = next((name for name in GROUPS if name in used), None)
-    if group:
-        item.add_marker(pytest.mark.xdist_group(group))
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> Groups:
+    return Groups(config, log)
 
 
 @pytest.fixture(scope="session")

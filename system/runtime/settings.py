@@ -104,6 +104,8 @@ FLINK: dict[str, str | int] = {
     # A dead TaskManager is noticed after 4 s instead of 50, which bounds the time to recovery.
     "heartbeat.interval": "1 s",
     "heartbeat.timeout": "4 s",
+    # Ten seconds by default, which a crowded machine needs: the start's own limits end what hangs.
+    "pekko.startup-timeout": "120 s",
     # How old may be what it tells who measures; nothing is gathered unless somebody asks.
     "metrics.fetcher.update-interval": "1 s",
     "web.refresh-interval": "1 s",

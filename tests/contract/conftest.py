@@ -23,8 +23,8 @@ from system.runtime.kafka_broker import Kafka
 PARTITIONS = 4
 """Of each input topic, so that a gateway has to choose."""
 BROKER_HEAP_MIB = 192
-BROKER_START_S = 60
-WAIT_S = 30
+BROKER_START_S = 300
+WAIT_S = 300
 """Bounds every wait of these tests; none of them is expected to come near it."""
 
 

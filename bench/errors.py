@@ -25,7 +25,8 @@ class ExitCode(IntEnum):
     VOID = 4
     """The run is void: the load generator or the machine was the bottleneck."""
     UNANSWERED = 5
-    """The run failed because too few of its requests were answered as expected (--max-failed)."""
+    """The run failed: too few of its requests were answered as expected (--max-failed), or its p99
+    was too long (--p99-ms)."""
     REGRESSION = 10
     """A comparison: something got worse beyond its threshold, and a fresh batch repeats it."""
     INCONCLUSIVE = 11

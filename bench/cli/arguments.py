@@ -14,7 +14,7 @@ from bench.run.model import Probing, Search
 from bench.run.settings import DURATION_S_MAX, GENERATORS_MAX, Settings
 from bench.workload.address import Address, AddressError
 from bench.workload.arrivals import ARRIVALS, ScheduleError
-from bench.workload.http_file import read_workload
+from bench.workload.http_file import Thresholds, read_workload
 from machine import ports
 from machine.arguments import positive, real, whole
 
@@ -76,6 +76,11 @@ def url(text: str) -> str:
     return f"http{'s' if found.tls else ''}://{found.netloc}{found.prefix}"
 
 
+def percent(text: str) -> float:
+    """An argparse type: a share of 1, given in percent, with the sign or without."""
+    return real(100, 0)(text.removesuffix("%")) / 100
+
+
 def gateway_url(text: str) -> str:
     """An argparse type: as `url`, of a gateway, which speaks no TLS."""
     found = url(text)
@@ -117,9 +122,12 @@ def add_shop(parser: argparse.ArgumentParser) -> None:
 
 def add_load(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
-    add("--target", type=url, metavar="URL", help="a gateway that is up already")
+    add("--target", type=url, metavar="URL",
+        help="a gateway that is up already; with --workload any server")  # fmt: skip
     add("--workload", type=Path, metavar="FILE",
-        help="requests to any service at --target: docs/measuring.md")  # fmt: skip
+        help="requests to any service at --target: docs/any-service.md")  # fmt: skip
+    add("--ca", type=Path, metavar="FILE", help="certificates to trust, in PEM, for https")
+    add("--insecure", action="store_true", help="do not check the target's certificate")
     add("--arrivals", choices=ARRIVALS, default=DEFAULT.arrivals,
         help="of an open loop (default: %(default)s)")  # fmt: skip
     add("--in-flight", type=whole("requests", IN_FLIGHT_MAX), metavar="N",
@@ -146,16 +154,23 @@ def load_settings(args: argparse.Namespace) -> Settings:
 
     Raises `UsageError` for options that do not fit together, `WorkloadError` for the file.
     """
+    settings = shop_settings(args)
     if args.zipf and args.scenario != "checkout":
         raise UsageError("--zipf is for --scenario checkout")
     if args.workload is not None:
         if not args.target:
             raise UsageError("--workload needs the --target that it is for")
-        read_workload(args.workload)
+        settings = with_thresholds(settings, read_workload(args.workload).thresholds)
     elif args.target and args.target.startswith("https:"):
         raise UsageError("--target: a gateway is reached by http://; https:// needs a --workload")
+    if (args.ca or args.insecure) and not (args.target or "").startswith("https:"):
+        raise UsageError("--ca and --insecure are for a --target of https")
+    if args.ca and args.insecure:
+        raise UsageError("--ca says whom to trust, --insecure trusts all: only one of them")
     return replace(
-        shop_settings(args),
+        settings,
+        ca=None if args.ca is None else str(args.ca.resolve()),
+        insecure=args.insecure,
         workload=None if args.workload is None else str(args.workload),
         arrivals=args.arrivals,
         in_flight_max=args.in_flight,
@@ -163,6 +178,12 @@ def load_settings(args: argparse.Namespace) -> Settings:
         generators=args.generators,
         target=args.target,
     )
+
+
+def with_thresholds(settings: Settings, thresholds: Thresholds) -> Settings:
+    """The settings with those limits that are given."""
+    given = {name: value for name, value in thresholds._asdict().items() if value is not None}
+    return replace(settings, **given)
 
 
 def with_schedule(settings: Settings, rate: str | None) -> Settings:

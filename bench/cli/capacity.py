@@ -7,10 +7,8 @@ from bench.cli.arguments import RUN_COMMAND_EXITS, Command, Plan, add_load, add_
 from bench.records.run_record import Level
 from bench.run import capacity
 from bench.run.model import Search
+from bench.workload.http_file import P99_MS_MAX
 from machine.arguments import positive, real
-
-P99_MS_MAX = 60_000.0
-"""The longest p99 that a capacity can be searched for."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -7,11 +7,14 @@ from bench.atomic_files import write
 from bench.cli.arguments import ANY_EXITS, Command, add_json, show, show_json
 from bench.errors import ExitCode
 from bench.records.run_files import read_run
+from bench.records.samples_csv import write_csv
 from bench.report import markdown
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("runs", nargs="+", type=Path, metavar="RUN", help="a run's folder")
+    parser.add_argument("--csv", action="store_true",
+                        help="samples.csv too: a row for each request")  # fmt: skip
     add_json(parser)
 
 
@@ -22,7 +25,13 @@ def run(args: argparse.Namespace) -> ExitCode:
     for folder in args.runs:
         page, summary = build.build(folder), folder / "summary.md"
         write(summary, markdown.summarize(read_run(folder)).encode())
-        written.append({"run": str(folder), "report": str(page), "summary": str(summary)})
+        files = {"report": page, "summary": summary}
+        if args.csv:
+            phases = read_run(folder).phases
+            sources = ((each.name, [folder / name for name in each.samples]) for each in phases)
+            files["samples"] = folder / "samples.csv"
+            write_csv(files["samples"], sources)
+        written.append({"run": str(folder)} | {name: str(path) for name, path in files.items()})
         if not args.json:
             show(str(page))
     if args.json:

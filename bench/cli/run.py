@@ -12,15 +12,18 @@ from bench.cli.arguments import (
     add_load,
     add_shop,
     load_settings,
+    percent,
     show,
     with_schedule,
+    with_thresholds,
 )
 from bench.errors import RUN_EXITS, ExitCode, UsageError, progress
 from bench.records.run_record import RunRecord
 from bench.report import markdown
 from bench.run.run import Run
 from bench.run.settings import USERS_MAX
-from machine.arguments import real, whole
+from bench.workload.http_file import P99_MS_MAX, Thresholds
+from machine.arguments import positive, whole
 
 
 def users(text: str) -> tuple[int, ...]:
@@ -38,10 +41,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                       help="simulated users of each phase (default: 1,64,256)")  # fmt: skip
     kind.add_argument("--rate", metavar="RATE",
                       help="open loop, requests/s: 500, 100..1000, or 100,200@10")  # fmt: skip
-    parser.add_argument("--max-failed", type=real(100, 0), metavar="PERCENT",
-                        default=DEFAULT.max_failed * 100,
-                        help="of a window's requests; with more, the run failed (default: "
-                        "%(default)g)")  # fmt: skip
+    parser.add_argument("--p99-ms", type=positive(P99_MS_MAX), metavar="MS",
+                        help="a longer p99 fails the run (default: the workload's)")  # fmt: skip
+    parser.add_argument("--max-failed", type=percent, metavar="PERCENT",
+                        help="of a window's requests; with more, the run failed (default: the "
+                        "workload's, or 1)")  # fmt: skip
     parser.add_argument("--locust", action="store_true", help="let Locust walk the --rate")
     add_shop(parser)
     add_load(parser)
@@ -76,9 +80,12 @@ def plan(args: argparse.Namespace) -> Plan:
     settings = load_settings(args)
     if args.locust and args.rate is None:
         raise UsageError("--locust is for --rate: users are Locust's anyway")
-    settings = replace(
-        settings, users=args.users, locust=args.locust, max_failed=args.max_failed / 100
-    )
+    settings = replace(settings, users=args.users, locust=args.locust)
+    settings = with_thresholds(settings, Thresholds(args.p99_ms, args.max_failed))
+    if args.locust and args.target and args.target.startswith("https"):
+        raise UsageError("--locust loads http only")
+    if args.workload is not None and args.rate is not None:
+        settings = replace(settings, users=())
     if args.quick:
         settings = settings.quick()
     if args.duration:

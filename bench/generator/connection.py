@@ -27,21 +27,21 @@ State = Literal[
 interim: its head was that of a 1xx. body: an answer with a length. tail: one that ends with the
 connection. done: it is whole. last: it is whole, and the connection is of no more use."""
 Event = Literal[
-    "send", "begin", "interim head", "head", "head alone", "head of tail", "part", "complete",
-    "free", "end", "lost", "not HTTP", "too long", "upgrade",
+    "send", "begin", "interim_head", "head", "head_alone", "head_of_tail", "part", "complete",
+    "free", "end", "lost", "not_http", "too_long", "upgrade",
 ]  # fmt: skip
-"""begin to complete are the parser's, in the order of an answer; a "head alone" has no body. free:
+"""begin to complete are the parser's, in the order of an answer; a "head_alone" has no body. free:
 whoever sent it has the answer. end: the server sends no more. lost: reset, or as bad."""
 
 _EVENTS: Final[tuple[Event, ...]] = (
-    "send", "begin", "interim head", "head", "head alone", "head of tail", "part", "complete",
-    "free", "end", "lost", "not HTTP", "too long", "upgrade",
+    "send", "begin", "interim_head", "head", "head_alone", "head_of_tail", "part", "complete",
+    "free", "end", "lost", "not_http", "too_long", "upgrade",
 )  # fmt: skip
 _ENDS: Final[dict[Event, State]] = {
     "end": "cut short",
     "lost": "lost",
-    "not HTTP": "not HTTP",
-    "too long": "too long an answer",
+    "not_http": "not HTTP",
+    "too_long": "too long an answer",
     "upgrade": "another protocol",
 }
 """Where these events lead, unless the state knows better."""
@@ -53,9 +53,8 @@ ENDS: Final[frozenset[State]] = frozenset({*_ENDS.values(), "closed", "answer wi
 
 
 def _row(elsewhere: State, **steps: State) -> dict[Event, State]:
-    """`steps` by event, with _ for spaces; then `_ENDS`; then `elsewhere`."""
-    known = {name.replace("_", " "): state for name, state in steps.items()}
-    return {event: known.get(event) or _ENDS.get(event, elsewhere) for event in _EVENTS}
+    """`steps` by event; then `_ENDS`; then `elsewhere`."""
+    return {event: steps.get(event) or _ENDS.get(event, elsewhere) for event in _EVENTS}
 
 
 _LAST: Final[dict[Event, State]] = dict.fromkeys(_EVENTS, "last")
@@ -72,7 +71,42 @@ TABLE: Final[dict[State, dict[Event, State]]] = {
     "last": _LAST,
     **{end: dict.fromkeys(_EVENTS, end) for end in ENDS},
 }
+
+
+class _Row:
+    """A row of `TABLE`, whose steps are attributes that lead to rows: what is looked up fastest."""
+
+    __slots__ = (*_EVENTS, "state")
+    send: "_Row"
+    begin: "_Row"
+    interim_head: "_Row"
+    head: "_Row"
+    head_alone: "_Row"
+    head_of_tail: "_Row"
+    part: "_Row"
+    complete: "_Row"
+    free: "_Row"
+    not_http: "_Row"
+    too_long: "_Row"
+    upgrade: "_Row"
+
+    def __init__(self, state: State) -> None:
+        self.state = state
+
+
+def _linked() -> dict[State, _Row]:
+    rows = {state: _Row(state) for state in TABLE}
+    for state, steps in TABLE.items():
+        for event, following in steps.items():
+            setattr(rows[state], event, rows[following])
+    return rows
+
+
+_ROWS: Final = _linked()
+_IDLE, _SENT, _HEAD, _DONE = (_ROWS[state] for state in ("idle", "sent", "head", "done"))
+_BODY, _TAIL, _CLOSED = (_ROWS[state] for state in ("body", "tail", "closed"))
 _SETTLED: Final = WHOLE | ENDS
+_H: Final = ord("H")
 
 
 class Owner(Protocol):
@@ -91,8 +125,8 @@ class Connection(asyncio.Protocol):
     """`context`, `intended_ns` and `sent_ns` are the owner's, of the request under way."""
 
     __slots__ = (
-        "_body_bytes", "_head_only", "_owner", "_parser", "_received", "_single_use", "_transport",
-        "context", "intended_ns", "parts", "reusable", "sent_ns", "state", "status",
+        "_body_bytes", "_head_only", "_owner", "_parser", "_received", "_row", "_single_use",
+        "_transport", "context", "intended_ns", "parts", "reusable", "sent_ns", "status",
     )  # fmt: skip
 
     def __init__(self, owner: Owner, *, single_use: bool = False) -> None:
@@ -105,7 +139,7 @@ class Connection(asyncio.Protocol):
         self._head_only = False
         self._received = b""
         """Until the answer's head was whole."""
-        self.state: State = "idle"
+        self._row = _IDLE
         self.status = 0
         self.parts: list[bytes] = []
         """Of the answer's body."""
@@ -115,20 +149,25 @@ class Connection(asyncio.Protocol):
         self.sent_ns = 0
 
     @property
+    def state(self) -> State:
+        return self._row.state
+
+    @property
     def head(self) -> bytes:
         """The answer's status line and headers."""
         return final_head(self._received)
 
     def send(self, request: bytes) -> None:
         assert self._transport is not None
-        self.state = TABLE[self.state]["send"]
-        self._head_only = request.startswith(b"HEAD ")
+        self._row = self._row.send
+        self._head_only = request[0] == _H and request.startswith(b"HEAD ")
         self.parts.clear()
         self._body_bytes = 0
         self._transport.write(request)
 
     def abort(self) -> None:
         """Ends the connection without a word to the owner."""
+        self._row = _CLOSED
         transport, self._transport = self._transport, None
         if transport is not None:
             transport.abort()
@@ -141,20 +180,24 @@ class Connection(asyncio.Protocol):
         self._owner.opened(self)
 
     def data_received(self, data: bytes) -> None:
-        if self.state == "sent":
+        if self._row is _SENT:
             self._received = data
-        elif self.state == "head":
+        elif self._row is _HEAD:
             self._received += data
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserUpgrade:
-            self.state = TABLE[self.state]["upgrade"]
+            self._row = self._row.upgrade
         except httptools.HttpParserError:
-            self.state = TABLE[self.state]["not HTTP"]
-        if self.state in _SETTLED:
+            self._row = self._row.not_http
+        row = self._row
+        if row is _DONE and self.reusable:
+            self._row = row.free
+            self._owner.answered(self)
+        elif row.state in _SETTLED:
             self._settle()
-        elif self.state == "head" and len(self._received) > HEAD_BYTES_MAX:
-            self._happened("too long")
+        elif row is _HEAD and len(self._received) > HEAD_BYTES_MAX:
+            self._happened("too_long")
 
     def eof_received(self) -> None:
         self._happened("end")
@@ -168,40 +211,41 @@ class Connection(asyncio.Protocol):
     # ---- httptools'
 
     def on_message_begin(self) -> None:
-        self.state = TABLE[self.state]["begin"]
+        self._row = self._row.begin
 
     def on_headers_complete(self) -> None:
-        if self.state != "head":
-            self.state = TABLE[self.state]["head"]
+        row = self._row
+        if row is not _HEAD:
+            self._row = row.head
             return
-        parser = self._parser
-        self.status = status = parser.get_status_code()
-        self.reusable = reusable = parser.should_keep_alive()
-        event: Event = "head"
+        self.status = status = self._parser.get_status_code()
+        self.reusable = reusable = self._parser.should_keep_alive() and not self._single_use
         if status < 200:
-            event = "interim head"
+            self._row = row.interim_head
         elif self._head_only:
-            event = "head alone"
-        elif not reusable and not has_length(self.head) and status not in (204, 304):
-            event = "head of tail"
-        self.state = TABLE[self.state][event]
+            self._row = row.head_alone
+            self.reusable = False  # until `_settle` knows
+        elif reusable or has_length(self.head) or status in (204, 304):
+            self._row = row.head
+        else:
+            self._row = row.head_of_tail
 
     def on_body(self, part: bytes) -> None:
-        state = self.state = TABLE[self.state]["part"]
-        if state == "body" or state == "tail":
-            self._body_bytes += len(part)
+        row = self._row = self._row.part
+        if row is _BODY or row is _TAIL:
             self.parts.append(part)
+            self._body_bytes += len(part)
             if self._body_bytes > BODY_BYTES_MAX:
-                self.state = TABLE[state]["too long"]
+                self._row = row.too_long
 
     def on_message_complete(self) -> None:
-        self.state = TABLE[self.state]["complete"]
+        self._row = self._row.complete
 
     # ---- to the owner
 
     def _happened(self, event: Event, why: str = "") -> None:
         if self._transport is not None:
-            self.state = TABLE[self.state][event]
+            self._row = getattr(self._row, event)
             if self.state in _SETTLED:
                 self._settle(why)
 
@@ -210,15 +254,16 @@ class Connection(asyncio.Protocol):
         if self._transport is None:
             return
         if self.state in ENDS:
+            outcome = f"{CONNECTION} {why or self.state}"
             self.abort()
-            self._owner.broken(self, f"{CONNECTION} {why or self.state}")
+            self._owner.broken(self, outcome)
             return
-        if self.state == "last" or self._single_use:
+        if self.state == "last":
             self.reusable = False
         elif self._head_only:  # the parser waits for a body that does not come
-            self.reusable = is_persistent(self.head)
+            self.reusable = is_persistent(self.head) and not self._single_use
             self._parser = httptools.HttpResponseParser(self)
-        self.state = TABLE[self.state]["free"]
+        self._row = self._row.free
         self._owner.answered(self)
         if not self.reusable:
             self.abort()

@@ -73,6 +73,13 @@ class Generators:
         """What came since the last call."""
         return merge([reader.read() for reader in self._readers])
 
+    def in_flight(self) -> int | None:
+        """Requests under way when the generators last looked; None where they don't say."""
+        last = [reader.watched[-1] for reader in self._readers if reader.watched]
+        if not last or "in_flight" not in last[0]:
+            return None
+        return sum(marks["in_flight"] for marks in last)
+
     def unready(self) -> int:
         """Users, or generators, that are not prepared yet."""
         return self._ready_marks - sum(reader.ready for reader in self._readers)

@@ -12,6 +12,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from bench.errors import BenchError
+from bench.generator.spec import Load
 from bench.generator.tls import Trust
 from bench.workload.address import Address
 
@@ -23,10 +24,25 @@ TRY_S = 5.0
 """Of a first connection; a server that takes longer is loaded all the same."""
 PORTS = Path("/proc/sys/net/ipv4/ip_local_port_range")
 
+REUSE = Path("/proc/sys/net/ipv4/tcp_tw_reuse")
+LOOPBACK = ("localhost", "127.0.0.1", "::1")
+
 OWN_LIMITS = frozenset(
     {errno.EMFILE, errno.ENFILE, errno.EADDRNOTAVAIL, errno.ENOBUFS, errno.ENOMEM}
 )
 """Errors of opening a connection that are this machine's own, not the server's."""
+
+
+def check_before(url: str, load: Load, connections_per_s: float) -> None:
+    """Raises `BenchError` for what would end or spoil the load of this server.
+
+    `connections_per_s` is how many new connections it makes each second; 0 where they are kept.
+    """
+    address = Address.of(url)
+    check_limits(load.in_flight_max, load.generators)
+    if connections_per_s:
+        check_port_reuse(connections_per_s, address.host in LOOPBACK)
+    check_server(address, load.trust)
 
 
 def raise_files_limit() -> None:
@@ -55,14 +71,13 @@ def check_limits(in_flight: int, generators: int) -> None:
 
 def check_port_reuse(connections_per_s: float, is_loopback: bool) -> None:
     """Raises `BenchError` where a connection for each request would use up all ports."""
-    reuse = Path("/proc/sys/net/ipv4/tcp_tw_reuse")
-    mode = reuse.read_text().strip() if reuse.exists() else "0"
+    mode = REUSE.read_text().strip() if REUSE.exists() else "0"
     kept_s = 1.0 if mode == "1" or (mode == "2" and is_loopback) else TIME_WAIT_S
     ports = local_ports()
     if connections_per_s * kept_s > ports:
         raise BenchError(
             f"{connections_per_s:g} connections/s: a port is used again after {kept_s:g} s, and "
-            f"this machine has {ports}: at most {ports / kept_s:.0f}/s, or keep_alive = true"
+            f"this machine has {ports}: at most {int(ports / kept_s)}/s, or keep_alive = true"
         )
 
 

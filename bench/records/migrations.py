@@ -32,7 +32,10 @@ def update_to_2(content: Json) -> Json:
     defaults = to_plain(RunSettings())
     return {
         **content,
-        "settings": {**content["settings"], **{name: defaults[name] for name in new}},
+        "settings": {
+            **content["settings"],
+            **{name: defaults[name] for name in new if name in defaults},
+        },
         "phases": [_phase_2(phase) for phase in content["phases"]],
         "capacity": None,
         "probes": None,

@@ -61,14 +61,18 @@ class Environment:
     flink: str | None
 
 
+OPTIONAL = {"optional": True}
+"""Of a field that is left out where it has its default: a foreign run says nothing of the shop."""
+
+
 @dataclass(frozen=True)
 class RunSettings:
     """What may differ between runs; `bench.run.settings` makes phases of it."""
 
-    scenario: Scenario = "shop"
+    scenario: Scenario = field(default="shop", metadata=OPTIONAL)
     workload: str | None = None
     """The path of a workload file, for a target that is not the shop."""
-    zipf: float = 0.0
+    zipf: float = field(default=0.0, metadata=OPTIONAL)
     users: tuple[int, ...] = (1, 64, 256)
     """The simulated users of each measured phase."""
     rate: str | None = None
@@ -78,7 +82,7 @@ class RunSettings:
     """The most requests under way in an open loop, for each generator; more are dropped."""
     locust: bool = False
     """Whether Locust walks the schedule, instead of `bench.generator.process`."""
-    trace_every: int = 0
+    trace_every: int = field(default=0, metadata=OPTIONAL)
     """Each so many-th request of an open loop is traced; 0: none."""
     first_warmup_s: float = 120.0
     """The longest warm-up before all: it ends when the system is steady. 0 for one that is warm, in
@@ -90,12 +94,18 @@ class RunSettings:
     seed: int = 1
     generators: int = 1
     """How many processes send."""
-    workers: int = 1
+    workers: int = field(default=1, metadata=OPTIONAL)
     """How many gateway processes there are."""
     max_failed: float = 0.01
     """The share of a window's requests that may fail before the run counts as failed."""
     target: str | None = None
     """The URL of a gateway that is up already; None: a stack of its own."""
+    p99_ms: float | None = field(default=None, metadata=OPTIONAL)
+    """The longest p99 of a window before the run counts as failed; None: any."""
+    ca: str | None = field(default=None, metadata=OPTIONAL)
+    """The path of a file of certificates that are trusted, for a target of https."""
+    insecure: bool = field(default=False, metadata=OPTIONAL)
+    """Whether the target's certificate is not checked at all."""
 
 
 @dataclass(frozen=True)

@@ -26,6 +26,7 @@ def summarize(run: RunRecord) -> str:
 def _head(run: RunRecord) -> list[str]:
     where = run.environment
     settings = ", ".join(f"{name} {value}" for name, value in tables.settings(run))
+    system = f"- Kafka {where.kafka or 'elsewhere'}, Flink {where.flink or 'elsewhere'}"
     return [
         f"# {run.run_id}: {run.verdict.upper()}",
         "",
@@ -35,7 +36,7 @@ def _head(run: RunRecord) -> list[str]:
         f"- commit {run.commit}; {settings}",
         f"- {where.cores} cores of {where.cpu_model}, {where.memory_bytes / 2**30:.0f} GiB"
         f", {where.kernel}, Python {where.python}",
-        f"- Kafka {where.kafka or 'elsewhere'}, Flink {where.flink or 'elsewhere'}",
+        *([system] if run.settings.workload is None else []),
     ]
 
 

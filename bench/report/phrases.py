@@ -23,8 +23,8 @@ VERDICTS: dict[Verdict, Meaning] = {
     ),
     "failed": Meaning(
         "Failed",
-        "The system broke a promise: an answer was wrong, or an effect was lost or made twice. "
-        "How fast it was does not matter until that is mended.",
+        "The system broke a promise, or a limit that was set for the run. How fast it was does not "
+        "matter until that is mended.",
     ),
     "invalid": Meaning(
         "Invalid",

@@ -14,6 +14,7 @@ from bench.records.run_record import (
     ProbeRecord,
     QuantileName,
     RunRecord,
+    RunSettings,
     WindowFigures,
 )
 from bench.report import phrases
@@ -168,12 +169,28 @@ def invariants(found: InvariantsRecord) -> Table:
 
 
 def settings(run: RunRecord) -> list[tuple[str, str]]:
-    shown = {name: value for name, value in vars(run.settings).items() if name != "seed"}
+    without = {"seed"} | _meaningless(run.settings)
+    shown = {name: value for name, value in vars(run.settings).items() if name not in without}
     return [phrases.setting(name, value) for name, value in {**shown, "seed": run.seed}.items()]
+
+
+SHOP_SETTINGS = {"scenario", "zipf", "workers", "trace_every"}
+
+
+def _meaningless(settings: RunSettings) -> set[str]:
+    """The settings that say nothing about this run: a service of somebody else's is no shop."""
+    found: set[str] = set() if settings.workload is None else SHOP_SETTINGS
+    if settings.rate is not None:
+        found = found | {"users"}
+    if settings.target is None or not settings.target.startswith("https:"):
+        found = found | {"ca", "insecure"}
+    return found
 
 
 def environment(run: RunRecord) -> list[tuple[str, str]]:
     where = dict(vars(run.environment))
+    if run.settings.workload is not None:
+        del where["kafka"], where["flink"]
     memory = f"{where.pop('memory_bytes') / 2**30:.1f} GiB"
     versions = list(where.pop("packages").items())
     known = [phrases.setting(name, value) for name, value in where.items()]

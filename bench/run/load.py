@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from bench.generator.spec import Load
+from bench.generator.tls import Trust
 from bench.run.settings import Settings
 from bench.workload.http_file import read_workload
 
@@ -16,6 +17,7 @@ def load_of(settings: Settings) -> Load:
         settings.in_flight_max,
         settings.trace_every if settings.is_shop else 0,
         settings.locust,
+        trust=Trust(settings.ca, settings.insecure),
     )
     if settings.workload is None:
         return load

@@ -25,6 +25,7 @@ from bench.records.series import Series
 from bench.records.series_file import write_series
 from bench.run import out_folder
 from bench.run.model import Measured, System
+from bench.run.overload import OVERLOAD_S, Overload
 from bench.stats import steadiness
 from bench.stats.steadiness import STRETCH_S, Steadiness
 
@@ -35,7 +36,7 @@ PROGRESS_INTERVAL_S = 1.0
 
 
 class Live:
-    """The progress line: what came in since the last one."""
+    """The progress line: what came in since the last one, and the most frequent failure."""
 
     def __init__(self, phase: Phase, progress: Callable[[str], object]) -> None:
         self._phase = phase
@@ -43,7 +44,8 @@ class Live:
         self._parts: list[Samples] = []
         self._since_s = self._started_s = time.monotonic()
 
-    def see(self, samples: Samples, stage: str) -> None:
+    def see(self, samples: Samples, stage: str, in_flight: int | None) -> None:
+        """`in_flight` requests were under way, as far as that is known."""
         self._parts.append(samples)
         now_s = time.monotonic()
         if now_s - self._since_s < PROGRESS_INTERVAL_S:
@@ -54,13 +56,18 @@ class Live:
         if len(answered):
             p50, p99 = np.percentile(answered.response_ns / 1e6, (50, 99))
             quantiles = f"p50 {p50:.1f} ms  p99 {p99:.1f} ms"
-        failed = int(seen.of_kind("failed", "censored").sum())
+        failures = seen.where(seen.of_kind("failed", "censored"))
+        failed = f"failed {len(failures)}"
+        if len(failures):
+            most = int(np.bincount(failures.outcome).argmax())
+            failed += f" ({failures.outcomes[most]})"
         dropped = int(seen.of_kind("dropped").sum())
         lost = f"  dropped {dropped}" if self._phase.schedule is not None else ""
+        under_way = "" if in_flight is None else f"  in flight {in_flight}"
         rate = len(answered) / (now_s - self._since_s)
         self._progress(
             f"{self._phase.name:>8} {now_s - self._started_s:4.0f} s  {stage:<8}"
-            f"{rate:8,.0f}/s  {quantiles}  errors {failed}{lost}"
+            f"{rate:8,.0f}/s  {quantiles}{under_way}  {failed}{lost}"
         )
         self._parts, self._since_s = [], now_s
 
@@ -89,7 +96,10 @@ def run_phase(
     meter, sampler = CpuMeter(pids), _sampler(system, load, all_pids)
     sampler.start()
     counted = Counted(system)
-    watch = _Watch(system, generators, phase, meter, counted, Live(phase, progress), folder)
+    live = Live(phase, progress)
+    # Of the shop a search or a comparison may ask for more than there is.
+    overload = None if load.is_shop or phase.schedule is None else Overload()
+    watch = _Watch(system, generators, phase, meter, counted, live, folder, overload)
     interrupted = False
     try:
         try:
@@ -97,6 +107,8 @@ def run_phase(
         except KeyboardInterrupt:
             interrupted = True
             watch.close()
+        if overload is not None and overload.found:
+            progress(f"{phase.name}: ended early: most requests were dropped for {OVERLOAD_S:g} s")
         generators.stop()
     finally:
         series = sampler.stop()
@@ -192,8 +204,11 @@ class _Watch:
         counted: Counted,
         live: Live,
         folder: Path,
+        overload: Overload | None,
     ) -> None:
+        """`overload`: ends a load that is beyond the service's reach; None: none is ended."""
         self._folder = folder
+        self._overload = overload
         self._system = system
         self._generators = generators
         self._phase = phase
@@ -205,6 +220,8 @@ class _Watch:
         self.cpu: dict[str, Cpu] = {}
         self.warmup_s = 0.0
         self.settled: Steadiness | None = None
+        self._gave_up_ns = 0
+        """When the rate turned out to be out of reach; 0: it did not."""
 
     def until_closed(self) -> None:
         phase = self._phase
@@ -222,12 +239,13 @@ class _Watch:
             self.warmup_s = phase.warmup_s
             self._counted.read()
             self._opened = (time.monotonic_ns(), self._meter.read())
-            self._follow("measure", open_s + phase.duration_s)
+            self._follow("measure", open_s + phase.duration_s, self._is_out_of_reach)
             self.close()
             if phase.schedule is not None:  # exactly the scheduled times
                 length_ns = int(phase.duration_s * 1e9)
                 opened_ns = begin_ns + int(phase.warmup_s * 1e9)
-                self.window = Window(opened_ns, opened_ns + length_ns, is_open_loop=True)
+                closed_ns = self._gave_up_ns or opened_ns + length_ns
+                self.window = Window(opened_ns, closed_ns, is_open_loop=True)
         else:
             warming = _Warming(begin_ns, given_rate=phase.schedule is not None)
             self._follow("warm up", open_s, warming.is_over)
@@ -241,6 +259,12 @@ class _Watch:
             self.cpu = spent(cpu, self._meter.read())
             self._counted.read()
 
+    def _is_out_of_reach(self, samples: Samples) -> bool:
+        if self._overload is None or not self._overload.is_over(samples):
+            return False
+        self._gave_up_ns = time.monotonic_ns()
+        return True
+
     def _prepared(self, _: Samples) -> bool:
         return self._generators.unready() == 0
 
@@ -252,7 +276,7 @@ class _Watch:
             self._generators.check()
             out_folder.check_space(self._folder)
             samples = self._generators.read()
-            self._live.see(samples, stage)
+            self._live.see(samples, stage, self._generators.in_flight())
             if is_over(samples):
                 return
             time.sleep(max(0.0, min(POLL_S, deadline_s - time.monotonic())))

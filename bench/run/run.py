@@ -8,8 +8,9 @@ from pathlib import Path
 
 from bench.atomic_files import to_json, write
 from bench.errors import BenchError, bench_errors
+from bench.generator.preflight import check_before
 from bench.generator.spec import Phase
-from bench.judge import answers
+from bench.judge import answers, thresholds
 from bench.judge.checks import Check
 from bench.judge.final_reads import audit
 from bench.judge.invariants import check
@@ -43,6 +44,10 @@ def system_under_test(
 ) -> Iterator[System]:
     """A stack of its own, or the target. Raises `StackError` when the stack does not come up."""
     if settings.target is not None:
+        load, per_s = load_of(settings), 0.0
+        if settings.rate is not None and not load.keep_alive:
+            per_s = max(max(stage[:2]) for stage in settings.schedule().stages)
+        check_before(settings.target, load, per_s)
         yield System(settings.target, dict, check=lambda: None, workers=settings.workers)
         return
     options = StackOptions(workers=settings.workers, gateway_options=gateway_options)
@@ -231,7 +236,7 @@ class Run:
             return [answers.judge("all steps", requests, failed, failed_share_max=1.0)]
         # Two sides that are compared may fail alike: there the comparison judges how often.
         most = self._settings.max_failed if self._given is None else 1.0
-        return [
+        checks = [
             answers.judge(
                 found.measured.phase.name,
                 found.requests,
@@ -242,6 +247,15 @@ class Run:
             )
             for found in windows
         ]
+        if (p99_ms := self._settings.p99_ms) is not None:
+            checks += [
+                thresholds.judge(
+                    found.measured.phase.name, found.summary.total, p99_ms, bool(found.void)
+                )
+                for found in windows
+                if found.summary is not None
+            ]
+        return checks
 
     def _balance_samples(self) -> Ledger:
         return balance_samples(

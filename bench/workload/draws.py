@@ -27,11 +27,17 @@ class Draws:
         self._names = [sorted(own & workload.values.keys()) for own in names]
         self._used = sorted(set().union(*self._names))
 
+    def flows(self) -> list[int]:
+        """Returns the flows of the next `BLOCK` numbers, where their values are not needed."""
+        return self._flows(self._numbers())
+
+    @property
+    def has_values(self) -> bool:
+        return bool(self._used)
+
     def block(self) -> Iterator[tuple[int, Mapping[str, str]]]:
         """Yields the next `BLOCK` draws: the flow's index, and a text for each of its places."""
-        numbers: Numbers = np.arange(BLOCK, dtype=np.uint64) * np.uint64(self._count)
-        numbers += np.uint64(self._next)
-        self._next += self._count * BLOCK
+        numbers = self._numbers()
         flows = self._flows(numbers)
         drawn = {
             name: self.workload.values[name].draw(numbers, key_of(self._seed, f"values {name}"))
@@ -42,6 +48,12 @@ class Draws:
             for name in self._names[flow]:
                 texts |= self.workload.values[name].texts(name, drawn[name][place])
             yield flow, texts
+
+    def _numbers(self) -> Numbers:
+        numbers: Numbers = np.arange(BLOCK, dtype=np.uint64) * np.uint64(self._count)
+        numbers += np.uint64(self._next)
+        self._next += self._count * BLOCK
+        return numbers
 
     def _flows(self, numbers: Numbers) -> list[int]:
         if not len(self._borders):

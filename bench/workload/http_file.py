@@ -3,6 +3,8 @@
     timeout_s = 10                    # then a request is given up; default 10
     keep_alive = true                 # false: each request has a connection of its own
 
+    thresholds = { p99_ms = 50, max_failed = 0.001 }   # a run beyond them has failed
+
     [values]                          # {name} in a path, header or body is one of these
     user = ["u1", "u2", "u3"]         # at random
     id = { from = 1, to = 1000000000 }       # each once before any comes again, in shuffled order
@@ -55,6 +57,8 @@ STEPS_MAX = 100
 """Requests of one sequence."""
 VALUES_MAX = 1_000_000
 """Values of one list, rows of one CSV file; a range may have more."""
+P99_MS_MAX = 60_000.0
+"""The longest p99 that can be asked for."""
 WEIGHT_MAX = 1_000_000
 """Of one request relative to the others."""
 
@@ -71,11 +75,20 @@ class WorkloadError(UnreadableError):
     """A workload file that can't be used; the message says which entry and why."""
 
 
+class Thresholds(NamedTuple):
+    """What a run must keep; None: not said here."""
+
+    p99_ms: float | None = None
+    max_failed: float | None = None
+    """The share of 1 that may fail."""
+
+
 class Workload(NamedTuple):
     flows: tuple[Flow, ...]
     values: Mapping[str, Values]
     timeout_s: float
     keep_alive: bool = True
+    thresholds: Thresholds = Thresholds()
 
     @property
     def templates(self) -> tuple[Template, ...]:
@@ -99,7 +112,7 @@ def read_workload(path: Path) -> Workload:
 
 def parse(document: Mapping[str, Any], folder: Path = Path()) -> Workload:
     """Raises `WorkloadError`."""
-    fields = {"timeout_s", "keep_alive", "values", "request", "sequence"}
+    fields = {"timeout_s", "keep_alive", "thresholds", "values", "request", "sequence"}
     _only(document, fields, "the file")
     timeout_s = _number(document.get("timeout_s", TIMEOUT_S), "timeout_s", TIMEOUT_S_MAX)
     keep_alive = document.get("keep_alive", True)
@@ -112,7 +125,8 @@ def parse(document: Mapping[str, Any], folder: Path = Path()) -> Workload:
     reader = _Requests(folder, keep_alive)
     flows = [reader.alone(*table) for table in _tables(document, "request")]
     flows += [reader.sequence(*table) for table in _tables(document, "sequence")]
-    workload = Workload(tuple(flows), values, timeout_s, keep_alive)
+    thresholds = _thresholds(document.get("thresholds", {}))
+    workload = Workload(tuple(flows), values, timeout_s, keep_alive, thresholds)
     operations = [template.operation for template in workload.templates]
     if not 1 <= len(operations) <= OPERATIONS_MAX:
         raise WorkloadError(f"[[request]]: 1 to {OPERATIONS_MAX} of them")
@@ -120,6 +134,18 @@ def parse(document: Mapping[str, Any], folder: Path = Path()) -> Workload:
         raise WorkloadError("two requests of the same operation")
     _check_places(workload)
     return workload
+
+
+def _thresholds(entry: Any) -> Thresholds:
+    if not isinstance(entry, dict):
+        raise WorkloadError("thresholds: a table of p99_ms and max_failed")
+    _only(entry, Thresholds._fields, "thresholds")
+    p99_ms, share = entry.get("p99_ms"), entry.get("max_failed")
+    if p99_ms is not None:
+        p99_ms = _number(p99_ms, "thresholds: p99_ms", P99_MS_MAX)
+    if share is not None and share != 0:
+        share = _number(share, "thresholds: max_failed, a share of 1", 1.0)
+    return Thresholds(p99_ms, share)
 
 
 def _tables(document: Mapping[str, Any], kind: str) -> Iterable[tuple[str, Entry]]:

@@ -63,10 +63,13 @@ class Templates:
         self.next: Callable[[], tuple[_Operation, bytes]] = self._requests(draws, address).__next__
 
     def _requests(self, draws: Draws, address: Address) -> Iterator[tuple["_Operation", bytes]]:
-        made = [
+        made: list[Any] = [
             None if operation.template.names else (operation, operation.template.request(address))
             for operation in self._operations
         ]
+        while not draws.has_values:
+            for chosen in draws.flows():
+                yield made[chosen]
         while True:
             for chosen, texts in draws.block():
                 request = made[chosen]

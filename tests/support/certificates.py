@@ -18,7 +18,7 @@ def make(folder: Path) -> Certificates:
     made = Certificates(*(folder / f"{name}.pem" for name in ("ca", "cert", "key", "both")))
     authority_key, request = folder / "ca-key.pem", folder / "request.pem"
     extensions = folder / "extensions"
-    extensions.write_text("subjectAltName=IP:127.0.0.1,DNS:localhost\n")
+    extensions.write_text("subjectAltName=IP:127.0.0.1,IP:::1,DNS:localhost\n")
     new = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes")
     commands: list[list[str | Path]] = [
         ["req", "-x509", *new, "-subj", "/CN=authority", "-addext",

@@ -10,7 +10,7 @@ import pytest
 from support.made_sets import a_set, write_set
 
 from bench.cli import main
-from bench.cli.arguments import url
+from bench.cli.arguments import percent, url
 from bench.cli.main import COMMANDS, PROGRAM, call, parser
 from bench.errors import COMPARISON_EXITS, RUN_EXITS, BenchError, ExitCode
 from machine.arguments import address, positive, real, whole
@@ -80,7 +80,7 @@ def test_what_ends_a_command_is_one_line(
     def run(args: argparse.Namespace) -> int:
         raise raised
 
-    monkeypatch.setattr(main, "COMMANDS", (COMMANDS[0]._replace(run=run),))
+    monkeypatch.setattr(main, "COMMANDS", (COMMANDS[0]._replace(run=run, plan=None),))
     assert call(["run"]) == code
     assert capsys.readouterr().err.splitlines() == [line]
 
@@ -105,6 +105,9 @@ def test_what_ends_a_command_is_one_line(
         ("run --target http://127.0.0.1:0", "no server has port 0"),
         ("run --target http://user:secret@127.0.0.1:80", "a URL with a user or a password"),
         ("run --target http://127.0.0.1/?a=b", "without ? and #"),
+        ("run --max-failed 101%", "from 0 to 100"),
+        ("run --max-failed -1", "from 0 to 100"),
+        ("run --p99-ms 0", "above 0, at most 60000"),
         ("capacity --p99-ms 0", "above 0, at most 60000"),
         ("probe --target https://127.0.0.1", "a gateway is reached by http://"),
         ("probe nothing", "no probe 'nothing': there are http"),
@@ -140,6 +143,7 @@ def test_a_wrong_value_is_one_line(
         ("run --workload none.toml", ExitCode.USAGE, "--workload needs the --target"),
         ("run --target http://127.0.0.1:9 --workload none.toml", ExitCode.UNREADABLE, "none.toml"),
         ("run --target https://127.0.0.1", ExitCode.USAGE, "https:// needs a --workload"),
+        ("run --ca a.pem", ExitCode.USAGE, "for a --target of https"),
         ("run --out {file}/results", ExitCode.FAILED, "cannot write to {file}/results"),
         ("capacity --out {file}", ExitCode.FAILED, "cannot write to {file}"),
         ("probe --out {file}", ExitCode.FAILED, "cannot write to {file}"),
@@ -198,6 +202,11 @@ def test_a_url_as_it_is_asked(text: str, found: str) -> None:
 def test_no_url(text: str) -> None:
     with pytest.raises(argparse.ArgumentTypeError):
         url(text)
+
+
+@pytest.mark.parametrize(("text", "share"), [("0.1%", 0.001), ("0.1", 0.001), ("100", 1)])
+def test_a_percentage(text: str, share: float) -> None:
+    assert percent(text) == pytest.approx(share)
 
 
 def test_an_address() -> None:

@@ -265,7 +265,7 @@ def test_an_answer_is_whole_only_after_its_request_and_its_head(events: list[Any
         if following in WHOLE and state not in WHOLE:
             assert "send" in seen
             assert "begin" in seen
-            assert {"head", "head alone", "head of tail"} & set(seen)
+            assert {"head", "head_alone", "head_of_tail"} & set(seen)
         if following == "sent" and state == "idle":
             seen = ["send"]
         state = following

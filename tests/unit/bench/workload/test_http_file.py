@@ -327,3 +327,18 @@ SEQUENCE = [
 def test_a_sequence_that_can_not_be_used(sequence: dict[str, Any], message: str) -> None:
     with pytest.raises(WorkloadError, match=message):
         parse({"sequence": [sequence], "values": {"id": [1]}})
+
+
+def test_limits_of_a_run() -> None:
+    assert parse({"request": [GOOD]}).thresholds == (None, None)
+    limits = {"p99_ms": 50, "max_failed": 0}
+    assert parse({"request": [GOOD], "thresholds": limits}).thresholds == (50.0, 0.0)
+
+
+@pytest.mark.parametrize(
+    "limits", [5, {"p50_ms": 5}, {"p99_ms": 0}, {"p99_ms": 60_001}, {"max_failed": 1.1},
+               {"max_failed": True}, {"max_failed": "1%"}],
+)  # fmt: skip
+def test_limits_that_can_not_be_used(limits: Any) -> None:
+    with pytest.raises(WorkloadError, match="thresholds"):
+        parse({"request": [GOOD], "thresholds": limits})

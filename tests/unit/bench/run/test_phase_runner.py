@@ -1,0 +1,40 @@
+"""The line of progress."""
+
+import numpy as np
+import pytest
+
+from bench.generator.spec import Phase
+from bench.records.samples import Samples
+from bench.run import phase_runner
+from bench.run.phase_runner import Live
+
+MS = 1_000_000
+
+
+def samples(*outcomes: str) -> Samples:
+    names = sorted(set(outcomes))
+    index = np.array([names.index(name) for name in outcomes], dtype=np.int64)
+    zeros = np.zeros(len(outcomes), dtype=np.int64)
+    return Samples(["a"], names, zeros, index, zeros, zeros, zeros + 5 * MS)
+
+
+def test_a_line_of_progress_names_the_most_frequent_failure(monkeypatch) -> None:
+    lines: list[str] = []
+    live = Live(Phase("open", 0, 0.0, 9.0), lines.append)
+    live.see(samples("200", "timeout"), "measure", 7)
+    assert lines == []
+    monkeypatch.setattr(phase_runner, "PROGRESS_INTERVAL_S", 0.0)
+    live.see(samples("200", "unexpected 500", "unexpected 500", "404"), "measure", 7)
+    live.see(samples("timeout"), "measure", None)
+    first, second = lines
+    assert "p50 5.0 ms  p99 5.0 ms  in flight 7  failed 3 (unexpected 500)" in first
+    assert "no reply  failed 1 (timeout)" in second
+    assert "in flight" not in second
+
+
+@pytest.mark.parametrize("kind", ["200", "404"])
+def test_nothing_failed(kind: str, monkeypatch) -> None:
+    monkeypatch.setattr(phase_runner, "PROGRESS_INTERVAL_S", 0.0)
+    lines: list[str] = []
+    Live(Phase("open", 0, 0.0, 9.0), lines.append).see(samples(kind), "measure", 0)
+    assert lines[0].endswith("in flight 0  failed 0")

@@ -4,13 +4,17 @@ Read from the recorded samples alone.
 """
 
 import os
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
+
 from bench.generator.spec import Phase
 from bench.judge import answers, generator_health, host_health
 from bench.judge.checks import Check, doubts
+from bench.judge.ledger import balance_samples
 from bench.observe.processes import Cpu
 from bench.records.run_record import Figures, GroupCpu, PhaseRecord, SteadyRecord, WindowFigures
 from bench.records.samples import (
@@ -25,6 +29,7 @@ from bench.records.samples import (
 )
 from bench.records.series_file import read_series
 from bench.run.model import Measured
+from bench.run.record import Judgement
 from bench.stats import steadiness
 from bench.stats.steadiness import Steadiness
 from bench.stats.window import Summary, summarize
@@ -63,6 +68,13 @@ class Findings(NamedTuple):
         failed = {} if self.summary is None else dict(self.summary.total.failed)
         return {**failed, DROPPED_IN_FLIGHT: self.not_sent} if self.not_sent else failed
 
+    def answered(self, failed_share_max: float) -> Check:
+        """Whether enough of them were."""
+        name, is_disturbed = self.measured.phase.name, bool(self.void)
+        return answers.judge(
+            name, self.requests, self.failed, failed_share_max, is_disturbed, self.silent
+        )
+
 
 def examine(measured: Measured) -> Findings:
     """Raises `SamplesError`."""
@@ -81,10 +93,18 @@ def examine(measured: Measured) -> Findings:
         watched = [reader.watched for reader in readers]
         checks = generator_health.judge(watched, window, summary.open, late, limited)
         checks += _of_host(measured, window)
+        checks.append(_clock(samples))
         void = [f"{measured.phase.name}: {why}" for why in doubts(checks)]
     footers = [reader.footer for reader in readers]
     sent = len(samples) - dropped
     return Findings(measured, summary, settled, void, sent, dropped, footers, not_sent, silent)
+
+
+def _clock(samples: Samples) -> Check:
+    """No request ends before it is sent, unless the clock that tells so jumped."""
+    wrong = int(np.count_nonzero(samples.done_ns < samples.sent_ns))
+    why = f"{wrong} requests ended before they were sent: the clock jumped"
+    return Check("clock", "broken", why) if wrong else Check("clock", "holds")
 
 
 def _of_host(measured: Measured, window: Window) -> list[Check]:
@@ -184,3 +204,32 @@ def wall_offset_ns(paths: Sequence[Path]) -> int:
         if reader.wall_ns:
             return reader.wall_ns - reader.monotonic_ns
     return 0
+
+
+def of_load(
+    phases: Sequence[Findings], failed_share_max: float, is_search: bool = False
+) -> Judgement:
+    """`of_load` judges what the samples and the series of the phases tell.
+
+    Of each window at most `failed_share_max` may fail; where a rate is searched that does not hold,
+    something must be answered in one of them.
+    """
+    windows = [found for found in phases if found.summary is not None]
+    if is_search:
+        requests = sum(found.requests for found in windows)
+        failed = sum((Counter(found.failed) for found in windows), Counter[str]())
+        checks = [answers.judge("all steps", requests, failed, failed_share_max=1.0)]
+    else:
+        checks = [found.answered(failed_share_max) for found in windows]
+    return Judgement(
+        balance_samples(
+            sum(found.sent for found in phases),
+            sum(found.dropped for found in phases),
+            [footer for found in phases for footer in found.footers],
+        ),
+        unanswered=[check.why for check in checks if check.state == "broken"],
+        void=[
+            *(reason for found in phases for reason in found.void),
+            *(check.why for check in checks if check.state == "unknown"),
+        ],
+    )

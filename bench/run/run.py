@@ -1,6 +1,5 @@
 """A whole run: the system comes up, phases of load, the ledger, the final reads, the judgement."""
 
-from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -9,11 +8,9 @@ from pathlib import Path
 from bench.atomic_files import to_json, write
 from bench.errors import BenchError, bench_errors
 from bench.generator.spec import Phase
-from bench.judge import answers
-from bench.judge.checks import Check
 from bench.judge.final_reads import audit
 from bench.judge.invariants import check
-from bench.judge.ledger import Ledger, balance, balance_samples
+from bench.judge.ledger import Ledger, balance
 from bench.observe.gateway import Metrics, rise, scrape, scrape_quiet
 from bench.records.hdr_log import write_log
 from bench.records.request_log import History, compress
@@ -26,7 +23,7 @@ from bench.run.control import control
 from bench.run.environment import commit, environment
 from bench.run.load import load_of
 from bench.run.model import Measured, Probing, Progress, Search, Subject, System
-from bench.run.phase_figures import Findings, describe, examine, wall_offset_ns
+from bench.run.phase_figures import Findings, describe, examine, of_load, wall_offset_ns
 from bench.run.phase_runner import run_phase
 from bench.run.record import Judgement, record_of
 from bench.run.settings import Settings
@@ -205,48 +202,21 @@ class Run:
         return not measured.interrupted
 
     def _judge(self, system: System, before: Metrics | None) -> Judgement:
-        answered = self._answers()
-        void = [reason for found in self._found for reason in found.void]
-        void += [check.why for check in answered if check.state == "unknown"]
-        unanswered = [check.why for check in answered if check.state == "broken"]
-        ledger = self._balance_samples()
+        # Two sides that are compared may fail alike: there the comparison judges how often.
+        most = self._settings.max_failed if self._given is None else 1.0
+        judged = of_load(self._found, most, is_search=isinstance(self._task, Search))
         if before is None:
-            return Judgement(ledger, unanswered=unanswered, void=void)
+            return judged
         history = self._histories()
         gateway = rise(before, scrape_quiet(system.url, self._settings.workers))
         told = balance(history, history.footers(), gateway)
-        ledger = Ledger(ledger.entries + told.entries, ledger.missing + told.missing)
+        assert judged.ledger is not None
+        entries, missing = judged.ledger
+        ledger = Ledger(entries + told.entries, missing + told.missing)
         final = audit(system.url, history, self._progress)
         self._progress("checking the invariants")
-        report = check(history, final)
-        return Judgement(ledger, report, history.wrong(), unanswered=unanswered, void=void)
-
-    def _answers(self) -> list[Check]:
-        """Of each window; where a rate is searched that does not hold, of all windows as one."""
-        windows = [found for found in self._found if found.summary is not None]
-        if isinstance(self._task, Search):
-            requests = sum(found.requests for found in windows)
-            failed = sum((Counter(found.failed) for found in windows), Counter[str]())
-            return [answers.judge("all steps", requests, failed, failed_share_max=1.0)]
-        # Two sides that are compared may fail alike: there the comparison judges how often.
-        most = self._settings.max_failed if self._given is None else 1.0
-        return [
-            answers.judge(
-                found.measured.phase.name,
-                found.requests,
-                found.failed,
-                most,
-                bool(found.void),
-                found.silent,
-            )
-            for found in windows
-        ]
-
-    def _balance_samples(self) -> Ledger:
-        return balance_samples(
-            sum(found.sent for found in self._found),
-            sum(found.dropped for found in self._found),
-            [footer for found in self._found for footer in found.footers],
+        return judged._replace(
+            ledger=ledger, report=check(history, final), wrong_answers=history.wrong()
         )
 
 

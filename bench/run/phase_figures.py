@@ -4,7 +4,6 @@ Read from the recorded samples alone.
 """
 
 import os
-from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -14,7 +13,6 @@ import numpy as np
 from bench.generator.spec import Phase
 from bench.judge import answers, generator_health, host_health
 from bench.judge.checks import Check, doubts
-from bench.judge.ledger import balance_samples
 from bench.observe.processes import Cpu
 from bench.records.run_record import Figures, GroupCpu, PhaseRecord, SteadyRecord, WindowFigures
 from bench.records.samples import (
@@ -29,7 +27,6 @@ from bench.records.samples import (
 )
 from bench.records.series_file import read_series
 from bench.run.model import Measured
-from bench.run.record import Judgement
 from bench.stats import steadiness
 from bench.stats.steadiness import Steadiness
 from bench.stats.window import Summary, summarize
@@ -204,32 +201,3 @@ def wall_offset_ns(paths: Sequence[Path]) -> int:
         if reader.wall_ns:
             return reader.wall_ns - reader.monotonic_ns
     return 0
-
-
-def of_load(
-    phases: Sequence[Findings], failed_share_max: float, is_search: bool = False
-) -> Judgement:
-    """`of_load` judges what the samples and the series of the phases tell.
-
-    Of each window at most `failed_share_max` may fail; where a rate is searched that does not hold,
-    something must be answered in one of them.
-    """
-    windows = [found for found in phases if found.summary is not None]
-    if is_search:
-        requests = sum(found.requests for found in windows)
-        failed = sum((Counter(found.failed) for found in windows), Counter[str]())
-        checks = [answers.judge("all steps", requests, failed, failed_share_max=1.0)]
-    else:
-        checks = [found.answered(failed_share_max) for found in windows]
-    return Judgement(
-        balance_samples(
-            sum(found.sent for found in phases),
-            sum(found.dropped for found in phases),
-            [footer for found in phases for footer in found.footers],
-        ),
-        unanswered=[check.why for check in checks if check.state == "broken"],
-        void=[
-            *(reason for found in phases for reason in found.void),
-            *(check.why for check in checks if check.state == "unknown"),
-        ],
-    )

@@ -1,5 +1,6 @@
 """A whole run: the system comes up, phases of load, the ledger, the final reads, the judgement."""
 
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -8,9 +9,10 @@ from pathlib import Path
 from bench.atomic_files import to_json, write
 from bench.errors import BenchError, bench_errors
 from bench.generator.spec import Phase
+from bench.judge import answers
 from bench.judge.final_reads import audit
 from bench.judge.invariants import check
-from bench.judge.ledger import Ledger, balance
+from bench.judge.ledger import Ledger, balance, balance_samples
 from bench.observe.gateway import Metrics, rise, scrape, scrape_quiet
 from bench.records.hdr_log import write_log
 from bench.records.request_log import History, compress
@@ -23,7 +25,7 @@ from bench.run.control import control
 from bench.run.environment import commit, environment
 from bench.run.load import load_of
 from bench.run.model import Measured, Probing, Progress, Search, Subject, System
-from bench.run.phase_figures import Findings, describe, examine, of_load, wall_offset_ns
+from bench.run.phase_figures import Findings, describe, examine, wall_offset_ns
 from bench.run.phase_runner import run_phase
 from bench.run.record import Judgement, record_of
 from bench.run.settings import Settings
@@ -218,6 +220,35 @@ class Run:
         return judged._replace(
             ledger=ledger, report=check(history, final), wrong_answers=history.wrong()
         )
+
+
+def of_load(
+    phases: Sequence[Findings], failed_share_max: float, is_search: bool = False
+) -> Judgement:
+    """`of_load` judges what the samples and the series of the phases tell.
+
+    Of each window at most `failed_share_max` may fail; where a rate is searched that does not hold,
+    something must be answered in one of them.
+    """
+    windows = [found for found in phases if found.summary is not None]
+    if is_search:
+        requests = sum(found.requests for found in windows)
+        failed = sum((Counter(found.failed) for found in windows), Counter[str]())
+        checks = [answers.judge("all steps", requests, failed, failed_share_max=1.0)]
+    else:
+        checks = [found.answered(failed_share_max) for found in windows]
+    return Judgement(
+        balance_samples(
+            sum(found.sent for found in phases),
+            sum(found.dropped for found in phases),
+            [footer for found in phases for footer in found.footers],
+        ),
+        unanswered=[check.why for check in checks if check.state == "broken"],
+        void=[
+            *(reason for found in phases for reason in found.void),
+            *(check.why for check in checks if check.state == "unknown"),
+        ],
+    )
 
 
 def _in_flight(measured: Measured) -> list[float]:

@@ -11,8 +11,9 @@ from bench.generator.spec import Phase
 from bench.observe.processes import GROUPS, Cpu
 from bench.records.samples import Writer
 from bench.run.model import Measured
-from bench.run.phase_figures import examine, of_load
+from bench.run.phase_figures import examine
 from bench.run.record import Judgement
+from bench.run.run import of_load
 from bench.stats.window import Window
 from bench.workload.arrivals import Schedule, Stage
 

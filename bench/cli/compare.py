@@ -4,8 +4,8 @@ import argparse
 from pathlib import Path
 
 from bench.atomic_files import make_folder
+from bench.calibrate.aa_spread import read_spreads
 from bench.cli.arguments import Command, add_json, show, show_json
-from bench.compare.aa_spread import read_spreads
 from bench.compare.budgets import DEFAULT_FILE, Budgets, read_budgets
 from bench.compare.comparison import compare
 from bench.compare.comparison_record import Comparison

@@ -7,7 +7,8 @@ from bench.atomic_files import make_folder, write
 from bench.cli.arguments import ANY_EXITS, Command, add_json, show, show_json
 from bench.cli.compare import add_budgets
 from bench.compare.budgets import read_budgets
-from bench.errors import ExitCode, progress
+from bench.errors import BenchError, ExitCode, progress
+from bench.regression.worktree import ancestors, resolve
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -24,7 +25,7 @@ def run(args: argparse.Namespace) -> ExitCode:
 
     budgets = read_budgets(args.budgets)
     make_folder(args.out.parent)
-    history = read_history(args.folder, budgets)
+    history = read_history(args.folder, budgets, _commits())
     if args.json:
         show_json(history.to_json())
     else:
@@ -32,6 +33,14 @@ def run(args: argparse.Namespace) -> ExitCode:
     write(args.out, page(history).encode())
     progress(f"written: {args.out}")
     return ExitCode.DONE
+
+
+def _commits() -> list[str]:
+    """All commits up to the one that is checked out; none outside of a repository."""
+    try:
+        return ancestors(resolve("HEAD"))
+    except BenchError:
+        return []
 
 
 COMMAND = Command(

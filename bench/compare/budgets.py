@@ -18,7 +18,16 @@ THRESHOLD_MAX = 10.0
 Role = Literal["decides", "alarms", "shown"]
 Limit = Literal["p99_ms_max", "failed_share_max"]
 LIMITS: tuple[Limit, ...] = get_args(Limit)
-KINDS = ("cpu", "cpu_ratio", "per_request", "failed", "latency", "throughput", "capacity")
+KINDS = (
+    "cpu",
+    "cpu_ratio",
+    "compiling",
+    "per_request",
+    "failed",
+    "latency",
+    "throughput",
+    "capacity",
+)
 """The first words of kinds; more may follow a dot."""
 
 
@@ -126,7 +135,20 @@ def _rules(place: str, content: Any) -> dict[str, MetricRule]:
             raise BudgetError(f"{here}.threshold = 0: nothing would ever be the same")
         spread = _number(f"{here}.aa_spread", table.get("aa_spread", 0.0), THRESHOLD_MAX)
         rules[kind] = MetricRule(threshold, role, spread)
+        if (why := never_the_same(here, rules[kind])) is not None:
+            raise BudgetError(why)
     return rules
+
+
+def never_the_same(name: str, rule: MetricRule) -> str | None:
+    """A line where unchanged sides scatter too far for a metric that decides to settle, or None."""
+    if rule.role != "decides" or rule.aa_spread < rule.threshold:
+        return None
+    return (
+        f"{name}: comparisons of a commit with itself scatter by {rule.aa_spread:.1%} (aa_spread), "
+        f"its threshold is {rule.threshold:.1%}: it could never be the same; raise the threshold, "
+        'or let it alarm only (role = "alarms")'
+    )
 
 
 def _level(operation: str, place: str, table: Mapping[str, Any]) -> Level:

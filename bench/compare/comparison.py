@@ -7,13 +7,14 @@ from pathlib import Path
 from statistics import median
 from typing import NamedTuple
 
-from bench.compare import comparability
+from bench.compare import comparability, outcomes
 from bench.compare.budgets import Budgets, Checked, check_levels
 from bench.compare.comparison_record import (
     SCHEMA_VERSION,
     Comparison,
     LevelRecord,
     MetricRecord,
+    OutcomeRecord,
     PairsRecord,
     SideRecord,
     StatisticsRecord,
@@ -23,7 +24,7 @@ from bench.compare.comparison_record import (
     level_line,
     too_few,
 )
-from bench.compare.metric_pairs import Row, Spreads, judge_rows, rows, usable
+from bench.compare.metric_pairs import Row, Spreads, judge_rows, rows, usable, voided
 from bench.compare.run_pairs import (
     Fault,
     Pair,
@@ -44,6 +45,8 @@ SCHEMA_FILE = Path(__file__).with_name("compare.schema.json")
 
 RUNS_MAX = 500
 """Of a set; the exact distribution of more takes long, and nobody measures so many."""
+NO_PAIR: Verdict = "inconclusive"
+"""The verdict where every pair is void, and not because of one side."""
 
 
 class Sides(NamedTuple):
@@ -138,8 +141,10 @@ def _compare(
         raise UnfitError("incomparable", *(f"A and B differ: {line}" for line in unlike))
     pairs, voids = usable(pair_up(*sides), budgets)
     fresh_pairs, fresh_voids = usable(pair_up(*fresh), budgets)
+    void_line = outcomes.void_by_side(*both)
     if not pairs:
-        return _described("inconclusive", [f"no usable pair is left: {voids[0]}"])
+        why = [f"no usable pair is left: {voids[0]}"]
+        return _described("regression", [void_line]) if void_line else _described(NO_PAIR, why)
     found = rows(pairs + fresh_pairs, budgets, spreads)
     gated, alpha = [row for row in found if row.is_gated], ALPHA / looks
     used = len(pairs)
@@ -156,17 +161,49 @@ def _compare(
     metrics = [_metric(row, {**findings_shown, **findings}) for row in found]
     checked = check_levels(budgets.levels, [run for run in both.b if run.verdict == "valid"])
     verdict = _overall(found, findings, checked)
+    ended = outcomes.judge(*_sides_of(pairs + fresh_pairs))
+    in_turns = is_interleaved(pairs) and is_interleaved(fresh_pairs)
+    otherwise = [each.line for each in ended if each.state == "changed" and in_turns]
+    otherwise += [void_line] if void_line else []
+    doubted = [each.line for each in ended if each.line not in otherwise] + _cold(found)
+    if otherwise:
+        verdict = "regression"
+    elif doubted and verdict in ("same", "faster"):
+        verdict = "inconclusive"
     level = 1 - alpha / max(1, len(gated))
     few = too_few(used, level) if used < pairs_needed(level) else None
     return replace(
-        _described(verdict, _reasons(verdict, metrics, checked, few), metrics),
-        notes=_notes(both, pairs, [*voids, *fresh_voids]),
+        _described(
+            verdict, otherwise + doubted + _reasons(verdict, metrics, checked, few), metrics
+        ),
+        notes=[
+            *voided(pairs + fresh_pairs, budgets),
+            *_notes(both, pairs, [*voids, *fresh_voids]),
+        ],
         a=_side(both.a),
         b=_side(both.b),
         pairs=PairsRecord(used, len(fresh_pairs), voids + fresh_voids),
         statistics=StatisticsRecord(alpha, looks, len(gated)),
         levels=[LevelRecord(*level, level.is_broken, level_line(level)) for level in checked],
+        outcomes=[
+            *(OutcomeRecord("regression", line) for line in otherwise),
+            *(OutcomeRecord("inconclusive", line) for line in doubted),
+        ],
     )
+
+
+def _cold(found: Sequence[Row]) -> list[str]:
+    """A line where A was not warm yet: whatever B is better at may be that alone."""
+    return [
+        f"{row.metric.name}: the compilers of A took {median(row.a):.2f} cores and those of B "
+        f"{median(row.b):.2f}: A was not warm when it was measured"
+        for row in found
+        if row.metric.kind == "compiling" and median(row.a) - median(row.b) > row.rule.threshold
+    ]
+
+
+def _sides_of(pairs: Sequence[Pair]) -> Sides:
+    return Sides([pair.a for pair in pairs], [pair.b for pair in pairs])
 
 
 def _held_back(pairs: int, gated: int, alpha: float) -> int:
@@ -275,6 +312,7 @@ def _described(
         statistics=None,
         metrics=list(metrics),
         levels=[],
+        outcomes=[],
     )
 
 

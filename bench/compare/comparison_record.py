@@ -101,6 +101,14 @@ class LevelRecord:
 
 
 @dataclass(frozen=True)
+class OutcomeRecord:
+    """A way in which requests ended, or runs were void, more or less often on one side."""
+
+    verdict: Literal["regression", "inconclusive"]
+    line: str
+
+
+@dataclass(frozen=True)
 class Comparison:
     """Two sets of runs compared; of what can't be there is only a verdict that says why."""
 
@@ -116,6 +124,7 @@ class Comparison:
     statistics: StatisticsRecord | None
     metrics: list[MetricRecord]
     levels: list[LevelRecord]
+    outcomes: list[OutcomeRecord]
 
 
 VERDICTS: dict[Verdict, str] = {

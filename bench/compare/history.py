@@ -96,8 +96,12 @@ class History(NamedTuple):
         }
 
 
-def read_history(folder: Path, budgets: Budgets) -> History:
-    """All runs below the folder that can be compared with the newest. Raises `UnfitError`."""
+def read_history(folder: Path, budgets: Budgets, commits: Sequence[str] = ()) -> History:
+    """All runs below the folder that can be compared with the newest. Raises `UnfitError`.
+
+    `commits` are ids in the order in which they build on each other: so the runs are drawn,
+    whenever they were measured. Those of a commit that is none of them come last, by time.
+    """
     paths = sorted(folder.rglob("run.json"))
     if len(paths) > HISTORY_RUNS_MAX:
         line = f"{folder} has {len(paths)} runs, at most {HISTORY_RUNS_MAX} are drawn"
@@ -124,8 +128,15 @@ def read_history(folder: Path, budgets: Budgets) -> History:
             left_out[f"not comparable with the newest, {unlike[0]}"] += 1
         else:
             alike.append(run)
+    alike.sort(key=lambda run: _place(run.commit.id, commits))
     lines = [f"{number} left out: {why}" for why, number in left_out.items()]
     return History(runs[-1], _series(alike, budgets), len(alike), lines)
+
+
+def _place(commit: str, commits: Sequence[str]) -> int:
+    """Of a run's short id among full ones."""
+    found = (place for place, id_ in enumerate(commits) if id_.startswith(commit))
+    return next(found, len(commits))
 
 
 def _series(runs: Sequence[RunRecord], budgets: Budgets) -> list[Series]:

@@ -1,6 +1,6 @@
 """What pairs of runs say about each metric that a budget file names."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from typing import NamedTuple
 
@@ -11,7 +11,7 @@ from bench.compare.run_pairs import Pair, UnfitError
 from bench.compare.verdict import Finding, judge
 
 Spreads = Mapping[str, float]
-"""By name of a metric, in place of the budget file's: see `bench.compare.aa_spread`."""
+"""By name of a metric, in place of the budget file's: see `bench.calibrate.aa_spread`."""
 
 
 class Row(NamedTuple):
@@ -45,20 +45,15 @@ def usable(pairs: Sequence[Pair], budgets: Budgets) -> tuple[list[Pair], list[st
 
 
 def rows(pairs: Sequence[Pair], budgets: Budgets, spreads: Spreads) -> list[Row]:
-    """Metrics that no run has are left out.
+    """Metrics that no run has are left out, and those that only some have and that do not decide:
+    a reading that is missing voids its metric, not all that was measured.
 
-    Raises `UnfitError` where one is in some runs and not in others, or none is left that decides.
+    Raises `UnfitError` where one that decides is in some runs and not in others, or none is left
+    that decides.
     """
-    of_run = partial(readings, operations=list(budgets.operation_metrics))
-    sides = [(of_run(pair.a), of_run(pair.b)) for pair in pairs]
-    metrics = dict.fromkeys(metric for side in sides for found in side for metric in found)
     found = []
-    for metric in metrics:
-        rule = budgets.rule(metric)
-        if rule is None:
-            continue
-        without = _runs_without(metric, pairs, sides)
-        if 0 < len(without) < 2 * len(pairs):
+    for metric, rule, without, sides in _ruled(pairs, budgets):
+        if rule.role == "decides" and 0 < len(without) < 2 * len(pairs):
             line = f"{metric.name} is missing in run {without[0]}, and other runs have it"
             raise UnfitError("missing_metric", line)
         if not without:
@@ -67,6 +62,26 @@ def rows(pairs: Sequence[Pair], budgets: Budgets, spreads: Spreads) -> list[Row]
     if not any(row.rule.role == "decides" for row in found):
         raise UnfitError("missing_metric", "the runs have no metric that decides: see the budgets")
     return found
+
+
+def voided(pairs: Sequence[Pair], budgets: Budgets) -> list[str]:
+    """A line for each metric that some runs lack, and of which therefore nothing is known."""
+    return [
+        f"can't tell: {metric.name}, which is missing in {len(without)} of {2 * len(pairs)} runs"
+        for metric, _, without, _ in _ruled(pairs, budgets)
+        if 0 < len(without) < 2 * len(pairs)
+    ]
+
+
+def _ruled(
+    pairs: Sequence[Pair], budgets: Budgets
+) -> Iterator[tuple[Metric, MetricRule, list[str], Sequence[tuple[Readings, Readings]]]]:
+    """Each metric that the budgets name, its rule, the runs that lack it, and all readings."""
+    of_run = partial(readings, operations=list(budgets.operation_metrics))
+    sides = [(of_run(pair.a), of_run(pair.b)) for pair in pairs]
+    for metric in dict.fromkeys(metric for side in sides for found in side for metric in found):
+        if (rule := budgets.rule(metric)) is not None:
+            yield metric, rule, _runs_without(metric, pairs, sides), sides
 
 
 def _runs_without(

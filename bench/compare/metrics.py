@@ -20,6 +20,8 @@ from bench.records.run_record import (
 
 GENERATOR = "generator"
 """The group that is not part of the system under test, and no change of it can touch."""
+JVM_GROUPS = frozenset({"kafka", "flink"})
+"""Groups whose processes compile while they run."""
 
 
 class Reading(NamedTuple):
@@ -62,6 +64,10 @@ def _of_phase(
     name = phase.name
     groups = {group: cpu for group, cpu in window.cpu.items() if group != GENERATOR}
     yield from _cpu_ratios(name, groups, window.cpu.get(GENERATOR))
+    if groups.keys() >= JVM_GROUPS:
+        compiled_s = sum(groups[group].compiling_s for group in JVM_GROUPS)
+        metric = Metric(f"{name} compiling", "compiling", "cores", scale="difference")
+        yield metric, Reading(compiled_s / window.length_s)
     for what, amount in window.per_request.items():
         metric = Metric(f"{name} {what} per request", f"per_request.{what}", "per request")
         yield metric, Reading(amount)
@@ -83,7 +89,7 @@ def _cpu_ratios(
     """What a group took, as a ratio to what the generator took for the same requests.
 
     A machine that slows down slows both, so the ratio scatters less than either. What JVMs compile
-    is left out.
+    is left out; `compiling` tells of that.
     """
     if generator is None or not generator.cpu_s:
         return

@@ -161,6 +161,8 @@ def junit(comparison: Comparison) -> bytes:
         name = f"{level.operation} {level.limit} in {level.phase}"
         verdict: Verdict = "over_budget" if level.is_broken else "same"
         cases.append(_case("service level", name, verdict, level.line))
+    for number, outcome in enumerate(comparison.outcomes, 1):
+        cases.append(_case("outcome", f"answers {number}", outcome.verdict, outcome.line))
     if not cases:
         message = "; ".join(comparison.reasons)
         cases.append(_case("comparison", "comparable", comparison.verdict, message))

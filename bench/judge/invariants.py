@@ -66,7 +66,14 @@ def check(history: Iterable[Row], final: Final) -> Report:
     judge = Judge(final)
     resent = {row.key for row in history if row.key}
     groups: dict[tuple[str, str, str], list[Row]] = defaultdict(list)
+    answered: set[str] = set()
     for row in history:
+        own_id = None if row.key else row.body.get("request_id")
+        if own_id is not None:
+            if own_id in answered:
+                message = f"the answer to {own_id} came to another request as well"
+                judge.fault("no_crossed_replies", f"{row.operation} {row.path}", message)
+            answered.add(own_id)
         for invariant, message in faults(row):
             judge.fault(invariant, f"{row.operation} {row.path}", message)
         if row.request_id in resent:

@@ -6,10 +6,10 @@ Where the pairs come from is the caller's business: measured now, or drawn from 
 from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
-from bench.compare.budgets import Budgets
+from bench.compare.budgets import Budgets, never_the_same
 from bench.compare.metric import Rule
 from bench.compare.metric_pairs import Row, Spreads, rows, usable
-from bench.compare.run_pairs import Pair, refuse_unfit
+from bench.compare.run_pairs import Pair, UnfitError, refuse_unfit
 from bench.regression.stopping_rule import Plan, Sequential, Step
 
 Measure = Callable[[Step], list[Pair]]
@@ -25,10 +25,16 @@ class Gate(NamedTuple):
 
 
 def gate(first: Pair, budgets: Budgets, spreads: Spreads) -> Gate:
-    """From a run of each side. Raises `UnfitError` where they have no metric that decides."""
+    """From a run of each side. Raises `UnfitError` where they have no metric that decides, or one
+    that could never be the same."""
     for run in first:
         refuse_unfit(run)
     gated = [row for row in rows([first], budgets, spreads) if row.rule.role != "shown"]
+    hopeless = [
+        why for row in gated if (why := never_the_same(row.metric.name, row.rule)) is not None
+    ]
+    if hopeless:
+        raise UnfitError("missing_metric", *hopeless)
     return Gate(
         {row.metric.name: row.limits for row in gated},
         [row.metric.name for row in gated if row.rule.role == "decides"],

@@ -75,7 +75,7 @@ class Sequential:
 
     def __init__(self, rules: Mapping[str, Rule], deciding: Collection[str], plan: Plan) -> None:
         """`deciding`: the metrics that must be settled; the others only may raise an alarm."""
-        self._rules = rules
+        self._rules = dict(rules)
         self._deciding = deciding
         self._plan = plan
         self._looks = 0
@@ -92,10 +92,20 @@ class Sequential:
         """Differences of the usable pairs by metric, as `Rule` has them, and how many were void."""
         if step.action == "repeat" and self._fresh is None:
             self._fresh = {name: [] for name in self._rules}
+        if pairs:
+            for name in [name for name in self._rules if name not in pairs]:
+                self._drop(name)
         target = self._batch if self._fresh is None else self._fresh
         for name, differences in pairs.items():
-            target[name] += differences
+            if name in self._rules:
+                target[name] += differences
         self._measured += step.pairs
+
+    def _drop(self, name: str) -> None:
+        """A metric that runs lack from now on: nothing is waited for on its account."""
+        del self._rules[name], self._batch[name]
+        if self._fresh is not None:
+            del self._fresh[name]
 
     def findings(self) -> dict[str, Finding]:
         """Of all pairs so far; metrics without any are left out."""

@@ -8,8 +8,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
+
 from bench.generator.spec import Phase
-from bench.judge import answers, generator_health, host_health
+from bench.judge import answers, generator_health, host_health, thresholds
 from bench.judge.checks import Check, doubts
 from bench.observe.processes import Cpu
 from bench.records.run_record import Figures, GroupCpu, PhaseRecord, SteadyRecord, WindowFigures
@@ -63,6 +65,20 @@ class Findings(NamedTuple):
         failed = {} if self.summary is None else dict(self.summary.total.failed)
         return {**failed, DROPPED_IN_FLIGHT: self.not_sent} if self.not_sent else failed
 
+    def answered(self, failed_share_max: float) -> Check:
+        """Whether enough of them were."""
+        name, is_disturbed = self.measured.phase.name, bool(self.void)
+        return answers.judge(
+            name, self.requests, self.failed, failed_share_max, is_disturbed, self.silent
+        )
+
+    def in_time(self, p99_ms: float) -> Check:
+        """`in_time` checks the window's p99 against a person's limit."""
+        assert self.summary is not None
+        return thresholds.judge(
+            self.measured.phase.name, self.summary.total, p99_ms, is_disturbed=bool(self.void)
+        )
+
 
 def examine(measured: Measured) -> Findings:
     """Raises `SamplesError`."""
@@ -81,10 +97,18 @@ def examine(measured: Measured) -> Findings:
         watched = [reader.watched for reader in readers]
         checks = generator_health.judge(watched, window, summary.open, late, limited)
         checks += _of_host(measured, window)
+        checks.append(_clock(samples))
         void = [f"{measured.phase.name}: {why}" for why in doubts(checks)]
     footers = [reader.footer for reader in readers]
     sent = len(samples) - dropped
     return Findings(measured, summary, settled, void, sent, dropped, footers, not_sent, silent)
+
+
+def _clock(samples: Samples) -> Check:
+    """No request ends before it is sent, unless the clock that tells so jumped."""
+    wrong = int(np.count_nonzero(samples.done_ns < samples.sent_ns))
+    why = f"{wrong} requests ended before they were sent: the clock jumped"
+    return Check("clock", "broken", why) if wrong else Check("clock", "holds")
 
 
 def _of_host(measured: Measured, window: Window) -> list[Check]:

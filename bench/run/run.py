@@ -10,8 +10,7 @@ from bench.atomic_files import to_json, write
 from bench.errors import BenchError, bench_errors
 from bench.generator.preflight import check_before
 from bench.generator.spec import Phase
-from bench.judge import answers, thresholds
-from bench.judge.checks import Check
+from bench.judge import answers
 from bench.judge.final_reads import audit
 from bench.judge.invariants import check
 from bench.judge.ledger import Ledger, balance, balance_samples
@@ -211,58 +210,58 @@ class Run:
         return not measured.interrupted
 
     def _judge(self, system: System, before: Metrics | None) -> Judgement:
-        answered = self._answers()
-        void = [reason for found in self._found for reason in found.void]
-        void += [check.why for check in answered if check.state == "unknown"]
-        unanswered = [check.why for check in answered if check.state == "broken"]
-        ledger = self._balance_samples()
+        # Two sides that are compared may fail alike: there the comparison judges how often.
+        most = self._settings.max_failed if self._given is None else 1.0
+        is_search = isinstance(self._task, Search)
+        judged = of_load(self._found, most, self._settings.p99_ms, is_search=is_search)
         if before is None:
-            return Judgement(ledger, unanswered=unanswered, void=void)
+            return judged
         history = self._histories()
         gateway = rise(before, scrape_quiet(system.url, self._settings.workers))
         told = balance(history, history.footers(), gateway)
-        ledger = Ledger(ledger.entries + told.entries, ledger.missing + told.missing)
+        assert judged.ledger is not None
+        entries, missing = judged.ledger
+        ledger = Ledger(entries + told.entries, missing + told.missing)
         final = audit(system.url, history, self._progress)
         self._progress("checking the invariants")
-        report = check(history, final)
-        return Judgement(ledger, report, history.wrong(), unanswered=unanswered, void=void)
-
-    def _answers(self) -> list[Check]:
-        """Of each window; where a rate is searched that does not hold, of all windows as one."""
-        windows = [found for found in self._found if found.summary is not None]
-        if isinstance(self._task, Search):
-            requests = sum(found.requests for found in windows)
-            failed = sum((Counter(found.failed) for found in windows), Counter[str]())
-            return [answers.judge("all steps", requests, failed, failed_share_max=1.0)]
-        # Two sides that are compared may fail alike: there the comparison judges how often.
-        most = self._settings.max_failed if self._given is None else 1.0
-        checks = [
-            answers.judge(
-                found.measured.phase.name,
-                found.requests,
-                found.failed,
-                most,
-                bool(found.void),
-                found.silent,
-            )
-            for found in windows
-        ]
-        if (p99_ms := self._settings.p99_ms) is not None:
-            checks += [
-                thresholds.judge(
-                    found.measured.phase.name, found.summary.total, p99_ms, bool(found.void)
-                )
-                for found in windows
-                if found.summary is not None
-            ]
-        return checks
-
-    def _balance_samples(self) -> Ledger:
-        return balance_samples(
-            sum(found.sent for found in self._found),
-            sum(found.dropped for found in self._found),
-            [footer for found in self._found for footer in found.footers],
+        return judged._replace(
+            ledger=ledger, report=check(history, final), wrong_answers=history.wrong()
         )
+
+
+def of_load(
+    phases: Sequence[Findings],
+    failed_share_max: float,
+    p99_ms: float | None = None,
+    is_search: bool = False,
+) -> Judgement:
+    """`of_load` judges what the samples and the series of the phases tell.
+
+    Of each window at most `failed_share_max` may fail, and its p99 may be at most `p99_ms`, where
+    there is such a limit; where a rate is searched that does not hold, something must be answered
+    in one of them.
+    """
+    windows = [found for found in phases if found.summary is not None]
+    if is_search:
+        requests = sum(found.requests for found in windows)
+        failed = sum((Counter(found.failed) for found in windows), Counter[str]())
+        checks = [answers.judge("all steps", requests, failed, failed_share_max=1.0)]
+    else:
+        checks = [found.answered(failed_share_max) for found in windows]
+        if p99_ms is not None:
+            checks += [found.in_time(p99_ms) for found in windows]
+    return Judgement(
+        balance_samples(
+            sum(found.sent for found in phases),
+            sum(found.dropped for found in phases),
+            [footer for found in phases for footer in found.footers],
+        ),
+        unanswered=[check.why for check in checks if check.state == "broken"],
+        void=[
+            *(reason for found in phases for reason in found.void),
+            *(check.why for check in checks if check.state == "unknown"),
+        ],
+    )
 
 
 def _in_flight(measured: Measured) -> list[float]:

@@ -32,7 +32,7 @@ from bench.compare.outputs import junit, markdown
 def test_the_same(tmp_path: Path) -> None:
     found = changed(tmp_path)
     assert (found.verdict, found.exit_code) == ("same", 0)
-    assert found.headline == "SAME: 5 gated metrics are within their thresholds"
+    assert found.headline == "SAME: 6 gated metrics are within their thresholds"
     assert found.pairs == PairsRecord(10, 4, [])
     gated = [m for m in found.metrics if m.role != "shown"]
     assert {m.verdict for m in gated} == {"same"}
@@ -55,7 +55,7 @@ def test_a_regression(tmp_path: Path, change: Change, name: str, expected: float
     assert row.change == pytest.approx(expected, abs=0.005)
     assert row.low <= row.change <= row.high
     assert row.fresh_change == pytest.approx(expected, abs=0.01)
-    assert found.reasons == [row.reason]
+    assert row.reason in found.reasons
     others = [m for m in found.metrics if m is not row and m.role != "shown"]
     assert {m.verdict for m in others} == {"same"}
 
@@ -115,7 +115,7 @@ def test_the_fresh_batch_of_other_folders(tmp_path: Path) -> None:
 
 def test_looks_spend_alpha_and_hold_nothing_back(tmp_path: Path) -> None:
     found = changed(tmp_path, looks=3)
-    assert found.statistics == StatisticsRecord(0.05 / 3, 3, 5)
+    assert found.statistics == StatisticsRecord(0.05 / 3, 3, 6)
     assert found.pairs == PairsRecord(PAIRS, 0, [])
 
 
@@ -137,7 +137,7 @@ def test_a_metric_that_is_only_shown_raises_no_alarm(tmp_path: Path) -> None:
     found = changed(tmp_path, cpu("gateway", 2), budgets=BUDGETS._replace(metrics=shown))
     assert found.verdict == "same"
     assert metric(found, "open gateway CPU ratio").change == pytest.approx(1, abs=0.01)
-    assert found.statistics.gated == 4
+    assert found.statistics.gated == 5
 
 
 def test_without_turns_a_drift_looks_like_a_change(tmp_path: Path) -> None:

@@ -179,6 +179,15 @@ def test_nothing_to_draw(tmp_path: Path, runs: list[Run]) -> None:
 STEP = [1.0] * 6 + [1.12] * 6
 
 
+def test_commits_come_in_the_order_of_their_history(tmp_path: Path) -> None:
+    """Not in that of measuring: an older commit may be measured last. Ids in runs are short."""
+    folder = write_set(tmp_path, commits([1.0, 1.1, 1.2, 1.3], runs=1))
+    order = [f"commit{place:02}{'0' * 32}" for place in (2, 0, 3)]
+    found = read_history(folder, BUDGETS, order).series[0]
+    names = [point.commit for point in found.points]
+    assert names == ["commit02", "commit00", "commit03", "commit01"]
+
+
 def test_the_text_names_the_commit(tmp_path: Path) -> None:
     text = describe(read_history(write_set(tmp_path, commits(STEP)), BUDGETS))
     assert text.startswith("# History: 24 runs of 12 commits\n")
@@ -193,7 +202,7 @@ def test_the_page_asks_nothing_of_a_network(tmp_path: Path) -> None:
     text = page(read_history(write_set(tmp_path, commits(STEP)), BUDGETS))
     assert not re.search(r"<(?:script|img|iframe)[^>]*\ssrc=|<link", text)
     assert "default-src &#x27;none&#x27;" in text
-    assert text.count('<div id="chart-') == 9
+    assert text.count('<div id="chart-') == 10
     assert "commit06, worse" in text
 
 

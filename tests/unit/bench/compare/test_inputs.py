@@ -1,6 +1,7 @@
 """Recorded runs that can't be compared: one clear line, and an exit code of its own, each."""
 
 from pathlib import Path
+from typing import Any
 
 import jsonschema
 import orjson
@@ -49,10 +50,7 @@ CASES = {
     "no phases": (orjson.dumps({"schema_version": 3}), 14, "not the record of a run"),
     "other schema": (orjson.dumps(a_run(1, "B", lambda r: r.update(schema_version=4))), 16,
                      "its schema is 4, and this version reads 3"),
-    "missing group": (without("cpu", "kafka"), 15, "open kafka CPU ratio is missing in run 2026"),
     "missing quantile": (without("latency_ms", "p99"), 15, "'p99' is a required property"),
-    "no latency": (orjson.dumps(a_run(1, "B", lambda r: r["phases"][0]["window"].update(
-        latency_ms=None))), 15, "open p50 is missing in run 2026"),
     "no CPU": (orjson.dumps(a_run(1, "B", cpu("gateway", 0))), 15,
                "open gateway CPU ratio is missing in run 2026"),
     "other machine": (orjson.dumps(a_run(1, "B", environment(cpu_model="Z"))), 12,
@@ -82,6 +80,28 @@ def test_a_broken_input_is_one_clear_line(
     assert "\n" not in reason
     assert call(["compare", str(a), str(b)]) == code
     assert says in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(("part", "lost"), [("kafka", "open kafka CPU ratio"), (None, "open p50")])
+def test_a_reading_that_is_missing_voids_its_metric_alone(
+    tmp_path: Path, part: str | None, lost: str
+) -> None:
+    """Unless the metric decides: once a lost reading of a metric that alarms ended a whole job."""
+
+    def lose(run: dict[str, Any]) -> None:
+        window = run["phases"][0]["window"]
+        if part is None:
+            window["latency_ms"] = None
+        else:
+            del window["cpu"][part]
+
+    runs = [*a_set("B", 9), a_run(9, "B", lose)]
+    found = compare(
+        write_set(tmp_path / "a", a_set("A", 10)), write_set(tmp_path / "b", runs), BUDGETS
+    )
+    assert found.verdict == "same"
+    assert f"can't tell: {lost}, which is missing in 1 of 20 runs" in found.notes
+    assert lost not in [metric.name for metric in found.metrics]
 
 
 def test_a_folder_without_runs(tmp_path: Path) -> None:

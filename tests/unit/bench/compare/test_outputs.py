@@ -16,8 +16,8 @@ from support.made_sets import (
     write_set,
 )
 
+from bench.calibrate.aa_spread import SpreadError, read_spreads
 from bench.cli.main import call
-from bench.compare.aa_spread import SpreadError, read_spreads
 from bench.compare.outputs import MARK, action_benchmark, junit, markdown, write_outputs
 from bench.errors import ExitCode
 from bench.records.typed_json import to_plain
@@ -58,9 +58,9 @@ def test_names_from_a_record_break_no_output(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("changes", "pairs", "counts"),
     [
-        ([], PAIRS, {"tests": "9", "failures": "0", "errors": "0", "skipped": "0"}),
+        ([], PAIRS, {"tests": "10", "failures": "0", "errors": "0", "skipped": "0"}),
         ([cpu("gateway", 1.1)], PAIRS, {"failures": "1", "errors": "0", "skipped": "0"}),
-        ([], 2, {"tests": "9", "failures": "0", "errors": "0", "skipped": "5"}),
+        ([], 2, {"tests": "10", "failures": "0", "errors": "0", "skipped": "6"}),
         ([settings(workers=2)], 2, {"tests": "1", "failures": "0", "errors": "1"}),
     ],
 )
@@ -83,7 +83,7 @@ def test_the_form_of_github_action_benchmark(tmp_path: Path) -> None:
     found = compared(tmp_path, a_set("A", PAIRS, with_capacity), a_set("B", PAIRS, with_capacity))
     smaller, bigger = (action_benchmark(found, lower) for lower in (True, False))
     assert [entry["name"] for entry in bigger] == ["capacity"]
-    assert len(smaller) == 9
+    assert len(smaller) == 10
     for entry in (*smaller, *bigger):
         assert set(entry) == {"name", "unit", "value", "extra"}
         assert isinstance(entry["value"], float)

@@ -240,3 +240,12 @@ def test_payments_and_what_was_given_back(status: str, paid: bool) -> None:
     assert broken(check(history.rows, final)) == set()
     user["credit"] += 14 if paid else -14
     assert broken(check(history.rows, final)) == {"money"}
+
+
+def test_a_reply_from_a_cache() -> None:
+    """It is right in itself, and was another request's: each id is answered once."""
+    history, final = a_sale()
+    user = {"user_id": "u", "credit": 86, "orders": ["o"], "request_id": "cached"}
+    for _ in range(2):
+        history.add("find_user", "/users/find/u", 200, user)
+    assert broken(check(history.rows, final)) == {"no_crossed_replies"}

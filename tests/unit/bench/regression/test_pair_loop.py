@@ -24,7 +24,7 @@ def pairs(count: int, *changes: Change, begin: int = 0) -> list[Pair]:
 
 def test_what_is_gated_is_what_the_first_runs_have() -> None:
     found = gate(pairs(1)[0], BUDGETS, {METRIC: 0.04})
-    assert len(found.rules) == 5
+    assert len(found.rules) == 6
     assert METRIC in found.deciding
     assert found.rules[METRIC].aa_spread > 0
     with pytest.raises(UnfitError, match="is FAILED: money"):

@@ -1,0 +1,126 @@
+"""How requests ended on both sides: a system that refuses its work is no faster one.
+
+For each operation, the share of each way in which its requests ended is compared, pooled over all
+runs. A change of what is refused counts in either direction, as the sides send the same kinds of
+requests; fewer failures are no harm. So does a side whose runs are void more often than the
+other's: both were measured in turns, on one machine.
+"""
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from typing import Literal, NamedTuple
+
+from scipy.stats import fisher_exact
+
+from bench.records.run_record import Figures, RunRecord
+from bench.stats.pooled_share import Count, PooledShare, pooled
+
+OUTCOMES_ALPHA = 0.01
+"""The chance that any outcome of unchanged sides counts as changed: no fresh batch repeats it."""
+REFUSED_POINTS_MAX = 0.05
+"""Of an operation's requests: what is refused depends a little on who meets whom, and when."""
+FAILED_POINTS_MAX = 0.001
+"""Of all requests of a phase: as the threshold of the metric `failed`."""
+OPERATION_FAILED_POINTS_MAX = 0.01
+"""Of one operation's requests, of which there are fewer."""
+RUNS_MIN = 4
+"""Of a side: fewer can't tell how much runs scatter, so what looks changed is only suspected."""
+DONE, FAILED, VOID = "done", "failed", "void"
+
+State = Literal["same", "changed", "suspected"]
+
+
+class Outcome(NamedTuple):
+    phase: str
+    operation: str
+    """Empty for all of a phase."""
+    kind: str
+    """`DONE`, `FAILED`, or a refusal as "409 out_of_stock"."""
+
+    @property
+    def limit(self) -> float:
+        if self.kind != FAILED:
+            return REFUSED_POINTS_MAX
+        return OPERATION_FAILED_POINTS_MAX if self.operation else FAILED_POINTS_MAX
+
+    def __str__(self) -> str:
+        return f"{self.phase} {self.operation or 'all requests'}: {self.kind}"
+
+
+class Finding(NamedTuple):
+    outcome: Outcome
+    share: PooledShare
+    state: State
+
+    @property
+    def line(self) -> str:
+        share = self.share
+        moved = f"{share.a:.2%} of A's requests, {share.b:.2%} of B's"
+        between = f"{share.low * 100:+.2g} to {share.high * 100:+.2g} points"
+        if self.state == "changed":
+            return f"{self.outcome}: {moved} ({between}), pooled over all runs"
+        runs = f"; runs scatter {share.dispersion:.0f} times as much as their requests would alone"
+        more = runs if share.dispersion >= 2 else ""
+        return f"{self.outcome}: {moved} ({between}): too far apart, and not surely so{more}"
+
+
+def judge(a: Sequence[RunRecord], b: Sequence[RunRecord]) -> list[Finding]:
+    """`judge` returns what looks changed, by pooled shares; nothing where both answer alike."""
+    ours, theirs = ([(dict(_counts(run)), _asked(run)) for run in side] for side in (a, b))
+    outcomes = list(dict.fromkeys(outcome for run, _ in (*ours, *theirs) for outcome in run))
+    found = []
+    for outcome in outcomes:
+        place = outcome.phase, outcome.operation
+        of_a, of_b = (
+            [Count(run.get(outcome, 0), asked[place]) for run, asked in side]
+            for side in (ours, theirs)
+        )
+        share = pooled(of_a, of_b, OUTCOMES_ALPHA / len(outcomes))
+        if share is not None:
+            state = _state(outcome, share, min(len(a), len(b)))
+            if state != "same":
+                found.append(Finding(outcome, share, state))
+    return found
+
+
+def _state(outcome: Outcome, share: PooledShare, runs: int) -> State:
+    is_worse = share.change > 0 or outcome.kind != FAILED
+    if abs(share.change) <= outcome.limit or not is_worse:
+        return "same"
+    is_sure = not share.low <= 0 <= share.high
+    return "changed" if is_sure and runs >= RUNS_MIN else "suspected"
+
+
+def _windows(run: RunRecord) -> Iterator[tuple[str, str, Figures]]:
+    for phase in run.fixed_phases:
+        if phase.window is not None:
+            yield phase.name, "", phase.window
+            for operation, figures in phase.window.operations.items():
+                yield phase.name, operation, figures
+
+
+def _asked(run: RunRecord) -> Counter[tuple[str, str]]:
+    return Counter({(phase, name): figures.requests for phase, name, figures in _windows(run)})
+
+
+def _counts(run: RunRecord) -> Iterator[tuple[Outcome, int]]:
+    for phase, operation, figures in _windows(run):
+        yield Outcome(phase, operation, FAILED), sum(figures.failed.values())
+        if operation:
+            refused = figures.refused
+            yield Outcome(phase, operation, DONE), figures.answered - sum(refused.values())
+            for kind, count in refused.items():
+                yield Outcome(phase, operation, kind), count
+
+
+def void_by_side(a: Sequence[RunRecord], b: Sequence[RunRecord]) -> str | None:
+    """A line where B's runs are void surely more often than A's: B is why they are."""
+    voids = [sum(run.verdict == VOID for run in side) for side in (a, b)]
+    table = [[void, len(side) - void] for void, side in zip(voids, (a, b), strict=True)]
+    if not a or not b or fisher_exact(table, alternative="less").pvalue > OUTCOMES_ALPHA:
+        return None
+    why = next(run.reasons[0] for run in b if run.verdict == VOID)
+    return (
+        f"{voids[1]} of {len(b)} runs of B are void, and {voids[0]} of {len(a)} of A: what makes "
+        f"them void is B's ({why})"
+    )

@@ -1,0 +1,188 @@
+"""How requests ended on both sides: frauds that were SAME or FASTER."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from support.made_sets import Change, a_set, cpu, failed, record, verdict, write_set
+
+from bench.compare.budgets import DEFAULT_FILE, BudgetError, read_budgets
+from bench.compare.comparison import compare
+from bench.compare.comparison_record import Comparison
+from bench.compare.metric import Rule
+from bench.compare.outcomes import RUNS_MIN, judge, void_by_side
+from bench.records.run_record import RunRecord
+from bench.regression.stopping_rule import Plan, Sequential, Step
+
+BUDGETS = read_budgets(DEFAULT_FILE)
+Run = dict[str, Any]
+
+
+def refused(share: float, kind: str = "409 order_empty") -> Change:
+    """So large a share of all checkouts is refused, and costs little."""
+
+    def change(run: Run) -> None:
+        window = run["phases"][0]["window"]
+        figures = window["operations"]["checkout"]
+        figures["refused"] = {kind: round(share * figures["requests"])}
+        window["refused"] = dict(figures["refused"])
+        window["checkout_paid_share"] = 1 - share
+
+    return change
+
+
+def records(runs: list[Run]) -> list[RunRecord]:
+    return [record(run) for run in runs]
+
+
+def every(nth: int, change: Change) -> Change:
+    """In each so many-th run only."""
+    count = iter(range(1_000_000))
+    return lambda run: change(run) if next(count) % nth == 0 else None
+
+
+def compared(tmp_path: Path, *changes: Change, pairs: int = 24) -> Comparison:
+    a = write_set(tmp_path / "a", a_set("A", pairs, refused(0.05)))
+    b = write_set(tmp_path / "b", a_set("B", pairs, refused(0.05), *changes))
+    return compare(a, b, BUDGETS)
+
+
+def test_sides_that_answer_alike(tmp_path: Path) -> None:
+    found = compared(tmp_path)
+    assert (found.verdict, found.outcomes) == ("same", [])
+
+
+def test_a_commit_that_refuses_every_order(tmp_path: Path) -> None:
+    """It was FASTER, exit 0: less CPU, fewer records, and every refusal was expected."""
+    found = compared(tmp_path, refused(1.0), cpu("flink", 0.9), cpu("gateway", 0.9))
+    assert (found.verdict, found.exit_code) == ("regression", 10)
+    assert "checkout: done: 95.00% of A's requests, 0.00% of B's" in " ".join(found.reasons)
+
+
+@pytest.mark.parametrize("share", [0.02, 0.08, 0.15, 0.5])
+def test_refused_work_counts_in_either_direction(tmp_path: Path, share: float) -> None:
+    found = compared(tmp_path, refused(share))
+    assert found.verdict == ("same" if 0.02 <= share <= 0.08 else "regression")
+
+
+def test_another_reason_to_refuse_is_another_outcome(tmp_path: Path) -> None:
+    found = compared(tmp_path, refused(0.3), refused(0.3, "409 out_of_stock"))
+    assert found.verdict == "regression"
+    assert "409 out_of_stock" in " ".join(found.reasons)
+
+
+@pytest.mark.parametrize(("nth", "number"), [(10, 400), (3, 400), (8, 40)])
+def test_failures_that_come_now_and_then(tmp_path: Path, nth: int, number: int) -> None:
+    """4 of 40 pairs with a tenth failed were SAME: the median of the pairs hides them."""
+    found = compared(tmp_path, every(nth, failed(number)), pairs=40)
+    assert found.verdict in ("regression", "inconclusive")
+    assert any("failed" in reason for reason in found.reasons)
+
+
+def test_a_single_failure_is_none(tmp_path: Path) -> None:
+    assert compared(tmp_path, every(40, failed(3)), pairs=24).verdict == "same"
+
+
+def test_fewer_failures_are_no_harm() -> None:
+    a, b = a_set("A", 8, failed(200)), a_set("B", 8)
+    assert [each for each in judge(records(a), records(b)) if each.outcome.kind == "failed"] == []
+    assert [each.state for each in judge(records(b), records(a)) if each.outcome.kind == "failed"]
+
+
+def test_few_runs_can_only_be_suspected() -> None:
+    def states(runs: int) -> set[str]:
+        return {
+            each.state
+            for each in judge(records(a_set("A", runs)), records(a_set("B", runs, refused(1.0))))
+        }
+
+    assert states(RUNS_MIN) == {"changed"}
+    assert states(RUNS_MIN - 1) == {"suspected"}
+
+
+def test_sides_that_were_not_measured_in_turns(tmp_path: Path) -> None:
+    a = write_set(tmp_path / "a", a_set("A", 10))
+    b = write_set(tmp_path / "b", a_set("B", 10, refused(1.0), begin=50))
+    assert compare(a, b, BUDGETS).verdict == "inconclusive"
+
+
+# ---- void by the side
+
+
+def test_a_slowdown_that_makes_its_own_runs_void(tmp_path: Path) -> None:
+    """Pairs dropped, INCONCLUSIVE, a warning, CI green."""
+    void = verdict("void", "50 processes waited for 2 cores")
+    found = compared(tmp_path, every(2, void))
+    assert (found.verdict, found.exit_code) == ("regression", 10)
+    assert "12 of 24 runs of B are void, and 0 of 24 of A" in " ".join(found.reasons)
+    all_of_it = compared(tmp_path / "all", void, pairs=12)
+    assert all_of_it.verdict == "regression"
+
+
+@pytest.mark.parametrize(("of_a", "of_b", "is_told"), [(0, 3, False), (8, 9, False), (9, 0, False)])
+def test_void_runs_that_tell_nothing_of_a_side(of_a: int, of_b: int, is_told: bool) -> None:
+    def side(letter: str, voids: int) -> list[RunRecord]:
+        runs = a_set(letter, 12)
+        for run in runs[:voids]:
+            run |= {"verdict": "void", "reasons": ["the machine was busy"]}
+        return records(runs)
+
+    assert bool(void_by_side(side("A", of_a), side("B", of_b))) == is_told
+
+
+# ---- what could never settle
+
+
+def test_a_spread_that_makes_the_same_impossible_is_refused_at_once(tmp_path: Path) -> None:
+    """It printed "not within -2.8 %" after a quarter of an hour."""
+    path = tmp_path / "budgets.toml"
+    path.write_text("[metrics.cpu_ratio]\nthreshold = 0.05\naa_spread = 0.078\n")
+    with pytest.raises(BudgetError, match=r"metrics.cpu_ratio: .* 7.8% .* could never be the same"):
+        read_budgets(path)
+    path.write_text('[metrics.cpu_ratio]\nthreshold = 0.05\naa_spread = 0.078\nrole = "alarms"\n')
+    assert read_budgets(path).metrics["cpu_ratio"].aa_spread == 0.078
+
+
+def test_a_metric_that_vanishes_is_waited_for_no_longer() -> None:
+    rules = {name: Rule(0.05) for name in ("cpu", "lost")}
+    sequential = Sequential(rules, ["cpu"], Plan.of(2, 1000.0))
+    step = sequential.next(0.0)
+    zeros = [0.001 * (-1) ** index for index in range(step.pairs)]
+    sequential.add(step, {"cpu": zeros})
+    after = sequential.next(10.0)
+    assert (after.action, after.why) == ("stop", "all that decides is settled")
+    sequential.add(Step("measure", 2, ""), {"cpu": [0.0, 0.0], "lost": [0.0, 0.0]})
+    assert sequential.findings().keys() == {"cpu"}
+
+
+# ---- compilation
+
+
+def compiling(cores: float) -> Change:
+    """The JVMs' compilers take so many cores more; the CPU ratio leaves them out."""
+
+    def change(run: Run) -> None:
+        window = run["phases"][0]["window"]
+        flink = window["cpu"]["flink"]
+        more_s = cores * window["length_s"]
+        flink |= {"cpu_s": flink["cpu_s"] + more_s, "compiling_s": flink["compiling_s"] + more_s}
+
+    return change
+
+
+def test_compilation_that_never_ends(tmp_path: Path) -> None:
+    found = compared(tmp_path, compiling(0.4))
+    assert found.verdict == "regression"
+    assert any(reason.startswith("open compiling: ") for reason in found.reasons)
+    assert compared(tmp_path / "less", compiling(0.02)).verdict == "same"
+
+
+# ---- warm beside cold
+
+
+def test_a_warm_side_beside_a_cold_one(tmp_path: Path) -> None:
+    """A's JVMs still compiled while it was measured: B is faster, and no better for it."""
+    pairs = 24
+    a = write_set(tmp_path / "a", a_set("A", pairs, cpu("flink", 1.3), compiling(0.6)))
+    b = write_set(tmp_path / "b", a_set("B", pairs))
+    assert compare(a, b, BUDGETS).verdict != "faster"

@@ -1,7 +1,7 @@
 """A whole run: the system comes up, phases of load, the ledger, the final reads, the judgement."""
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path

@@ -30,7 +30,7 @@ def _head(run: RunRecord) -> list[str]:
     return [
         f"# {run.run_id}: {run.verdict.upper()}",
         "",
-        phrases.VERDICTS[run.verdict].meaning,
+        " ".join([phrases.VERDICTS[run.verdict].meaning, *phrases.reservations(run)]),
         "",
         *(f"- {reason}" for reason in run.reasons),
         f"- commit {run.commit}; {settings}",

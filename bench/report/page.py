@@ -126,7 +126,7 @@ def _verdict(run: RunRecord) -> Html:
     return tag(
         "section",
         tag("h2", name),
-        tag("p", meaning),
+        tag("p", " ".join([meaning, *phrases.reservations(run)])),
         tag("ul", (tag("li", reason) for reason in run.reasons)) if run.reasons else None,
         id="verdict",
         class_=f"verdict {run.verdict}",

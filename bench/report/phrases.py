@@ -3,7 +3,14 @@
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from bench.records.run_record import PERCENTS, Latency, PhaseRecord, QuantileName, Verdict
+from bench.records.run_record import (
+    PERCENTS,
+    Latency,
+    PhaseRecord,
+    QuantileName,
+    RunRecord,
+    Verdict,
+)
 
 NONE = "-"
 """In place of a figure that there is not."""
@@ -19,7 +26,7 @@ VERDICTS: dict[Verdict, Meaning] = {
     "valid": Meaning(
         "Valid",
         "These figures can be trusted. The load generator kept up, every request is accounted for, "
-        "and every check that was made holds.",
+        "nearly all were answered as expected, and every check that was made holds.",
     ),
     "failed": Meaning(
         "Failed",
@@ -33,9 +40,9 @@ VERDICTS: dict[Verdict, Meaning] = {
     ),
     "void": Meaning(
         "Void",
-        "The load generator or the machine was the bottleneck, not the system under test. "
-        "The figures say nothing about the system: measure again on a quieter or larger machine, "
-        "or with less load.",
+        "The load generator or the machine was the bottleneck, or nobody can tell that they were "
+        "not. The figures say nothing about the system: measure again on a quieter or larger "
+        "machine, or with less load.",
     ),
     "interrupted": Meaning(
         "Interrupted",
@@ -50,6 +57,35 @@ class Table(NamedTuple):
     rows: Sequence[Sequence[str]]
     words: frozenset[int] = frozenset({0})
     """Columns of words; the others are figures."""
+
+
+COMPILING_WARMUP_S = 20.0
+"""With less warm-up the system's JVMs surely still compile: that takes them a minute or more."""
+
+
+def reservations(run: RunRecord) -> list[str]:
+    """`reservations` says for which windows a valid run holds as a steady state, a line each.
+
+    The figures of a window that never became steady are of a system that was still changing.
+    """
+    windows = [phase for phase in run.phases if phase.window is not None]
+    if run.verdict != "valid" or not windows:
+        return []
+    unsteady = [phase for phase in windows if phase.steady is not None and not phase.steady.steady]
+    lines = []
+    if unsteady:
+        steady = ", ".join(phase_title(phase) for phase in windows if phase not in unsteady)
+        lines.append(
+            f"They hold as a steady state for {steady or 'no window'}: the system was still "
+            f"changing with {', '.join(map(phase_title, unsteady))}."
+        )
+    settings = run.settings
+    if settings.target is None and 0 < settings.first_warmup_s < COMPILING_WARMUP_S:
+        lines.append(
+            f"The JVMs were still compiling, after at most {settings.first_warmup_s:g} s of "
+            "warm-up: a warm system is up to three times as fast."
+        )
+    return lines
 
 
 def ms(value_ms: float | None, at_least: bool = False) -> str:

@@ -8,9 +8,9 @@ from support.made_run import made_run
 from support.made_samples import PhaseSpec
 
 from bench.records.run_files import read_run
-from bench.records.run_record import CapacityRecord, Level, RunRecord, WindowFigures
+from bench.records.run_record import CapacityRecord, Level, RunRecord, SteadyRecord, WindowFigures
 from bench.report.markdown import summarize
-from bench.report.phrases import ms, setting, share
+from bench.report.phrases import ms, reservations, setting, share
 from bench.run.record import Judgement
 
 HOSTILE = {"a|b": (1.0, 2.0)}
@@ -127,7 +127,7 @@ def test_a_void_run_says_why(run: RunRecord) -> None:
     reason = "open: generator 0 used 97% of a core"
     head = summarize(replace(run, verdict="void", reasons=[reason])).partition("| load")[0]
     assert "VOID" in head
-    assert "the bottleneck, not the system under test" in head
+    assert "the bottleneck, or nobody can tell that they were not" in head
     assert f"- {reason}" in head
 
 
@@ -186,3 +186,27 @@ def test_a_latency_keeps_its_digits(value_ms: float, shown: str) -> None:
 )
 def test_a_share_is_never_rounded_to_all_or_nothing(part: float, shown: str) -> None:
     assert share(part) == shown
+
+
+def test_for_which_windows_a_valid_run_holds(tmp_path: Path) -> None:
+    specs = PhaseSpec("users-8", users=8), PhaseSpec("users-9", users=9)
+    run = read_run(made_run(tmp_path / "run", specs, ()))
+    phases = [
+        replace(phase, steady=SteadyRecord(phase.name == "users-8", "its thirds differ", 3.0))
+        for phase in run.phases
+    ]
+    unsteady = replace(run, phases=phases, verdict="valid")
+    assert reservations(unsteady)[0] == (
+        "They hold as a steady state for 8 users: the system was still changing with 9 users."
+    )
+    none = replace(unsteady, phases=phases[1:])
+    assert "for no window: the system was still changing with 9 users" in summarize(none)
+    assert reservations(replace(unsteady, verdict="void")) == []
+
+
+def test_a_quick_run_says_that_the_jvms_still_compile(tmp_path: Path) -> None:
+    run = replace(read_run(made_run(tmp_path / "run")), verdict="valid")
+    for warmup_s, told in ((4.0, True), (120.0, False)):
+        settings = replace(run.settings, first_warmup_s=warmup_s)
+        text = summarize(replace(run, settings=settings))
+        assert ("The JVMs were still compiling, after at most 4 s" in text) == told

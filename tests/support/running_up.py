@@ -20,6 +20,7 @@ from machine.http import call_json
 from machine.processes import Child, Supervisor
 from system.runtime import registry
 from system.runtime.flink_cluster import Flink, environment
+from system.runtime.flink_rest import Rest
 from system.runtime.kafka_broker import Kafka
 from system.runtime.settings import Heaps
 
@@ -191,6 +192,12 @@ class Clusters:
         command[place] = SESSION_CLUSTER
         self._start("jobmanager", command)
         self._start("taskmanager", flink.taskmanager_command())
+        port = self._kafka.bootstrap_servers.rpartition(":")[2]
+        for what, holds in (
+            ("Flink", Rest(flink.rest).has_task_manager),
+            ("Kafka", lambda: not ports.is_free(int(port))),
+        ):
+            self.supervisor.wait_for(holds, what, COMMAND_S)
 
     def _start(self, name: str, command: list[str]) -> Child:
         return self.supervisor.start(

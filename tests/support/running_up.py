@@ -19,7 +19,7 @@ from machine import ports
 from machine.http import call_json
 from machine.processes import Child, Supervisor
 from system.runtime import registry
-from system.runtime.flink_cluster import Flink, environment
+from system.runtime.flink_cluster import Flink, environment, page_jar
 from system.runtime.flink_rest import Rest
 from system.runtime.kafka_broker import Kafka
 from system.runtime.settings import Heaps
@@ -185,8 +185,9 @@ class Clusters:
         self._environment = environment(folder, flink, "thread")
         self.supervisor.run(self._start("format", self._kafka.format_command()), COMMAND_S)
         self._start("kafka", self._kafka.command())
-        # The JobManager of a cluster that takes jobs is another class, with no job of its own.
-        command = flink.jobmanager_command()
+        # The JobManager of a cluster that takes jobs is another class, with no job of its own and a
+        # page that is not read only.
+        command = [each.replace(f":{page_jar()}", "") for each in flink.jobmanager_command()]
         command = command[: command.index("--job-classname")]
         place = command.index(APPLICATION_CLUSTER)
         command[place] = SESSION_CLUSTER

@@ -55,18 +55,24 @@ def items_reply(order: Entity, call: Call) -> tuple[Reply]:
 
 @ORDER.method
 def create_order(order: Entity | None, call: Call) -> Outcome:
-    """The user answers the client; where there is none, it has the order discarded."""
+    """The user answers the client; where there is none, it has the order discarded.
+
+    A client that names its orders itself may create one twice, by two requests: the order belongs
+    to the later one, and only that one's refusal discards it.
+    """
     order_id, user_id = call.id("order_id"), call.id("user_id")
     new = {"user_id": user_id, "items": [], "total_cost": 0, "status": "open", "saga": None}
     attach = Send("user", user_id, "attach_order", {"user_id": user_id, "order_id": order_id})
-    return Outcome(order or new, (attach,))
+    if order is not None and order["user_id"] != user_id:
+        raise Refused("bad_request", f"order {order_id} is another user's")
+    return Outcome({**(order or new), "created_by": call.request_id}, (attach,))
 
 
 @ORDER.step
-def discard_order(order: Entity | None, _call: Call) -> Outcome:
-    """The user did not take the order. A saga that began meanwhile ends first: it can only be
-    undone, as the user does not pay for an order that it does not have."""
-    if order is None or order["status"] != "open":
+def discard_order(order: Entity | None, call: Call) -> Outcome:
+    """The user did not take the order. A saga that began meanwhile ends first: where the user does
+    not have the order it can only be undone; where it was charged the order is the user's."""
+    if order is None or order["status"] != "open" or order["created_by"] != call.request_id:
         return Outcome(order, remember=False)
     return Outcome({**order, "discarded": True} if order["saga"] else None)
 
@@ -304,8 +310,10 @@ def end(order: Entity, saga: dict[str, Any], call: Call) -> Outcome:
         order = {**order, "status": kind.to_status}
         paid = kind.to_status != "open"
         body = {"order_id": call.id("order_id"), "paid": paid, kind.total: order["total_cost"]}
+    order = {**order, "saga": None}
+    was_discarded = order.pop("discarded", False)
     return Outcome(
-        None if "discarded" in order else {**order, "saga": None},
+        None if was_discarded and saga["error"] is not None else order,
         tuple(Reply(body, sink) for sink in saga["sinks"]),
         remember=False,
         also={saga["kind"]: (Reply(body),)},

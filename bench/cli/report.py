@@ -15,6 +15,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("runs", nargs="+", type=Path, metavar="RUN", help="a run's folder")
     parser.add_argument("--csv", action="store_true",
                         help="samples.csv too: a row for each request")  # fmt: skip
+    parser.add_argument("--images", action="store_true",
+                        help="SVG pictures too, light and dark, in the folder images")  # fmt: skip
     add_json(parser)
 
 
@@ -31,9 +33,12 @@ def run(args: argparse.Namespace) -> ExitCode:
             sources = ((each.name, [folder / name for name in each.samples]) for each in phases)
             files["samples"] = folder / "samples.csv"
             write_csv(files["samples"], sources)
+        pictures = build.pictures(folder) if args.images else []
+        if pictures:
+            files["images"] = folder / "images"
         written.append({"run": str(folder)} | {name: str(path) for name, path in files.items()})
         if not args.json:
-            show(str(page))
+            show("\n".join(map(str, [page, *pictures])))
     if args.json:
         show_json(written)
     return ExitCode.DONE

@@ -1,0 +1,176 @@
+"""Pictures of a run for pages that show no script: SVG files, each in a light and a dark form.
+
+The same data gives the same bytes: no date, no random ids, and text that stays text. Colours are
+those of report.css, so that a picture and the report beside it look alike.
+"""
+
+import io
+import re
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import matplotlib
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from bench.records.run_record import CapacityRecord
+from bench.report import phrases
+from bench.report.waterfall import Operation
+from bench.stats.curves import Percentiles
+
+STYLE = Path(__file__).with_name("report.css")
+THEMES = ("light", "dark")
+SIZE_INCHES = (8.6, 3.6)
+"""A picture is as wide as the text of a README."""
+SHORT_INCHES = (8.6, 2.2)
+"""A picture with one bar needs less height."""
+LINES_MAX = 8
+"""There are eight colours; of more lines the first are drawn."""
+LABELLED_SHARE_MIN = 0.05
+"""A stage that takes less of the whole is too narrow for its name and is named in the legend."""
+
+
+class Line(NamedTuple):
+    """A named latency curve."""
+
+    name: str
+    percentiles: Percentiles
+
+
+Draw = Callable[[Axes, dict[str, str]], None]
+
+
+def colors(theme: str, style: Path = STYLE) -> dict[str, str]:
+    """The variables of report.css in that theme, by name: ``{"--text": "#1c2128", …}``."""
+    pairs = re.findall(
+        r"(--[\w-]+): light-dark\((#[0-9a-f]{6}), (#[0-9a-f]{6})\)", style.read_text()
+    )
+    return {name: (light, dark)[THEMES.index(theme)] for name, light, dark in pairs}
+
+
+def draw(picture: Draw, theme: str, size_inches: tuple[float, float] = SIZE_INCHES) -> bytes:
+    """The picture as SVG."""
+    palette = colors(theme)
+    options: dict[Any, Any] = {
+        "svg.hashsalt": "kaflinkshop",
+        "svg.fonttype": "none",
+        "font.family": "sans-serif",
+        "font.size": 10,
+        "text.color": palette["--text"],
+        "axes.labelcolor": palette["--text"],
+        "axes.edgecolor": palette["--line"],
+        "axes.facecolor": palette["--card"],
+        "figure.facecolor": palette["--card"],
+        "xtick.color": palette["--muted"],
+        "ytick.color": palette["--muted"],
+        "grid.color": palette["--grid"],
+        "legend.frameon": False,
+    }
+    with matplotlib.rc_context(options):
+        figure = Figure(figsize=size_inches, layout="constrained")
+        axes = figure.subplots()
+        axes.spines[["top", "right"]].set_visible(False)
+        picture(axes, palette)
+        target = io.BytesIO()
+        figure.savefig(target, format="svg", metadata={"Date": None})
+    return target.getvalue()
+
+
+def percentiles(lines: Sequence[Line]) -> Draw:
+    """Latency by percentile on HdrHistogram's axis; dashed where it is only a lower bound."""
+
+    def picture(axes: Axes, palette: dict[str, str]) -> None:
+        for index, (name, found) in enumerate(lines, 1):
+            color, exact = palette[f"--c{index}"], found.exact
+            axes.plot(found.ratio[:exact], found.latency_ms[:exact], color=color, label=name, lw=2)
+            if exact < len(found.ratio):
+                bound = slice(max(0, exact - 1), None)
+                axes.plot(found.ratio[bound], found.latency_ms[bound], color=color, ls="--", lw=2)
+        highest = max(line.percentiles.ratio[-1] for line in lines)
+        ticks = [1, 2, *(10**power for power in range(1, 9) if 10**power <= highest)]
+        axes.set_xscale("log")
+        axes.set_yscale("log")
+        axes.set_xticks(ticks, [phrases.share(1 - 1 / tick) for tick in ticks])
+        axes.set_xticks([], minor=True)
+        axes.yaxis.set_major_formatter(lambda value, _: f"{value:g}")
+        axes.set_xlim(1, highest)
+        axes.set(xlabel="percentile", ylabel="latency, ms")
+        axes.grid(visible=True)
+        axes.legend(loc="best")
+
+    return picture
+
+
+def waterfall(operation: Operation) -> Draw:
+    """The stages of one operation from left to right, each as long as its mean time."""
+
+    def picture(axes: Axes, palette: dict[str, str]) -> None:
+        names = list(dict.fromkeys(stage.name for stage in operation.stages))
+        for stage in operation.stages:
+            waits = "topic" in stage.name or "lag" in stage.name
+            axes.barh(
+                0,
+                stage.times.mean_ms,
+                left=stage.begin_ms,
+                color=palette[f"--c{names.index(stage.name) % 8 + 1}"],
+                edgecolor=palette["--card"],
+                hatch="//" if waits else None,
+                label=stage.name,
+            )
+            if stage.times.mean_ms >= LABELLED_SHARE_MIN * operation.total.mean_ms:
+                axes.annotate(
+                    phrases.ms(stage.times.mean_ms),
+                    (stage.begin_ms + stage.times.mean_ms / 2, 0),
+                    ha="center",
+                    va="center",
+                    color=palette["--text"],
+                    bbox={"boxstyle": "round,pad=0.15", "fc": palette["--card"], "lw": 0},
+                )
+        handles, labels = axes.get_legend_handles_labels()
+        shown = dict(zip(labels, handles, strict=True))
+        axes.legend(shown.values(), shown.keys(), ncols=5, loc="lower left", bbox_to_anchor=(0, 1))
+        axes.set_yticks([0], [operation.name])
+        axes.spines["left"].set_visible(False)
+        axes.tick_params(axis="y", length=0)
+        axes.set(xlabel="mean time since the request was due, ms")
+
+    return picture
+
+
+def knee(found: CapacityRecord) -> Draw:
+    """Latency against rate: filled marks held the service level, crosses did not."""
+
+    def picture(axes: Axes, palette: dict[str, str]) -> None:
+        ordered, knee_per_s = found.by_rate, found.knee_per_s
+        for index, (name, values) in enumerate(
+            (
+                ("p50", [step.p50_ms for step in ordered]),
+                ("p99", [step.p99_ms for step in ordered]),
+                ("p99.9", [step.p999_ms for step in ordered]),
+            ),
+            1,
+        ):
+            known = [
+                (step.rate_per_s, value, step.held)
+                for step, value in zip(ordered, values, strict=True)
+                if value is not None
+            ]
+            color = palette[f"--c{index}"]
+            axes.plot([each[0] for each in known], [each[1] for each in known], color=color, lw=2)
+            for held, mark in ((True, "o"), (False, "x")):
+                chosen = [(rate, value) for rate, value, was_held in known if was_held is held]
+                axes.plot(*zip(*chosen, strict=True), mark, color=color) if chosen else None
+            axes.plot([], [], "o-", color=color, label=name)
+        axes.axhline(found.level.p99_ms, color=palette["--limit"], ls="--", label="p99 allowed")
+        if knee_per_s is not None:
+            name = f"highest that held: {phrases.rate(knee_per_s)}/s"
+            axes.axvline(knee_per_s, color=palette["--good"], ls=":", lw=2, label=name)
+        axes.set_yscale("log")
+        axes.yaxis.set_major_formatter(lambda value, _: f"{value:g}")
+        axes.set_xlim(left=0)
+        axes.set(xlabel="rate, requests/s", ylabel="latency, ms")
+        axes.grid(visible=True)
+        axes.legend(loc="upper left")
+
+    return picture

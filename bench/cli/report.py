@@ -16,7 +16,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--csv", action="store_true",
                         help="samples.csv too: a row for each request")  # fmt: skip
     parser.add_argument("--images", action="store_true",
-                        help="SVG pictures too, light and dark, in the folder images")  # fmt: skip
+                        help="only SVG pictures, light and dark, in the folder images")  # fmt: skip
     add_json(parser)
 
 
@@ -25,23 +25,36 @@ def run(args: argparse.Namespace) -> ExitCode:
 
     written = []
     for folder in args.runs:
-        page, summary = build.build(folder), folder / "summary.md"
-        write(summary, markdown.summarize(read_run(folder)).encode())
-        files = {"report": page, "summary": summary}
+        files = (
+            {"images": build.pictures(folder)}
+            if args.images
+            else {
+                "report": [build.build(folder)],
+                "summary": [_summarize(folder)],
+            }
+        )
         if args.csv:
-            phases = read_run(folder).phases
-            sources = ((each.name, [folder / name for name in each.samples]) for each in phases)
-            files["samples"] = folder / "samples.csv"
-            write_csv(files["samples"], sources)
-        pictures = build.pictures(folder) if args.images else []
-        if pictures:
-            files["images"] = folder / "images"
-        written.append({"run": str(folder)} | {name: str(path) for name, path in files.items()})
+            files["samples"] = [_write_samples(folder)]
+        paths = {name: [*map(str, found)] for name, found in files.items()}
+        written.append({"run": str(folder), **paths})
         if not args.json:
-            show("\n".join(map(str, [page, *pictures])))
+            show("\n".join(path for name in paths for path in paths[name] if name != "summary"))
     if args.json:
         show_json(written)
     return ExitCode.DONE
+
+
+def _summarize(folder: Path) -> Path:
+    summary = folder / "summary.md"
+    write(summary, markdown.summarize(read_run(folder)).encode())
+    return summary
+
+
+def _write_samples(folder: Path) -> Path:
+    target = folder / "samples.csv"
+    phases = read_run(folder).phases
+    write_csv(target, ((each.name, [folder / name for name in each.samples]) for each in phases))
+    return target
 
 
 COMMAND = Command(

@@ -3,6 +3,7 @@
 `nox -s tests` runs two groups at a time (pytest-xdist); plain pytest all in turns.
 """
 
+import os
 import signal
 import threading
 import time
@@ -21,6 +22,10 @@ WAIT_S = 300.0
 
 POLL_S = 0.05
 
+
+# In a git hook these name the repository that it is for, and tests make repositories of their own.
+for name in [name for name in os.environ if name.startswith("GIT_")]:
+    del os.environ[name]
 
 # A shell has its background jobs ignore Ctrl-C, and what a test starts would inherit that.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:

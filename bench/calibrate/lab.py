@@ -13,7 +13,6 @@ from types import TracebackType
 from typing import NamedTuple, Self
 
 import numpy as np
-import orjson
 import psutil
 
 from bench.atomic_files import write
@@ -21,6 +20,7 @@ from bench.errors import BenchError, bench_errors
 from bench.generator.spec import LEAD_NS, READY_TIMEOUT_S, Spec
 from bench.project import PROJECT_DIR
 from bench.records.samples import Reader, Samples, Watched, Window
+from bench.workload.arrivals import Arrivals
 from machine.processes import Child, Supervisor
 
 WARM_UP_S = 0.5
@@ -70,7 +70,7 @@ class Load(NamedTuple):
     users: int = 0
     """Of a closed loop; 0: an open one."""
     rate_per_s: float = 0.0
-    arrivals: str = "poisson"
+    arrivals: Arrivals = "poisson"
     workload: str = ""
     """A scenario; empty: GET / again and again."""
     trace_every: int = 0
@@ -204,27 +204,26 @@ class Lab:
         workload = self._folder / "workload.toml"
         workload.write_text(WORKLOAD)
         stage = (load.rate_per_s, load.rate_per_s, load.duration_s)
-        fields = {
-            "url": url,
-            "workload": load.workload or str(workload),
-            "zipf": 0.0,
-            "seed": load.seed,
-            "stages": () if load.users else (stage,),
-            "arrivals": load.arrivals,
-            "users": load.users,
-            "duration_s": load.duration_s,
-            "index": 0,
-            "count": 1,
-            "in_flight_max": IN_FLIGHT_MAX,
-            "timeout_s": TIMEOUT_S,
-            "trace_every": load.trace_every,
-            "samples": str(self._folder / f"{name}.bin"),
-            "history": str(self._folder / f"{name}-history.jsonl"),
-            "traces": str(self._folder / f"{name}-traces.jsonl"),
-            "go": str(self._folder / f"{name}-go"),
-            "alternating": load.alternating,
-        }
-        return Spec.of_json(orjson.dumps(fields))
+        return Spec(
+            url=url,
+            workload=load.workload or str(workload),
+            zipf=0.0,
+            seed=load.seed,
+            stages=() if load.users else (stage,),
+            arrivals=load.arrivals,
+            users=load.users,
+            duration_s=load.duration_s,
+            index=0,
+            count=1,
+            in_flight_max=IN_FLIGHT_MAX,
+            timeout_s=TIMEOUT_S,
+            trace_every=load.trace_every,
+            samples=str(self._folder / f"{name}.bin"),
+            history=str(self._folder / f"{name}-history.jsonl"),
+            traces=str(self._folder / f"{name}-traces.jsonl"),
+            go=str(self._folder / f"{name}-go"),
+            alternating=load.alternating,
+        )
 
     def _start(self, place: int, what: str, command: Sequence[str]) -> Child:
         name = f"{what} {next(self._numbers)}"

@@ -90,7 +90,7 @@ class Connection:
             self.close()
         lines = [b"HTTP/1.1 %d" % response.get_code()]
         if with_head:
-            lines += [f"{name}: {value}".encode() for name, value in response.headers.items()]
+            lines += [f"{name}: {value}".encode() for name, value in response.items()]
         return Received(response.get_code(), b"\r\n".join(lines), [bytes(content)])
 
     def close(self) -> None:

@@ -141,7 +141,7 @@ class Kafka:
                 while True:
                     try:
                         missing = await self._connect()
-                    except (KafkaError, TimeoutError) as cause:
+                    except (KafkaError, TimeoutError, OSError) as cause:
                         log.debug("Kafka is not ready: %s", cause)
                     if not missing:
                         break
@@ -303,7 +303,7 @@ class Kafka:
         while True:
             try:
                 await self._poll()
-            except (KafkaError, TimeoutError) as cause:
+            except (KafkaError, TimeoutError, OSError) as cause:
                 self._lost(str(cause) or type(cause).__name__)
                 self._in.force_metadata_update()
                 await asyncio.sleep(RETRY_S)

@@ -1,6 +1,8 @@
 """Idempotency keys, and the kinds of replies."""
 
 import asyncio
+import socket
+import struct
 
 import orjson
 
@@ -92,6 +94,10 @@ async def test_a_client_that_goes_away_is_counted(gateway, topics):
     writer.write(b"GET /users/find/u1 HTTP/1.1\r\nHost: h\r\n\r\n")
     _, request = await topics.next()
     assert await running.metric("in_flight") == 1
+    # A reset: a client that only says that it sends no more still waits for its answer.
+    writer.get_extra_info("socket").setsockopt(
+        socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0)
+    )
     writer.transport.abort()
     # Its end is seen before this answer: the loop reads both connections in turn.
     assert (await running.ask("GET", "/health/live"))[0] == 200

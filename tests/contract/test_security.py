@@ -124,7 +124,7 @@ async def test_kafka_by_tls_with_a_password(gateway, tmp_path):
         arguments = ("--bootstrap", broker.secure, "--kafka-wait-s", "3")
         process = await spawn(*arguments, **broker.environment | wrong)
         output, _ = await asyncio.wait_for(process.communicate(), WAIT_S)
-        assert process.returncode == 3
+        assert process.returncode == 3, output.decode()
         assert b"refuses this client: see KAFKA_SECURITY_PROTOCOL after 3 s" in output
         assert b"another" not in output
         assert PASSWORD.encode() not in output

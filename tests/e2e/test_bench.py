@@ -53,4 +53,4 @@ def test_a_target_that_is_not_there(tmp_path: Path) -> None:
     done = bench("run", "--target", "http://127.0.0.1:9", "--out", str(tmp_path))
     assert done.returncode == 1
     (line,) = done.stderr.splitlines()
-    assert line.startswith("error: http://127.0.0.1:9/metrics does not answer")
+    assert line.startswith("error: nothing listens at 127.0.0.1 port 9")

@@ -39,7 +39,7 @@ class Generating:
 
     def __init__(self, url: str, folder: Path, **changes: object) -> None:
         workload = folder / "workload.toml"
-        workload.write_text('[[request]]\noperation = "root"\npath = "/"\nexpect = [200, 503]\n')
+        workload.write_text('[[request]]\noperation = "root"\npath = "/"\n')
         fields = {
             "url": url,
             "workload": str(workload),

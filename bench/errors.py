@@ -1,4 +1,4 @@
-"""What can go wrong in a way that a person should read: one clear line each, and an exit code."""
+"""An error that a person should read is one clear line, and has an exit code."""
 
 import sys
 from collections.abc import Iterator, Mapping
@@ -11,7 +11,8 @@ from machine.http import HttpError
 
 
 class ExitCode(IntEnum):
-    """How a command of ``python -m bench`` ends: a figure for scripts, the same in all commands."""
+    """A command of ``python -m bench`` ends with one of these: a figure for scripts, the same in
+    all commands."""
 
     DONE = 0
     """The run is valid; a comparison says SAME or FASTER; or there was nothing to judge."""
@@ -109,5 +110,5 @@ def bench_errors() -> Iterator[None]:
 
 
 def progress(line: str) -> None:
-    """Prints a line about what is under way, on stderr: stdout is for results."""
+    """`progress` prints a line about what is under way, on stderr: stdout is for results."""
     print(line, file=sys.stderr, flush=True)

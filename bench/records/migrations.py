@@ -1,4 +1,4 @@
-"""Records of runs of older schema versions, made such as today's would be: one version at a time.
+"""Records of older schema versions are made such as today's would be, one version at a time.
 
 Each `update_to_N` takes the content of run.json of version N - 1 and returns that of version N.
 What an older version did not measure becomes what the newer one has for "not known".
@@ -11,7 +11,7 @@ from bench.records.run_record import PERCENTS, SCHEMA_VERSION, RunSettings
 from bench.records.typed_json import to_plain
 
 OLDEST = 1
-"""The oldest schema version that can be read."""
+"""Records of older schema versions than this can't be read."""
 
 Json = Mapping[str, Any]
 

@@ -1,4 +1,4 @@
-"""JSON files of a run's folder: each says of which schema version it is."""
+"""JSON files of a run's folder say each of which schema version they are."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -10,11 +10,11 @@ from bench.errors import ExitCode, UnreadableError
 
 
 class RunFileError(UnreadableError):
-    """A recorded file that can't be read; the message says which and why."""
+    """A recorded file can't be read; the message says which and why."""
 
 
 class VersionError(RunFileError):
-    """It is of another schema version."""
+    """The file is of another schema version."""
 
     exit_code = ExitCode.OTHER_SCHEMA
 

@@ -1,1 +1,1 @@
-"""The command line: arguments to calls, a module a command."""
+"""The command line makes calls of arguments, a module a command."""

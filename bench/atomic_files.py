@@ -23,7 +23,7 @@ def make_folder(folder: Path) -> None:
     """`make_folder` makes sure that files can be written there, before anything is measured for
     them.
 
-    Raises `BenchError`.
+    It raises `BenchError`.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)

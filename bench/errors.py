@@ -29,7 +29,7 @@ class ExitCode(IntEnum):
     """The run failed: too few of its requests were answered as expected (--max-failed), or its p99
     was too long (--p99-ms)."""
     REGRESSION = 10
-    """A comparison: something got worse beyond its threshold, and a fresh batch repeats it."""
+    """A comparison found something worse beyond its threshold, and a fresh batch repeats it."""
     INCONCLUSIVE = 11
     """A comparison can't tell; its lines say what is missing."""
     INCOMPARABLE = 12
@@ -45,7 +45,7 @@ class ExitCode(IntEnum):
     OVER_BUDGET = 17
     """A service level of the budget file is broken."""
     INTERRUPTED = 130
-    """Ctrl-C or SIGTERM; what was measured until then is kept."""
+    """Ctrl-C or SIGTERM ended the command; what was measured until then is kept."""
 
     @property
     def words(self) -> str:

@@ -107,7 +107,7 @@ def addresses_in(variable: str) -> str | None:
     """`addresses_in` returns the `addresses` that a variable of the environment names; None when it
     is not set or empty.
 
-    Raises `StackError` for anything else.
+    It raises `StackError` for anything else.
     """
     value = os.environ.get(variable)
     try:

@@ -27,7 +27,7 @@ def lock(path: Path, *, wait: bool) -> Iterator[int]:
     """`lock` holds an exclusive lock on `path`; the kernel lets go of it when the process dies.
 
     Yields its descriptor: children that inherit it hold the lock too, until the last one is gone.
-    Raises `LockHeldError` when another holds it and `wait` is false.
+    It raises `LockHeldError` when another holds it and `wait` is false.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)

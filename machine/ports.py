@@ -16,7 +16,7 @@ FREE_PORTS = range(20_000, 32_000)
 does."""
 
 WORKERS_MAX = 64
-"""At most this many processes serve one port together; no machine here has more cores."""
+"""One port has at most this many processes; no machine here has more cores."""
 
 TRIES_MAX = 100
 """This many random ports are tried before none counts as free."""
@@ -74,7 +74,7 @@ def hold(
     taken.
 
     No other stack of this user takes the usual one meanwhile, be it that nothing listens there
-    yet. Raises `StackError` where the port asked for is taken.
+    yet. It raises `StackError` where the port asked for is taken.
     """
     with ExitStack() as held:
         port = asked

@@ -67,7 +67,7 @@ class Restarts:
     def step(self) -> bool:
         """`step` does what is due, and returns whether anything was.
 
-        Raises `StackError` when a part has died too often, or can't be started at all.
+        It raises `StackError` when a part has died too often, or can't be started at all.
         """
         before = len(self.events)
         for child in self._supervisor.ended():

@@ -1,7 +1,9 @@
 """Secrets come from the environment or a file that it names, so that no process list shows them.
 
-NAME=…             the secret itself
-NAME_FILE=/path    a file with the secret, as orchestrators mount them; line ends do not count
+Two variables can have one:
+
+    NAME=…             the secret itself
+    NAME_FILE=/path    a file with the secret, as orchestrators mount them; line ends do not count
 """
 
 import os

@@ -106,7 +106,7 @@ class Lab:
     """The lab starts servers and those who load them. It is a context manager: none outlives it.
 
     What they need is in a new folder inside of `folder`. With `apart` they run on a core each.
-    Raises `BenchError` when one ends that should not.
+    It raises `BenchError` when one ends that should not.
     """
 
     def __init__(self, folder: Path, *, apart: bool = True) -> None:
@@ -250,7 +250,7 @@ def paid(marks: Watched) -> tuple[float, float]:
     """`paid` returns requests per second, and µs of CPU for each, between a generator's first mark
     and its last.
 
-    Raises `BenchError` where there are less than two, or nothing was sent.
+    It raises `BenchError` where there are less than two, or nothing was sent.
     """
     if len(marks) < 2 or marks[-1]["sent"] == marks[0]["sent"]:
         raise BenchError("a burst was too short to measure, or nothing was sent in it")
@@ -264,7 +264,7 @@ def kept_and_not(marks: Watched) -> tuple[float, float]:
     """`kept_and_not` returns µs of CPU for each request while samples were kept, and while not, of
     an alternating burst.
 
-    Raises `BenchError` where one of them never was.
+    It raises `BenchError` where one of them never was.
     """
     stretches = [mark for mark in marks if "kept" in mark]
     cpu_ns, sent = [0, 0], [0, 0]

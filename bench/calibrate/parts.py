@@ -84,7 +84,7 @@ class Part(Protocol):
 def take_turns(plan: Plan, what: str, sides: Mapping[str, Side], kept: Kept) -> None:
     """`take_turns` adds whole pairs to `kept`, each measured while nobody else used the machine.
 
-    Raises `BenchError` when that is not to be had.
+    It raises `BenchError` when that is not to be had.
     """
     tries = done = 0
     while done < plan.pairs:
@@ -305,7 +305,7 @@ def calibrate(
 ) -> bool:
     """`calibrate` shows what was found, however it ends. It returns False when a target is missed.
 
-    Raises `BenchError`, and `StackError` when the stack does not come up.
+    It raises `BenchError`, and `StackError` when the stack does not come up.
     """
     with tempfile.TemporaryDirectory() as folder:
         plan = Plan(pairs, burst_s, Path(folder), progress)

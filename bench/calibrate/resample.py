@@ -145,7 +145,7 @@ def rates(
     """`rates` tells those of `count` comparisons of a variant with the unchanged system; `BASE`
     with itself.
 
-    Raises `BenchError` where there are too few runs for any.
+    It raises `BenchError` where there are too few runs for any.
     """
     random, verdicts, causes, pairs = Random(seed), Counter[str](), Counter[str](), []
     orders = [

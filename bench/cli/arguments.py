@@ -153,7 +153,7 @@ def shop_settings(args: argparse.Namespace) -> Settings:
 def load_settings(args: argparse.Namespace) -> Settings:
     """`load_settings` returns what `add_shop` and `add_load` read.
 
-    Raises `UsageError` for options that do not fit together, `WorkloadError` for the file.
+    It raises `UsageError` for options that do not fit together, `WorkloadError` for the file.
     """
     settings = shop_settings(args)
     if args.zipf and args.scenario != "checkout":

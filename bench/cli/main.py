@@ -93,7 +93,7 @@ def main() -> int:
 def call(arguments: Sequence[str]) -> int:
     """`call` runs a command and returns its exit code; whatever a person can do wrong is one line.
 
-    Raises `SystemExit` for wrong usage and ``--help``, as argparse does.
+    It raises `SystemExit` for wrong usage and ``--help``, as argparse does.
     """
     args = parser().parse_args(arguments)
     try:

@@ -49,7 +49,7 @@ def rows(pairs: Sequence[Pair], budgets: Budgets, spreads: Spreads) -> list[Row]
     """`rows` leaves out metrics that no run has, and those that only some have and that do not
     decide: a reading that is missing voids its metric, not all that was measured.
 
-    Raises `UnfitError` where one that decides is in some runs and not in others, or none is left
+    It raises `UnfitError` where one that decides is in some runs and not in others, or none is left
     that decides.
     """
     found = []

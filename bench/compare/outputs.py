@@ -201,7 +201,7 @@ def action_benchmark(comparison: Comparison, is_lower_better: bool) -> list[dict
     """`action_benchmark` returns B's figures, for one of its tools customSmallerIsBetter and
     customBiggerIsBetter.
 
-    https://github.com/benchmark-action/github-action-benchmark
+    https://github.com/benchmark-action/github-action-benchmark describes the form.
     """
     return [
         {

@@ -75,7 +75,7 @@ class Connection:
     def exchange(self, request: bytes, *, with_head: bool = False) -> Received:
         """`exchange` sends, and returns the answer, its headers where they are asked for.
 
-        Raises `OSError` when the connection could not be made or broke.
+        It raises `OSError` when the connection could not be made or broke.
         """
         try:
             if self._socket is None:
@@ -104,7 +104,7 @@ class Connection:
 
 
 class JourneyUser(FastHttpUser):  # type: ignore[misc]
-    """A Locust user whose tasks are journeys; each request is recorded where there is a history."""
+    """This Locust user's tasks are journeys; each request is recorded where there is a history."""
 
     abstract = True
     wait_time = constant(0)

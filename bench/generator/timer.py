@@ -23,7 +23,7 @@ class Timer:
     """The timer calls `ring` on the event loop at the time of `set`, of the clock of
     ``time.monotonic_ns``.
 
-    Linux's timerfd. Raises `OSError` when there is no file descriptor left.
+    Linux's timerfd. It raises `OSError` when there is no file descriptor left.
     """
 
     def __init__(self, loop: Any, ring: Callable[[], None]) -> None:

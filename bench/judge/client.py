@@ -96,7 +96,7 @@ class Client:
         """`outcome` sends a request again and again until its outcome is known, and returns that
         reply.
 
-        Without a key, only for what has no effect. Raises `BenchError` when it stays unknown.
+        Without a key, only for what has no effect. It raises `BenchError` when it stays unknown.
         """
         deadline_s = time.monotonic() + OUTCOME_TIMEOUT_S
         while True:

@@ -59,7 +59,7 @@ class FlinkWatch:
 
         Flink calls it ``pendingRecords`` (FLIP-33). Called for each sample: each `LAG_EVERY`-th has
         Flink fetch its metrics, the next one reads them, and the others repeat that. A topic of
-        which nothing has been read yet has no lag. Raises `BenchError`.
+        which nothing has been read yet has no lag. It raises `BenchError`.
         """
         count, self._samples = self._samples, self._samples + 1
         with self._asking() as found:

@@ -154,7 +154,7 @@ def parse_gauge(text: bytes) -> tuple[str, Gauge]:
     """`parse_gauge` returns the gateway_id and its gauge; the client library's parser takes ten
     times as long.
 
-    Raises `BenchError`.
+    It raises `BenchError`.
     """
     found = _GAUGE.findall(text)
     counts: Counter[bytes] = Counter()

@@ -98,7 +98,7 @@ class TrafficMeter:
 
 
 def ends_request(places: Sequence[Place]) -> bytes:
-    """The places of a topic stand together."""
+    """`ends_request` asks for the ends of places; those of a topic stand together."""
     topics = [(name, list(of)) for name, of in groupby(places, lambda place: place.topic)]
     parts = [header(2, 1), Struct(">ii").pack(-1, len(topics))]
     for name, of in topics:

@@ -67,8 +67,8 @@ def cpu_s(pid: int) -> float:
     """`cpu_s` returns the CPU seconds of a process and all its threads, to the nanosecond; /proc
     counts in 10 ms.
 
-    Raises `OSError` where there is none. Source: Linux's posix-timers.h, MAKE_PROCESS_CPUCLOCK of
-    CPUCLOCK_SCHED, which is what glibc's clock_getcpuclockid() gives.
+    It raises `OSError` where there is none. Source: Linux's posix-timers.h, MAKE_PROCESS_CPUCLOCK
+    of CPUCLOCK_SCHED, which is what glibc's clock_getcpuclockid() gives.
     """
     return time.clock_gettime(~pid << 3 | 2)
 
@@ -77,7 +77,7 @@ def compiling_s(pid: int) -> float:
     """`compiling_s` returns the CPU seconds of a JVM's compilers, as far as their threads still
     live; 0 for no JVM.
 
-    Source: Documentation/scheduler/sched-stats.rst of Linux. Raises `OSError` for no process.
+    Source: Documentation/scheduler/sched-stats.rst of Linux. It raises `OSError` for no process.
     """
     spent_ns = 0
     for thread in Path(f"/proc/{pid}/task").iterdir():

@@ -33,7 +33,7 @@ class KafkaLink:
     """A link is a producer, and a consumer for each topic that is followed. It is a context
     manager.
 
-    Raises `BenchError` when Kafka does not answer.
+    It raises `BenchError` when Kafka does not answer.
     """
 
     def __init__(self, bootstrap: str) -> None:

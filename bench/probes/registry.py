@@ -55,7 +55,7 @@ def run_probes(
     """`run_probes` returns results as the record of a run has them; without names, of all probes
     that the target allows.
 
-    Raises `BenchError` for an unknown name, and for a probe that the target does not allow.
+    It raises `BenchError` for an unknown name, and for a probe that the target does not allow.
     """
     target = Target(url.rstrip("/"), bootstrap, options)
     results = []

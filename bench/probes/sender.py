@@ -75,7 +75,7 @@ class Sender:
     """The sender sends to a target, and keeps all that it sent in `answers`. It is a context
     manager.
 
-    Raises `BenchError` when the target's counters can't be read.
+    It raises `BenchError` when the target's counters can't be read.
     """
 
     def __init__(self, target: Target) -> None:

@@ -19,7 +19,7 @@ Json = Mapping[str, Any]
 def update(content: Json) -> Json:
     """`update` returns the same record in today's schema version.
 
-    Raises `KeyError`, `TypeError` or `AttributeError` for one that is not as its version says.
+    It raises `KeyError`, `TypeError` or `AttributeError` for one that is not as its version says.
     """
     for version in range(content["schema_version"] + 1, SCHEMA_VERSION + 1):
         content = {**UPDATES[version](content), "schema_version": version}

@@ -29,7 +29,7 @@ class MissingFigureError(RunFileError):
 def read_run(where: Path) -> RunRecord:
     """`read_run` returns the record of `where`, run.json or its folder, whatever its version.
 
-    Raises `RunFileError`.
+    It raises `RunFileError`.
     """
     path = where / "run.json" if where.is_dir() else where
     content = read_part(path, SCHEMA_VERSION, OLDEST)

@@ -262,7 +262,7 @@ class Reader:
     def read(self) -> Samples:
         """`read` returns what came since the last call; nothing where there is no file yet.
 
-        Raises `SamplesError`.
+        It raises `SamplesError`.
         """
         content = _rest(self._path, self._offset)
         content = content[: len(content) // SAMPLE_BYTES * SAMPLE_BYTES]

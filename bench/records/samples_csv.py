@@ -1,4 +1,4 @@
-"""Recorded samples become CSV, for spreadsheets: a row for each request that was due."""
+"""A generator's samples become CSV, for spreadsheets: a row for each request that was due."""
 
 import csv
 from collections.abc import Iterable, Sequence
@@ -21,7 +21,7 @@ CHUNK = 10_000
 def write_csv(path: Path, phases: Iterable[tuple[str, Sequence[Path]]]) -> int:
     """`write_csv` writes the samples of each phase, by name; it returns how many there are.
 
-    Raises `SamplesError` for what can't be read, `BenchError` where the file can't be written.
+    It raises `SamplesError` for what can't be read, `BenchError` where the file can't be written.
     """
     count = 0
     try:

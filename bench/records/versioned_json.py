@@ -22,7 +22,7 @@ class VersionError(RunFileError):
 def read_part(path: Path, version: int, oldest: int | None = None) -> Mapping[str, Any]:
     """`read_part` returns the content of a JSON file of schema `version`, or from `oldest` on.
 
-    Raises `RunFileError`.
+    It raises `RunFileError`.
     """
     try:
         content = orjson.loads(path.read_bytes())

@@ -70,8 +70,8 @@ class Job:
         """`execute` measures and compares. Runs are recorded below `folder`, and stay, as what the
         stacks print.
 
-        Raises `StackError` where a side can't be built or started, `KeyboardInterrupt` where a run
-        was interrupted.
+        It raises `StackError` where a side can't be built or started, `KeyboardInterrupt` where a
+        run was interrupted.
         """
         shared = is_gateway_only(changed(self._commits["A"], self._commits["B"]))
         where = "only gateways differ: one Kafka and Flink" if shared else "a whole stack each"

@@ -87,7 +87,7 @@ class Side(NamedTuple):
         """The environment is as `bench.run.environment.environment`, with this side's versions; the
         generator is ours.
 
-        Raises `StackError` where the side's Python can't tell.
+        It raises `StackError` where the side's Python can't tell.
         """
         ours = environment(own_stack=True)
         theirs = json.loads(_output(self, "-c", VERSIONS, *PACKAGES))

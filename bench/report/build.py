@@ -29,7 +29,7 @@ def pictures(folder: Path) -> list[Path]:
 
     There is the latency by percentile of all windows, the waterfall of the operation with the most
     stages, and latency against rate where a capacity was searched. What was not recorded, or whose
-    file is not in the folder any more, has no picture. Raises `BenchError` as `build` does, and
+    file is not in the folder any more, has no picture. It raises `BenchError` as `build` does, and
     where nothing can be drawn.
     """
     drawn = list(_drawings(folder, read_run(folder)))

@@ -32,7 +32,7 @@ LABELLED_SHARE_MIN = 0.05
 
 
 class Line(NamedTuple):
-    """A named latency curve."""
+    """A line is a named latency curve."""
 
     name: str
     percentiles: Percentiles

@@ -15,7 +15,7 @@ much."""
 def prepare(folder: Path) -> None:
     """`prepare` makes the folder, and notices before anything starts that a run can't be kept.
 
-    Raises `BenchError`.
+    It raises `BenchError`.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)

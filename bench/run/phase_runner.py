@@ -82,7 +82,7 @@ def run_phase(
 ) -> Measured:
     """`run_phase` measures a phase. Ctrl-C ends it early, and keeps the window as far as it got.
 
-    Each Locust process has a seed of its own, counted up from `seed`. Raises `BenchError` when a
+    Each Locust process has a seed of its own, counted up from `seed`. It raises `BenchError` when a
     generator or the system ends, or when the users are not ready in time.
     """
     generators = Generators(system.url, load, phase, seed, folder)

@@ -102,7 +102,7 @@ class Run:
         """`execute` returns the record of the run, and its folder.
 
         Ctrl-C during the load, or a system that ends, ends the run early: what was measured is
-        kept. Raises `StackError` when the stack does not come up, and `BenchError` where the run
+        kept. It raises `StackError` when the stack does not come up, and `BenchError` where the run
         can't be written.
         """
         try:

@@ -102,8 +102,8 @@ def at(document: object, pointer: str) -> object:
 def texts(pointers: Mapping[str, str], parts: list[bytes]) -> dict[str, str]:
     """`texts` returns the value at each pointer as a text that can stand in a request.
 
-    Raises `NoValueError` where there is none, or one that is not a text on one line, a number or a
-    truth value.
+    It raises `NoValueError` where there is none, or one that is not a text on one line, a number or
+    a truth value.
     """
     document, found = _json(parts), {}
     for name, pointer in pointers.items():

@@ -67,7 +67,7 @@ def parse(text: str, duration_s: float, arrivals: Arrivals = "poisson") -> Sched
     ``200@10,200..800@30``.
 
     ``@S`` is a stage's length in seconds; stages without one share what `duration_s` leaves.
-    Raises `ScheduleError`.
+    It raises `ScheduleError`.
     """
     parts = text.split(",")
     if len(parts) > STAGES_MAX:

@@ -28,7 +28,7 @@ def error_body(code: str, message: str, request_id: str | None = None) -> bytes:
 
 
 class Connection(RequestHandler):
-    """A client's connection. Whoever must wait for its client does so for a limited time:
+    """This is a client's connection. Whoever must wait for its client does so for a limited time:
 
     until a request is whole, `receive_s`; until the client has taken an answer, `send_s`; until the
     next request begins, `idle_s`. Of the next requests at most `pipelined_max` are read ahead.

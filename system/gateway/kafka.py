@@ -134,7 +134,7 @@ class Kafka:
         """`start` connects, makes the reply topic, positions the reader at its end, and returns the
         reader.
 
-        Raises `StartError` when Kafka or an input topic is still missing after `wait_s`.
+        It raises `StartError` when Kafka or an input topic is still missing after `wait_s`.
         """
         missing = "it does not answer"
         if self._options["security_protocol"] != "PLAINTEXT":

@@ -55,7 +55,7 @@ class Pending(Generic[Answer]):
         """`register` returns the future of the answer, and whether the request is new (else it
         joins one in flight).
 
-        Raises `RefusedError`: overloaded at a limit, idempotency_key_reused for another request.
+        It raises `RefusedError`: overloaded at a limit, idempotency_key_reused for another request.
         """
         entry = self._entries.get(request_id)
         if entry is not None:

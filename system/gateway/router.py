@@ -98,7 +98,7 @@ def absolute_path(target: str) -> str:
     """`absolute_path` returns the path of a whole URL, without its first slash: what clients send
     to a proxy.
 
-    Raises `RefusedError` for what is neither a path nor a URL.
+    It raises `RefusedError` for what is neither a path nor a URL.
     """
     scheme = _SCHEME.match(target)
     if scheme is None:

@@ -63,7 +63,7 @@ def data_folder(
     `chosen` stays. Without it the folder is temporary: an end that was asked for removes it. After
     a failure with data in it, or a kill, the one of a stack with a `name` stays, and the next stack
     of that name goes on from it, within `KEEP_S`; of others only the logs stay, until the next
-    start. Raises `StackError` when the folder is in use, foreign or made with something else.
+    start. It raises `StackError` when the folder is in use, foreign or made with something else.
     """
     with ExitStack() as held:
         if chosen is not None:

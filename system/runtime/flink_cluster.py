@@ -1,4 +1,4 @@
-"""A Flink JobManager and TaskManager are commands to run.
+"""This module makes the commands that run a Flink JobManager and TaskManager.
 
 Flink is the one in the pip package; its folder is only read. Its start scripts are not used: they
 need to write there, and take seconds for what `settings` says in constants.

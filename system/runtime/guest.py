@@ -69,8 +69,8 @@ class GuestJob:
         """`prepare` returns where the new job begins from; from now on `job_id` is its id.
 
         `savepoint` is what the person said. A job of an earlier stack that still runs is stopped.
-        Raises `StackError` when another's runs, or when nobody knows the state that belongs to the
-        records in the topics.
+        It raises `StackError` when another's runs, or when nobody knows the state that belongs to
+        the records in the topics.
         """
         known = self._read()
         try:

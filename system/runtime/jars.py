@@ -72,7 +72,7 @@ def obtain(
     they are missing.
 
     Processes may call this at the same time: one downloads, the others wait for it.
-    Raises `StackError` when a jar can't be had or is not the one that was pinned.
+    It raises `StackError` when a jar can't be had or is not the one that was pinned.
     """
     jars = read_lock()[name] if jars is None else jars
     # The folder's name changes with its content: a new lock file never meets old jars.

@@ -1,4 +1,4 @@
-"""A Kafka broker in KRaft's combined mode is commands to run.
+"""This module makes the commands that run one Kafka broker in KRaft's combined mode.
 
 A broker that was killed goes on with its folder: it repairs what was being written. What it had
 acknowledged is in the system's page cache and outlives any process, but no loss of power: nothing

@@ -175,7 +175,7 @@ KAFKA_JVM = (
 
 
 def gc_log_option(file: Path) -> str:
-    """The option logs each pause. The decorator is System.nanoTime(), on Linux the monotonic
+    """`gc_log_option` logs each pause. The decorator is System.nanoTime(), on Linux the monotonic
     clock."""
     return f'-Xlog:gc:file="{file}":timenanos:filecount=1,filesize={GC_LOG_MIB}m'
 

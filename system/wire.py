@@ -107,8 +107,8 @@ def encode_request(request: Request) -> bytes:
 
 
 def decode_request(record: bytes) -> Request:
-    """`decode_request` raises `WireError` for a record that is not a request. Integer ids become
-    decimal text."""
+    """`decode_request` returns a record's request. It raises `WireError` for a record that is none.
+    Integer ids become decimal text."""
     fields = decode(record)
     request_id, sink = fields.get("request_id"), fields.get("sink")
     method, params = fields.get("method"), fields.get("params")
@@ -150,8 +150,8 @@ def with_trace(record: bytes, trace: Trace) -> bytes:
 
 
 def decode_trace(value: Any) -> Trace | None:
-    """`decode_trace` returns None for what is no trace: it is for measurement only, and never a
-    reason to refuse."""
+    """`decode_trace` returns the trace; None for what is none: it is for measurement only, and
+    never a reason to refuse."""
     if not isinstance(value, list) or len(value) > TRACE_HOPS_MAX:
         return None
     for hop in value:
@@ -168,7 +168,8 @@ def error(code: str, message: str) -> dict[str, Any]:
 
 
 def encode(fields: dict[str, Any]) -> bytes:
-    """`encode` raises `WireError` when the record would be too large."""
+    """`encode` returns a record of the fields. It raises `WireError` when the record would be too
+    large."""
     record = orjson.dumps(fields)
     if len(record) > RECORD_BYTES_MAX:
         raise WireError(f"a record of {len(record)} bytes, at most {RECORD_BYTES_MAX} are allowed")
@@ -176,8 +177,8 @@ def encode(fields: dict[str, Any]) -> bytes:
 
 
 def decode(record: bytes) -> dict[str, Any]:
-    """`decode` raises `WireError` for anything but a JSON object of at most `RECORD_BYTES_MAX`
-    bytes."""
+    """`decode` returns a record's fields. It raises `WireError` for anything but a JSON object of
+    at most `RECORD_BYTES_MAX` bytes."""
     if len(record) > RECORD_BYTES_MAX:
         raise WireError(f"a record of {len(record)} bytes, at most {RECORD_BYTES_MAX} are allowed")
     try:

@@ -45,8 +45,7 @@ be judged."""
 CPU_US_MAX = 20.0
 """A request may take this much CPU, recording included."""
 LAG_LOAD_SHARE = 0.7
-"""The lag is measured at this share of the ceiling; of a higher one than it must be, at that of
-what it must be."""
+"""The lag is measured at this share of the ceiling, or of what that must be where it is higher."""
 LAG_P99_MS_MAX = 2.0
 """The lag's target is at 70 % of the ceiling."""
 RECORDING_SHARE_MAX = 0.03

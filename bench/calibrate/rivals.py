@@ -63,7 +63,8 @@ def sides(folder: Path, users: int, duration_s: float) -> dict[str, Callable[[La
 def wrk(
     lab: Lab, server: Server, folder: Path, connections: int, duration_s: float
 ) -> tuple[Told, Ran]:
-    """`wrk` raises `BenchError` when it breaks, or a connection of it does."""
+    """`wrk` returns what it told, and the load; it raises `BenchError` when it breaks, or a
+    connection of it does."""
     script = folder / "done.lua"
     script.write_text(LUA)
     command = [

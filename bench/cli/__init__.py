@@ -1,1 +1,1 @@
-"""The command line makes calls of arguments, a module a command."""
+"""The command line turns arguments into calls, a module a command."""

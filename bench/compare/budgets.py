@@ -80,7 +80,7 @@ class Budgets(NamedTuple):
     moved_max: float
 
     def rule(self, metric: Metric) -> MetricRule | None:
-        """`rule` returns None for a metric that the file does not name."""
+        """`rule` returns a metric's rule; None for a metric that the file does not name."""
         if metric.operation is not None:
             return self.operation_metrics.get((metric.operation, metric.kind))
         word = metric.kind.partition(".")[0]
@@ -88,7 +88,7 @@ class Budgets(NamedTuple):
 
 
 def read_budgets(path: Path) -> Budgets:
-    """`read_budgets` raises `BudgetError`."""
+    """`read_budgets` returns what a budget file says. It raises `BudgetError`."""
     try:
         content = tomllib.loads(path.read_text())
     except OSError as cause:

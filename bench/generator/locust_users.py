@@ -1,4 +1,4 @@
-"""This module plays journeys with Locust.
+"""This module plays journeys with Locust, and alone imports it: only for a Locust process.
 
 It alone imports it: only for a Locust process.
 

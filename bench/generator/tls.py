@@ -1,4 +1,4 @@
-"""The generator trusts these certificates when it speaks https."""
+"""The trust says whose certificates the generator believes when it speaks https."""
 
 import ssl
 from dataclasses import dataclass
@@ -17,7 +17,8 @@ class Trust:
     """The flag says whether any certificate will do."""
 
     def context(self) -> ssl.SSLContext:
-        """`context` raises `BenchError` where the file can't be read."""
+        """`context` returns how connections are encrypted. It raises `BenchError` where the file
+        can't be read."""
         try:
             context = ssl.create_default_context(cafile=self.ca)
         except (OSError, ssl.SSLError) as cause:

@@ -14,7 +14,7 @@ from bench.records.samples import Watched, Window
 CPU_SHARE_MAX = 0.9
 """Each generator process may use this share of one core: it runs on one."""
 SCHEDULE_LAG_P99_MS_MAX = 10.0
-"""The lag is the time between when a request should have been sent and when it was."""
+"""A request may go out this late at p99, after the time when it should have been sent."""
 LATE_SHARE_MAX = 0.001
 """The generator may be too late to send this share of the scheduled requests."""
 LOOP_LAG_P50_MS_MAX = 20.0

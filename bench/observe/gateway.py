@@ -20,8 +20,8 @@ SCRAPE_TIMEOUT_S = 5.0
 GAUGE_TIMEOUT_S = 1.0
 """One reading of a gauge may take this long: what comes later than the next sample is of no use."""
 SCRAPES_PER_WORKER_MAX = 64
-"""Workers share one port, and a scrape reaches one of them by chance: this many scrapes are made
-for each."""
+"""Each worker is worth at most this many scrapes: workers share one port, and a scrape reaches one
+of them by chance."""
 CONNECTIONS_PER_WORKER_MAX = 8
 """So many connections are opened in one go until each worker has one; it is tried again at the next
 sample."""
@@ -33,7 +33,8 @@ QUIET_INTERVAL_S = 0.25
 
 
 def scrape(url: str, workers: int) -> Metrics:
-    """`scrape` raises `BenchError` when a worker can't be reached."""
+    """`scrape` returns what all workers counted. It raises `BenchError` when one can't be
+    reached."""
     latest: dict[str, str] = {}
     for _ in range(SCRAPES_PER_WORKER_MAX * workers):
         with bench_errors():

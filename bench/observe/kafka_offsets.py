@@ -126,7 +126,8 @@ def _text(value: str) -> bytes:
 
 
 def parse_topics(answer: Reader) -> list[Place]:
-    """`parse_topics` raises `BenchError` for an answer that is none, as all below."""
+    """`parse_topics` returns the places of an answer. It raises `BenchError` for one that is none,
+    as all below."""
     places: list[Place] = []
 
     def broker() -> None:

@@ -31,7 +31,8 @@ class Link:
         self._socket: socket.socket | None = None
 
     def ask(self, content: bytes) -> bytes:
-        """`ask` raises `OSError`, and `ValueError` for an answer that is too long."""
+        """`ask` sends a request, and returns the answer. It raises `OSError`, and `ValueError` for
+        an answer that is too long."""
         if self._socket is None:
             host, _, port = self.address.rpartition(":")
             self._socket = socket.create_connection((host, int(port)), self._timeout_s)

@@ -1,4 +1,4 @@
-"""The processes that take part in a run have CPU time and memory."""
+"""The meters read CPU time and memory of the processes that take part in a run."""
 
 import time
 from collections.abc import Callable, Mapping, Sequence

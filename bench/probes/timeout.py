@@ -1,4 +1,4 @@
-"""The probe of timeouts asks a service that never answers, and replies when it is too late."""
+"""The probe of timeouts asks a service that never answers, and sends its replies too late."""
 
 import asyncio
 from collections.abc import Sequence

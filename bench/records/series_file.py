@@ -28,8 +28,8 @@ def write_series(path: Path, series: Series) -> None:
 
 
 def read_series(path: Path) -> Series:
-    """`read_series` raises `RunFileError` for what is truncated, of another version or not of this
-    form."""
+    """`read_series` returns the series of a file. It raises `RunFileError` for what is truncated,
+    of another version or not of this form."""
     content = read_part(path, SCHEMA_VERSION)
     try:
         return _series(content)

@@ -1,4 +1,4 @@
-"""JSON files of a run's folder say each of which schema version they are."""
+"""Each JSON file of a run's folder says of which schema version it is."""
 
 from collections.abc import Mapping
 from pathlib import Path

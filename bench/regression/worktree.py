@@ -33,7 +33,7 @@ class Commit(NamedTuple):
 
 
 def resolve(name: str, project: Path = PROJECT_DIR) -> Commit:
-    """`resolve` raises `CommitError`."""
+    """`resolve` returns the commit of a name. It raises `CommitError`."""
     try:
         git(project, "rev-parse", "--git-dir")
     except BenchError as cause:
@@ -116,7 +116,7 @@ def checked_out(commit: Commit, folder: Path, project: Path = PROJECT_DIR) -> It
 
 
 def apply_patch(tree: Path, patch: Path) -> None:
-    """`apply_patch` raises `BenchError` where it does not fit."""
+    """`apply_patch` patches a work tree. It raises `BenchError` where the patch does not fit."""
     within = git(tree, "rev-parse", "--show-prefix").strip()
     place = (f"--directory={within}",) if within else ()
     git(tree, "apply", "--whitespace=nowarn", *place, str(patch.resolve()))

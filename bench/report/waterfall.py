@@ -23,7 +23,7 @@ class Times(NamedTuple):
 class Stage(NamedTuple):
     name: str
     begin_ms: float
-    """The stage begins at the means of all stages before it."""
+    """The stage begins where the means of all stages before it end."""
     times: Times
 
 
@@ -41,7 +41,7 @@ class Waterfall(NamedTuple):
 
 
 def read(path: Path) -> Waterfall:
-    """`read` raises `RunFileError`."""
+    """`read` returns the waterfall of a file. It raises `RunFileError`."""
     content = read_part(path, SCHEMA_VERSION)
     try:
         operations = [_operation(name, each) for name, each in content["operations"].items()]

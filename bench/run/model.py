@@ -11,7 +11,7 @@ from bench.records.samples import Window
 from bench.stats.steadiness import Steadiness
 
 Progress = Callable[[str], object]
-"""The callable takes a line that tells a person how far a run is."""
+"""`Progress` takes a line that tells a person how far a run is."""
 
 
 class System(NamedTuple):

@@ -1,4 +1,4 @@
-"""A rate may be out of a service's reach: the rest of such a load would tell nothing new."""
+"""The watch tells when a rate is out of reach: the rest of a load would tell nothing new."""
 
 from bench.records.samples import Samples, merge
 

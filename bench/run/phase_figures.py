@@ -1,4 +1,4 @@
-"""A phase showed its figures, whether the system was steady, and whether the generator kept up.
+"""The findings of a phase are its figures, and whether system and generator held steady.
 
 Read from the recorded samples alone.
 """

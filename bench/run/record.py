@@ -1,4 +1,4 @@
-"""A run says of itself its verdict and its record."""
+"""A run's verdict and its record are what it says of itself."""
 
 from collections.abc import Sequence
 from typing import NamedTuple

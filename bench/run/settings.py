@@ -1,4 +1,4 @@
-"""The phases of a run are as its settings ask for them."""
+"""The settings of a run say which phases it has."""
 
 from dataclasses import dataclass, replace
 
@@ -25,7 +25,7 @@ class Settings(RunSettings):
         return self.workload is None
 
     def schedule(self) -> Schedule:
-        """`schedule` raises `ScheduleError`."""
+        """`schedule` returns that of the rate. It raises `ScheduleError`."""
         assert self.rate is not None
         return parse(self.rate, self.duration_s, self.arrivals)
 

@@ -70,7 +70,8 @@ class Waits(NamedTuple):
 
 
 def reduce(samples: Samples, origin_ns: int, window: Window | None) -> Curves | None:
-    """`reduce` returns None without samples, and no percentiles without a window."""
+    """`reduce` returns the curves of a phase: None without samples, and no percentiles without a
+    window."""
     if not len(samples):
         return None
     response, service = None, None

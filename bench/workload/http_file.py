@@ -113,7 +113,7 @@ def read_workload(path: Path) -> Workload:
 
 
 def parse(document: Mapping[str, Any], folder: Path = Path()) -> Workload:
-    """`parse` raises `WorkloadError`."""
+    """`parse` returns the workload of a file's content. It raises `WorkloadError`."""
     fields = {"timeout_s", "keep_alive", "thresholds", "values", "request", "sequence"}
     _only(document, fields, "the file")
     timeout_s = _number(document.get("timeout_s", TIMEOUT_S), "timeout_s", TIMEOUT_S_MAX)

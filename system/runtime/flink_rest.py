@@ -1,4 +1,4 @@
-"""A stack needs this part of Flink's REST interface."""
+"""This client speaks the part of Flink's REST interface that a stack needs."""
 
 from typing import Any
 

@@ -53,8 +53,8 @@ def topics(partitions: int, replication: int = BROKERS_DEFAULT, prefix: str = ""
 
 
 async def create_topics(bootstrap_servers: str, topics: list[NewTopic]) -> Found:
-    """`create_topics` raises `KafkaError` when the broker can't be reached or refuses, and
-    `KafkaSecurityError`."""
+    """`create_topics` creates those that are missing. It raises `KafkaError` when the broker can't
+    be reached or refuses, and `KafkaSecurityError`."""
     security = KafkaSecurity.read().client_options()
     admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap_servers, **security)
     try:

@@ -38,7 +38,7 @@ TRIES_PER_PAIR_MAX = 5
 """A pair is tried so often; then a busy machine ends the calibration."""
 CONNECTIONS = 64
 CEILING_PER_S_MIN = 25_000.0
-"""The target is so many requests per second from one process."""
+"""One process should send at least so many requests per second."""
 SERVER_CORES_MAX = 0.95
 """A server with one core may use so much of it; with more it was the limit, and the generator can't
 be judged."""
@@ -47,9 +47,9 @@ CPU_US_MAX = 20.0
 LAG_LOAD_SHARE = 0.7
 """The lag is measured at this share of the ceiling, or of what that must be where it is higher."""
 LAG_P99_MS_MAX = 2.0
-"""The lag's target is at 70 % of the ceiling."""
+"""The lag's p99 should be at most this, at 70 % of the ceiling."""
 RECORDING_SHARE_MAX = 0.03
-"""The target is this share of the generator's CPU time."""
+"""Recording should take at most this share of the generator's CPU time."""
 TRACE_EVERY = 100
 TRACING_SHARE_MAX = 0.02
 """Tracing may take this share of the throughput of the system."""

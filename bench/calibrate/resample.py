@@ -37,7 +37,7 @@ SHOWN: dict[Group, str] = {"gateway": "open gateway CPU ratio", "service": "open
 """A slowdown of the group adds to this metric."""
 RECORDS = "open kafka_records per request"
 UNLIMITED_S = 1e9
-"""The time budget is that of comparisons that are drawn, not measured."""
+"""Comparisons that are drawn, not measured, have this time budget: no end of it."""
 
 
 class Round(NamedTuple):

@@ -37,7 +37,7 @@ ZIPF_MAX = 5.0
 IN_FLIGHT_MAX = 20_000
 """A larger `--in-flight` is refused: above the ports that one address has, nothing can connect."""
 TRACE_EVERY_MAX = 1_000_000
-"""A larger `--trace-every` is refused: it is more requests than any load has."""
+"""A larger `--trace-every` is refused: one request in a million tells nothing."""
 
 DEFAULT = Settings()
 

@@ -35,7 +35,7 @@ from bench.run.settings import Settings
 BUDGET_S_MIN = 30.0
 """A smaller `--budget-s` is refused: with less, no stack comes up."""
 BUDGET_S_MAX = 86_400.0
-"""A larger `--budget-s` is refused: a day is enough."""
+"""A larger `--budget-s` is refused: it is a day."""
 CLOSING_S = 30.0
 """This part of the budget is kept free to end stacks and to compare."""
 

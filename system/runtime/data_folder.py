@@ -30,7 +30,7 @@ each change for which an older stack's data would not do."""
 RELEASE_TIMEOUT_S = 10.0
 """The processes of a stack that was killed are gone within this time, and let go of its folder."""
 RELEASE_POLL_S = 0.1
-"""This much time passes between looks whether they are gone."""
+"""This much time passes between looks whether the processes of a killed stack are gone."""
 
 KEEP_S = 24 * 3600.0
 """A killed stack without a chosen folder leaves what it has to the next one of its name for this

@@ -1,4 +1,4 @@
-"""Loads the reference system, records what happened, and judges the record afterwards.
+"""The bench loads the reference system, records what happened, and judges the record afterwards.
 
 The way of one measurement, ``python -m bench run --rate 300``, through the files:
 

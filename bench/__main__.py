@@ -1,4 +1,4 @@
-"""``python -m bench``: see `bench.cli.main`."""
+"""``python -m bench`` is `bench.cli.main`."""
 
 import sys
 

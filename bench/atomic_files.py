@@ -1,4 +1,4 @@
-"""Files of results: whole or not there, and JSON that a person can read too."""
+"""Files of results are whole or not there, and JSON that a person can read too."""
 
 import os
 import tempfile
@@ -10,7 +10,7 @@ from bench.errors import BenchError
 
 
 def write(path: Path, content: bytes) -> None:
-    """All of it or nothing: a reader never finds half a file."""
+    """`write` writes all of it or nothing: a reader never finds half a file."""
     partial = path.with_name(path.name + ".partial")
     with partial.open("wb") as file:
         file.write(content)
@@ -20,9 +20,10 @@ def write(path: Path, content: bytes) -> None:
 
 
 def make_folder(folder: Path) -> None:
-    """Makes sure that files can be written there, before anything is measured for them.
+    """`make_folder` makes sure that files can be written there, before anything is measured for
+    them.
 
-    Raises `BenchError`.
+    It raises `BenchError`.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)

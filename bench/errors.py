@@ -1,4 +1,4 @@
-"""What can go wrong in a way that a person should read: one clear line each, and an exit code."""
+"""An error that a person should read is one clear line, and has an exit code."""
 
 import sys
 from collections.abc import Iterator, Mapping
@@ -11,7 +11,8 @@ from machine.http import HttpError
 
 
 class ExitCode(IntEnum):
-    """How a command of ``python -m bench`` ends: a figure for scripts, the same in all commands."""
+    """A command of ``python -m bench`` ends with one of these: a figure for scripts, the same in
+    all commands."""
 
     DONE = 0
     """The run is valid; a comparison says SAME or FASTER; or there was nothing to judge."""
@@ -28,7 +29,7 @@ class ExitCode(IntEnum):
     """The run failed: too few of its requests were answered as expected (--max-failed), or its p99
     was too long (--p99-ms)."""
     REGRESSION = 10
-    """A comparison: something got worse beyond its threshold, and a fresh batch repeats it."""
+    """A comparison found something worse beyond its threshold, and a fresh batch repeats it."""
     INCONCLUSIVE = 11
     """A comparison can't tell; its lines say what is missing."""
     INCOMPARABLE = 12
@@ -44,7 +45,7 @@ class ExitCode(IntEnum):
     OVER_BUDGET = 17
     """A service level of the budget file is broken."""
     INTERRUPTED = 130
-    """Ctrl-C or SIGTERM; what was measured until then is kept."""
+    """Ctrl-C or SIGTERM ended the command; what was measured until then is kept."""
 
     @property
     def words(self) -> str:
@@ -109,5 +110,5 @@ def bench_errors() -> Iterator[None]:
 
 
 def progress(line: str) -> None:
-    """Prints a line about what is under way, on stderr: stdout is for results."""
+    """`progress` prints a line about what is under way, on stderr: stdout is for results."""
     print(line, file=sys.stderr, flush=True)

@@ -1,4 +1,4 @@
-"""Calls of git that see the work tree they are made in, and nothing of this process's own caller.
+"""Calls of git see the work tree they are made in, and nothing of this process's own caller.
 
 A hook of git has GIT_DIR and GIT_INDEX_FILE in its environment: handed on, a new work tree would be
 checked out into the user's own index.
@@ -11,7 +11,7 @@ from pathlib import Path
 from bench.errors import BenchError
 
 TIMEOUT_S = 120.0
-"""Of one call of git; checking out takes a second."""
+"""A call of git may take this long; checking out takes a second."""
 SETTINGS = (
     *("-c", "safe.directory=*"),  # whoever measures a clone runs its code anyway
     *("-c", "core.hooksPath=/dev/null"),  # a user's hook is none of a measurement's
@@ -25,7 +25,7 @@ def environment() -> dict[str, str]:
 
 
 def git(where: Path, *arguments: str, timeout_s: float = TIMEOUT_S) -> str:
-    """`git` returns what the call prints. Raises `BenchError` with its last words."""
+    """`git` returns what the call prints. It raises `BenchError` with git's last words."""
     try:
         done = subprocess.run(
             ["git", *SETTINGS, *arguments],

@@ -1,4 +1,4 @@
-"""Where this project's own files are."""
+"""This project's own files are in `PROJECT_DIR`."""
 
 from pathlib import Path
 

@@ -1,4 +1,6 @@
-"""Writes what the documents say of the code, from the code: ``nox -s docs``.
+"""This program writes what the documents say of the code, from the code:
+
+``nox -s docs``.
 
 docs/limits.md names every limit with its value and the docstring that stands below it;
 docs/layout.md has the tree of the sources with the first sentence of each module; docs/commands.md
@@ -17,11 +19,12 @@ PACKAGES = ("machine", "system", "bench", "locustfiles")
 GATEWAY_OPTIONS = "system/gateway/limits.py"
 
 LIMIT = re.compile(r"(^|[_.])(MAX|MIN|S|MS|NS|BYTES|MIB)$")
-"""The end of a name that limits something: its bound or its unit."""
+"""A name that limits something ends like this: in its bound or its unit."""
 
 
 class Limit(NamedTuple):
-    """A named number of the code; `why` is the docstring below it, empty where there is none."""
+    """A limit is a named number of the code; `why` is the docstring below it, empty where there is
+    none."""
 
     file: str
     name: str
@@ -37,7 +40,7 @@ class Limit(NamedTuple):
 
 
 def limits(root: Path = ROOT) -> list[Limit]:
-    """Every limit of the sources, a file's in the order of its lines."""
+    """`limits` returns every limit of the sources, a file's in the order of its lines."""
     found = []
     for package in PACKAGES:
         for path in sorted((root / package).rglob("*.py")):
@@ -56,7 +59,8 @@ def of_file(path: Path, file: str) -> list[Limit]:
 
 
 def own_constants(body: list[ast.stmt], prefix: str) -> Iterator[tuple[str, str]]:
-    """The names of constants with their docstrings; a class's as Class.NAME."""
+    """`own_constants` yields the names of constants with their docstrings; a class's as
+    Class.NAME."""
     for node, after in zip(body, [*body[1:], None], strict=True):
         if isinstance(node, ast.ClassDef):
             yield from own_constants(node.body, f"{node.name}.")
@@ -65,7 +69,8 @@ def own_constants(body: list[ast.stmt], prefix: str) -> Iterator[tuple[str, str]
 
 
 def gateway_options(path: Path, file: str) -> list[Limit]:
-    """The fields of `Limits`: options of the gateway's command, each with its help."""
+    """`gateway_options` returns the fields of `Limits`: options of the gateway's command, each with
+    its help."""
     known = constants(path)
     found = []
     for node in ast.walk(ast.parse(path.read_text())):
@@ -77,7 +82,8 @@ def gateway_options(path: Path, file: str) -> list[Limit]:
 
 @cache
 def constants(path: Path) -> dict[str, Any]:
-    """A module's constants that can be worked out without running it; a class's as Class.NAME."""
+    """`constants` returns what of a module can be worked out without running it; a class's as
+    Class.NAME."""
     known: dict[str, Any] = {}
     _collect(ast.parse(path.read_text()).body, "", known)
     return known
@@ -100,7 +106,8 @@ def _collect(body: list[ast.stmt], prefix: str, known: dict[str, Any]) -> None:
 
 
 def evaluate(node: ast.expr, known: dict[str, Any]) -> Any:
-    """None for what is more than arithmetic with known constants."""
+    """`evaluate` returns the value, or None for what is more than arithmetic with known
+    constants."""
     allowed = {"len": len, "str": str} | {n: v for n, v in known.items() if v is not None}
     names = {part.id for part in ast.walk(node) if isinstance(part, ast.Name)}
     parts = (ast.Attribute, ast.Lambda, ast.Dict, ast.Subscript, ast.GeneratorExp)
@@ -126,7 +133,7 @@ def _docstring(node: ast.stmt | None) -> str:
 
 
 def limits_tables(root: Path = ROOT) -> str:
-    """A table for each file, under its path."""
+    """`limits_tables` returns a table for each file, under its path."""
     tables: dict[str, list[str]] = {}
     for limit in limits(root):
         head = [f"### `{limit.file}`", "", "| name | value | why |", "| --- | --- | --- |"]
@@ -138,7 +145,8 @@ def limits_tables(root: Path = ROOT) -> str:
 
 
 def exits_table(root: Path = ROOT) -> str:
-    """The members of `bench.errors.ExitCode`, each with the docstring below it."""
+    """`exits_table` lists the members of `bench.errors.ExitCode`, each with the docstring below
+    it."""
     path = root / "bench" / "errors.py"
     known, lines = constants(path), ["| exit code | name | meaning |", "| --- | --- | --- |"]
     for name, why in own_constants(ast.parse(path.read_text()).body, ""):
@@ -152,7 +160,8 @@ def exits_table(root: Path = ROOT) -> str:
 
 
 def tree(root: Path = ROOT) -> str:
-    """Packages and modules with the first sentence of their docstrings; other sources by name."""
+    """`tree` draws packages and modules with the first line of their docstrings; other sources by
+    name."""
     lines: list[str] = []
     for package in PACKAGES:
         _draw(root / package, 0, lines)
@@ -188,7 +197,8 @@ def _summary(path: Path) -> str:
 
 
 def page(text: str, **parts: str) -> str:
-    """The text with what stands between ``<!-- NAME:begin -->`` and its end made anew."""
+    """`page` returns the text with what stands between ``<!-- NAME:begin -->`` and its end made
+    anew."""
     for name, content in parts.items():
         begin, end = f"<!-- {name}:begin -->", f"<!-- {name}:end -->"
         before, _, rest = text.partition(begin)
@@ -200,7 +210,7 @@ def page(text: str, **parts: str) -> str:
 
 
 def pages(root: Path = ROOT) -> dict[Path, str]:
-    """Each generated page → its text as the code is now."""
+    """`pages` returns each generated page → its text as the code is now."""
     made = {
         "limits.md": {"limits": limits_tables(root)},
         "layout.md": {"tree": tree(root)},

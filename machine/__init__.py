@@ -1,1 +1,1 @@
-"""What both sides need of the machine: command lines, child processes, ports, loopback HTTP."""
+"""Both sides need this of the machine: command lines, processes, ports, loopback HTTP."""

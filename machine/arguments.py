@@ -1,4 +1,4 @@
-"""What command lines of both sides share: a parser whose errors are one line, and types."""
+"""Command lines of both sides share a parser whose errors are one line, and argument types."""
 
 import argparse
 import math
@@ -10,20 +10,20 @@ from typing import NoReturn
 from machine.errors import StackError
 
 EXIT_USAGE = 2
-"""The exit code of wrong usage, as argparse has it."""
+"""The process exits with this code after wrong usage, as argparse has it."""
 PORT_MAX = 65_535
-"""The largest TCP port."""
+"""TCP has no port above this one."""
 
 
 class Parser(argparse.ArgumentParser):
-    """A parser that says in one line what is wrong."""
+    """This parser says in one line what is wrong."""
 
     def error(self, message: str) -> NoReturn:
         self.exit(EXIT_USAGE, f"error: {message}; see {self.prog} --help\n")
 
 
 def whole(name: str, largest: int, smallest: int = 1) -> Callable[[str], int]:
-    """An argparse type: an integer from `smallest` to `largest`."""
+    """`whole` returns an argparse type: an integer from `smallest` to `largest`."""
 
     def parse(text: str) -> int:
         digits = text.isascii() and text.isdecimal() and len(text) <= len(str(largest))
@@ -35,7 +35,7 @@ def whole(name: str, largest: int, smallest: int = 1) -> Callable[[str], int]:
 
 
 def real(largest: float, smallest: float) -> Callable[[str], float]:
-    """An argparse type: a number from `smallest` to `largest`."""
+    """`real` returns an argparse type: a number from `smallest` to `largest`."""
 
     def parse(text: str) -> float:
         number = _number(text)
@@ -47,7 +47,7 @@ def real(largest: float, smallest: float) -> Callable[[str], float]:
 
 
 def positive(largest: float) -> Callable[[str], float]:
-    """An argparse type: a number above 0, at most `largest`."""
+    """`positive` returns an argparse type: a number above 0, at most `largest`."""
 
     def parse(text: str) -> float:
         number = _number(text)
@@ -66,7 +66,8 @@ def _number(text: str) -> float:
 
 
 def one_of(what: str, names: Collection[str]) -> Callable[[str], str]:
-    """An argparse type: one of the names; ``choices`` would not allow that there is none."""
+    """`one_of` returns an argparse type: one of the names; ``choices`` would not allow that there
+    is none."""
 
     def parse(text: str) -> str:
         if text not in names:
@@ -77,12 +78,12 @@ def one_of(what: str, names: Collection[str]) -> Callable[[str], str]:
 
 
 def port_or_any(text: str) -> int:
-    """An argparse type: a port, or 0 for any free one."""
+    """`port_or_any` is an argparse type: a port, or 0 for any free one."""
     return whole("a port", PORT_MAX, 0)(text)
 
 
 def address(text: str) -> str:
-    """An argparse type: ``HOST:PORT``."""
+    """`address` is an argparse type: ``HOST:PORT``."""
     host, _, port = text.rpartition(":")
     if not re.fullmatch(r"[\w.-]+|\[[\da-fA-F:.]+\]", host, re.ASCII):
         raise argparse.ArgumentTypeError(f"{text!r} is not of the form HOST:PORT")
@@ -91,21 +92,22 @@ def address(text: str) -> str:
 
 
 def addresses(text: str) -> str:
-    """An argparse type: one or several of ``HOST:PORT``, with commas between."""
+    """`addresses` is an argparse type: one or several of ``HOST:PORT``, with commas between."""
     return ",".join(map(address, text.split(",")))
 
 
 def topic_prefix(text: str) -> str:
-    """An argparse type: how names of Kafka's topics may begin."""
+    """`topic_prefix` is an argparse type: how names of Kafka's topics may begin."""
     if not re.fullmatch(r"[A-Za-z0-9._-]{0,64}", text):
         raise argparse.ArgumentTypeError(f"{text!r} is not up to 64 characters of [A-Za-z0-9._-]")
     return text
 
 
 def addresses_in(variable: str) -> str | None:
-    """What a variable of the environment names, `addresses`; None when it is not set or empty.
+    """`addresses_in` returns the `addresses` that a variable of the environment names; None when it
+    is not set or empty.
 
-    Raises `StackError` for anything else.
+    It raises `StackError` for anything else.
     """
     value = os.environ.get(variable)
     try:

@@ -1,4 +1,4 @@
-"""Where files that outlive a stack are kept, and file locks that end with their process."""
+"""The cache keeps files that outlive a stack; file locks end with the process that holds them."""
 
 import fcntl
 import os
@@ -8,7 +8,8 @@ from pathlib import Path
 
 
 def cache_dir() -> Path:
-    """``$KAFLINKSHOP_CACHE``, else ``kaflinkshop`` in the user's cache folder (XDG)."""
+    """`cache_dir` returns ``$KAFLINKSHOP_CACHE``, else ``kaflinkshop`` in the user's cache folder
+    (XDG)."""
     chosen = os.environ.get("KAFLINKSHOP_CACHE")
     if chosen:
         return Path(chosen).absolute()
@@ -23,10 +24,10 @@ class LockHeldError(Exception):
 
 @contextmanager
 def lock(path: Path, *, wait: bool) -> Iterator[int]:
-    """Holds an exclusive lock on `path`; the kernel lets go of it when the process dies.
+    """`lock` holds an exclusive lock on `path`; the kernel lets go of it when the process dies.
 
     Yields its descriptor: children that inherit it hold the lock too, until the last one is gone.
-    Raises `LockHeldError` when another holds it and `wait` is false.
+    It raises `LockHeldError` when another holds it and `wait` is false.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
@@ -41,7 +42,7 @@ def lock(path: Path, *, wait: bool) -> Iterator[int]:
 
 
 def is_held(path: Path) -> bool:
-    """Whether a living process holds the lock on `path`."""
+    """`is_held` returns whether a living process holds the lock on `path`."""
     if not path.exists():
         return False
     try:

@@ -1,4 +1,4 @@
-"""What can go wrong while a stack comes up: one line for a person each, exit code 3."""
+"""A `StackError` says why a stack can't come up: one line for a person, exit code 3."""
 
 EXIT_CODE = 3
 

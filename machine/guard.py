@@ -1,4 +1,4 @@
-"""Kills its process group when the process that started it ends, however that ends.
+"""The guard kills its process group when the process that started it ends, however that ends.
 
 Run by path, as the leader of the group that all children of a stack join. A death signal
 (PR_SET_PDEATHSIG) would not do: it follows the starting *thread*, and misses grandchildren.

@@ -1,4 +1,4 @@
-"""HTTP to a server near by, blocking: no third-party client, no proxies, redirects or retries.
+"""This client speaks HTTP to a server near by: blocking, without proxies, redirects or retries.
 
 A proxy that the environment names can't reach this machine's loopback, and a retry would count
 twice. What runs on an event loop has `bench.judge.client`.
@@ -13,15 +13,17 @@ from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
 BODY_BYTES_MAX = 4 * 1024 * 1024
-"""Of an answer; more is none. Flink's and the gateways' own are some KiB."""
+"""An answer has at most this many bytes; a larger one counts as none. Flink's and the gateways' own
+are some KiB."""
 
 
 class HttpError(Exception):
-    """No answer, or one that is not a 2xx; the message names the URL."""
+    """A server gave no answer, or one that is not a 2xx; the message names the URL."""
 
 
 class KeepAlive:
-    """One connection to a server that is asked again and again; not for several threads at once."""
+    """A `KeepAlive` is one connection to a server that is asked again and again; several threads
+    can't share it."""
 
     def __init__(
         self, url: str, timeout_s: float, headers: Mapping[str, str] = MappingProxyType({})
@@ -37,7 +39,8 @@ class KeepAlive:
         )
 
     def call(self, verb: str, path: str, sent: dict[str, Any] | None = None) -> bytes:
-        """The body of a 2xx; `sent` goes as JSON. Raises `HttpError`, and connects anew then."""
+        """`call` returns the body of a 2xx; `sent` goes as JSON. On anything else it raises
+        `HttpError`, and the next call connects anew."""
         try:
             if sent is None:
                 self._connection.request(verb, self._prefix + path, headers=self._headers)
@@ -67,7 +70,8 @@ def call(
     sent: dict[str, Any] | None = None,
     headers: Mapping[str, str] = MappingProxyType({}),
 ) -> bytes:
-    """The body of a 2xx, over a connection of its own; `sent` goes as JSON. Raises `HttpError`."""
+    """`call` returns the body of a 2xx, over a connection of its own; `sent` goes as JSON. It
+    raises `HttpError`."""
     address = urlsplit(url)
     target = urlunsplit(("", "", address.path or "/", address.query, ""))
     server = f"{address.scheme}://{address.netloc}"
@@ -78,7 +82,7 @@ def call(
 def call_json(
     verb: str, url: str, timeout_s: float, sent: dict[str, Any] | None = None
 ) -> dict[str, Any]:
-    """A JSON object; raises `HttpError`."""
+    """`call_json` returns the JSON object of a 2xx; it raises `HttpError` for anything else."""
     body = call(verb, url, timeout_s, sent)
     try:
         answer: dict[str, Any] = json.loads(body)
@@ -88,7 +92,7 @@ def call_json(
 
 
 def answers(url: str, timeout_s: float, headers: Mapping[str, str] = MappingProxyType({})) -> bool:
-    """Whether a GET is answered by a 2xx."""
+    """`answers` returns whether a GET is answered by a 2xx."""
     try:
         call("GET", url, timeout_s, headers=headers)
     except HttpError:

@@ -1,4 +1,4 @@
-"""TCP ports on loopback."""
+"""These functions choose and hold TCP ports on loopback."""
 
 import random
 import socket
@@ -12,13 +12,14 @@ from machine.errors import StackError
 HOST = "127.0.0.1"
 
 FREE_PORTS = range(20_000, 32_000)
-"""Below Linux's ephemeral ports: no outgoing connection takes one before its server does."""
+"""These ports are below Linux's ephemeral ones: no outgoing connection takes one before its server
+does."""
 
 WORKERS_MAX = 64
-"""Processes that serve one port together; more than any machine here has cores."""
+"""One port has at most this many processes; no machine here has more cores."""
 
 TRIES_MAX = 100
-"""Random ports tried for a free one."""
+"""This many random ports are tried before none counts as free."""
 
 
 def is_free(port: int) -> bool:
@@ -33,7 +34,8 @@ def is_free(port: int) -> bool:
 
 
 def choose(asked: int, option: str) -> int:
-    """The port asked for, or a free one for 0; raises `StackError` when it is taken."""
+    """`choose` returns the port asked for, or a free one for 0; it raises `StackError` when it is
+    taken."""
     if asked:
         if not is_free(asked):
             raise StackError(
@@ -47,14 +49,14 @@ def choose(asked: int, option: str) -> int:
 
 
 class Usual(NamedTuple):
-    """A port at which a person expects something."""
+    """A person expects something at this port."""
 
     port: int
     what: str
 
     @property
     def help(self) -> str:
-        """The help text of an option that chooses another."""
+        """`help` returns the help text of an option that chooses another port."""
         return f"of {self.what}; 0 is any free one (default: {self.port}, or any where it is taken)"
 
 
@@ -68,10 +70,11 @@ LOCUST_PAGE = Usual(8089, "Locust's page")
 def hold(
     asked: int | None, usual: Usual, option: str, tell: Callable[[str], object]
 ) -> Iterator[int]:
-    """The port asked for, 0 for any free one; for None the usual one, where it is not taken.
+    """`hold` yields the port asked for, 0 for any free one; for None the usual one, where it is not
+    taken.
 
     No other stack of this user takes the usual one meanwhile, be it that nothing listens there
-    yet. Raises `StackError` where the port asked for is taken.
+    yet. It raises `StackError` where the port asked for is taken.
     """
     with ExitStack() as held:
         port = asked

@@ -1,4 +1,4 @@
-"""Child processes that never outlive their supervisor, and say why they ended.
+"""Child processes never outlive their supervisor, and say why they ended.
 
 All children are in one process group, led by ``guard.py``, which kills the group when the
 supervising process dies: by a signal, ``kill -9`` included, or in a failed start.
@@ -19,14 +19,14 @@ import psutil
 from machine.errors import StackError
 
 POLL_S = 0.05
-"""Between looks at a condition that is waited for."""
+"""This much time passes between looks at a condition that is waited for."""
 KILL_WAIT_S = 10.0
 """The kernel has this long to end a process after SIGKILL."""
 
 LOG_TAIL_BYTES = 64 * 1024
-"""Of a log, searched for the line that says why a process ended."""
+"""This much of a log's end is searched for the line that says why a process ended."""
 LOG_LINE_MAX = 300
-"""Characters of a log line that go into an error message."""
+"""A log line goes into an error message with at most this many characters."""
 
 _TELLING = re.compile(r"\b(FATAL|ERROR|Caused by|Exception|Error|error:|Could not)\b|^OSError")
 _NOISE = re.compile(
@@ -37,7 +37,7 @@ _NOISE = re.compile(
 
 
 class Child:
-    """A running process; `log` holds its stdout and stderr."""
+    """A child is a running process; `log` holds its stdout and stderr."""
 
     def __init__(self, name: str, process: subprocess.Popen[bytes], log: Path) -> None:
         self.name = name
@@ -49,11 +49,13 @@ class Child:
         return self.process.pid
 
     def exit_code(self) -> int | None:
-        """None while it runs; minus the signal's number when a signal ended it."""
+        """The exit code is None while it runs, and minus the signal's number when a signal ended
+        it."""
         return self.process.poll()
 
     def tree(self) -> list[psutil.Process]:
-        """The process and its descendants; empty when it has ended."""
+        """`tree` returns the process and its descendants; it is empty when the process has
+        ended."""
         try:
             root = psutil.Process(self.pid)
             return [root, *root.children(recursive=True)] if root.is_running() else []
@@ -61,7 +63,8 @@ class Child:
             return []
 
     def describe_exit(self) -> str:
-        """One line: how it ended, and the line of its log that most likely says why.
+        """`describe_exit` says in one line how it ended, with the line of its log that most likely
+        says why.
 
         What SIGKILL ended could not say anything.
         """
@@ -75,20 +78,21 @@ class Child:
             self.process.terminate()
 
     def kill(self) -> None:
-        """Ends the process and its descendants by SIGKILL; returns after their death."""
+        """`kill` ends the process and its descendants by SIGKILL, and returns after their death."""
         _kill(self.tree())
         self.process.wait(KILL_WAIT_S)
 
 
 class Supervisor:
-    """Starts children into one guarded process group. Not for use by several threads at once."""
+    """The supervisor starts children into one guarded process group. Several threads can't use it
+    at once."""
 
     def __init__(self) -> None:
         self._guard: subprocess.Popen[bytes] | None = None
         self._group = 0
         self.children: dict[str, Child] = {}
         self.inherited: tuple[int, ...] = ()
-        """Descriptors that each child inherits: a lock is held until the last of them is gone."""
+        """Each child inherits these descriptors: a lock is held until the last of them is gone."""
 
     def start(
         self,
@@ -99,7 +103,8 @@ class Supervisor:
         env: Mapping[str, str] | None = None,
         cwd: Path | None = None,
     ) -> Child:
-        """Starts a child, its output appended to `log`. `env` is added to this process's own."""
+        """`start` starts a child, its output appended to `log`. `env` is added to this process's
+        own."""
         group = self._guarded_group()
         try:
             with log.open("ab") as output:
@@ -126,7 +131,8 @@ class Supervisor:
         timeout_s: float,
         hint: Callable[[], str] = str,
     ) -> None:
-        """Polls until `condition` holds; raises `StackError` when a child ends or time runs out."""
+        """`wait_for` polls until `condition` holds; it raises `StackError` when a child ends or
+        time runs out."""
         deadline = time.monotonic() + timeout_s
         while not condition():
             self.check()
@@ -135,18 +141,20 @@ class Supervisor:
             time.sleep(POLL_S)
 
     def run(self, child: Child, timeout_s: float) -> None:
-        """Waits until `child` has done its work; raises `StackError` when it failed."""
+        """`run` waits until `child` has done its work; it raises `StackError` when the child
+        failed."""
         self.wait_for(lambda: child.exit_code() == 0, child.name, timeout_s)
         del self.children[child.name]
 
     def check(self) -> None:
-        """Raises `StackError` when a child has ended."""
+        """`check` raises `StackError` when a child has ended."""
         for child in self.children.values():
             if child.exit_code() is not None:
                 raise StackError(child.describe_exit())
 
     def ended(self) -> list[Child]:
-        """The children that have ended since, which are then no longer among `children`."""
+        """`ended` returns the children that have ended since, which are then no longer among
+        `children`."""
         if self._guard is not None:
             self._guarded_group()
         ended = [child for child in self.children.values() if child.exit_code() is not None]
@@ -155,7 +163,7 @@ class Supervisor:
         return ended
 
     def stop(self, names: Sequence[str], timeout_s: float) -> dict[str, int | None]:
-        """Stops these children side by side, within `timeout_s` and the time SIGKILL takes.
+        """`stop` ends these children side by side, within `timeout_s` and the time SIGKILL takes.
 
         Returns their exit codes by name.
         """
@@ -170,7 +178,7 @@ class Supervisor:
         return {child.name: child.exit_code() for child in stopping}
 
     def close(self) -> None:
-        """Kills whatever is left in the group, the guard included."""
+        """`close` kills whatever is left in the group, the guard included."""
         if self._guard is not None:
             with contextlib.suppress(ProcessLookupError):  # all of it has been killed
                 os.killpg(self._group, signal.SIGKILL)
@@ -228,7 +236,8 @@ def _lives(process: psutil.Process) -> bool:
 
 
 def telling_line(log: Path) -> str:
-    """The line of a log's end that most likely says what went wrong, shortened."""
+    """`telling_line` returns the line of a log's end that most likely says what went wrong,
+    shortened."""
     if not log.exists():
         return "no log"
     with log.open("rb") as file:

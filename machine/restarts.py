@@ -1,4 +1,4 @@
-"""Starts anew what has died: at once, then later and later, not for ever, and each time says so."""
+"""`Restarts` starts anew what has died: at once, then later and later, and never for ever."""
 
 import threading
 import time
@@ -11,20 +11,23 @@ from machine.errors import StackError
 from machine.processes import Supervisor
 
 STEP_INTERVAL_S = 0.25
-"""How often it is looked for what has died."""
+"""The watch looks this often for what has died."""
 
 RESTARTS_MAX = 10
-"""Of one part within `WINDOW_S`. What dies more often is broken, and is not started again."""
+"""One part is started at most this often within `WINDOW_S`. What dies more often is broken, and is
+not started again."""
 WINDOW_S = 300.0
 """Deaths longer ago are forgotten: ten starts that fail, with the pauses between, fit in it."""
 PAUSE_S_MIN = 0.5
-"""Before the second start in a row; the first one is at once. Each one more doubles the pause."""
+"""This pause comes before the second start in a row; the first one is at once. Each one more
+doubles the pause."""
 PAUSE_S_MAX = 10.0
-"""The longest pause before a start: a person who mends the cause waits no longer than that."""
+"""No pause before a start is longer: a person who mends the cause waits no longer than that."""
 
 
 class Event(NamedTuple):
-    """What happened to a part, and when on the monotonic clock. `part` is ``stack`` for all."""
+    """An event is what happened to a part, and when on the monotonic clock. `part` is ``stack`` for
+    all."""
 
     at_ns: int
     part: str
@@ -33,7 +36,7 @@ class Event(NamedTuple):
 
 
 class Restarts:
-    """Watches the children of a supervisor; `step` is called again and again, by one thread.
+    """`Restarts` watches the children of a supervisor; one thread calls `step` again and again.
 
     `start` starts a part by its name, `is_ready` says whether all work together again.
     """
@@ -58,13 +61,13 @@ class Restarts:
 
     @property
     def is_mending(self) -> bool:
-        """Whether something has died since all worked together last."""
+        """`is_mending` returns whether something has died since all worked together last."""
         return self._broken_ns is not None
 
     def step(self) -> bool:
-        """Does what is due, and returns whether anything was.
+        """`step` does what is due, and returns whether anything was.
 
-        Raises `StackError` when a part has died too often, or can't be started at all.
+        It raises `StackError` when a part has died too often, or can't be started at all.
         """
         before = len(self.events)
         for child in self._supervisor.ended():
@@ -82,7 +85,8 @@ class Restarts:
 
     @contextmanager
     def in_thread(self) -> Iterator[None]:
-        """Steps in a thread meanwhile; raises at the end the `StackError` that it gave up with."""
+        """`in_thread` steps in a thread meanwhile; at the end it raises the `StackError` that it
+        gave up with."""
         stopping, given_up = threading.Event(), list[StackError]()
 
         def run() -> None:

@@ -1,7 +1,9 @@
-"""Secrets: from the environment or a file that it names, so that no process list shows them.
+"""Secrets come from the environment or a file that it names, so that no process list shows them.
 
-NAME=…             the secret itself
-NAME_FILE=/path    a file with the secret, as orchestrators mount them; line ends do not count
+Two variables can have one:
+
+    NAME=…             the secret itself
+    NAME_FILE=/path    a file with the secret, as orchestrators mount them; line ends do not count
 """
 
 import os
@@ -11,7 +13,8 @@ from pathlib import Path
 from machine.errors import StackError
 
 SECRET_BYTES_MAX = 4096
-"""Of a secret: half of what the gateway takes as a header, which must carry it."""
+"""A secret has at most this many bytes: half of what the gateway takes as a header, which must
+carry it."""
 
 
 class SecretError(StackError):
@@ -19,7 +22,8 @@ class SecretError(StackError):
 
 
 def read_secret(name: str, environment: Mapping[str, str] = os.environ) -> str | None:
-    """The secret; None where neither variable is set. Raises `SecretError`."""
+    """`read_secret` returns the secret, or None where neither variable is set. It raises
+    `SecretError`."""
     value, path = environment.get(name), environment.get(f"{name}_FILE")
     if value and path:
         raise SecretError(f"{name} and {name}_FILE are both set: unset one of them")

@@ -1,4 +1,4 @@
-"""``python -m system up|status|down``: the reference system on this machine."""
+"""``python -m system up|status|down`` runs the reference system on this machine."""
 
 import argparse
 import json
@@ -27,17 +27,17 @@ if TYPE_CHECKING:
 
 PROGRAM = "python -m system"
 REPLICATION_MAX = 1024
-"""The most copies of a topic that are read; how many there can be, the brokers know."""
+"""A topic has at most this many copies; how many there can be, the brokers know."""
 JOB_CHECK_STEPS = 20
-"""How often the job on a Flink that exists is looked at: once in so many looks at the processes."""
+"""The job on a Flink that exists is looked at once in so many looks at the processes."""
 PARALLELISM_MAX = 1024
-"""The largest `--parallelism` that is read; the task slots of a stack's Flink are fewer."""
+"""A larger `--parallelism` is not read; the task slots of a stack's Flink are fewer."""
 HEAP_MIB_MAX = 2**31 - 1
-"""The largest heap that is read; whether it fits, the machine's memory says."""
+"""A larger heap is not read; whether it fits, the machine's memory says."""
 
 
 class Ended(BaseException):
-    """SIGTERM or SIGHUP: an end that was asked for."""
+    """SIGTERM or SIGHUP came: an end that was asked for."""
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -1,4 +1,4 @@
-"""What a client of the gateway shows: tokens from the environment, which are never recorded.
+"""A client shows the gateway tokens from the environment, which are never recorded.
 
 They are read where a request is made and sent to the shop only. They are part of no settings: so of
 no run.json, no report, no command line and no log.
@@ -9,12 +9,14 @@ from system.wire import METRICS_TOKEN, SHOP_TOKEN
 
 
 def shop_headers() -> dict[str, str]:
-    """What a request to the shop carries; nothing without a token. Raises `SecretError`."""
+    """A request to the shop carries these headers; there are none without a token. It raises
+    `SecretError`."""
     return _bearer(SHOP_TOKEN) or metrics_headers()
 
 
 def metrics_headers() -> dict[str, str]:
-    """What reads /metrics, and asks for traces. Raises `SecretError`."""
+    """A request that reads /metrics or asks for traces carries these headers. It raises
+    `SecretError`."""
     return _bearer(METRICS_TOKEN)
 
 

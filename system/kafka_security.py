@@ -1,4 +1,6 @@
-"""How Kafka's clients prove who they are, and whom they trust: TLS and SASL, by the environment.
+"""Kafka's clients prove who they are, and know whom they trust, by TLS and SASL.
+
+TLS and SASL, by the environment.
 
     KAFKA_SECURITY_PROTOCOL      PLAINTEXT (the default), SSL, SASL_PLAINTEXT or SASL_SSL
     KAFKA_SSL_CA_FILE            the authorities to trust, PEM; else those of the machine
@@ -29,9 +31,10 @@ LOGIN_MODULES = {
     "SCRAM-SHA-256": "org.apache.kafka.common.security.scram.ScramLoginModule",
     "SCRAM-SHA-512": "org.apache.kafka.common.security.scram.ScramLoginModule",
 }
-"""SASL mechanism → the class that Java's clients log in with."""
+"""A SASL mechanism leads to the class that Java's clients log in with."""
 PEM_BYTES_MAX = 1024 * 1024
-"""Of a file of certificates; those of all public authorities together are a quarter of it."""
+"""A file of certificates has at most this many bytes; those of all public authorities together are
+a quarter of it."""
 
 
 class KafkaSecurityError(StackError):
@@ -40,22 +43,22 @@ class KafkaSecurityError(StackError):
 
 @dataclass(frozen=True, slots=True)
 class KafkaSecurity:
-    """The settings, each checked; secrets are not in its `repr`."""
+    """The settings are checked, each; secrets are not in the `repr`."""
 
     protocol: str = "PLAINTEXT"
     authorities: str | None = None
-    """PEM, as the two below."""
+    """The authorities are PEM, as the two below."""
     certificate: str | None = None
     key: str | None = field(default=None, repr=False)
     mechanism: str = "SCRAM-SHA-512"
     username: str = ""
     password: str = field(default="", repr=False)
     files: tuple[str, str] | None = None
-    """Where certificate and key are: Python reads them from files only."""
+    """Certificate and key are in these files: Python reads them from files only."""
 
     @classmethod
     def read(cls, environment: Mapping[str, str] = os.environ) -> Self:
-        """Raises `KafkaSecurityError`."""
+        """`read` takes the settings from the environment; it raises `KafkaSecurityError`."""
 
         def get(name: str) -> str:
             return environment.get(PREFIX + name, "")
@@ -90,7 +93,8 @@ class KafkaSecurity:
         return cls(**settings)
 
     def client_options(self) -> dict[str, Any]:
-        """Arguments of aiokafka's clients. Raises `KafkaSecurityError`."""
+        """`client_options` returns arguments of aiokafka's clients. It raises
+        `KafkaSecurityError`."""
         options: dict[str, Any] = {"security_protocol": self.protocol}
         if self.protocol.endswith("SSL"):
             try:
@@ -109,7 +113,8 @@ class KafkaSecurity:
         return options
 
     def properties(self) -> dict[str, str]:
-        """The same for Kafka's clients in Java; nothing for PLAINTEXT, which is their default."""
+        """`properties` returns the same for Kafka's clients in Java; nothing for PLAINTEXT, which
+        is their default."""
         if self.protocol == "PLAINTEXT":
             return {}
         properties = {"security.protocol": self.protocol}

@@ -1,4 +1,4 @@
-"""The HTTP routes, and with them the services: one line here for each method that HTTP can reach.
+"""The HTTP routes name the services too: one line here for each method that HTTP can reach.
 
 The gateway serves what this table lists; the Flink job hosts `system.services.<service>` for each
 service named here. So a new service is one file in `system/services` and one line below.
@@ -10,14 +10,15 @@ from typing import NamedTuple
 
 
 class Integer(NamedTuple):
-    """An optional query parameter."""
+    """An `Integer` is an optional query parameter."""
 
     minimum: int
     default: int
 
 
 class Route(NamedTuple):
-    """`path` segments in braces are parameters: `{amount}` is an integer from 1, others are ids.
+    """A route's `path` segments in braces are parameters: `{amount}` is an integer from 1, others
+    are ids.
 
     `key` names the parameter that is the Kafka record's key. Where it is not in the path, the
     gateway mints it from the request_id, so that a request sent again names the same entity.
@@ -65,7 +66,7 @@ ROUTES = (
 )
 
 CLAIM = "claim"
-"""The service that binds a client's own Idempotency-Key to one request; no route leads to it."""
+"""This service binds a client's own Idempotency-Key to one request; no route leads to it."""
 
 SERVICES = tuple(sorted({CLAIM, *(route.service for route in ROUTES)}))
-"""Every service that the Flink job can host."""
+"""The Flink job can host each of these services."""

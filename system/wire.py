@@ -1,4 +1,4 @@
-"""What travels through Kafka: request and reply records, their limits and their errors.
+"""Request and reply records travel through Kafka; here are their form, limits and errors.
 
     client ─HTTP→ gateway ─{service}_in→ service ─sink→ gateway ─HTTP→ client
 
@@ -18,27 +18,28 @@ from typing import Any, NamedTuple, cast
 import orjson
 
 RECORD_BYTES_MAX = 64 * 1024
-"""Of a record; far below what a broker takes."""
+"""A record has at most this many bytes, far fewer than a broker takes."""
 AMOUNT_MAX = 2**53 - 1
 """Money and stock are exact in every JSON reader: IEEE 754 doubles hold integers up to here."""
 
 TRACE_HOPS_MAX = 16
-"""Services in a row of a traced request; the longest row in the shop, a checkout that is refused
-and undone under a client's own key, has 6."""
+"""A traced request has at most so many services in a row; the longest row in the shop, a checkout
+that is refused and undone under a client's own key, has 6."""
 
 SHOP_TOKEN = "KAFLINKSHOP_TOKEN"  # noqa: S105  # a name
-"""The variable of the environment with the token that the shop's routes ask for, if any."""
+"""This variable of the environment has the token that the shop's routes ask for, if any."""
 METRICS_TOKEN = "KAFLINKSHOP_METRICS_TOKEN"  # noqa: S105  # a name
-"""The same for /metrics and traces; it opens the shop's routes too."""
+"""This variable has the token for /metrics and traces; it opens the shop's routes too."""
 
 ID_PATTERN = re.compile(r"[A-Za-z0-9_-]{1,64}")
-"""A request_id, and the id of a user, an order or an item."""
+"""A request_id, and the id of a user, an order or an item, has this form."""
 
 MINTED_PATTERN = re.compile(r"kf_([0-9a-f]{7})_[A-Za-z0-9_-]{16}_[A-Za-z0-9_-]{16}")
-"""A request_id that a gateway made: its minute since 1970, chance, the request's fingerprint."""
+"""A request_id that a gateway made has this form: its minute since 1970, chance, the request's
+fingerprint."""
 
 TOPIC_PATTERN = re.compile(r"[A-Za-z0-9._-]{1,249}")
-"""A legal Kafka topic name."""
+"""A legal Kafka topic name has this form."""
 
 HTTP_STATUS = {
     "bad_request": 400,
@@ -59,15 +60,16 @@ HTTP_STATUS = {
     "unavailable": 503,
     "timeout": 504,
 }
-"""The HTTP status of each error code."""
+"""Each error code has its HTTP status."""
 
 
 class WireError(ValueError):
-    """A record that is not of the contract's form; the message says where."""
+    """A record is not of the contract's form; the message says where."""
 
 
 Hop = tuple[str, int, int]
-"""A service, when it began with a record and when it gave one away: ns of the wall clock."""
+"""A hop is a service, when it began with a record and when it gave one away: ns of the wall
+clock."""
 
 Trace = list[Hop]
 
@@ -78,18 +80,18 @@ class Request(NamedTuple):
     method: str
     params: dict[str, Any]
     trace: Trace | None = None
-    """None: not traced."""
+    """The trace is None where the request is not traced."""
     at_ms: int | None = None
-    """When the request was first written to a topic, as a service says that sends it on."""
+    """The request was first written to a topic at this time, as a service says that sends it on."""
 
 
 def input_topic(service: str) -> str:
-    """Where a service's requests are written to."""
+    """A service's requests are written to this topic."""
     return f"{service}_in"
 
 
 def dead_topic(topic: str) -> str:
-    """Where the records of an input topic go that can't be handled."""
+    """The records of an input topic that can't be handled go to this topic."""
     return f"{topic}_dead"
 
 
@@ -105,7 +107,8 @@ def encode_request(request: Request) -> bytes:
 
 
 def decode_request(record: bytes) -> Request:
-    """Raises `WireError` for a record that is not a request. Integer ids become decimal text."""
+    """`decode_request` returns a record's request. It raises `WireError` for a record that is none.
+    Integer ids become decimal text."""
     fields = decode(record)
     request_id, sink = fields.get("request_id"), fields.get("sink")
     method, params = fields.get("method"), fields.get("params")
@@ -128,13 +131,15 @@ def decode_request(record: bytes) -> Request:
 
 
 def born_ms(request_id: str) -> int | None:
-    """The minute in which a gateway made the id, in ms since 1970; None for a client's own key."""
+    """`born_ms` returns the minute in which a gateway made the id, in ms since 1970; None for a
+    client's own key."""
     minted = MINTED_PATTERN.fullmatch(request_id)
     return None if minted is None else int(minted[1], 16) * 60_000
 
 
 def with_trace(record: bytes, trace: Trace) -> bytes:
-    """An encoded record with this trace; as it is where that would be beyond a limit.
+    """`with_trace` returns an encoded record with this trace; as it is where that would be beyond a
+    limit.
 
     A trace with a gap would show a service's time as that of a topic: rather none.
     """
@@ -145,7 +150,8 @@ def with_trace(record: bytes, trace: Trace) -> bytes:
 
 
 def decode_trace(value: Any) -> Trace | None:
-    """None for what is no trace: it is for measurement only, and never a reason to refuse."""
+    """`decode_trace` returns the trace; None for what is none: it is for measurement only, and
+    never a reason to refuse."""
     if not isinstance(value, list) or len(value) > TRACE_HOPS_MAX:
         return None
     for hop in value:
@@ -157,12 +163,13 @@ def decode_trace(value: Any) -> Trace | None:
 
 
 def error(code: str, message: str) -> dict[str, Any]:
-    """The body of a failed reply, without its request_id."""
+    """`error` returns the body of a failed reply, without its request_id."""
     return {"error": {"code": code, "message": message}}
 
 
 def encode(fields: dict[str, Any]) -> bytes:
-    """Raises `WireError` when the record would be too large."""
+    """`encode` returns a record of the fields. It raises `WireError` when the record would be too
+    large."""
     record = orjson.dumps(fields)
     if len(record) > RECORD_BYTES_MAX:
         raise WireError(f"a record of {len(record)} bytes, at most {RECORD_BYTES_MAX} are allowed")
@@ -170,7 +177,8 @@ def encode(fields: dict[str, Any]) -> bytes:
 
 
 def decode(record: bytes) -> dict[str, Any]:
-    """Raises `WireError` for anything but a JSON object of at most `RECORD_BYTES_MAX` bytes."""
+    """`decode` returns a record's fields. It raises `WireError` for anything but a JSON object of
+    at most `RECORD_BYTES_MAX` bytes."""
     if len(record) > RECORD_BYTES_MAX:
         raise WireError(f"a record of {len(record)} bytes, at most {RECORD_BYTES_MAX} are allowed")
     try:

@@ -1,1 +1,1 @@
-"""The harness measured itself: the generator's ceiling, the verdict's error rates."""
+"""The harness measures itself: the generator's ceiling, the verdict's error rates."""

@@ -1,4 +1,4 @@
-"""How far comparisons of a commit with itself scatter, from their comparison.json files."""
+"""The spread is how far comparisons of a commit with itself scatter, from their files."""
 
 from collections import defaultdict
 from collections.abc import Sequence
@@ -15,15 +15,16 @@ from bench.errors import UnreadableError
 from bench.records.typed_json import of_plain
 
 COMPARISONS_MIN = 10
-"""Fewer say too little about a spread."""
+"""Fewer comparisons say too little about a spread."""
 
 
 class SpreadError(UnreadableError):
-    """Comparisons that can't tell a spread; the message says why."""
+    """Comparisons can't tell a spread; the message says why."""
 
 
 def read_spreads(folder: Path) -> dict[str, float]:
-    """By name of a metric, as the `aa_spread` of a budget file. Raises `SpreadError`."""
+    """`read_spreads` returns them by name of a metric, as the `aa_spread` of a budget file. It
+    raises `SpreadError`."""
     changes: dict[Spread, list[float]] = defaultdict(list)
     paths = sorted(folder.rglob("comparison.json"))
     for path in paths:
@@ -47,7 +48,7 @@ class Spread(NamedTuple):
     scale: Scale
 
     def of(self, changes: Sequence[float]) -> float:
-        """Of a ratio, 10 % more and its inverse are as far."""
+        """`of` returns the spread of changes; of a ratio, 10 % more and its inverse are as far."""
         if self.scale == "difference":
             return aa_spread_of(changes)
         return expm1(aa_spread_of([log1p(change) for change in changes]))

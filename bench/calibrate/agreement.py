@@ -1,4 +1,4 @@
-"""What wrk and Locust's own table say of a server whose latencies are known, beside this generator.
+"""This generator, wrk and Locust's own table are compared on a server whose latencies are known.
 
 All at the same rate: a closed loop has as many users as it needs for that.
 """
@@ -17,24 +17,25 @@ from bench.stats import window
 from bench.workload.arrivals import Schedule, Stage, intended_ns
 
 RATE_PER_S = 300.0
-"""Far below what each generator can send, so that none is the bottleneck."""
+"""The rate is far below what each generator can send, so that none is the bottleneck."""
 DURATION_S = 20.0
-"""Of each load."""
+"""Each load takes this long."""
 STALL_AT_S = 8.0
-"""From the first request: before the middle of the load."""
+"""The stall comes this long after the first request: before the middle of the load."""
 APART_SHARE_MAX = 0.02
-"""From the truth, without a stall, in what no generator rounds or corrects."""
+"""A generator may be this share apart from the truth, without a stall, in what no generator rounds
+or corrects."""
 
 
 Side = Callable[[Lab, Server], Told]
-"""Loads a server, and tells what it saw."""
+"""A side loads a server, and tells what it saw."""
 
 
 class Agreement:
     def __init__(
         self, folder: Path, rivals: Mapping[str, Side], progress: Callable[[str], object]
     ) -> None:
-        """`rivals`: other generators, that load with `closed_users` for `DURATION_S`."""
+        """The `rivals` are other generators, that load with `closed_users` for `DURATION_S`."""
         self._rivals = rivals
         self._folder = folder
         self._progress = progress
@@ -80,13 +81,13 @@ class Agreement:
 
 
 def closed_users() -> int:
-    """By Little's law."""
+    """`closed_users` returns how many users load with `RATE_PER_S`, by Little's law."""
     latencies_ms = truth_server.LATENCIES_MS
     return round(RATE_PER_S * sum(latencies_ms) / len(latencies_ms) / 1e3)
 
 
 def truth(stall_at_s: float | None) -> Told:
-    """Of what an open loop measures, 503s left out."""
+    """`truth` returns what an open loop measures, 503s left out."""
     schedule = Schedule((Stage(RATE_PER_S, RATE_PER_S, DURATION_S),), "constant")
     times_s = intended_ns(schedule, seed=1) / 1e9
     measured = times_s >= WARM_UP_S

@@ -1,4 +1,4 @@
-"""A server that does next to nothing: ``python -m bench.calibrate.bare_server KIND``.
+"""``python -m bench.calibrate.bare_server KIND`` is a server that does next to nothing.
 
 aiohttp: aiohttp's own server on uvloop, without an application. canned: a protocol that answers
 whatever comes with the same bytes; one request in each segment, as clients without pipelining send

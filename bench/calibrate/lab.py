@@ -1,4 +1,4 @@
-"""Short loads whose generator is measured itself: see `bench.calibrate.parts`."""
+"""The lab makes short loads whose generator is measured itself: see `bench.calibrate.parts`."""
 
 import os
 import resource
@@ -24,17 +24,18 @@ from bench.workload.arrivals import Arrivals
 from machine.processes import Child, Supervisor
 
 WARM_UP_S = 0.5
-"""At the begin of a burst; not measured."""
+"""The begin of a burst is not measured for so long."""
 SERVER_READY_S = 30.0
 """A server listens by then."""
 GRACE_S = 60.0
-"""Beyond the length of a load: whoever makes it has ended by then."""
+"""Whoever makes a load has ended by so long after it."""
 CHECK_S = 0.2
-"""Between looks at the processes of a burst."""
+"""This much time passes between looks at the processes of a burst."""
 IN_FLIGHT_MAX = 2_000
-"""Of an open loop; more are dropped."""
+"""An open loop has at most this many requests under way; more are dropped."""
 TIMEOUT_S = 20.0
-"""Well above the longest latency of `bench.calibrate.truth_server`, a stall included."""
+"""A request is waited for so long, well above the longest latency of
+`bench.calibrate.truth_server`, a stall included."""
 
 WORKLOAD = '[[request]]\noperation = "root"\npath = "/"\nexpect = [200, 503]\n'
 
@@ -45,45 +46,46 @@ class Server(NamedTuple):
 
 
 class Ran(NamedTuple):
-    """A load that was made."""
+    """This load was made."""
 
     per_s: float
     cpu_us: float
-    """Of whoever made it, for each request."""
+    """Whoever made it took this much CPU for each request."""
     server_cores: float
-    """How much of the machine the server used."""
+    """The server used so much of the machine."""
     foreign_cores: float
-    """How much of it somebody else used, the hypervisor included."""
+    """Somebody else used so much of it, the hypervisor included."""
     lag_p99_ms: float = 0.0
-    """How late requests were sent; 0 where that is not known."""
+    """Requests were sent this late; 0 where that is not known."""
 
     @property
     def server_us(self) -> float:
-        """CPU time of the server, for each request."""
+        """The server took this CPU time for each request."""
         return self.server_cores / self.per_s * 1e6
 
 
 class Load(NamedTuple):
-    """What the project's own generator is to do."""
+    """The load is what the project's own generator is to do."""
 
     duration_s: float
     users: int = 0
-    """Of a closed loop; 0: an open one."""
+    """A closed loop has so many users; 0: an open one."""
     rate_per_s: float = 0.0
     arrivals: Arrivals = "poisson"
     workload: str = ""
-    """A scenario; empty: GET / again and again."""
+    """The workload is a scenario; empty: GET / again and again."""
     trace_every: int = 0
     alternating: bool = False
     seed: int = 1
 
 
 class Used(NamedTuple):
-    """CPU time so far, in s."""
+    """The CPU time so far is in s."""
 
     server_s: float
     machine_s: float
-    """Of all its cores; time that the hypervisor gave to others counts."""
+    """The machine's time is that of all its cores; time that the hypervisor gave to others
+    counts."""
 
     @classmethod
     def now(cls, server: Server) -> Self:
@@ -94,16 +96,17 @@ class Used(NamedTuple):
         )
 
     def since(self, before: Self, own_s: float) -> tuple[float, float]:
-        """What the server used, and what others did beside a generator that used `own_s`."""
+        """`since` returns what the server used, and what others did beside a generator that used
+        `own_s`."""
         server_s = self.server_s - before.server_s
         return server_s, max(0.0, self.machine_s - before.machine_s - server_s - own_s)
 
 
 class Lab:
-    """Starts servers and those who load them. A context manager: none outlives it.
+    """The lab starts servers and those who load them. It is a context manager: none outlives it.
 
     What they need is in a new folder inside of `folder`. With `apart` they run on a core each.
-    Raises `BenchError` when one ends that should not.
+    It raises `BenchError` when one ends that should not.
     """
 
     def __init__(self, folder: Path, *, apart: bool = True) -> None:
@@ -128,7 +131,7 @@ class Lab:
 
     @contextmanager
     def serving(self, *module: str) -> Iterator[Server]:
-        """A server that prints its port: a module and its arguments."""
+        """`serving` yields a server that prints its port: a module and its arguments."""
         child = self._start(1, "server", [sys.executable, "-m", *module])
         with bench_errors():
             self._supervisor.wait_for(
@@ -140,7 +143,7 @@ class Lab:
     def command(
         self, server: Server, command: Sequence[str], duration_s: float
     ) -> tuple[str, float, float, float]:
-        """Lets another generator do its work.
+        """`command` lets another generator do its work.
 
         Returns what it printed, its CPU time in s, and the cores that the server and others used.
         """
@@ -154,7 +157,7 @@ class Lab:
         return child.log.read_text(), own_s, server_s / duration_s, foreign_s / elapsed_s
 
     def burst(self, server: Server, load: Load) -> tuple[Ran, Samples, Watched]:
-        """Makes a load with a generator of this project.
+        """`burst` makes a load with a generator of this project.
 
         Also returns the samples and marks of what is measured.
         """
@@ -243,9 +246,10 @@ class Lab:
 
 
 def paid(marks: Watched) -> tuple[float, float]:
-    """Requests per second, and µs of CPU for each, between a generator's first mark and its last.
+    """`paid` returns requests per second, and µs of CPU for each, between a generator's first mark
+    and its last.
 
-    Raises `BenchError` where there are less than two, or nothing was sent.
+    It raises `BenchError` where there are less than two, or nothing was sent.
     """
     if len(marks) < 2 or marks[-1]["sent"] == marks[0]["sent"]:
         raise BenchError("a burst was too short to measure, or nothing was sent in it")
@@ -256,9 +260,10 @@ def paid(marks: Watched) -> tuple[float, float]:
 
 
 def kept_and_not(marks: Watched) -> tuple[float, float]:
-    """µs of CPU for each request while samples were kept, and while not, of an alternating burst.
+    """`kept_and_not` returns µs of CPU for each request while samples were kept, and while not, of
+    an alternating burst.
 
-    Raises `BenchError` where one of them never was.
+    It raises `BenchError` where one of them never was.
     """
     stretches = [mark for mark in marks if "kept" in mark]
     cpu_ns, sent = [0, 0], [0, 0]

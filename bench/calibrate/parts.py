@@ -1,4 +1,4 @@
-"""The generator measured itself, against what it promises: ``python -m bench calibrate``.
+"""The generator is measured itself, against what it promises: ``python -m bench calibrate``.
 
 ceiling    how fast one process can send, beside wrk; how late it sends at 70 % of that
 recording  what keeping every sample costs it
@@ -26,33 +26,35 @@ from system.runtime.options import StackOptions
 from system.runtime.stack import Stack
 
 PAIRS_MAX = 100
-"""Of a part."""
+"""A part has at most this many pairs."""
 BURST_S_MIN = 4.0
-"""At least two of a generator's marks, which come each second, are inside what is measured."""
+"""A burst must be at least this long, for two of a generator's marks, which come each second, to be
+inside what is measured."""
 BURST_S_MAX = 60.0
-"""Of one burst."""
+"""A burst is at most this long."""
 FOREIGN_CORES_MAX = 0.1
-"""That others may use while something is measured; with more it is done once more."""
+"""Others may use so many cores while something is measured; with more it is done once more."""
 TRIES_PER_PAIR_MAX = 5
-"""Then a busy machine ends the calibration."""
+"""A pair is tried so often; then a busy machine ends the calibration."""
 CONNECTIONS = 64
 CEILING_PER_S_MIN = 25_000.0
-"""Target: requests per second from one process."""
+"""One process should send at least so many requests per second."""
 SERVER_CORES_MAX = 0.95
-"""Of a server with one core; with more it was the limit, and the generator can't be judged."""
+"""A server with one core may use so much of it; with more it was the limit, and the generator can't
+be judged."""
 CPU_US_MAX = 20.0
-"""Of a request, recording included."""
+"""A request may take this much CPU, recording included."""
 LAG_LOAD_SHARE = 0.7
-"""Of the ceiling; of a higher one than it must be, of what it must be."""
+"""The lag is measured at this share of the ceiling, or of what that must be where it is higher."""
 LAG_P99_MS_MAX = 2.0
-"""Target: at 70 % of the ceiling."""
+"""The lag's p99 should be at most this, at 70 % of the ceiling."""
 RECORDING_SHARE_MAX = 0.03
-"""Target: of the generator's CPU time."""
+"""Recording should take at most this share of the generator's CPU time."""
 TRACE_EVERY = 100
 TRACING_SHARE_MAX = 0.02
-"""Of the throughput of the system."""
+"""Tracing may take this share of the throughput of the system."""
 STACK_WARM_UP_S = 20.0
-"""Before tracing is measured."""
+"""The stack is loaded this long before tracing is measured."""
 GENERATOR, WRK = "bench.generator.process", "wrk"
 Progress = Callable[[str], object]
 Side = Callable[[], Ran]
@@ -60,27 +62,28 @@ Kept = dict[str, list[Ran]]
 
 
 class Plan(NamedTuple):
-    """How often and how long each part measures."""
+    """The plan says how often and how long each part measures."""
 
     pairs: int
     burst_s: float
     folder: Path
-    """For what is needed meanwhile."""
+    """The folder holds what is needed meanwhile."""
     progress: Progress
 
 
 class Part(Protocol):
     def measure(self) -> None:
-        """What was measured until then is kept when it is interrupted. Raises `BenchError`."""
+        """`measure` keeps what was measured until then when it is interrupted. It raises
+        `BenchError`."""
 
     def section(self) -> Section | None:
-        """None where nothing was measured yet."""
+        """The section is None where nothing was measured yet."""
 
 
 def take_turns(plan: Plan, what: str, sides: Mapping[str, Side], kept: Kept) -> None:
-    """Adds whole pairs to `kept`, each measured while nobody else used the machine.
+    """`take_turns` adds whole pairs to `kept`, each measured while nobody else used the machine.
 
-    Raises `BenchError` when that is not to be had.
+    It raises `BenchError` when that is not to be had.
     """
     tries = done = 0
     while done < plan.pairs:
@@ -180,7 +183,7 @@ class Ceiling:
 
 
 def is_limit(ran: Sequence[Ran]) -> bool:
-    """Whether the server could do no more."""
+    """`is_limit` returns whether the server could do no more."""
     return median(each.server_cores for each in ran) > SERVER_CORES_MAX
 
 
@@ -194,8 +197,9 @@ def _load_row(kind: str, name: str, load: str, ran: Sequence[Ran]) -> list[str]:
 
 
 class Recording:
-    """Against the server that lets the generator use all of its core. Samples are kept in every
-    other stretch of 50 ms alone, so that a machine whose speed changes is as fast for both."""
+    """The recording is measured against the server that lets the generator use all of its core.
+    Samples are kept in every other stretch of 50 ms alone, so that a machine whose speed changes is
+    as fast for both."""
 
     def __init__(self, plan: Plan) -> None:
         self._plan = plan
@@ -226,7 +230,7 @@ class Recording:
 
 
 class Tracing:
-    """On a stack of its own, whose users send as fast as they are answered.
+    """Tracing is measured on a stack of its own, whose users send as fast as they are answered.
 
     Every request is traced, or none. What that costs is shared by `TRACE_EVERY` requests where
     only one of so many is: the other way round it could not be told from noise.
@@ -271,7 +275,8 @@ class Tracing:
 
 
 def thinned(rate_ratio: float, every: int) -> float:
-    """The ratio of throughputs when what lowers it to `rate_ratio` is done to 1 in `every` alone.
+    """`thinned` returns the ratio of throughputs when what lowers it to `rate_ratio` is done to 1
+    in `every` alone.
 
     A request takes 1 / rate of the system's time; only that of those to which it is done is longer.
     """
@@ -297,9 +302,9 @@ def calibrate(
     progress: Progress,
     show: Callable[[Sequence[Section]], object],
 ) -> bool:
-    """Shows what was found, however it ends. False when a target is missed.
+    """`calibrate` shows what was found, however it ends. It returns False when a target is missed.
 
-    Raises `BenchError`, and `StackError` when the stack does not come up.
+    It raises `BenchError`, and `StackError` when the stack does not come up.
     """
     with tempfile.TemporaryDirectory() as folder:
         plan = Plan(pairs, burst_s, Path(folder), progress)

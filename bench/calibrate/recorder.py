@@ -1,4 +1,4 @@
-"""Records what `resample` draws from: the system as it is, and slowed down, in turn.
+"""The recorder records what `resample` draws from: the system as it is, and slowed down, in turn.
 
 A set is what is up together: gateways on one Kafka and Flink, or two whole stacks, as more would
 take from each other what they need to idle. A round starts all systems of a set anew. In each
@@ -40,22 +40,23 @@ from bench.run.settings import Settings
 from system.wire import input_topic, reply_topic
 
 COST_RUNS = 5
-"""Of the unchanged system, as those that are compared: they tell what a request costs."""
+"""The unchanged system makes so many runs, as those that are compared: they tell what a request
+costs."""
 COST_S = 12.0
-"""Of a run that tells how many records the slowed service handles for a request."""
+"""A run takes this long that tells how many records the slowed service handles for a request."""
 COST_BETWEEN = (0.5, 0.9)
-"""The part of that time, from the begin of the run, in which records are counted: all is load."""
+"""The records are counted in this part of that time, from the begin of the run: all is load."""
 
 
 CYCLES, ROUNDS = 13, 2
 DURATION_S, WARMUP_S = 3.0, 0.5
-"""Of a run: shorter than those of ``regression``, and so noisier."""
+"""A run takes this long, after a warm-up: shorter than those of ``regression``, and so noisier."""
 FIRST_WARMUP_S = 40.0
-"""At most, of a stack that was just started, where error rates are recorded."""
+"""A stack that was just started is warmed up this long at most, where error rates are recorded."""
 SPIN_SAMPLE_TURNS, SPIN_INTERVAL_S = 20_000, 0.1
-"""How the slowdowns' empty loop is measured beside those runs."""
+"""The slowdowns' empty loop is measured so beside those runs."""
 NEXT_WARMUP_S = 2.0
-"""Of a further gateway on a warm Flink."""
+"""A further gateway on a warm Flink is warmed up this long."""
 SEEDS_PER_ROUND = 1000
 
 Tell = Callable[[str], object]
@@ -79,7 +80,8 @@ class Recorder:
         self._tell = tell
 
     def record(self, name: str) -> None:
-        """A round. Raises `StackError`, and `KeyboardInterrupt` after which the runs are kept."""
+        """`record` records a round. It raises `StackError`, and `KeyboardInterrupt` after which the
+        runs are kept."""
         number = len(list((self._folder / name).glob("round-*"))) + 1
         folder = self._folder / name / f"round-{number}"
         self._tell(f"{folder}: {self._cycles} cycles")

@@ -1,4 +1,4 @@
-"""Comparisons drawn from recorded runs: how often which verdict, judged as ``regression`` judges.
+"""Comparisons drawn from recorded runs tell how often ``regression`` gives which verdict.
 
 The run stays the unit. Runs of one cycle were measured one after the other, and make a pair. The
 batch is drawn from one round and the fresh batch from another, whose systems were started anew.
@@ -34,14 +34,14 @@ from bench.stats.signed_rank import shift, walsh_averages
 
 COMPARISONS = 40
 SHOWN: dict[Group, str] = {"gateway": "open gateway CPU ratio", "service": "open flink CPU ratio"}
-"""The metric that a slowdown of the group adds to."""
+"""A slowdown of the group adds to this metric."""
 RECORDS = "open kafka_records per request"
 UNLIMITED_S = 1e9
-"""The time budget of comparisons that are drawn, not measured."""
+"""Comparisons that are drawn, not measured, have this time budget: no end of it."""
 
 
 class Round(NamedTuple):
-    """Systems that were started once: variant → cycle → its run."""
+    """A round is systems that were started once: variant → cycle → its run."""
 
     runs: dict[str, dict[int, RunRecord]]
 
@@ -50,12 +50,13 @@ class Round(NamedTuple):
         return [name for name in self.runs if name.startswith(BASE)]
 
     def cycles(self, *variants: str) -> list[int]:
-        """Those in which all of the variants were measured."""
+        """`cycles` returns those in which all of the variants were measured."""
         return sorted(set.intersection(*(set(self.runs[name]) for name in variants)))
 
 
 def read_rounds(folder: Path) -> list[Round]:
-    """Of one set of systems: <folder>/<round>/<variant>/<run>. Raises `RunFileError`."""
+    """`read_rounds` reads those of one set of systems: <folder>/<round>/<variant>/<run>. It raises
+    `RunFileError`."""
     found = []
     for place in sorted(path for path in folder.iterdir() if path.is_dir()):
         runs = {
@@ -80,7 +81,8 @@ def compare_drawn(
     spreads: Spreads,
     random: Random,
 ) -> Drawn:
-    """One comparison of variant `b` with any of `a`, the fresh batch from the second round."""
+    """`compare_drawn` makes one comparison of variant `b` with any of `a`, the fresh batch from the
+    second round."""
     batch, fresh = (usable(_draw(found, a, b, random), budgets)[0] for found in rounds)
     drawn: list[Pair] = []
 
@@ -123,9 +125,9 @@ class Rates(NamedTuple):
     variant: str
     verdicts: Counter[str]
     pairs: float
-    """Of a comparison, in the median."""
+    """A comparison has so many pairs, in the median."""
     causes: Counter[str]
-    """Metrics that were called a regression or faster."""
+    """The causes are metrics that were called a regression or faster."""
 
     @property
     def comparisons(self) -> int:
@@ -140,9 +142,10 @@ def rates(
     spreads: Spreads,
     seed: int,
 ) -> Rates:
-    """Of `count` comparisons of a variant with the unchanged system; `BASE` with itself.
+    """`rates` tells those of `count` comparisons of a variant with the unchanged system; `BASE`
+    with itself.
 
-    Raises `BenchError` where there are too few runs for any.
+    It raises `BenchError` where there are too few runs for any.
     """
     random, verdicts, causes, pairs = Random(seed), Counter[str](), Counter[str](), []
     orders = [
@@ -187,7 +190,8 @@ def _roles(both: tuple[Round, Round], variant: str, random: Random) -> tuple[lis
 
 
 def achieved(rounds: Sequence[Round], variant: str, metric: str) -> float | None:
-    """What the variant has more of a metric, 0.1 for 10 %: the estimate from all its pairs."""
+    """`achieved` returns what the variant has more of a metric, 0.1 for 10 %: the estimate from all
+    its pairs."""
     ratios = list(_log_ratios(rounds, variant, metric))
     if not ratios:
         return None
@@ -211,7 +215,7 @@ def _value(run: RunRecord, metric: str) -> float | None:
 
 
 def table(found: Sequence[Rates], texts: Mapping[str, str], shares: Mapping[str, str]) -> str:
-    """Markdown; a row for each variant."""
+    """`table` returns Markdown; a row for each variant."""
     columns = ("regression", "inconclusive", "same", "faster")
     lines = [
         "| system | measured change | comparisons | REGRESSION | INCONCLUSIVE | SAME | FASTER "
@@ -234,7 +238,7 @@ def _share(count: int, of: int) -> str:
 
 
 class Verdicts(NamedTuple):
-    """How the comparisons ended, a row for each variant."""
+    """The verdicts are how the comparisons ended, a row for each variant."""
 
     rates: list[Rates]
     texts: dict[str, str]
@@ -243,7 +247,7 @@ class Verdicts(NamedTuple):
     """`shares` says how much a variant really was slower, by its own metrics."""
 
     def __str__(self) -> str:
-        """Markdown."""
+        """The verdicts as text are Markdown."""
         return table(self.rates, self.texts, self.shares)
 
     def to_json(self) -> list[dict[str, object]]:
@@ -269,7 +273,8 @@ def resample(
     seed: int,
     tell: Callable[[str], object],
 ) -> Verdicts:
-    """Draws so many comparisons of each variant that was recorded. Raises `BenchError`."""
+    """`resample` draws so many comparisons of each variant that was recorded. It raises
+    `BenchError`."""
     found = Verdicts([], {}, {})
     for name, up in SETS.items():
         recorded = folder / name

@@ -1,4 +1,4 @@
-"""What other load generators say of the same server: wrk, and Locust's own table.
+"""The rivals are wrk and Locust: what they say of the same server, by their own tables.
 
 Both are closed loops. wrk (https://github.com/wg/wrk) is used where it is installed.
 """
@@ -18,7 +18,7 @@ from bench.errors import BenchError
 from bench.records.run_record import PERCENTS, QuantileName
 
 WRK_TIMEOUT_S = 30
-"""Of wrk's requests; its own default of 2 s would cut off a stall."""
+"""A request of wrk's is given up after this time; its own default of 2 s would cut off a stall."""
 
 LUA = """
 done = function(summary, latency, requests)
@@ -63,7 +63,8 @@ def sides(folder: Path, users: int, duration_s: float) -> dict[str, Callable[[La
 def wrk(
     lab: Lab, server: Server, folder: Path, connections: int, duration_s: float
 ) -> tuple[Told, Ran]:
-    """Raises `BenchError` when it breaks, or a connection of it does."""
+    """`wrk` returns what it told, and the load; it raises `BenchError` when it breaks, or a
+    connection of it does."""
     script = folder / "done.lua"
     script.write_text(LUA)
     command = [
@@ -77,7 +78,7 @@ def wrk(
 
 
 def locust(lab: Lab, server: Server, folder: Path, users: int, duration_s: float) -> Told:
-    """Its FastHttpUser, without a pause between requests. Raises `BenchError`."""
+    """`locust` uses its FastHttpUser, without a pause between requests. It raises `BenchError`."""
     command = [
         *(sys.executable, "-m", "locust", "--headless", "--only-summary", "--loglevel", "ERROR"),
         *("--locustfile", "locustfiles/plain.py", "--host", server.url),
@@ -90,7 +91,7 @@ def locust(lab: Lab, server: Server, folder: Path, users: int, duration_s: float
 
 
 def parse_wrk(printed: str) -> Told:
-    """The line of `LUA`. Raises `BenchError`."""
+    """`parse_wrk` reads the line of `LUA`. It raises `BenchError`."""
     try:
         told = orjson.loads(printed.splitlines()[-1])
         latency_ms = {name: told[name] / 1e3 for name in PERCENTS}
@@ -103,7 +104,8 @@ def parse_wrk(printed: str) -> Told:
 
 
 def parse_locust(table: str) -> Told:
-    """The last row of its CSV file, which is of all requests. Raises `BenchError`."""
+    """`parse_locust` reads the last row of its CSV file, which is of all requests. It raises
+    `BenchError`."""
     rows = list(csv.DictReader(io.StringIO(table)))
     try:
         total = rows[-1]

@@ -1,4 +1,4 @@
-"""Real slowdowns of the system, as patches: for measuring how often a comparison finds them.
+"""Real slowdowns of the system are patches: they show how often a comparison finds them.
 
 A patch that takes CPU time has one constant, ``SPIN_TURNS``: of an empty loop, for each request of
 the gateway, or each record of the service ``order``. It is computed from what the unchanged system
@@ -25,14 +25,15 @@ Group = Literal["gateway", "service"]
 
 class Slowdown(NamedTuple):
     patch: str
-    """A file in `FOLDER`, without its suffix."""
+    """The patch is a file in `FOLDER`, without its suffix."""
     file: str
-    """The one file of the system that it changes."""
+    """The patch changes this one file of the system."""
     group: Group
-    """Where it is; a gateway's are measured on one Kafka and Flink."""
+    """The slowdown is in this group; a gateway's are measured on one Kafka and Flink."""
     text: str
     share: float = 0.0
-    """Of the CPU time per request that the gateway, or Flink, takes without it."""
+    """The slowdown adds this share of the CPU time per request that the gateway, or Flink, takes
+    without it."""
 
     @property
     def path(self) -> Path:
@@ -70,10 +71,10 @@ def of_group(group: Group) -> list[str]:
 
 class Set(NamedTuple):
     bases: int
-    """Unchanged systems; to compare it with itself takes two."""
+    """So many systems are unchanged; to compare it with itself takes two."""
     slowdowns: tuple[str, ...] = ()
     is_shared: bool = False
-    """Whether they are on one Kafka and Flink."""
+    """The flag says whether they are on one Kafka and Flink."""
 
 
 SETS = {
@@ -84,31 +85,31 @@ SETS = {
 
 
 class Cost(NamedTuple):
-    """What a request of the unchanged system takes."""
+    """A request of the unchanged system takes this."""
 
     gateway_us: float
     flink_us: float
     spun_records: float
-    """Of the service `SPUN_SERVICE`, for each request."""
+    """The service `SPUN_SERVICE` handles so many records for each request."""
     turn_us: float
-    """Of the empty loop, beside the requests."""
+    """A turn of the empty loop takes this long, beside the requests."""
 
 
 def spin(turns: int) -> None:
-    """What the patches do."""
+    """`spin` does what the patches do."""
     for _ in range(turns):
         pass
 
 
 def spin_turns(slowdown: Slowdown, cost: Cost) -> int:
-    """For each request of the gateway, or record of the service."""
+    """`spin_turns` returns the turns for each request of the gateway, or record of the service."""
     if slowdown.group == "gateway":
         return round(slowdown.share * cost.gateway_us / cost.turn_us)
     return round(slowdown.share * cost.flink_us / cost.turn_us / cost.spun_records)
 
 
 def slow_down(tree: Path, slowdown: Slowdown, cost: Cost) -> None:
-    """Patches a work tree. Raises `BenchError` where the patch does not fit."""
+    """`slow_down` patches a work tree. It raises `BenchError` where the patch does not fit."""
     apply_patch(tree, slowdown.path)
     if not slowdown.share:
         return

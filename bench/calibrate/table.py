@@ -1,4 +1,4 @@
-"""What a calibration found, against its targets, as Markdown (pure)."""
+"""A calibration's findings, against its targets, become Markdown here (pure)."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from math import exp, isfinite, isinf, log
@@ -9,47 +9,48 @@ from bench.records.run_record import PERCENTS, QuantileName
 from bench.stats import signed_rank
 
 LEVEL = 0.95
-"""Of each interval."""
+"""Each interval has this level."""
 
 
 class Estimate(NamedTuple):
-    """The Hodges-Lehmann estimate and its exact interval; infinite ends where there are few."""
+    """The estimate is Hodges and Lehmann's, with its exact interval; infinite ends where there are
+    few."""
 
     value: float
     low: float
     high: float
 
     def __str__(self) -> str:
-        """As a ratio."""
+        """The estimate as text is a ratio."""
         ends = "" if isinf(self.low) else f" ({self.low:.3f} to {self.high:.3f})"
         return f"{self.value:.3f}{ends}"
 
 
 class Told(NamedTuple):
-    """A generator's own account."""
+    """A generator told this of itself."""
 
     requests: int
     per_s: float
     latency_ms: Mapping[QuantileName, float]
-    """By name of `PERCENTS`."""
+    """The latencies are by name of `PERCENTS`."""
 
 
 def located(values: Sequence[float]) -> Estimate:
-    """Of at least one value."""
+    """`located` returns the estimate of at least one value."""
     walsh = signed_rank.walsh_averages(values)
     low, high = signed_rank.interval(walsh, LEVEL)
     return Estimate(float(signed_rank.shift(walsh)), float(low), float(high))
 
 
 def ratio(above: Sequence[float], below: Sequence[float]) -> Estimate:
-    """Of pairs of positive figures."""
+    """`ratio` returns the estimate of pairs of positive figures."""
     found = located([log(a / b) for a, b in zip(above, below, strict=True)])
     low = found.low if isinf(found.low) else exp(found.low)
     return Estimate(exp(found.value), low, exp(found.high))
 
 
 class Target(NamedTuple):
-    """A figure that must be at least, or at most, so large."""
+    """A target is a figure that must be at least, or at most, so large."""
 
     text: str
     measured: str
@@ -59,7 +60,7 @@ class Target(NamedTuple):
 
     @property
     def verdict(self) -> str:
-        """holds: the whole interval is within the limit."""
+        """The verdict holds where the whole interval is within the limit."""
         best, worst = self.found.low, self.found.high
         limit = self.limit
         if self.at_least:
@@ -75,7 +76,7 @@ class Section(NamedTuple):
     targets: list[Target]
 
     def to_json(self) -> dict[str, object]:
-        """The lines are Markdown; an end of an interval that is not known is None."""
+        """The JSON's lines are Markdown; an end of an interval that is not known is None."""
         return {
             "title": self.title,
             "lines": self.lines,
@@ -96,19 +97,19 @@ class Section(NamedTuple):
 
 
 def span(values: Sequence[float], digits: int) -> str:
-    """Median and range."""
+    """`span` returns median and range."""
     low, high = min(values), max(values)
     return f"{median(values):,.{digits}f} ({low:,.{digits}f} to {high:,.{digits}f})"
 
 
 def table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
-    """Markdown; the first column is text."""
+    """`table` returns Markdown; the first column is text."""
     bars = ["---", *("---:" for _ in columns[1:])]
     return [f"| {' | '.join(cells)} |" for cells in (columns, bars, *rows)]
 
 
 def latencies(figures: Mapping[QuantileName, float] | None) -> list[str]:
-    """The cells of p50 to max, in ms."""
+    """`latencies` returns the cells of p50 to max, in ms."""
     return [f"{figures[name]:,.1f}" if figures else "" for name in PERCENTS]
 
 

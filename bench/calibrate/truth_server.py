@@ -1,4 +1,4 @@
-"""A server whose every latency is known beforehand.
+"""This server's every latency is known beforehand.
 
     python -m bench.calibrate.truth_server [STALL_AT_S]
 
@@ -15,11 +15,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 LATENCIES_MS = tuple(400 + 1600 * (place / 999) ** 64 for place in range(1000))
-"""Most are near 400 ms: 2 % of that is more than a busy machine adds. The longest is 2 s."""
+"""Most latencies are near 400 ms: 2 % of that is more than a busy machine adds. The longest is 2
+s."""
 STRIDE = 387
-"""Coprime to 1,000: every thousand requests have each latency once, in a mixed order."""
+"""The stride is coprime to 1,000: every thousand requests have each latency once, in a mixed
+order."""
 STALL_S = 2.0
-"""Of the server whose latencies are known."""
+"""The server whose latencies are known stalls for this long."""
 
 
 def latency_ms(request: int) -> float:
@@ -31,7 +33,8 @@ def is_error(request: int) -> bool:
 
 
 def truth_ms(times_s: NDArray[np.float64], stall_at_s: float | None) -> NDArray[np.float64]:
-    """The response time of each request that is due at these times, and sent then."""
+    """`truth_ms` returns the response time of each request that is due at these times, and sent
+    then."""
     latency = np.array([latency_ms(request) for request in range(len(times_s))])
     if stall_at_s is None:
         return latency

@@ -1,1 +1,1 @@
-"""The command line: arguments to calls, a module a command."""
+"""The command line turns arguments into calls, a module a command."""

@@ -1,4 +1,4 @@
-"""What a command is, and what commands share: options, and how a result is shown."""
+"""Commands share these: what a command is, options, and how a result is shown."""
 
 import argparse
 import sys
@@ -19,7 +19,7 @@ from machine import ports
 from machine.arguments import positive, real, whole
 
 SEED_MAX = 2**31 - 1
-"""The largest seed: 31 bits, as every random generator takes."""
+"""A seed has 31 bits at most, as every random generator takes."""
 
 ANY_EXITS = (ExitCode.DONE, ExitCode.FAILED, ExitCode.USAGE)
 STACK_EXITS = (ExitCode.STACK_FAILED, ExitCode.INTERRUPTED)
@@ -33,24 +33,24 @@ RUN_COMMAND_EXITS = (
     *STACK_EXITS,
 )
 ZIPF_MAX = 5.0
-"""The largest skew of item popularity; far beyond any market."""
+"""The skew of item popularity is at most this; far beyond any market."""
 IN_FLIGHT_MAX = 20_000
-"""The largest `--in-flight`: above the ports that one address has, nothing can connect."""
+"""A larger `--in-flight` is refused: above the ports that one address has, nothing can connect."""
 TRACE_EVERY_MAX = 1_000_000
-"""The largest `--trace-every`."""
+"""A larger `--trace-every` is refused: one request in a million tells nothing."""
 
 DEFAULT = Settings()
 
 
 class Plan(NamedTuple):
-    """What a command wants measured."""
+    """A plan is what a command wants measured."""
 
     settings: Settings
     task: Search | Probing | None = None
 
 
 class Command(NamedTuple):
-    """A command of ``python -m bench``, as `bench.cli.main` adds and calls it."""
+    """A command is one of ``python -m bench``, as `bench.cli.main` adds and calls it."""
 
     name: str
     help: str
@@ -68,7 +68,8 @@ class Command(NamedTuple):
 
 
 def url(text: str) -> str:
-    """An argparse type: a server's URL, as `Address.of` reads it, in ASCII and without a slash."""
+    """`url` is an argparse type: a server's URL, as `Address.of` reads it, in ASCII and without a
+    slash."""
     try:
         found = Address.of(text)
     except AddressError as cause:
@@ -77,12 +78,12 @@ def url(text: str) -> str:
 
 
 def percent(text: str) -> float:
-    """An argparse type: a share of 1, given in percent, with the sign or without."""
+    """`percent` is an argparse type: a share of 1, given in percent, with the sign or without."""
     return real(100, 0)(text.removesuffix("%")) / 100
 
 
 def gateway_url(text: str) -> str:
-    """An argparse type: as `url`, of a gateway, which speaks no TLS."""
+    """`gateway_url` is an argparse type: as `url`, of a gateway, which speaks no TLS."""
     found = url(text)
     if found.startswith("https:"):
         raise argparse.ArgumentTypeError(f"{found!r}: a gateway is reached by http://")
@@ -145,14 +146,14 @@ def add_load(parser: argparse.ArgumentParser) -> None:
 
 
 def shop_settings(args: argparse.Namespace) -> Settings:
-    """What `add_shop` reads."""
+    """`shop_settings` returns what `add_shop` reads."""
     return Settings(scenario=args.scenario, zipf=args.zipf, seed=args.seed, workers=args.workers)
 
 
 def load_settings(args: argparse.Namespace) -> Settings:
-    """What `add_shop` and `add_load` read.
+    """`load_settings` returns what `add_shop` and `add_load` read.
 
-    Raises `UsageError` for options that do not fit together, `WorkloadError` for the file.
+    It raises `UsageError` for options that do not fit together, `WorkloadError` for the file.
     """
     settings = shop_settings(args)
     if args.zipf and args.scenario != "checkout":
@@ -181,13 +182,14 @@ def load_settings(args: argparse.Namespace) -> Settings:
 
 
 def with_thresholds(settings: Settings, thresholds: Thresholds) -> Settings:
-    """The settings with those limits that are given."""
+    """`with_thresholds` returns the settings with those limits that are given."""
     given = {name: value for name, value in thresholds._asdict().items() if value is not None}
     return replace(settings, **given)
 
 
 def with_schedule(settings: Settings, rate: str | None) -> Settings:
-    """The settings with an open loop, where there is a rate. Raises `UsageError`."""
+    """`with_schedule` returns the settings with an open loop, where there is a rate. It raises
+    `UsageError`."""
     settings = replace(settings, rate=rate)
     if rate is not None:
         try:
@@ -201,11 +203,11 @@ def with_schedule(settings: Settings, rate: str | None) -> Settings:
 
 
 def show(text: str) -> None:
-    """Prints a result, on stdout."""
+    """`show` prints a result, on stdout."""
     print(text, flush=True)
 
 
 def show_json(content: Any) -> None:
-    """Prints a result as JSON, on stdout."""
+    """`show_json` prints a result as JSON, on stdout."""
     sys.stdout.write(to_json(content).decode())
     sys.stdout.flush()

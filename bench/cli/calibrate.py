@@ -1,4 +1,4 @@
-"""The command ``calibrate``: the generator itself, beside wrk and Locust."""
+"""The command ``calibrate`` measures the generator itself, beside wrk and Locust."""
 
 import argparse
 from collections.abc import Sequence

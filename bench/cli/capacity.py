@@ -1,4 +1,4 @@
-"""The command ``capacity``: the highest rate that holds for a service level."""
+"""The command ``capacity`` finds the highest rate that holds for a service level."""
 
 import argparse
 from dataclasses import replace

@@ -1,4 +1,4 @@
-"""The command ``compare``: two recorded runs, or sets of them."""
+"""The command ``compare`` compares two recorded runs, or sets of them."""
 
 import argparse
 from pathlib import Path
@@ -33,12 +33,13 @@ def add_spreads(parser: argparse.ArgumentParser) -> None:
 
 
 def rules(args: argparse.Namespace) -> tuple[Budgets, Spreads]:
-    """What `add_budgets` and `add_spreads` name. Raises `BudgetError` and `SpreadError`."""
+    """`rules` returns what `add_budgets` and `add_spreads` name. It raises `BudgetError` and
+    `SpreadError`."""
     return read_budgets(args.budgets), read_spreads(args.aa) if args.aa else {}
 
 
 def finish(comparison: Comparison, folder: Path | None, is_json: bool) -> ExitCode:
-    """Shows the comparison, writes its files, and returns its exit code."""
+    """`finish` shows the comparison, writes its files, and returns its exit code."""
     if is_json:
         show_json(to_plain(comparison))
     else:

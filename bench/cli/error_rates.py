@@ -1,4 +1,4 @@
-"""The command ``error-rates``: how often ``regression`` is right, on real runs."""
+"""The command ``error-rates`` tells how often ``regression`` is right, on real runs."""
 
 import argparse
 from pathlib import Path
@@ -16,11 +16,11 @@ from bench.run.run import measure
 from machine.arguments import one_of, positive, whole
 
 ROUNDS_MAX = 100
-"""The most rounds of one call; a round takes about ten minutes."""
+"""One call makes at most this many rounds; a round takes about ten minutes."""
 CYCLES_MAX = 500
-"""The most cycles of a round: a comparison has at most as many pairs."""
+"""A round has at most this many cycles: a comparison has at most as many pairs."""
 COMPARISONS_MAX = 10_000
-"""The most comparisons that are drawn of a variant: further ones repeat the same runs."""
+"""A variant has at most this many comparisons drawn: further ones repeat the same runs."""
 
 
 def add_recording(parser: argparse.ArgumentParser) -> None:

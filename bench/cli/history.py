@@ -1,4 +1,4 @@
-"""The command ``history``: each metric over commits."""
+"""The command ``history`` shows each metric over commits."""
 
 import argparse
 from pathlib import Path

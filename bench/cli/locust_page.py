@@ -1,4 +1,4 @@
-"""The command ``locust``: Locust with its web UI on a stack, until Ctrl-C."""
+"""The command ``locust`` opens Locust with its web UI on a stack, until Ctrl-C."""
 
 import argparse
 import sys
@@ -29,7 +29,7 @@ from system.runtime.stack import Stack
 
 NAME = "locust"
 POLL_S = 0.2
-"""Between looks at Locust and the stack."""
+"""This much time passes between looks at Locust and the stack."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -54,7 +54,8 @@ def run(args: argparse.Namespace) -> ExitCode:
 
 
 def serve(settings: Settings, web_port: int | None, arguments: Sequence[str]) -> None:
-    """Returns when Locust has ended by itself. Raises `StackError` when a part ended or failed."""
+    """`serve` returns when Locust has ended by itself. It raises `StackError` when a part ended or
+    failed."""
     options = StackOptions(
         port=None, kafka_port=None, flink_rest_port=None, workers=settings.workers
     )

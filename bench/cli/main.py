@@ -1,4 +1,4 @@
-"""All commands of ``python -m bench``: how they are found, and what ends them early."""
+"""This module finds the commands of ``python -m bench``, and says what ends them early."""
 
 import argparse
 import os
@@ -42,7 +42,7 @@ COMMANDS: tuple[Command, ...] = (
 
 
 def parser() -> Parser:
-    """The parser of all commands; it puts the command's `run` into what it returns."""
+    """`parser` returns that of all commands; it puts the command's `run` into what it returns."""
     top = Parser(
         prog=PROGRAM,
         description=DESCRIPTION,
@@ -54,7 +54,7 @@ def parser() -> Parser:
 
 
 def epilog(exits: Sequence[ExitCode], *example: str) -> str:
-    """The end of a help text: exit codes, and a call as an example."""
+    """`epilog` returns the end of a help text: exit codes, and a call as an example."""
     codes = ", ".join(f"{code.value} {code.words}" for code in exits)
     words = " ".join(word for word in example if word)
     return f"exit codes: {codes}\n\nexample: {PROGRAM} {words}"
@@ -85,15 +85,15 @@ def _runs(command: Command) -> Callable[[argparse.Namespace], int]:
 
 
 def main() -> int:
-    """Runs the command that this process was started for; SIGTERM is as Ctrl-C is."""
+    """`main` runs the command that this process was started for; SIGTERM is as Ctrl-C is."""
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     return call(sys.argv[1:])
 
 
 def call(arguments: Sequence[str]) -> int:
-    """Runs a command and returns its exit code; whatever a person can do wrong is one line.
+    """`call` runs a command and returns its exit code; whatever a person can do wrong is one line.
 
-    Raises `SystemExit` for wrong usage and ``--help``, as argparse does.
+    It raises `SystemExit` for wrong usage and ``--help``, as argparse does.
     """
     args = parser().parse_args(arguments)
     try:

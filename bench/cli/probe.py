@@ -1,4 +1,4 @@
-"""The command ``probe``: single promises of the system, each judged by itself."""
+"""The command ``probe`` tests single promises of the system, each judged by itself."""
 
 import argparse
 
@@ -19,7 +19,7 @@ from bench.run.settings import Settings
 from machine.arguments import address, one_of, positive
 
 PROBED_TIMEOUT_S_MAX = 60.0
-"""The longest timeout of a gateway that is probed."""
+"""A gateway that is probed has at most this timeout."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

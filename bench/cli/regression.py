@@ -1,4 +1,4 @@
-"""The command ``regression``: builds, measures and compares two commits."""
+"""The command ``regression`` builds, measures and compares two commits."""
 
 import argparse
 from datetime import UTC, datetime
@@ -16,7 +16,7 @@ from bench.run.run import measure
 from machine.arguments import positive, real
 
 WARMUP_S_MAX = 300.0
-"""The longest `--warmup`."""
+"""The `--warmup` is at most this long."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -1,4 +1,4 @@
-"""The command ``report``: report.html and summary.md of recorded runs, anew."""
+"""The command ``report`` writes report.html and summary.md of recorded runs anew."""
 
 import argparse
 from pathlib import Path

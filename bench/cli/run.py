@@ -1,4 +1,4 @@
-"""The command ``run``: the shop under load, or any service; measured, judged and recorded."""
+"""The command ``run`` loads the shop, or any service: measured, judged and recorded."""
 
 import argparse
 from dataclasses import replace
@@ -27,7 +27,7 @@ from machine.arguments import positive, whole
 
 
 def users(text: str) -> tuple[int, ...]:
-    """An argparse type: numbers of users, each once."""
+    """`users` is an argparse type: numbers of users, each once."""
     counts = tuple(map(whole("users", USERS_MAX), text.split(",")))
     if len(set(counts)) != len(counts):
         raise argparse.ArgumentTypeError(f"{text!r}: each number of users once")
@@ -52,7 +52,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def measure(args: argparse.Namespace, plan: Plan) -> ExitCode:
-    """Measures, writes and shows a run. Raises what `Run.execute` does."""
+    """`measure` measures, writes and shows a run. It raises what `Run.execute` does."""
     from bench.report import build  # loading what draws takes a second
 
     make_folder(args.out)
@@ -65,7 +65,8 @@ def measure(args: argparse.Namespace, plan: Plan) -> ExitCode:
 
 
 def exit_of(run: RunRecord) -> ExitCode:
-    """A failed run of which no promise is known to be broken was not answered."""
+    """`exit_of` returns a run's exit code: a failed run of which no promise is known to be broken
+    was not answered."""
     is_broken = (
         (run.invariants is not None and any(run.invariants.counts.values()))
         or run.wrong_answers.count

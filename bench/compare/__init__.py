@@ -1,1 +1,1 @@
-"""Two sets of runs, compared as pure functions of their records."""
+"""Two sets of runs are compared as pure functions of their records."""

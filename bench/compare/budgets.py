@@ -1,4 +1,4 @@
-"""The budget file: what counts as a change of a metric, and service levels of operations."""
+"""The budget file says what counts as a change of a metric, and sets operations' service levels."""
 
 import tomllib
 from collections.abc import Mapping, Sequence
@@ -13,7 +13,7 @@ from bench.records.run_record import Figures, RunRecord
 
 DEFAULT_FILE = Path(__file__).with_name("budgets.toml")
 THRESHOLD_MAX = 10.0
-"""Eleven times as much; a larger number is percent, by mistake."""
+"""A threshold is at most eleven times as much; a larger number is percent, by mistake."""
 
 Role = Literal["decides", "alarms", "shown"]
 Limit = Literal["p99_ms_max", "failed_share_max"]
@@ -28,42 +28,43 @@ KINDS = (
     "throughput",
     "capacity",
 )
-"""The first words of kinds; more may follow a dot."""
+"""Kinds begin with these words; more may follow a dot."""
 
 
 class BudgetError(UnreadableError):
-    """A budget file that can't be read; the message says which and why."""
+    """A budget file can't be read; the message says which and why."""
 
 
 class MetricRule(NamedTuple):
     threshold: float
     role: Role = "decides"
     aa_spread: float = 0.0
-    """As `threshold`: 0.01 for 1 %."""
+    """The spread is as `threshold`: 0.01 for 1 %."""
 
     def of(self, metric: Metric) -> Rule:
         return Rule(metric.limit(self.threshold), metric.limit(self.aa_spread))
 
 
 class Level(NamedTuple):
-    """A service level of an operation."""
+    """A level is a service level of an operation."""
 
     operation: str
     phases: tuple[str, ...] | None
-    """Patterns of phase names; None: every open loop."""
+    """The phases are patterns of phase names; None: every open loop."""
     p99_ms_max: float | None
     failed_share_max: float | None
 
 
 class Checked(NamedTuple):
-    """A service level as it was kept in a phase."""
+    """A checked level is a service level as it was kept in a phase."""
 
     operation: str
     phase: str
     limit: Limit
     allowed: float
     measured: float | None
-    """Of the median run; None where nothing was answered, which is not within any limit."""
+    """The figure is that of the median run; None where nothing was answered, which is not within
+    any limit."""
     runs: int
 
     @property
@@ -74,12 +75,12 @@ class Checked(NamedTuple):
 class Budgets(NamedTuple):
     metrics: dict[str, MetricRule]
     operation_metrics: dict[tuple[str, str], MetricRule]
-    """By operation and kind."""
+    """The rules are by operation and kind."""
     levels: list[Level]
     moved_max: float
 
     def rule(self, metric: Metric) -> MetricRule | None:
-        """None for a metric that the file does not name."""
+        """`rule` returns a metric's rule; None for a metric that the file does not name."""
         if metric.operation is not None:
             return self.operation_metrics.get((metric.operation, metric.kind))
         word = metric.kind.partition(".")[0]
@@ -87,7 +88,7 @@ class Budgets(NamedTuple):
 
 
 def read_budgets(path: Path) -> Budgets:
-    """Raises `BudgetError`."""
+    """`read_budgets` returns what a budget file says. It raises `BudgetError`."""
     try:
         content = tomllib.loads(path.read_text())
     except OSError as cause:
@@ -141,7 +142,8 @@ def _rules(place: str, content: Any) -> dict[str, MetricRule]:
 
 
 def never_the_same(name: str, rule: MetricRule) -> str | None:
-    """A line where unchanged sides scatter too far for a metric that decides to settle, or None."""
+    """`never_the_same` returns a line where unchanged sides scatter too far for a metric that
+    decides to settle, or None."""
     if rule.role != "decides" or rule.aa_spread < rule.threshold:
         return None
     return (
@@ -183,7 +185,7 @@ def _number(place: str, value: Any, largest: float) -> float:
 
 
 def check_levels(levels: Sequence[Level], runs: Sequence[RunRecord]) -> list[Checked]:
-    """The levels against the median of some runs of one kind, phase by phase.
+    """`check_levels` checks the levels against the median of some runs of one kind, phase by phase.
 
     A latency of which only a lower bound is known counts as that bound, or as beyond every limit
     where the bound is within.

@@ -1,4 +1,4 @@
-"""Whether two sets of runs can be compared: same machine, settings, schema and workload.
+"""Two sets of runs can be compared with the same machine, settings, schema and workload.
 
 Versions of Python and of packages may differ: a change may be one of them. They are named. But what
 measures must be the same, or it would be compared too.
@@ -11,11 +11,12 @@ from typing import Any, NamedTuple
 from bench.records.run_record import RunRecord
 
 MEMORY_SHARE_MAX = 0.01
-"""A kernel keeps a little more or less for itself at each boot."""
+"""Memory may differ by this share: a kernel keeps a little more or less for itself at each boot."""
 MEASURING_PACKAGES = ("gevent", "httptools", "locust")
 IGNORED_SETTINGS = ("seed", "target", "max_failed")
-"""A seed is noise, and a target's address says nothing; whether there is one does. How many
-requests may fail before a run counts as failed does not change what it measures."""
+"""These settings may differ. A seed is noise, and a target's address says nothing; whether there is
+one does. How many requests may fail before a run counts as failed does not change what it
+measures."""
 
 
 class Difference(NamedTuple):
@@ -28,7 +29,7 @@ class Difference(NamedTuple):
 
 
 def differences(a: Sequence[RunRecord], b: Sequence[RunRecord]) -> list[Difference]:
-    """What forbids to compare, each field once; none for comparable sets.
+    """`differences` returns what forbids to compare, each field once; none for comparable sets.
 
     Every run is compared with the first of A: a set must be of one kind, too.
     """
@@ -44,7 +45,8 @@ def differences(a: Sequence[RunRecord], b: Sequence[RunRecord]) -> list[Differen
 
 
 def software(a: RunRecord, b: RunRecord) -> list[Difference]:
-    """What the change itself may have brought: versions that differ between A and B."""
+    """`software` returns what the change itself may have brought: versions that differ between A
+    and B."""
     ours, theirs = dict(_versions(a)), dict(_versions(b))
     return [
         Difference(name, ours.get(name, MISSING), theirs.get(name, MISSING))

@@ -1,4 +1,4 @@
-"""From two sets of recorded runs to one comparison, as compare.schema.json describes it."""
+"""Two sets of recorded runs become one comparison, as compare.schema.json describes it."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -44,9 +44,10 @@ from bench.stats.signed_rank import pairs_needed
 SCHEMA_FILE = Path(__file__).with_name("compare.schema.json")
 
 RUNS_MAX = 500
-"""Of a set; the exact distribution of more takes long, and nobody measures so many."""
+"""A set has at most this many runs; the exact distribution of more takes long, and nobody measures
+so many."""
 NO_PAIR: Verdict = "inconclusive"
-"""The verdict where every pair is void, and not because of one side."""
+"""The verdict is this where every pair is void, and not because of one side."""
 
 
 class Sides(NamedTuple):
@@ -65,7 +66,8 @@ def compare(
     looks: int = 1,
     spreads: Spreads | None = None,
 ) -> Comparison:
-    """Compares recorded runs; `fresh` are the folders of the batch that must repeat a finding.
+    """`compare` compares recorded runs; `fresh` are the folders of the batch that must repeat a
+    finding.
 
     Without one the last third of the pairs is held back as such, where enough are left.
     `looks`: how often the runs may have been looked at while they were measured, by
@@ -83,7 +85,7 @@ def compare(
 def compare_sets(
     sides: Sides, fresh: Sides, budgets: Budgets, looks: int = 1, spreads: Spreads | None = None
 ) -> Comparison:
-    """The same of runs that were read already, each side by time."""
+    """`compare_sets` does the same for runs that were read already, each side by time."""
     try:
         return _compare(sides, fresh, budgets, looks, spreads or {})
     except UnfitError as cause:
@@ -91,7 +93,7 @@ def compare_sets(
 
 
 def unfit(cause: UnfitError) -> Comparison:
-    """The comparison of what can't be compared."""
+    """`unfit` returns the comparison of what can't be compared."""
     return _described(cause.fault, list(cause.lines))
 
 

@@ -1,4 +1,4 @@
-"""A comparison: what comparison.json holds, as compare.schema.json describes it, and its words.
+"""A comparison is what comparison.json holds, as compare.schema.json describes it, and its words.
 
 Each class is an object of the file; its attributes are the keys. The words are the same in every
 output.
@@ -34,7 +34,7 @@ Verdict = Literal[
 class SideRecord:
     commit: CommitRecord
     runs: list[str]
-    """The ids of its runs, the fresh batch included."""
+    """The runs are the ids of this side's, the fresh batch included."""
 
 
 @dataclass(frozen=True)
@@ -42,53 +42,55 @@ class PairsRecord:
     used: int
     fresh: int
     void: list[str]
-    """Why each void pair is."""
+    """The lines say why each void pair is one."""
 
 
 @dataclass(frozen=True)
 class StatisticsRecord:
     alpha: float
-    """The chance of a false finding, of one look at all gated metrics."""
+    """The chance is that of a false finding, of one look at all gated metrics."""
     looks: int
     gated: int
 
 
 @dataclass(frozen=True)
 class MetricRecord:
-    """A metric of both sides, and what its pairs say."""
+    """A record has a metric of both sides, and what its pairs say."""
 
     name: str
     kind: str
-    """The key of its rule in the budget file."""
+    """The kind is the key of its rule in the budget file."""
     unit: str
     is_lower_better: bool
     scale: Scale
-    """ratio: changes are shares, 0.05 is 5 % more. difference: they are B minus A."""
+    """The scale is ratio where changes are shares: 0.05 is 5 % more. It is difference where they
+    are B minus A."""
     role: Role
     a_median: float
     b_median: float
     changes: list[float]
-    """The change of each pair, B against A; the last ones are the fresh batch."""
+    """The changes are those of each pair, B against A; the last ones are the fresh batch."""
     threshold: float
     aa_spread: float
     same_within: float
     alarm_beyond: float
     change: float | None
-    """The Hodges-Lehmann estimate; None where only lower bounds are known."""
+    """The change is the Hodges-Lehmann estimate; None where only lower bounds are known."""
     low: float | None
-    """The interval's; None where there are too few pairs for its level. So is `high`."""
+    """The low end is the interval's; None where there are too few pairs for its level. So is
+    `high`."""
     high: float | None
     level: float | None
     p_value: float | None
     fresh_change: float | None
-    """The fresh batch's estimate."""
+    """The change is the fresh batch's estimate."""
     verdict: MetricVerdict
     reason: str
 
 
 @dataclass(frozen=True)
 class LevelRecord:
-    """A service level as it was kept in a phase."""
+    """The record is a service level as it was kept in a phase."""
 
     operation: str
     phase: str
@@ -102,7 +104,8 @@ class LevelRecord:
 
 @dataclass(frozen=True)
 class OutcomeRecord:
-    """A way in which requests ended, or runs were void, more or less often on one side."""
+    """The outcome is a way in which requests ended, or runs were void, more or less often on one
+    side."""
 
     verdict: Literal["regression", "inconclusive"]
     line: str
@@ -110,7 +113,8 @@ class OutcomeRecord:
 
 @dataclass(frozen=True)
 class Comparison:
-    """Two sets of runs compared; of what can't be there is only a verdict that says why."""
+    """A comparison puts two sets of runs beside each other; of what can't be there is only a
+    verdict that says why."""
 
     schema_version: int
     verdict: Verdict
@@ -142,7 +146,7 @@ VERDICTS: dict[Verdict, str] = {
 
 
 def headline(verdict: Verdict, reasons: Sequence[str], metrics: Sequence[MetricRecord]) -> str:
-    """The verdict and its first reason, in one line."""
+    """`headline` returns the verdict and its first reason, in one line."""
     if verdict == "same":
         gated = [metric for metric in metrics if metric.role != "shown"]
         unclear = [each.name for each in gated if each.verdict == "inconclusive"]
@@ -154,7 +158,7 @@ def headline(verdict: Verdict, reasons: Sequence[str], metrics: Sequence[MetricR
 
 
 def because(metric: MetricRecord, found: Finding) -> str:
-    """Why a metric has its verdict; `metric` as in the comparison."""
+    """`because` returns why a metric has its verdict; `metric` is as in the comparison."""
     moved = size(metric, metric.change, signed=True)
     surely = f"{moved} ({interval(metric)})"
     same, alarm = (size(metric, limit) for limit in (metric.same_within, metric.alarm_beyond))
@@ -177,7 +181,7 @@ def because(metric: MetricRecord, found: Finding) -> str:
 
 
 def too_few(pairs: int, level: float) -> str:
-    """Why so few pairs of runs say nothing, whatever they show."""
+    """`too_few` returns why so few pairs of runs say nothing, whatever they show."""
     return f"{count(pairs, 'pair')} of runs can't tell: needs at least {pairs_needed(level)} pairs"
 
 
@@ -192,7 +196,8 @@ def level_line(level: Checked) -> str:
 
 
 def size(metric: MetricRecord, change: float | None, signed: bool = False) -> str:
-    """12.3 %, or 0.12 points of a percentage for a difference of shares; "-" for none."""
+    """`size` returns 12.3 %, or 0.12 points of a percentage for a difference of shares; "-" for
+    none."""
     if change is None:
         return "-"
     form = "+" if signed else ""

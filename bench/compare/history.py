@@ -1,4 +1,4 @@
-"""Each metric over commits, and where it changed for good.
+"""A history shows each metric over commits, and where it changed for good.
 
 Change points are found by PELT (Killick, Fearnhead and Eckley, "Optimal detection of changepoints
 with a linear computational cost", JASA 107, 2012) in the logarithm of each commit's median run.
@@ -26,33 +26,33 @@ from bench.records.run_record import RunRecord
 from bench.records.versioned_json import RunFileError
 
 HISTORY_RUNS_MAX = 10_000
-"""Of one history."""
+"""A history has at most this many runs."""
 COMMITS_MIN = 3
-"""On each side of a change: fewer may be an outlier."""
+"""A change has so many commits on each side: fewer may be an outlier."""
 PENALTY = 3.0
-"""Times log(commits) and the noise's variance: what a change point must explain (Zhang and
+"""A change point must explain this many times log(commits) and the noise's variance (Zhang and
 Siegmund, "A modified Bayes information criterion", Biometrics 63, 2007)."""
 NOISE_THRESHOLDS_MIN = 0.1
-"""Noise counts as at least this part of the threshold: rounded figures may show none at all."""
+"""The noise counts as at least this part of the threshold: rounded figures may show none at all."""
 
 
 class Point(NamedTuple):
     commit: str
     started_utc: str
     value: float
-    """The median of its runs."""
+    """The value is the median of its runs."""
     runs: int
 
 
 class Shift(NamedTuple):
-    """A change that stayed."""
+    """A shift is a change that stayed."""
 
     place: int
-    """Of the first point that has it."""
+    """The place is that of the first point that has it."""
     before: float
     after: float
     change: float
-    """As people say it: 0.1 is 10 % more."""
+    """The change is as people say it: 0.1 is 10 % more."""
     is_worse: bool
 
 
@@ -62,7 +62,7 @@ class Series(NamedTuple):
     shifts: list[Shift]
 
     def levels(self) -> list[tuple[int, int, float]]:
-        """First and last point of each stretch between changes, and its median."""
+        """`levels` returns first and last point of each stretch between changes, and its median."""
         ends = [0, *(shift.place for shift in self.shifts), len(self.points)]
         return [
             (begin, end - 1, median(point.value for point in self.points[begin:end]))
@@ -72,11 +72,11 @@ class Series(NamedTuple):
 
 class History(NamedTuple):
     reference: RunRecord
-    """The newest run; all others are comparable with it."""
+    """The reference is the newest run; all others are comparable with it."""
     series: list[Series]
     runs: int
     left_out: list[str]
-    """Why, with the number of runs."""
+    """The lines say why, with the number of runs."""
 
     def to_json(self) -> dict[str, object]:
         return {
@@ -97,7 +97,8 @@ class History(NamedTuple):
 
 
 def read_history(folder: Path, budgets: Budgets, commits: Sequence[str] = ()) -> History:
-    """All runs below the folder that can be compared with the newest. Raises `UnfitError`.
+    """`read_history` reads all runs below the folder that can be compared with the newest. It
+    raises `UnfitError`.
 
     `commits` are ids in the order in which they build on each other: so the runs are drawn,
     whenever they were measured. Those of a commit that is none of them come last, by time.
@@ -162,7 +163,8 @@ def _series(runs: Sequence[RunRecord], budgets: Budgets) -> list[Series]:
 
 
 def find_shifts(values: Sequence[float], metric: Metric, threshold: float) -> list[Shift]:
-    """`threshold` as `Metric.worsening` measures: the smallest change that counts."""
+    """`find_shifts` takes a `threshold` as `Metric.worsening` measures: the smallest change that
+    counts."""
     if len(values) < 2 * COMMITS_MIN:
         return []
     signal = np.array([metric.worsening(values[0], value) for value in values])

@@ -1,11 +1,11 @@
-"""What a metric is: in which scale it changes, and from when on a change matters."""
+"""A metric says in which scale it changes, and from when on a change matters."""
 
 from math import exp, expm1, log
 from typing import Literal, NamedTuple
 
 LATENCIES = ("latency.p50", "latency.p99")
 OPERATION_KINDS = ("failed", *LATENCIES)
-"""What an operation can be looked at by itself for."""
+"""An operation can be looked at by itself for these."""
 
 Scale = Literal["ratio", "difference"]
 
@@ -20,22 +20,24 @@ class Metric(NamedTuple):
     unit: str
     is_lower_better: bool = True
     scale: Scale = "ratio"
-    """Shares of failed requests are mostly 0, which has no ratio."""
+    """Shares of failed requests are mostly 0, which has no ratio: their scale is the difference."""
     operation: str | None = None
-    """None: of all operations."""
+    """The operation is None for all operations."""
 
     def worsening(self, base: float, head: float) -> float:
-        """From base to head, positive where it got worse: log ratio, or difference."""
+        """`worsening` compares base and head, and is positive where it got worse: log ratio, or
+        difference."""
         change = head - base if self.scale == "difference" else log(head / base)
         return change if self.is_lower_better else -change
 
     def shown(self, worsening: float) -> float:
-        """As people say it: +0.12 is 12 % more, whether that is good or bad."""
+        """`shown` is as people say it: +0.12 is 12 % more, whether that is good or bad."""
         change = worsening if self.is_lower_better else -worsening
         return change if self.scale == "difference" else expm1(change)
 
     def limit(self, threshold: float) -> float:
-        """A threshold that people gave, 0.05 for 5 % more, in the scale of `worsening`."""
+        """`limit` returns a threshold that people gave, 0.05 for 5 % more, in the scale of
+        `worsening`."""
         return threshold if self.scale == "difference" else log(1 + threshold)
 
     def shown_limit(self, limit: float) -> float:
@@ -43,15 +45,16 @@ class Metric(NamedTuple):
 
 
 class Rule(NamedTuple):
-    """When a metric's change matters, in the scale of its differences."""
+    """A rule says when a metric's change matters, in the scale of its differences."""
 
     threshold: float
     aa_spread: float = 0.0
-    """Spread of the estimates of comparisons of a commit with itself, see `aa_spread_of`."""
+    """The spread is that of the estimates of comparisons of a commit with itself, see
+    `aa_spread_of`."""
 
     @property
     def alarm(self) -> float:
-        """What is worth an alarm is beyond this."""
+        """A change beyond this is worth an alarm."""
         return max(self.threshold, AA_SPREADS * self.aa_spread)
 
     @property

@@ -1,4 +1,4 @@
-"""What pairs of runs say about each metric that a budget file names."""
+"""This module tells what pairs of runs say about each metric that a budget file names."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
@@ -11,18 +11,19 @@ from bench.compare.run_pairs import Pair, UnfitError
 from bench.compare.verdict import Finding, judge
 
 Spreads = Mapping[str, float]
-"""By name of a metric, in place of the budget file's: see `bench.calibrate.aa_spread`."""
+"""The spreads are by name of a metric, in place of the budget file's: see
+`bench.calibrate.aa_spread`."""
 
 
 class Row(NamedTuple):
-    """A metric in some pairs, one value a pair."""
+    """A row is a metric in some pairs, one value a pair."""
 
     metric: Metric
     rule: MetricRule
     a: list[float]
     b: list[float]
     bounds: int
-    """Runs in which only a lower bound of it is known: then nothing can be said."""
+    """So many runs know only a lower bound of it: then nothing can be said."""
 
     @property
     def worsenings(self) -> list[float]:
@@ -38,17 +39,17 @@ class Row(NamedTuple):
 
 
 def usable(pairs: Sequence[Pair], budgets: Budgets) -> tuple[list[Pair], list[str]]:
-    """Those that are not void, and why the others are."""
+    """`usable` returns those that are not void, and why the others are."""
     whys = [pair.void_because(budgets.moved_max) for pair in pairs]
     kept = [pair for pair, why in zip(pairs, whys, strict=True) if why is None]
     return kept, [why for why in whys if why is not None]
 
 
 def rows(pairs: Sequence[Pair], budgets: Budgets, spreads: Spreads) -> list[Row]:
-    """Metrics that no run has are left out, and those that only some have and that do not decide:
-    a reading that is missing voids its metric, not all that was measured.
+    """`rows` leaves out metrics that no run has, and those that only some have and that do not
+    decide: a reading that is missing voids its metric, not all that was measured.
 
-    Raises `UnfitError` where one that decides is in some runs and not in others, or none is left
+    It raises `UnfitError` where one that decides is in some runs and not in others, or none is left
     that decides.
     """
     found = []
@@ -65,7 +66,8 @@ def rows(pairs: Sequence[Pair], budgets: Budgets, spreads: Spreads) -> list[Row]
 
 
 def voided(pairs: Sequence[Pair], budgets: Budgets) -> list[str]:
-    """A line for each metric that some runs lack, and of which therefore nothing is known."""
+    """`voided` returns a line for each metric that some runs lack, and of which therefore nothing
+    is known."""
     return [
         f"can't tell: {metric.name}, which is missing in {len(without)} of {2 * len(pairs)} runs"
         for metric, _, without, _ in _ruled(pairs, budgets)
@@ -104,7 +106,7 @@ def _row(metric: Metric, rule: MetricRule, sides: Sequence[tuple[Readings, Readi
 
 
 def judge_rows(found: Sequence[Row], used: int, alpha: float) -> dict[str, Finding]:
-    """Findings of the first `used` pairs; the others are the fresh batch."""
+    """`judge_rows` returns findings of the first `used` pairs; the others are the fresh batch."""
     return judge(
         {row.metric.name: row.worsenings[:used] for row in found},
         {row.metric.name: row.limits for row in found},

@@ -1,4 +1,4 @@
-"""What of a run is compared, taken from its run.json: the least noisy first.
+"""A run is compared in these metrics, taken from its run.json: the least noisy first.
 
 A metric's kind is the key of its rule in budgets.toml: ``cpu_ratio.gateway``, ``failed``,
 ``latency.p99``. Kafka records and bytes, and allocations, are in the record of a run as
@@ -19,25 +19,26 @@ from bench.records.run_record import (
 )
 
 GENERATOR = "generator"
-"""The group that is not part of the system under test, and no change of it can touch."""
+"""The group is not part of the system under test, and no change of it can touch that."""
 JVM_GROUPS = frozenset({"kafka", "flink"})
-"""Groups whose processes compile while they run."""
+"""These groups' processes compile while they run."""
 
 
 class Reading(NamedTuple):
-    """A metric's value in one run."""
+    """A reading is a metric's value in one run."""
 
     value: float | None
-    """None: the run has the place for it, and nothing in it."""
+    """The value is None where the run has the place for it, and nothing in it."""
     at_least: bool = False
-    """Only a lower bound is known: requests had no answer."""
+    """The flag says that only a lower bound is known: requests had no answer."""
 
 
 Readings = dict[Metric, Reading]
 
 
 def readings(run: RunRecord, operations: Collection[tuple[str, str]] = ()) -> Readings:
-    """All that is gated; `operations` are (operation, kind) that are looked at by themselves.
+    """`readings` returns all that is gated; `operations` are (operation, kind) that are looked at
+    by themselves.
 
     A value that its scale has no place for, as a ratio of 0, is None.
     """

@@ -1,4 +1,4 @@
-"""How requests ended on both sides: a system that refuses its work is no faster one.
+"""Both sides' outcomes are compared: a system that refuses its work is no faster one.
 
 For each operation, the share of each way in which its requests ended is compared, pooled over all
 runs. A change of what is refused counts in either direction, as the sides send the same kinds of
@@ -16,15 +16,18 @@ from bench.records.run_record import Figures, RunRecord
 from bench.stats.pooled_share import Count, PooledShare, pooled
 
 OUTCOMES_ALPHA = 0.01
-"""The chance that any outcome of unchanged sides counts as changed: no fresh batch repeats it."""
+"""Any outcome of unchanged sides counts as changed with this chance: no fresh batch repeats it."""
 REFUSED_POINTS_MAX = 0.05
-"""Of an operation's requests: what is refused depends a little on who meets whom, and when."""
+"""An operation's refused share may differ by so much: what is refused depends a little on who meets
+whom, and when."""
 FAILED_POINTS_MAX = 0.001
-"""Of all requests of a phase: as the threshold of the metric `failed`."""
+"""The failed share of all requests of a phase may differ by so much, as the threshold of the metric
+`failed`."""
 OPERATION_FAILED_POINTS_MAX = 0.01
-"""Of one operation's requests, of which there are fewer."""
+"""The failed share of one operation's requests, of which there are fewer, may differ by so much."""
 RUNS_MIN = 4
-"""Of a side: fewer can't tell how much runs scatter, so what looks changed is only suspected."""
+"""A side needs so many runs: fewer can't tell how much runs scatter, so what looks changed is only
+suspected."""
 DONE, FAILED, VOID = "done", "failed", "void"
 
 State = Literal["same", "changed", "suspected"]
@@ -33,9 +36,9 @@ State = Literal["same", "changed", "suspected"]
 class Outcome(NamedTuple):
     phase: str
     operation: str
-    """Empty for all of a phase."""
+    """The operation is empty for all of a phase."""
     kind: str
-    """`DONE`, `FAILED`, or a refusal as "409 out_of_stock"."""
+    """The kind is `DONE`, `FAILED`, or a refusal as "409 out_of_stock"."""
 
     @property
     def limit(self) -> float:
@@ -114,7 +117,8 @@ def _counts(run: RunRecord) -> Iterator[tuple[Outcome, int]]:
 
 
 def void_by_side(a: Sequence[RunRecord], b: Sequence[RunRecord]) -> str | None:
-    """A line where B's runs are void surely more often than A's: B is why they are."""
+    """`void_by_side` returns a line where B's runs are void surely more often than A's: B is why
+    they are."""
     voids = [sum(run.verdict == VOID for run in side) for side in (a, b)]
     table = [[void, len(side) - void] for void, side in zip(voids, (a, b), strict=True)]
     if not a or not b or fisher_exact(table, alternative="less").pvalue > OUTCOMES_ALPHA:

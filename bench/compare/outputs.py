@@ -1,4 +1,4 @@
-"""A comparison for people and for CI: Markdown, JUnit XML, JSON, and github-action-benchmark's."""
+"""A comparison is for people and for CI: Markdown, JUnit XML, JSON, github-action-benchmark's."""
 
 import re
 from collections.abc import Iterator
@@ -19,9 +19,9 @@ from bench.compare.comparison_record import (
 from bench.records.typed_json import to_plain
 
 MARK = "<!-- kaflinkshop: regression -->"
-"""By which a CI job finds its own comment, to replace it."""
+"""A CI job finds its own comment by this mark, to replace it."""
 BENCHMARKS = {"benchmark-smaller.json": True, "benchmark-bigger.json": False}
-"""The files of github-action-benchmark, and whether lower is better: each of its tools reads one.
+"""The files of github-action-benchmark say whether lower is better: each of its tools reads one.
 More is better of a closed loop's throughput and of a capacity; an open loop has no such figure."""
 CHART_COLUMNS = 41
 CHART_ALARMS = 2.0
@@ -30,7 +30,7 @@ NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
 def write_outputs(comparison: Comparison, folder: Path) -> list[Path]:
-    """Writes all forms; a folder that is not there is made. Raises `OSError`.
+    """`write_outputs` writes all forms; a folder that is not there is made. It raises `OSError`.
 
     github-action-benchmark fails for a file without a figure, so there is none then.
     """
@@ -54,7 +54,7 @@ def write_outputs(comparison: Comparison, folder: Path) -> list[Path]:
 
 
 def markdown(comparison: Comparison) -> str:
-    """The verdict first; reads well as a comment, and in a terminal."""
+    """`markdown` puts the verdict first; it reads well as a comment, and in a terminal."""
     lines = [MARK, f"## {comparison.headline}", ""]
     if comparison.pairs:
         lines += [*_sides(comparison), *_table(comparison), "", *_chart(comparison), ""]
@@ -154,7 +154,8 @@ def _bar(metric: MetricRecord) -> str | None:
 
 
 def junit(comparison: Comparison) -> bytes:
-    """A test case for each gated metric and service level: regressions fail, doubts are skipped."""
+    """`junit` makes a test case for each gated metric and service level: regressions fail, doubts
+    are skipped."""
     cases = [_case("metric", m.name, m.verdict, m.reason)
              for m in comparison.metrics if m.role != "shown"]  # fmt: skip
     for level in comparison.levels:
@@ -197,9 +198,10 @@ def _xml(text: str) -> str:
 
 
 def action_benchmark(comparison: Comparison, is_lower_better: bool) -> list[dict[str, object]]:
-    """B's figures, for one of its tools customSmallerIsBetter and customBiggerIsBetter.
+    """`action_benchmark` returns B's figures, for one of its tools customSmallerIsBetter and
+    customBiggerIsBetter.
 
-    https://github.com/benchmark-action/github-action-benchmark
+    https://github.com/benchmark-action/github-action-benchmark describes the form.
     """
     return [
         {

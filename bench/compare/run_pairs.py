@@ -1,4 +1,4 @@
-"""Pairs of runs, A and B, in the order of measuring, and which of them can be compared."""
+"""Runs pair up, A and B, in the order of measuring, where they can be compared."""
 
 from collections.abc import Sequence
 from itertools import pairwise
@@ -12,7 +12,7 @@ Fault = Literal["incomparable", "invalid", "unreadable", "missing_metric", "othe
 
 
 class UnfitError(BenchError):
-    """Runs that can't be compared, and in which way; a line for each reason."""
+    """These runs can't be compared; a line for each reason says in which way."""
 
     def __init__(self, fault: Fault, *lines: str) -> None:
         super().__init__("\n".join(lines))
@@ -22,14 +22,15 @@ class UnfitError(BenchError):
 
 
 def refuse_unfit(run: RunRecord) -> None:
-    """Raises `UnfitError` for a run that says nothing, unless it is VOID: then its pair is."""
+    """`refuse_unfit` raises `UnfitError` for a run that says nothing, unless it is VOID: then its
+    pair is."""
     if run.verdict not in ("valid", "void"):
         why = "; ".join(run.reasons)
         raise UnfitError("invalid", f"run {run.run_id} is {run.verdict.upper()}: {why}")
 
 
 class Pair(NamedTuple):
-    """Two runs, one after the other, in either order."""
+    """A pair is two runs, one after the other, in either order."""
 
     a: RunRecord
     b: RunRecord
@@ -40,12 +41,13 @@ class Pair(NamedTuple):
 
     @property
     def started(self) -> tuple[str, str]:
-        """The earlier and the later one's time."""
+        """`started` returns the earlier and the later one's time."""
         first, second = sorted((self.a.started_utc, self.b.started_utc))
         return first, second
 
     def void_because(self, moved_max: float) -> str | None:
-        """Why it says nothing: a bottleneck beside the system, or the machine moved.
+        """`void_because` returns why it says nothing: a bottleneck beside the system, or the
+        machine moved.
 
         `moved_max`: how far the control workload may move, 0.1 for 10 %.
         """
@@ -61,16 +63,17 @@ class Pair(NamedTuple):
 
 
 def pair_up(a: Sequence[RunRecord], b: Sequence[RunRecord]) -> list[Pair]:
-    """By the order of time; what one set has more stays without a partner."""
+    """`pair_up` pairs by the order of time; what one set has more stays without a partner."""
     return [Pair(*runs) for runs in zip(a, b, strict=False)]
 
 
 def is_interleaved(pairs: Sequence[Pair]) -> bool:
-    """Each pair was over before the next began, so that a drift of the machine hits both sides."""
+    """The pairs are interleaved when each was over before the next began, so that a drift of the
+    machine hits both sides."""
     return all(pair.started[1] < after.started[0] for pair, after in pairwise(pairs))
 
 
 def is_balanced(pairs: Sequence[Pair]) -> bool:
-    """As many pairs began with A as with B, or one more: ABBA."""
+    """The pairs are balanced when as many began with A as with B, or one more: ABBA."""
     a_first = sum(pair.is_a_first for pair in pairs)
     return abs(2 * a_first - len(pairs)) <= 1

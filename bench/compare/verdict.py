@@ -1,4 +1,4 @@
-"""Slower, faster, the same, or can't tell: a verdict on each metric, and one on all of them.
+"""A verdict is slower, faster, the same, or can't tell: one on each metric, and one on all.
 
 A metric's differences are of pairs of runs, and positive where the change made it worse. Intervals
 are drawn at the levels at which Holm's procedure tests them ("A simple sequentially rejective
@@ -16,11 +16,11 @@ from bench.compare.metric import Rule
 from bench.stats.signed_rank import SLACK, interval, p_value, pairs_needed, shift, walsh_averages
 
 ALPHA = 0.05
-"""The chance that any unchanged metric looks changed in one comparison, before it is repeated."""
+"""Any unchanged metric looks changed in one comparison with this chance, before it is repeated."""
 FRESH_PAIRS_MIN = 4
-"""Of the batch that must repeat a finding."""
+"""The batch that must repeat a finding has at least so many pairs."""
 NEGLIGIBLE = 0.5
-"""The part of a threshold below which a change that is surely there counts as none."""
+"""A change that is surely there counts as none below this part of a threshold."""
 
 MetricVerdict = Literal["regression", "faster", "same", "inconclusive"]
 Why = Literal[
@@ -44,18 +44,19 @@ class Finding(NamedTuple):
     high: float
     level: float
     p_value: float
-    """Of this metric alone, not adjusted."""
+    """The p-value is of this metric alone, not adjusted."""
     fresh: float | None
-    """The estimate of the fresh batch, where there was one."""
+    """The fresh change is the estimate of the fresh batch, where there was one."""
 
     @property
     def is_suspect(self) -> bool:
-        """A fresh batch would settle it."""
+        """A suspect is what a fresh batch would settle."""
         return self.why == "no fresh batch"
 
 
 def holm_levels(p_values: Sequence[float], alpha: float) -> list[float]:
-    """At which level each metric's interval is drawn; it excludes zero where Holm rejects."""
+    """`holm_levels` returns at which level each metric's interval is drawn; it excludes zero where
+    Holm rejects."""
     levels, left = [0.0] * len(p_values), len(p_values)
     for place in np.argsort(p_values, kind="stable"):
         levels[place] = 1 - alpha / left
@@ -70,7 +71,7 @@ def judge(
     fresh: Mapping[str, Sequence[float]] | None = None,
     alpha: float = ALPHA,
 ) -> dict[str, Finding]:
-    """A finding for each metric of the batch, which has at least one pair of each.
+    """`judge` returns a finding for each metric of the batch, which has at least one pair of each.
 
     `fresh` is a second batch, measured after the first and independent of it.
     """
@@ -122,14 +123,16 @@ def _settle(found: Finding, rule: Rule) -> tuple[MetricVerdict, Why]:
 
 
 def without_interleaving(found: Finding) -> Finding:
-    """What can be said when one side was measured after the other: a drift looks like a change."""
+    """`without_interleaving` returns what can be said when one side was measured after the other: a
+    drift looks like a change."""
     if found.verdict == "same" or found.why == "too few pairs":
         return found
     return found._replace(verdict="inconclusive", why="not interleaved")
 
 
 def overall(findings: Mapping[str, Finding], deciding: Collection[str]) -> MetricVerdict:
-    """One regression is one. Else all that decide must be settled, and one faster is enough."""
+    """`overall` calls it a regression where one metric is. Else all that decide must be settled,
+    and one faster is enough."""
     verdicts = {found.verdict for found in findings.values()}
     if "regression" in verdicts:
         return "regression"
@@ -139,7 +142,8 @@ def overall(findings: Mapping[str, Finding], deciding: Collection[str]) -> Metri
 
 
 def aa_spread_of(estimates: Sequence[float]) -> float:
-    """The spread about zero of the estimates of comparisons of a commit with itself.
+    """`aa_spread_of` returns the spread about zero of the estimates of comparisons of a commit with
+    itself.
 
     1.4826 times the median of their sizes: a normal distribution's standard deviation, which a few
     wild ones do not move.

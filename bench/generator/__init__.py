@@ -1,1 +1,1 @@
-"""The processes that send, and record every latency."""
+"""The generators are processes that send, and record every latency."""

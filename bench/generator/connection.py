@@ -1,4 +1,4 @@
-"""One HTTP/1.1 connection of the open-loop generator: cheap, and never sends anything twice.
+"""An HTTP/1.1 connection of the open-loop generator is cheap, and never sends anything twice.
 
 An asyncio protocol on httptools' parser, one request at a time on each connection; no pipelining,
 no redirects, no retries. What may happen when is `TABLE`: for each state and event the next state.
@@ -14,24 +14,28 @@ from bench.records.samples import CONNECTION
 from bench.workload.answer import final_head, has_length, is_persistent
 
 BODY_BYTES_MAX = 4 * 1024 * 1024
-"""Of an answer; one that is longer counts as a broken connection."""
+"""An answer's body has at most this many bytes; one that is longer counts as a broken
+connection."""
 HEAD_BYTES_MAX = 256 * 1024
-"""Of an answer's status line and headers; beyond what any server sends."""
+"""An answer's status line and headers have at most this many bytes, beyond what any server
+sends."""
 
 State = Literal[
     "idle", "sent", "head", "interim", "body", "tail", "done", "last",
     "closed", "cut short", "lost", "not HTTP", "too long an answer", "another protocol",
     "answer without a request",
 ]  # fmt: skip
-"""idle: no request is under way. sent: nothing came yet. head: of an answer, its head has begun.
-interim: its head was that of a 1xx. body: an answer with a length. tail: one that ends with the
-connection. done: it is whole. last: it is whole, and the connection is of no more use."""
+"""A connection is in one of these states. idle: no request is under way. sent: nothing came yet.
+head: of an answer, its head has begun. interim: its head was that of a 1xx. body: an answer with a
+length. tail: one that ends with the connection. done: it is whole. last: it is whole, and the
+connection is of no more use."""
 Event = Literal[
     "send", "begin", "interim_head", "head", "head_alone", "head_of_tail", "part", "complete",
     "free", "end", "lost", "not_http", "too_long", "upgrade",
 ]  # fmt: skip
-"""begin to complete are the parser's, in the order of an answer; a "head_alone" has no body. free:
-whoever sent it has the answer. end: the server sends no more. lost: reset, or as bad."""
+"""These events change the state. begin to complete are the parser's, in the order of an answer; a
+"head_alone" has no body. free: whoever sent it has the answer. end: the server sends no more. lost:
+reset, or as bad."""
 
 _EVENTS: Final[tuple[Event, ...]] = (
     "send", "begin", "interim_head", "head", "head_alone", "head_of_tail", "part", "complete",
@@ -47,7 +51,7 @@ _ENDS: Final[dict[Event, State]] = {
 """Where these events lead, unless the state knows better."""
 
 WHOLE: Final[frozenset[State]] = frozenset({"done", "last"})
-"""The answer has come."""
+"""The answer has come whole in these states."""
 ENDS: Final[frozenset[State]] = frozenset({*_ENDS.values(), "closed", "answer without a request"})
 """A connection in one of these is closed, and what was under way has failed."""
 
@@ -110,19 +114,21 @@ _H: Final = ord("H")
 
 
 class Owner(Protocol):
-    """Who is told."""
+    """The owner of a connection is told what happens to it."""
 
     def opened(self, connection: "Connection") -> None: ...
 
     def answered(self, connection: "Connection") -> None:
-        """The connection is free for the next request where `reusable` holds."""
+        """`answered` says that the connection is free for the next request where `reusable`
+        holds."""
 
     def broken(self, connection: "Connection", outcome: str) -> None:
-        """It is closed; a request was under way where `context` is not None."""
+        """`broken` says that it is closed; a request was under way where `context` is not None."""
 
 
 class Connection(asyncio.Protocol):
-    """`context`, `intended_ns` and `sent_ns` are the owner's, of the request under way."""
+    """A connection's `context`, `intended_ns` and `sent_ns` are the owner's, of the request under
+    way."""
 
     __slots__ = (
         "_body_bytes", "_head_only", "_owner", "_parser", "_received", "_row", "_single_use",
@@ -130,7 +136,7 @@ class Connection(asyncio.Protocol):
     )  # fmt: skip
 
     def __init__(self, owner: Owner, *, single_use: bool = False) -> None:
-        """`single_use`: it is closed after one answer, whatever the server says."""
+        """A `single_use` connection is closed after one answer, whatever the server says."""
         self._owner = owner
         self._single_use = single_use
         self._parser: Any = None
@@ -138,11 +144,11 @@ class Connection(asyncio.Protocol):
         self._body_bytes = 0
         self._head_only = False
         self._received = b""
-        """Until the answer's head was whole."""
+        """These bytes came until the answer's head was whole."""
         self._row = _IDLE
         self.status = 0
         self.parts: list[bytes] = []
-        """Of the answer's body."""
+        """The answer's body came in these parts."""
         self.reusable = False
         self.context: Any = None
         self.intended_ns = 0
@@ -154,7 +160,7 @@ class Connection(asyncio.Protocol):
 
     @property
     def head(self) -> bytes:
-        """The answer's status line and headers."""
+        """`head` returns the answer's status line and headers."""
         return final_head(self._received)
 
     def send(self, request: bytes) -> None:
@@ -166,7 +172,7 @@ class Connection(asyncio.Protocol):
         self._transport.write(request)
 
     def abort(self) -> None:
-        """Ends the connection without a word to the owner."""
+        """`abort` ends the connection without a word to the owner."""
         self._row = _CLOSED
         transport, self._transport = self._transport, None
         if transport is not None:

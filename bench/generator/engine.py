@@ -1,4 +1,4 @@
-"""The generator: sends what a source gives, when a schedule says so, and records how it ended.
+"""The generator sends what a source gives, when a schedule says so, and records how it ended.
 
 Open loop: each request goes out at its intended time, whatever became of those before. What can't
 go out is dropped and counted: when as many requests as allowed are under way, or when the generator
@@ -32,22 +32,25 @@ from bench.workload.sources import Source
 LATE_NS_MAX = 100_000_000
 """A request that would go out later than this after its intended time is dropped."""
 WATCH_S = 1.0
-"""Between two looks of the generator at itself."""
+"""The generator looks at itself this often."""
 SWEEP_S = 0.05
-"""How late a request may be given up, and a sample may be written out."""
+"""A request may be given up, and a sample written out, this late."""
 CONNECT_TIMEOUT_S = 5.0
-"""Of one try to open a connection; what waits for it is given up at its own deadline only."""
+"""One try to open a connection takes at most this long; what waits for it is given up at its own
+deadline only."""
 CONNECTIONS_READY = 32
-"""Opened before the load; more are as they are needed."""
+"""So many connections are opened before the load; more are as they are needed."""
 OPENING_MAX = 16
-"""At a time. To open one takes longer than to send some requests: after a pause, hundreds at once
-would make those late that are due meanwhile, while connections that are open come back."""
+"""So many connections are opened at a time. To open one takes longer than to send some requests:
+after a pause, hundreds at once would make those late that are due meanwhile, while connections that
+are open come back."""
 NO_OPERATION = "(not sent)"
-"""Of what was dropped: nothing was chosen for that time."""
+"""A dropped request has this operation: nothing was chosen for that time."""
 
 
 def may_send(samples: Writer, intended_ns: int, now_ns: int, is_full: bool) -> bool:
-    """Counts a request that is due; False when it is dropped, which is recorded."""
+    """`may_send` counts a request that is due; it returns False when the request is dropped, which
+    is recorded."""
     samples.scheduled += 1
     is_late = now_ns - intended_ns > LATE_NS_MAX
     if not is_late and not is_full:
@@ -58,7 +61,8 @@ def may_send(samples: Writer, intended_ns: int, now_ns: int, is_full: bool) -> b
 
 
 class Generator:
-    """Runs on the event loop of its process; `samples` and `source` are closed by the caller."""
+    """The generator runs on the event loop of its process; `samples` and `source` are closed by the
+    caller."""
 
     def __init__(
         self,
@@ -71,9 +75,8 @@ class Generator:
         tls: ssl.SSLContext | None = None,
         keep_alive: bool = True,
     ) -> None:
-        """`tls`: how an address of https is spoken to. `keep_alive`: whether a connection is used
-        for more than one request.
-        """
+        """`tls` says how an address of https is spoken to, `keep_alive` whether a connection is
+        used for more than one request."""
         self._loop = asyncio.get_running_loop()
         self._address = address
         self._source = source
@@ -83,20 +86,21 @@ class Generator:
         self._timeout_ns = int(timeout_s * 1e9)
         self._keep_alive = keep_alive
         self._peer = address.host
-        """Its numeric address, once a connection has been made."""
+        """The peer is the host's numeric address, once a connection has been made."""
         self._options: dict[str, Any] = {}
         if address.tls:
             self._options = {"ssl": tls, "server_hostname": address.host}
         self._connections = 0
-        """Open or being opened."""
+        """So many connections are open or being opened."""
         self._idle: list[Connection] = []
         self._under_way: dict[Connection, None] = {}
-        """In the order in which they were sent."""
+        """The connections that have a request under way are in the order in which they were
+        sent."""
         self._waiting: deque[tuple[Any, bytes, int, int]] = deque()
-        """For a connection: context, request, intended time, and since when."""
+        """These wait for a connection: context, request, intended time, and since when."""
         self._opening: set[asyncio.Task[None]] = set()
         self._feeding = 0
-        """Closed loop: requests that are kept under way."""
+        """A closed loop keeps so many requests under way."""
         self._preparing = False
         self._idle_event = asyncio.Event()
         self._times = array("q")
@@ -112,7 +116,7 @@ class Generator:
         return len(self._under_way) + len(self._waiting)
 
     async def prepare(self) -> None:
-        """Opens connections, and sends what the source needs before the load."""
+        """`prepare` opens connections, and sends what the source needs before the load."""
         await self._resolve()
         for _ in range(min(CONNECTIONS_READY, self._in_flight_max)):
             self._open()
@@ -123,7 +127,8 @@ class Generator:
         self._preparing = False
 
     async def run_open(self, begin_ns: int, intended_ns: "array[int]") -> None:
-        """Walks the schedule, whose times count from `begin_ns`; returns when all has ended."""
+        """`run_open` walks the schedule, whose times count from `begin_ns`; it returns when all has
+        ended."""
         self._begin_ns, self._times, self._next = begin_ns, intended_ns, 0
         self._ring()
         await self._until_idle()
@@ -134,7 +139,7 @@ class Generator:
         await self._feed_until_idle(users)
 
     def stop(self) -> None:
-        """Nothing more is sent; what is under way may end."""
+        """`stop` sends nothing more; what is under way may end."""
         self._feeding = 0
         self._times = self._times[: self._next]
         self._check_idle()

@@ -1,4 +1,4 @@
-"""The generator processes of a phase: headless Locust, or `bench.generator.process`.
+"""The generator processes of a phase are headless Locust, or `bench.generator.process`.
 
 A closed loop of the shop is played by Locust; an open loop by it too where that is asked for.
 """
@@ -26,7 +26,8 @@ BACKSTOP_S = 60.0
 
 
 class Generators:
-    """The processes of one phase. They die with this process, however it ends."""
+    """The generators are the processes of one phase. They die with this process, however it
+    ends."""
 
     def __init__(self, url: str, load: Load, phase: Phase, seed: int, folder: Path) -> None:
         self._supervisor = Supervisor()
@@ -62,7 +63,7 @@ class Generators:
         self._readers = [Reader(path) for path in self.samples]
 
     def check(self) -> None:
-        """Raises `BenchError` when one has ended by itself."""
+        """`check` raises `BenchError` when one has ended by itself."""
         with bench_errors():
             self._supervisor.check()
 
@@ -70,28 +71,31 @@ class Generators:
         return [process.pid for child in self._children for process in child.tree()]
 
     def read(self) -> Samples:
-        """What came since the last call."""
+        """`read` returns what came since the last call."""
         return merge([reader.read() for reader in self._readers])
 
     def in_flight(self) -> int | None:
-        """Requests under way when the generators last looked; None where they don't say."""
+        """`in_flight` returns the requests under way when the generators last looked; None where
+        they don't say."""
         last = [reader.watched[-1] for reader in self._readers if reader.watched]
         if not last or "in_flight" not in last[0]:
             return None
         return sum(marks["in_flight"] for marks in last)
 
     def unready(self) -> int:
-        """Users, or generators, that are not prepared yet."""
+        """`unready` counts users, or generators, that are not prepared yet."""
         return self._ready_marks - sum(reader.ready for reader in self._readers)
 
     def go(self) -> int:
-        """Lets them begin; returns when, on the monotonic clock. Locust's users begin at once."""
+        """`go` lets them begin, and returns when that is, on the monotonic clock. Locust's users
+        begin at once."""
         begin_ns = time.monotonic_ns() + LEAD_NS
         write(self._go, str(begin_ns).encode())
         return begin_ns
 
     def written(self) -> tuple[list[Path], list[Path], list[Path]]:
-        """Samples, histories and traces. A generator that ended while it started has none."""
+        """`written` returns samples, histories and traces. A generator that ended while it started
+        has none."""
         return (
             [path for path in self.samples if path.exists()],
             [path for path in self._histories if path.exists()],
@@ -102,7 +106,7 @@ class Generators:
         return telling_line(self._children[0].log)
 
     def stop(self) -> None:
-        """Lets what is under way end."""
+        """`stop` lets what is under way end."""
         names = [child.name for child in self._children]
         self._supervisor.stop(names, self._kill_timeout_s)
 
@@ -114,7 +118,7 @@ class Generators:
 def spec_of(
     url: str, load: Load, phase: Phase, seed: int, folder: Path, index: int = 0, count: int = 1
 ) -> Spec:
-    """What generator `index` of `count` does."""
+    """`spec_of` returns what generator `index` of `count` does."""
     schedule, name = phase.schedule, f"{phase.name}-{index}"
     return Spec(
         url=url,

@@ -1,4 +1,4 @@
-"""The open loop inside Locust: one user that walks a schedule, and a greenlet for each request.
+"""The open loop inside Locust is one user that walks a schedule, and a greenlet for each request.
 
 The schedule, the requests and the recorder are those of `bench.generator.process`, so Locust's page
 and the report say the same. It costs five times as much CPU (see docs/measuring.md).
@@ -29,7 +29,8 @@ NOTHING = Received(0, b"", [])
 
 
 class Dispatcher(User):  # type: ignore[misc]
-    """Plays what `--spec` says; Locust's response time counts from the intended time too."""
+    """The dispatcher plays what `--spec` says; Locust's response time counts from the intended time
+    too."""
 
     fixed_count = 1
     wait_time = constant(0)
@@ -68,7 +69,8 @@ class Dispatcher(User):  # type: ignore[misc]
         raise StopUser
 
     def begin(self) -> int:
-        """At once where nobody says when, as on Locust's page."""
+        """`begin` returns when the schedule begins: at once where nobody says when, as on Locust's
+        page."""
         if not self.spec.go:
             return time.monotonic_ns()
         go = Path(self.spec.go)

@@ -1,4 +1,6 @@
-"""Plays journeys with Locust. The one module that imports it: only for a Locust process.
+"""This module plays journeys with Locust, and alone imports it: only for a Locust process.
+
+It alone imports it: only for a Locust process.
 
 Locust's own HTTP session is passed by: it costs more CPU than the gateway does, and the client
 below it sends a DELETE a second time when the connection breaks, which a history must not hide.
@@ -31,17 +33,18 @@ from bench.workload.sources import KEY_HEADER
 from system.credentials import shop_headers
 
 REPLY_TIMEOUT_S = 15.0
-"""Well above the gateway's own timeout: whoever waits this long has lost the connection."""
+"""A reply is waited for so long, well above the gateway's own timeout: whoever waits longer has
+lost the connection."""
 
 
 FLUSH_S = 0.1
 """Whoever watches the samples sees one after at most this long."""
 WATCH_S = 1.0
-"""Between two looks of Locust's process at itself."""
+"""Locust's process looks at itself this often."""
 
 
 class Connection:
-    """One keep-alive HTTP/1.1 connection. Never sends anything twice."""
+    """This is one keep-alive HTTP/1.1 connection, which never sends anything twice."""
 
     def __init__(self, host: str) -> None:
         url = urlsplit(host)
@@ -51,10 +54,11 @@ class Connection:
         self._head = " HTTP/1.1\r\n" + "".join(f"{k}: {v}\r\n" for k, v in fields.items())
         self._socket: socket.socket | None = None
         self.received_bytes = 0
-        """Of the last answer's body."""
+        """The last answer's body had so many bytes."""
 
     def request(self, verb: str, path: str, key: str | None = None) -> Reply:
-        """A status of 0 when the connection could not be made or broke."""
+        """`request` returns a reply; its status is 0 when the connection could not be made or
+        broke."""
         length = "Content-Length: 0\r\n\r\n" if verb == "POST" else "\r\n"
         own = self._head if key is None else f"{self._head}{KEY_HEADER}: {key}\r\n"
         head = f"{verb} {self._prefix}{path}{own}{length}"
@@ -69,9 +73,9 @@ class Connection:
             return Reply(answer.status, {"error": {"code": "no error code"}})
 
     def exchange(self, request: bytes, *, with_head: bool = False) -> Received:
-        """Sends, and returns the answer, its headers where they are asked for.
+        """`exchange` sends, and returns the answer, its headers where they are asked for.
 
-        Raises `OSError` when the connection could not be made or broke.
+        It raises `OSError` when the connection could not be made or broke.
         """
         try:
             if self._socket is None:
@@ -100,7 +104,7 @@ class Connection:
 
 
 class JourneyUser(FastHttpUser):  # type: ignore[misc]
-    """A Locust user whose tasks are journeys; each request is recorded where there is a history."""
+    """This Locust user's tasks are journeys; each request is recorded where there is a history."""
 
     abstract = True
     wait_time = constant(0)
@@ -119,18 +123,19 @@ class JourneyUser(FastHttpUser):  # type: ignore[misc]
             JourneyUser.samples.ready()
 
     def stop(self, force: bool = False) -> bool:
-        """Lets the journey end first, also where Locust takes a wait of 0 s for an idle user."""
+        """`stop` lets the journey end first, also where Locust takes a wait of 0 s for an idle
+        user."""
         if not force and self._state == LOCUST_STATE_WAITING:
             self._state = LOCUST_STATE_STOPPING
             return False
         return bool(super().stop(force))
 
     def prepare(self) -> Journey:
-        """Creates what this user's tasks need."""
+        """`prepare` creates what this user's tasks need."""
         raise NotImplementedError
 
     def play(self, journey: Journey) -> bool:
-        """False when an answer was wrong: the journey ended there."""
+        """`play` returns False when an answer was wrong: the journey ended there."""
         try:
             call = next(journey)
             while True:
@@ -207,7 +212,8 @@ def _open(environment: Environment, **_: Any) -> None:
 
 
 def watch(recorder: samples.Writer, is_open: Callable[[], bool]) -> None:
-    """Tells how this process fares, and writes out what was recorded, until the test ends."""
+    """`watch` tells how this process fares, and writes out what was recorded, until the test
+    ends."""
     due_ns = time.monotonic_ns()
     written_ns = due_ns
     while is_open():

@@ -1,4 +1,4 @@
-"""What is seen before a load begins: limits of this machine, and a server that can't be reached.
+"""A look ahead finds what would spoil a load: limits of this machine, a server out of reach.
 
 Either would show as failed requests of the system under load, which has no part in it.
 """
@@ -17,11 +17,12 @@ from bench.generator.tls import Trust
 from bench.workload.address import Address
 
 FILES_SPARE = 64
-"""File descriptors of a generator besides its connections: logs, samples, the event loop's."""
+"""A generator has so many file descriptors besides its connections: logs, samples, the event
+loop's."""
 TIME_WAIT_S = 60.0
-"""How long Linux keeps the port of a connection that this side has closed."""
+"""Linux keeps the port of a connection that this side has closed for this long."""
 TRY_S = 5.0
-"""Of a first connection; a server that takes longer is loaded all the same."""
+"""A first connection may take this long; a server that takes longer is loaded all the same."""
 PORTS = Path("/proc/sys/net/ipv4/ip_local_port_range")
 
 REUSE = Path("/proc/sys/net/ipv4/tcp_tw_reuse")
@@ -30,11 +31,11 @@ LOOPBACK = ("localhost", "127.0.0.1", "::1")
 OWN_LIMITS = frozenset(
     {errno.EMFILE, errno.ENFILE, errno.EADDRNOTAVAIL, errno.ENOBUFS, errno.ENOMEM}
 )
-"""Errors of opening a connection that are this machine's own, not the server's."""
+"""These errors of opening a connection are this machine's own, not the server's."""
 
 
 def check_before(url: str, load: Load, connections_per_s: float) -> None:
-    """Raises `BenchError` for what would end or spoil the load of this server.
+    """`check_before` raises `BenchError` for what would end or spoil the load of this server.
 
     `connections_per_s` is how many new connections it makes each second; 0 where they are kept.
     """
@@ -46,14 +47,15 @@ def check_before(url: str, load: Load, connections_per_s: float) -> None:
 
 
 def raise_files_limit() -> None:
-    """Allows this process as many open files as it may have."""
+    """`raise_files_limit` allows this process as many open files as it may have."""
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     with suppress(OSError, ValueError):
         resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
 def check_limits(in_flight: int, generators: int) -> None:
-    """Raises `BenchError` where so many connections of each generator can't be open at a time."""
+    """`check_limits` raises `BenchError` where so many connections of each generator can't be open
+    at a time."""
     _, files = resource.getrlimit(resource.RLIMIT_NOFILE)
     if files != resource.RLIM_INFINITY and in_flight + FILES_SPARE > files:
         raise BenchError(
@@ -70,7 +72,8 @@ def check_limits(in_flight: int, generators: int) -> None:
 
 
 def check_port_reuse(connections_per_s: float, is_loopback: bool) -> None:
-    """Raises `BenchError` where a connection for each request would use up all ports."""
+    """`check_port_reuse` raises `BenchError` where a connection for each request would use up all
+    ports."""
     mode = REUSE.read_text().strip() if REUSE.exists() else "0"
     kept_s = 1.0 if mode == "1" or (mode == "2" and is_loopback) else TIME_WAIT_S
     ports = local_ports()
@@ -82,13 +85,14 @@ def check_port_reuse(connections_per_s: float, is_loopback: bool) -> None:
 
 
 def local_ports() -> int:
-    """Returns how many ports this machine gives to connections to one address."""
+    """`local_ports` returns how many ports this machine gives to connections to one address."""
     first, last = map(int, PORTS.read_text().split())
     return last - first + 1
 
 
 def check_server(address: Address, trust: Trust) -> None:
-    """Opens a connection to the server once. Raises `BenchError` where that can't work."""
+    """`check_server` opens a connection to the server once. It raises `BenchError` where that can't
+    work."""
     where = f"{address.host} port {address.port}"
     try:
         connection = socket.create_connection((address.host, address.port), TRY_S)

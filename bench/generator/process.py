@@ -1,4 +1,4 @@
-"""A generator process: ``python -m bench.generator.process SPEC.json``.
+"""A generator process is ``python -m bench.generator.process SPEC.json``.
 
 It prepares, then waits for the file `go`, which holds the time at which all generators of a phase
 begin together. SIGTERM ends the sending; what is under way may end, and all is recorded.
@@ -32,7 +32,7 @@ from bench.workload.scenarios import (
 from bench.workload.sources import Journeys, Source, Templates
 
 GO_POLL_S = 0.02
-"""Between looks for the word to begin."""
+"""The process looks for the word to begin this often."""
 GO_TIMEOUT_S = 120.0
 """A generator that nobody lets begin ends then."""
 
@@ -54,7 +54,8 @@ def source_of(spec: Spec, address: Address, samples: Writer) -> Source:
 
 
 def customers_for(spec: Spec) -> int:
-    """How many are prepared: by the highest rate of an open loop; all of them for a closed one."""
+    """`customers_for` returns how many are prepared: by the highest rate of an open loop; all of
+    them for a closed one."""
     rates = [rate / spec.count for stage in spec.stages for rate in stage[:2]]
     return customers_of(max(rates)) if rates else CUSTOMERS_MAX
 

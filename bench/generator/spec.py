@@ -1,4 +1,4 @@
-"""What generators are to do, as data: the load of a run, its phases, and each process's part."""
+"""A spec is data that says what generators do: the load, its phases, each process's part."""
 
 from array import array
 from dataclasses import asdict, dataclass, field
@@ -13,45 +13,47 @@ from bench.workload.answer import TIMEOUT_S
 from bench.workload.arrivals import Arrivals, Schedule, Stage
 
 SCENARIOS: tuple[Scenario, ...] = get_args(Scenario)
-"""Workloads by name; any other is the path of a workload file."""
+"""These workloads have names; any other is the path of a workload file."""
 
 READY_TIMEOUT_S = 120.0
 """All users of a phase must have created what they need by then."""
 LEAD_NS = 200_000_000
-"""From the word to go until the first request: every generator has read it by then."""
+"""The first request comes this long after the word to go: every generator has read it by then."""
 
 
 class Phase(NamedTuple):
-    """A load for a time."""
+    """A phase is a load for a time."""
 
     name: str
     users: int
-    """The simulated users of a closed loop; 0 for an open one."""
+    """A closed loop has so many simulated users; an open one 0."""
     warmup_s: float
     duration_s: float
-    """0: a phase that only warms up, until the system is steady or `warmup_s` is over."""
+    """The duration is 0 where a phase only warms up, until the system is steady or `warmup_s` is
+    over."""
     schedule: Schedule | None = None
-    """The schedule of an open loop, warm-up included; None for a closed one."""
+    """The schedule is that of an open loop, warm-up included; None for a closed one."""
 
 
 class Load(NamedTuple):
-    """What stays the same in all phases of a run."""
+    """The load is what stays the same in all phases of a run."""
 
     workload: str
-    """A file in locustfiles/, without its suffix; or the path of a workload file."""
+    """The workload is a file in locustfiles/, without its suffix; or the path of a workload
+    file."""
     zipf: float
     generators: int
-    """How many processes send; never more than users."""
+    """So many processes send, never more than users."""
     in_flight_max: int
     trace_every: int
     locust: bool = False
-    """Whether Locust walks the schedule of an open loop too."""
+    """The flag says whether Locust walks the schedule of an open loop too."""
     trust: Trust = Trust()
-    """Whom an address of https must convince."""
+    """An address of https must convince this trust."""
     timeout_s: float = TIMEOUT_S
-    """How long an answer is waited for."""
+    """An answer is waited for so long."""
     keep_alive: bool = True
-    """Whether a connection serves more than one request."""
+    """The flag says whether a connection serves more than one request."""
 
     @property
     def is_shop(self) -> bool:
@@ -60,18 +62,19 @@ class Load(NamedTuple):
 
 @dataclass(frozen=True)
 class Spec:
-    """What one generator does; `index` of `count` sends each count-th request of the schedule."""
+    """A spec says what one generator does; `index` of `count` sends each count-th request of the
+    schedule."""
 
     url: str
     workload: str
-    """One of `SCENARIOS`, or the path of a workload file."""
+    """The workload is one of `SCENARIOS`, or the path of a workload file."""
     zipf: float
     seed: int
     stages: tuple[tuple[float, float, float], ...]
-    """The stages of the schedule; none for a closed loop."""
+    """These are the stages of the schedule; none for a closed loop."""
     arrivals: Arrivals
     users: int
-    """The users of a closed loop; 0 for an open one."""
+    """A closed loop has so many users; an open one 0."""
     duration_s: float
     index: int
     count: int
@@ -80,14 +83,15 @@ class Spec:
     trace_every: int
     """Each so many-th request is traced; 0: none."""
     samples: str
-    """The path of NAME.bin."""
+    """The path is that of NAME.bin."""
     history: str
     traces: str
     go: str
     trust: Trust = field(default_factory=Trust)
     keep_alive: bool = True
     alternating: bool = False
-    """Whether samples are kept for half of the time only, to measure what that costs."""
+    """The flag says whether samples are kept for half of the time only, to measure what that
+    costs."""
 
     def to_json(self) -> bytes:
         return orjson.dumps(asdict(self), option=orjson.OPT_INDENT_2)

@@ -1,4 +1,4 @@
-"""A timer that rings to the microsecond: an event loop's own timers count milliseconds."""
+"""This timer rings to the microsecond: an event loop's own timers count milliseconds."""
 
 import ctypes
 import os
@@ -20,9 +20,10 @@ class _Itimerspec(ctypes.Structure):
 
 
 class Timer:
-    """Calls `ring` on the event loop at the time of `set`, of the clock of ``time.monotonic_ns``.
+    """The timer calls `ring` on the event loop at the time of `set`, of the clock of
+    ``time.monotonic_ns``.
 
-    Linux's timerfd. Raises `OSError` when there is no file descriptor left.
+    Linux's timerfd. It raises `OSError` when there is no file descriptor left.
     """
 
     def __init__(self, loop: Any, ring: Callable[[], None]) -> None:
@@ -35,7 +36,7 @@ class Timer:
         loop.add_reader(self._fd, self._on_readable)
 
     def set(self, at_ns: int) -> None:
-        """Replaces an earlier time; one in the past rings at once."""
+        """`set` replaces an earlier time; one in the past rings at once."""
         self._spec.value_s, self._spec.value_ns = divmod(max(at_ns, 1), 10**9)
         _libc.timerfd_settime(self._fd, _TFD_TIMER_ABSTIME, ctypes.byref(self._spec), None)
 

@@ -1,4 +1,4 @@
-"""Whom the generator trusts when it speaks https."""
+"""The trust says whose certificates the generator believes when it speaks https."""
 
 import ssl
 from dataclasses import dataclass
@@ -8,15 +8,17 @@ from bench.errors import BenchError
 
 @dataclass(frozen=True)
 class Trust:
-    """How a server's certificate is checked."""
+    """The trust says how a server's certificate is checked."""
 
     ca: str | None = None
-    """The path of a file of certificates in PEM that are trusted; None: those of the machine."""
+    """The path is that of a file of certificates in PEM that are trusted; None: those of the
+    machine."""
     insecure: bool = False
-    """Whether any certificate will do."""
+    """The flag says whether any certificate will do."""
 
     def context(self) -> ssl.SSLContext:
-        """Raises `BenchError` where the file can't be read."""
+        """`context` returns how connections are encrypted. It raises `BenchError` where the file
+        can't be read."""
         try:
             context = ssl.create_default_context(cafile=self.ca)
         except (OSError, ssl.SSLError) as cause:

@@ -1,1 +1,1 @@
-"""Whether a run is valid, and whether the system was right."""
+"""The judge says whether a run is valid, and whether the system was right."""

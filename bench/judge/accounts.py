@@ -1,15 +1,16 @@
-"""What a history says an account may hold, where some outcomes are not known."""
+"""An account is what a history says it may hold, where some outcomes are not known."""
 
 from dataclasses import dataclass, field
 
 SUMS_MAX = 4096
-"""Possible sums of an account with unknown outcomes; beyond, only smallest and largest are looked
-at."""
+"""An account with unknown outcomes has at most this many possible sums; beyond, only smallest and
+largest are looked at."""
 
 
 @dataclass(slots=True)
 class Account:
-    """`fixed` happened, each of `either` happened once or not, and up to `slack` more did."""
+    """An account's `fixed` happened, each of `either` happened once or not, and up to `slack` more
+    did."""
 
     fixed: int = 0
     either: list[int] = field(default_factory=list)

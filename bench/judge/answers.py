@@ -1,4 +1,4 @@
-"""Whether a run was answered at all: figures of a system that refuses everything are none."""
+"""A run must be answered at all: figures of a system that refuses everything are none."""
 
 from collections.abc import Mapping
 
@@ -8,10 +8,12 @@ from bench.judge.checks import Check
 from bench.records.samples import Samples, Window
 
 KINDS_SHOWN_MAX = 5
-"""Kinds of errors that are named in a line; the first is nearly always the cause of the others."""
+"""A line names at most this many kinds of errors; the first is nearly always the cause of the
+others."""
 SILENT_SHARE_MAX = 0.5
-"""Of a window, without a single answer. The users of a closed loop who wait for an answer when the
-window closes are not in it: without this limit a system that stopped halfway would look well."""
+"""A window may pass for this share without a single answer. The users of a closed loop who wait for
+an answer when the window closes are not in it: without this limit a system that stopped halfway
+would look well."""
 
 
 def silent_share(samples: Samples, window: Window) -> float:

@@ -1,4 +1,4 @@
-"""What a check says: it holds, it is broken, or that is unknown, which never passes as holds.
+"""A check holds, is broken, or is unknown, which never passes as holds.
 
 The three states are Jepsen's (`jepsen.checker/valid?`).
 """
@@ -11,7 +11,8 @@ _ORDER: tuple[State, ...] = ("holds", "unknown", "broken")
 
 
 class Check(NamedTuple):
-    """What was asked, what is known of it, and why; `why` is one line, empty where it holds."""
+    """A check says what was asked, what is known of it, and why; `why` is one line, empty where it
+    holds."""
 
     name: str
     state: State

@@ -1,4 +1,4 @@
-"""HTTP on an event loop: requests with the times of their exchange, and journeys."""
+"""This client speaks HTTP on an event loop: requests with their times, and journeys."""
 
 import asyncio
 import time
@@ -15,12 +15,12 @@ from system.credentials import shop_headers
 from system.wire import WireError, decode
 
 REPLY_TIMEOUT_S = 15.0
-"""Well above the gateway's own timeout."""
+"""A reply is waited for so long, well above the gateway's own timeout."""
 
 OUTCOME_TIMEOUT_S = 30.0
-"""A request without a definite answer is sent again until then."""
+"""A request without a definite answer is sent again for so long."""
 OUTCOME_INTERVAL_S = 0.5
-"""Between tries to learn how a request ended."""
+"""This much time passes between tries to learn how a request ended."""
 
 KEY_HEADER = "Idempotency-Key"
 Result = TypeVar("Result")
@@ -32,10 +32,11 @@ class Exchange(NamedTuple):
 
 
 class Http:
-    """An HTTP client of the event loop that runs: connections without a limit, each kept alive."""
+    """An HTTP client of the event loop that runs has connections without a limit, each kept
+    alive."""
 
     def __init__(self, url: str, timeout_s: float) -> None:
-        """`timeout_s` is from the begin of a request to the end of its answer."""
+        """The `timeout_s` is from the begin of a request to the end of its answer."""
         self._url = url.rstrip("/")
         self._session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(limit=0),
@@ -44,7 +45,7 @@ class Http:
         )
 
     async def send(self, call: Call, key: str | None = None) -> Exchange:
-        """Sends a request; what breaks, or is no JSON object, is a row of status 0."""
+        """`send` sends a request; what breaks, or is no JSON object, is a row of status 0."""
         headers = {KEY_HEADER: key} if key else {}
         sent_ns = time.monotonic_ns()
         reply, retry_after = await self._ask(call, headers)
@@ -66,7 +67,8 @@ class Http:
 
 
 class Client:
-    """`rows` is the history of everything sent. At most `in_flight_max` requests at a time."""
+    """The client's `rows` are the history of everything sent. It sends at most `in_flight_max`
+    requests at a time."""
 
     def __init__(self, url: str, in_flight_max: int) -> None:
         self.rows: list[Row] = []
@@ -91,9 +93,10 @@ class Client:
         return row
 
     async def outcome(self, call: Call, key: str | None = None) -> Row:
-        """Sends a request again and again until its outcome is known, and returns that reply.
+        """`outcome` sends a request again and again until its outcome is known, and returns that
+        reply.
 
-        Without a key, only for what has no effect. Raises `BenchError` when it stays unknown.
+        Without a key, only for what has no effect. It raises `BenchError` when it stays unknown.
         """
         deadline_s = time.monotonic() + OUTCOME_TIMEOUT_S
         while True:
@@ -108,7 +111,7 @@ class Client:
             await asyncio.sleep(OUTCOME_INTERVAL_S)
 
     async def play(self, journey: Generator[Call, Reply, Result]) -> Result:
-        """Plays a journey to its end and returns what it returns."""
+        """`play` plays a journey to its end and returns what it returns."""
         try:
             call = next(journey)
             while True:

@@ -1,4 +1,4 @@
-"""The final reads: every entity that a history names, read over HTTP once the load is over.
+"""The final reads are every entity that a history names, read over HTTP once the load is over.
 
 Orders are read first, and again while their checkout is under way, because a checkout that is
 undone still moves money and stock. Users and items are read when all orders are at rest.
@@ -18,11 +18,11 @@ from bench.records.request_log import Row
 from bench.workload.journey import Call
 
 IN_FLIGHT_MAX = 256
-"""Reads at a time after a run."""
+"""So many reads are under way at a time after a run."""
 SETTLE_TIMEOUT_S = 15.0
 """An order whose checkout has not ended by then is kept as it was read: the checker names it."""
 SETTLE_INTERVAL_S = 0.2
-"""Between looks at orders whose checkout is under way."""
+"""This much time passes between looks at orders whose checkout is under way."""
 
 READS = {
     "user_id": ("find_user", "/users/find/"),
@@ -32,7 +32,8 @@ READS = {
 
 
 def ids_in(history: Iterable[Row]) -> dict[str, list[str]]:
-    """Every id that a request or a reply named, by "user_id", "order_id" and "item_id"."""
+    """`ids_in` returns every id that a request or a reply named, by "user_id", "order_id" and
+    "item_id"."""
     found: dict[str, dict[str, None]] = {kind: {} for kind in READS}
     for row in history:
         for source in (params_of(row.operation, row.path), row.body):
@@ -46,7 +47,7 @@ def ids_in(history: Iterable[Row]) -> dict[str, list[str]]:
 def audit(
     url: str, history: Iterable[Row], progress: Callable[[str], object] | None = None
 ) -> Final:
-    """Reads all of them. Raises `BenchError` when the system does not answer."""
+    """`audit` reads all of them. It raises `BenchError` when the system does not answer."""
     ids = ids_in(history)
     if progress:
         progress(f"reading {sum(map(len, ids.values()))} users, orders and items")

@@ -1,4 +1,4 @@
-"""Whether the generator kept up: when it did not, its figures blame the system for its own delays.
+"""A generator must keep up: when it does not, its figures blame the system for its own delays.
 
 The idea is Hyperfoil's: the load generator watches itself, and voids the run.
 """
@@ -12,17 +12,18 @@ from bench.records.run_record import OpenFigures
 from bench.records.samples import Watched, Window
 
 CPU_SHARE_MAX = 0.9
-"""Of one core, for each generator process: it runs on one."""
+"""Each generator process may use this share of one core: it runs on one."""
 SCHEDULE_LAG_P99_MS_MAX = 10.0
-"""Between when a request should have been sent and when it was."""
+"""A request may go out this late at p99, after the time when it should have been sent."""
 LATE_SHARE_MAX = 0.001
-"""Of the scheduled requests: not sent because the generator was late."""
+"""The generator may be too late to send this share of the scheduled requests."""
 LOOP_LAG_P50_MS_MAX = 20.0
-"""How late the generator's own clock rings, in most of the window of an open loop. The users of a
-closed loop share the machine with what they load, and are late together with it."""
+"""The generator's own clock may ring this late in most of the window of an open loop. The users of
+a closed loop share the machine with what they load, and are late together with it."""
 WATCHED_SHARE_MIN = 0.5
-"""Of a window, between the first and the last look of a generator at itself: they are a second
-apart, and the last one before the end may be a second old, but a healthy one tells of most."""
+"""The first and the last look of a generator at itself must span this share of a window: they are a
+second apart, and the last one before the end may be a second old, but a healthy one tells of
+most."""
 
 
 def judge(

@@ -1,4 +1,4 @@
-"""The machine under a run: whether what it did besides leaves the figures worth anything."""
+"""The machine under a run may do so much besides that its figures are worth nothing."""
 
 from itertools import pairwise
 from typing import NamedTuple
@@ -8,32 +8,32 @@ from bench.observe.processes import BESIDE, GROUPS
 from bench.records.series import Series
 
 STEAL_SHARE_MAX = 0.05
-"""Of all cores' time. The hypervisor takes it in slices of milliseconds, and it looks like latency
-of the system: from a few per cent on, the tail is the neighbours'."""
+"""The hypervisor may take this share of all cores' time. It takes it in slices of milliseconds, and
+it looks like latency of the system: from a few per cent on, the tail is the neighbours'."""
 FOREIGN_SHARE_MAX = 0.1
-"""Of all cores' time, used by processes that are no part of the run: their bursts take the CPU away
-for as long as a request takes. An idle machine's own work is far less."""
+"""Processes that are no part of the run may use this share of all cores' time: their bursts take
+the CPU away for as long as a request takes. An idle machine's own work is far less."""
 RUNNABLE_PER_CORE_MAX = 8.0
-"""Processes that wait for a CPU, in the mean. Each of them may run for about 3 ms before the next:
-behind eight, no figure of milliseconds means anything, not even when a request was sent. The stack
-by itself, loaded to its limit, was measured to make less than three."""
+"""So many processes may wait for a CPU, in the mean. Each of them may run for about 3 ms before the
+next: behind eight, no figure of milliseconds means anything, not even when a request was sent. The
+stack by itself, loaded to its limit, was measured to make less than three."""
 COVERED_SHARE_MIN = 0.75
-"""Of a window: the part of which a figure must be known for it to stand for the whole. The last
-sample is taken within a tick of the window's end, so a healthy sampler covers nearly all of it;
-one that died, or that got no CPU for a quarter of the time, can't tell what happened meanwhile."""
+"""A figure must be known for this part of a window to stand for the whole. The last sample is taken
+within a tick of the window's end, so a healthy sampler covers nearly all of it; one that died, or
+that got no CPU for a quarter of the time, can't tell what happened meanwhile."""
 
 
 class Host(NamedTuple):
-    """Means over a window; None where too little is known."""
+    """The figures are means over a window; None where too little is known."""
 
     cores: int
     busy: float | None
     steal: float | None
     runnable: float | None
     own: float | None
-    """Cores used by all processes of the run."""
+    """All processes of the run use so many cores."""
     owns_all: bool = True
-    """Whether the run knows its processes by name; those of a target it does not."""
+    """The flag says whether the run knows its processes by name; those of a target it does not."""
 
 
 def mean_of(series: Series, name: str, opened_ns: int, closed_ns: int) -> tuple[float | None, bool]:

@@ -1,4 +1,4 @@
-"""The invariants of the contract, judged from a recorded history and the reads after it.
+"""The invariants of the contract are judged from a recorded history and the reads after it.
 
 Pure, after the manner of Jepsen: nothing is asked of the system here. A request whose outcome is
 unknown (504, broken connection) counts as done once or not at all, whichever fits.
@@ -28,14 +28,14 @@ REFUND_DELAY_NS = 10_000_000_000
 """A refund may reach a user so long after the reply that told of the failed checkout."""
 
 VIOLATIONS_MAX = 100
-"""Kept of each invariant; all are counted."""
+"""Each invariant keeps at most this many violations; all are counted."""
 
 Entity = Body | None
-"""The body of the last read; None where it was 404."""
+"""An entity is the body of the last read; None where that was 404."""
 
 
 class Final(NamedTuple):
-    """What was read after the run, by id."""
+    """These were read after the run, by id."""
 
     users: dict[str, Entity]
     orders: dict[str, Entity]
@@ -50,10 +50,10 @@ class Violation(NamedTuple):
 
 class Report(NamedTuple):
     counts: dict[str, int]
-    """Violations of each invariant; all are listed, with 0 where it holds."""
+    """The violations of each invariant are counted; all are listed, with 0 where it holds."""
     violations: list[Violation]
     outcomes: int
-    """Requests that were judged, resends not counted."""
+    """So many requests were judged, resends not counted."""
     totals: dict[str, int]
 
     @property
@@ -62,7 +62,7 @@ class Report(NamedTuple):
 
 
 def check(history: Iterable[Row], final: Final) -> Report:
-    """`history` is iterated twice."""
+    """`check` iterates `history` twice."""
     judge = Judge(final)
     resent = {row.key for row in history if row.key}
     groups: dict[tuple[str, str, str], list[Row]] = defaultdict(list)
@@ -108,7 +108,8 @@ class Judge:
             self.violations.append(Violation(invariant, entity, message))
 
     def merge(self, request_id: str, rows: list[Row]) -> Outcome:
-        """One request, sent several times: the effect is that of its one definite reply."""
+        """`merge` makes one request of its several rows: the effect is that of its one definite
+        reply."""
         verdicts = {verdict_of(row.status) for row in rows}
         replies = [row for row in rows if is_answered(row)]
         replies = [row for row in replies if row.code != "idempotency_key_reused"]
@@ -125,7 +126,7 @@ class Judge:
         return outcome._replace(sent_ns=sent_ns, done_ns=max(row.done_ns for row in rows))
 
     def take(self, outcome: Outcome) -> None:
-        """Folds one request into the accounts of the entities that it touched."""
+        """`take` folds one request into the accounts of the entities that it touched."""
         self.outcomes += 1
         params, operation = outcome.params, outcome.operation
         if operation == "create_user" and outcome.done:

@@ -1,4 +1,4 @@
-"""The ledger of a run: every request is accounted for, or the run is INVALID.
+"""The ledger accounts for every request of a run, or the run is INVALID.
 
 Source: shared contract, "What always holds", 7.
 """
@@ -13,7 +13,7 @@ from bench.records.request_log import Footer, Row
 
 
 class Entry(NamedTuple):
-    """`total` = the sum of `parts`, or there is a remainder."""
+    """An entry's `total` is the sum of its `parts`, or there is a remainder."""
 
     name: str
     total: int
@@ -27,11 +27,11 @@ class Entry(NamedTuple):
 class Ledger(NamedTuple):
     entries: list[Entry]
     missing: list[str]
-    """What could not be counted at all."""
+    """These could not be counted at all."""
 
     @property
     def faults(self) -> list[str]:
-        """One line for each reason to call the run invalid."""
+        """`faults` returns one line for each reason to call the run invalid."""
         return self.missing + [
             f"{entry.name}: {entry.total} in all, {entry.remainder} unaccounted for"
             for entry in self.entries
@@ -50,7 +50,8 @@ def outcome_class(row: Row) -> str:
 def balance(
     history: Iterable[Row], footers: Sequence[Footer | None], gateway: Metrics | None
 ) -> Ledger:
-    """`gateway` is what its counters rose by during the run."""
+    """`balance` makes the ledger of a shop's run; `gateway` is what its counters rose by during the
+    run."""
     outcomes: Counter[str] = Counter()
     index = 0
     for row in history:
@@ -77,7 +78,8 @@ def balance(
 
 
 def balance_samples(sent: int, dropped: int, footers: Sequence["samples.Footer | None"]) -> Ledger:
-    """What any generator must account for; `sent` and `dropped` are its recorded samples."""
+    """`balance_samples` makes what any generator must account for; `sent` and `dropped` are its
+    recorded samples."""
     known = [footer for footer in footers if footer is not None]
     killed = len(footers) - len(known)
     scheduled = sum(footer.scheduled for footer in known)

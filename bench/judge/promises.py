@@ -1,4 +1,4 @@
-"""What the system promises: each invariant of the contract, and what it says."""
+"""The system promises each invariant of the contract; here is what each says."""
 
 INVARIANTS = {
     "money": "credit and totals of paid orders are what was added less what was subtracted",

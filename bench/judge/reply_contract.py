@@ -1,4 +1,4 @@
-"""What a single reply must look like, and what it says about its request."""
+"""This module says what a single reply must look like, and what it says about its request."""
 
 from typing import Any, NamedTuple
 from urllib.parse import parse_qsl, urlsplit
@@ -21,7 +21,7 @@ DONE, REFUSED, UNKNOWN = "done", "refused", "unknown"
 
 
 class Outcome(NamedTuple):
-    """What became of one request, however often it was sent."""
+    """The outcome is what became of one request, however often it was sent."""
 
     operation: str
     params: dict[str, str]
@@ -41,7 +41,7 @@ class Outcome(NamedTuple):
 
 
 def params_of(operation: str, path: str) -> dict[str, str]:
-    """The parameters in a path and its query, by name."""
+    """`params_of` returns the parameters in a path and its query, by name."""
     address = urlsplit(path)
     segments = address.path.split("/")
     params = {name: segments[place] for place, name in _PLACES.get(operation, ())}
@@ -67,7 +67,7 @@ def outcome_of(row: Row) -> Outcome:
 
 
 def faults(row: Row) -> list[tuple[str, str]]:
-    """(invariant, what is wrong) for what a reply shows by itself."""
+    """`faults` returns (invariant, what is wrong) for what a reply shows by itself."""
     if row.status == 0:
         return []
     if row.status != 200:

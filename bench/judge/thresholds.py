@@ -1,4 +1,4 @@
-"""Whether a window keeps the limits that a person set for it, as ``--p99-ms 50``."""
+"""A window keeps the limits that a person set for it, as ``--p99-ms 50``, or does not."""
 
 from bench.judge.checks import Check
 from bench.records.run_record import Figures

@@ -1,1 +1,1 @@
-"""Readings of the system and its machine while it is loaded."""
+"""The observers read the system and its machine while it is loaded."""

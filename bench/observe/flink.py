@@ -1,4 +1,4 @@
-"""What Flink tells about its jobs: how far its sources are behind, checkpoints, faults.
+"""Flink tells about its jobs: how far its sources are behind, checkpoints, faults.
 
 Its times are of the wall clock, in ms; they are moved to the monotonic clock by the distance of the
 two at the time of asking. Source: Flink's REST API, v1.
@@ -18,23 +18,26 @@ from bench.records.series import Event
 from machine.http import KeepAlive
 
 TIMEOUT_S = 1.0
-"""Of Flink's answer: a figure that comes later than the next sample is of no use."""
+"""Flink's answer is waited for so long: a figure that comes later than the next sample is of no
+use."""
 LAG_EVERY = 5
-"""Samples. The JobManager fetches all metrics of its TaskManagers where it is asked for one, at
-most once each ``metrics.fetcher.update-interval``: measured, 30 ms of CPU time of the system."""
+"""The lags are asked for once in so many samples. The JobManager fetches all metrics of its
+TaskManagers where it is asked for one, at most once each ``metrics.fetcher.update-interval``:
+measured, 30 ms of CPU time of the system."""
 CHECKPOINTS_EVERY = 5
-"""Samples. Flink remembers ten checkpoints, which come each second."""
+"""The checkpoints are asked for once in so many samples. Flink remembers ten checkpoints, which
+come each second."""
 EXCEPTIONS_MAX = 100
-"""Of a job; Flink itself remembers 16."""
+"""A job is asked for at most this many exceptions; Flink itself remembers 16."""
 TEXT_MAX = 200
-"""Characters of an exception."""
+"""The text of an exception has at most this many characters."""
 
 ENDED = ("FINISHED", "CANCELED")
 _SOURCE = re.compile(r"Source: ([\w.-]+)")
 
 
 class FlinkWatch:
-    """Looks at all jobs that read topics. `rest` is the JobManager's ``host:port``.
+    """The watch looks at all jobs that read topics. `rest` is the JobManager's ``host:port``.
 
     Not for use by several threads at once.
     """
@@ -42,20 +45,21 @@ class FlinkWatch:
     def __init__(self, rest: str) -> None:
         self._http = KeepAlive(f"http://{rest}", TIMEOUT_S)
         self._sources: dict[str, tuple[str, str]] = {}
-        """Topic → path and name of the metric of the source that reads it."""
+        """A topic leads to path and name of the metric of the source that reads it."""
         self._jobs: list[str] = []
         self._found = False
         self._samples = 0
         self._lags: dict[str, float] = {}
         self._events: dict[str, dict[Hashable, Event]] = {}
-        """Job → its events, each under a key of its own."""
+        """A job leads to its events, each under a key of its own."""
 
     def read(self) -> dict[str, float]:
-        """Topic → lag, in records of all its partitions, as of the source's latest fetch.
+        """`read` returns topic → lag, in records of all its partitions, as of the source's latest
+        fetch.
 
         Flink calls it ``pendingRecords`` (FLIP-33). Called for each sample: each `LAG_EVERY`-th has
         Flink fetch its metrics, the next one reads them, and the others repeat that. A topic of
-        which nothing has been read yet has no lag. Raises `BenchError`.
+        which nothing has been read yet has no lag. It raises `BenchError`.
         """
         count, self._samples = self._samples, self._samples + 1
         with self._asking() as found:
@@ -71,13 +75,15 @@ class FlinkWatch:
         return self._lags
 
     def see(self) -> None:
-        """Takes in what happened since the last look; for the end. Raises `BenchError`."""
+        """`see` takes in what happened since the last look; it is for the end. It raises
+        `BenchError`."""
         with self._asking():
             self._see(checkpoints, "checkpoints")
             self._see(faults, f"exceptions?maxExceptions={EXCEPTIONS_MAX}")
 
     def events(self, end_ns: int) -> list[Event]:
-        """All that was seen so far; what has not ended yet lasts until `end_ns`."""
+        """`events` returns all that was seen so far; what has not ended yet lasts until
+        `end_ns`."""
         return [
             event
             for seen in self._events.values()
@@ -137,13 +143,14 @@ Parser = Callable[[Mapping[str, Any], int], dict[Hashable, Event]]
 
 
 def source_topics(job: Mapping[str, Any]) -> dict[str, str]:
-    """Vertex → the topic that it reads, of a job as Flink describes it."""
+    """`source_topics` returns vertex → the topic that it reads, of a job as Flink describes it."""
     named = ((vertex["id"], _SOURCE.match(vertex["name"])) for vertex in job["vertices"])
     return {vertex: source[1] for vertex, source in named if source}
 
 
 def checkpoints(answer: Mapping[str, Any], wall_offset_ns: int) -> dict[Hashable, Event]:
-    """The checkpoints that Flink remembers, and the latest restart from one."""
+    """`checkpoints` returns the checkpoints that Flink remembers, and the latest restart from
+    one."""
     found: dict[Hashable, Event] = {}
     for each in answer["history"]:
         outcome = f"{each['checkpointed_size'] / 1024:,.0f} KiB"
@@ -164,7 +171,7 @@ def checkpoints(answer: Mapping[str, Any], wall_offset_ns: int) -> dict[Hashable
 
 
 def faults(answer: Mapping[str, Any], wall_offset_ns: int) -> dict[Hashable, Event]:
-    """What made a job fail or restart."""
+    """`faults` returns what made a job fail or restart."""
     found: dict[Hashable, Event] = {}
     for entry in answer["exceptionHistory"]["entries"]:
         at_ms, cause = entry["timestamp"], _cause(entry["stacktrace"])
@@ -174,7 +181,8 @@ def faults(answer: Mapping[str, Any], wall_offset_ns: int) -> dict[Hashable, Eve
 
 
 def with_durations(events: list[Event], end_ns: int) -> list[Event]:
-    """Of one job: a fault or restart lasts until its next checkpoint, for which all tasks run."""
+    """`with_durations` gives the events of one job their ends: a fault or restart lasts until its
+    next checkpoint, for which all tasks run."""
     begun = sorted(event.at_ns for event in events if event.kind == "checkpoint")
     return [
         event

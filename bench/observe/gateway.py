@@ -1,4 +1,4 @@
-"""The counters of the gateway, scraped from its /metrics before and after a run."""
+"""The gateway's counters are scraped from its /metrics before and after a run."""
 
 import re
 import time
@@ -14,23 +14,27 @@ from system.credentials import metrics_headers
 
 PREFIX = "kaflinkshop_gateway_"
 OWN_ECHO = "own_echo"
-"""The kind of records and replies by which a gateway learns whether the services answer."""
+"""Records and replies of this kind tell a gateway whether the services answer."""
 SCRAPE_TIMEOUT_S = 5.0
-"""Of one scrape."""
+"""One scrape may take this long."""
 GAUGE_TIMEOUT_S = 1.0
-"""Of one reading of a gauge: what comes later than the next sample is of no use."""
+"""One reading of a gauge may take this long: what comes later than the next sample is of no use."""
 SCRAPES_PER_WORKER_MAX = 64
-"""Workers share one port, and a scrape reaches one of them by chance."""
+"""Each worker is worth at most this many scrapes: workers share one port, and a scrape reaches one
+of them by chance."""
 CONNECTIONS_PER_WORKER_MAX = 8
-"""Opened in one go until each worker has one; it is tried again at the next sample."""
+"""So many connections are opened in one go until each worker has one; it is tried again at the next
+sample."""
 QUIET_TIMEOUT_S = 10.0
-"""How long that may take: longer than the gateway waits for a reply."""
+"""The gateway may take this long until it has nothing under way: longer than it waits for a
+reply."""
 QUIET_INTERVAL_S = 0.25
-"""Between looks whether the gateway has nothing under way."""
+"""This much time passes between looks whether the gateway has nothing under way."""
 
 
 def scrape(url: str, workers: int) -> Metrics:
-    """Raises `BenchError` when a worker can't be reached."""
+    """`scrape` returns what all workers counted. It raises `BenchError` when one can't be
+    reached."""
     latest: dict[str, str] = {}
     for _ in range(SCRAPES_PER_WORKER_MAX * workers):
         with bench_errors():
@@ -43,7 +47,8 @@ def scrape(url: str, workers: int) -> Metrics:
 
 
 def scrape_quiet(url: str, workers: int) -> Metrics:
-    """Waits until the gateway has nothing under way; after a limit, takes it as it is."""
+    """`scrape_quiet` waits until the gateway has nothing under way; after a limit, it takes it as
+    it is."""
     deadline_s = time.monotonic() + QUIET_TIMEOUT_S
     while True:
         metrics = scrape(url, workers)
@@ -87,15 +92,16 @@ def _sum(texts: dict[str, str]) -> Metrics:
 
 
 class Gauge(NamedTuple):
-    """What one worker says of itself."""
+    """A gauge is what one worker says of itself."""
 
     in_flight: int
     replies: int
-    """Records that it has read from its reply topic since it started, its own echoes too."""
+    """The worker has read so many records from its reply topic since it started, its own echoes
+    too."""
 
 
 class Gauges:
-    """Reads each worker again and again, over a connection of its own to each.
+    """The gauges read each worker again and again, over a connection of its own to each.
 
     Not for use by several threads at once.
     """
@@ -106,7 +112,8 @@ class Gauges:
         self._connections: dict[str, KeepAlive] = {}
 
     def read(self) -> dict[str, Gauge]:
-        """gateway_id → its gauge. Raises `BenchError` unless every worker answers."""
+        """`read` returns gateway_id → its gauge. It raises `BenchError` unless every worker
+        answers."""
         read = {}
         for gateway_id, connection in list(self._connections.items()):
             try:
@@ -145,9 +152,10 @@ _GAUGE = re.compile(
 
 
 def parse_gauge(text: bytes) -> tuple[str, Gauge]:
-    """The gateway_id and its gauge; the client library's parser takes ten times as long.
+    """`parse_gauge` returns the gateway_id and its gauge; the client library's parser takes ten
+    times as long.
 
-    Raises `BenchError`.
+    It raises `BenchError`.
     """
     found = _GAUGE.findall(text)
     counts: Counter[bytes] = Counter()

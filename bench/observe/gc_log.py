@@ -1,4 +1,4 @@
-"""Pauses of a JVM, as its own log tells them.
+"""A JVM's own log tells of its pauses.
 
 The log is of ``-Xlog:gc`` with the decorator ``timenanos``: System.nanoTime(), which is
 CLOCK_MONOTONIC on Linux, the clock of all samples (JEP 158; HotSpot's os::javaTimeNanos).
@@ -30,11 +30,12 @@ class Pause(NamedTuple):
     end_ns: int
     duration_ms: float
     freed_bytes: int
-    """Less in the heap after it than before; 0 where the line does not say."""
+    """The heap has so many bytes less in it after than before; 0 where the line does not say."""
 
 
 def read_pauses(part: str, log: Path) -> list[Event]:
-    """All that are not short, of the log and the one before it. Raises `OSError`."""
+    """`read_pauses` returns all that are not short, of the log and the one before it. It raises
+    `OSError`."""
     return [
         Event(
             "gc",
@@ -48,7 +49,7 @@ def read_pauses(part: str, log: Path) -> list[Event]:
 
 
 def freed_bytes(log: Path, from_ns: int, to_ns: int) -> int:
-    """By the collections that ended in this time. Raises `OSError`."""
+    """`freed_bytes` adds up the collections that ended in this time. It raises `OSError`."""
     pauses = parse(_content(log))
     return sum(pause.freed_bytes for pause in pauses if from_ns <= pause.end_ns < to_ns)
 

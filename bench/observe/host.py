@@ -1,4 +1,4 @@
-"""What the machine does besides: the kernel's own figures of busy, steal and waiting.
+"""The kernel tells what the machine does besides: its figures of busy, steal and waiting.
 
 CPU times are means over a second, in cores: 0.5 is half a core's time, whatever the number of
 cores. Source: proc(5) of Linux.
@@ -15,14 +15,14 @@ T = TypeVar("T")
 
 
 class Times(NamedTuple):
-    """Since the machine started, over all cores."""
+    """The times count since the machine started, over all cores."""
 
     busy_s: float
     steal_s: float
 
 
 def parse_stat(text: str) -> Times:
-    """/proc/stat. Raises `ValueError`."""
+    """`parse_stat` reads /proc/stat. It raises `ValueError`."""
     name, *fields = text.partition("\n")[0].split()
     if name != "cpu" or len(fields) < 8:
         raise ValueError("no times of the cpu")
@@ -31,12 +31,13 @@ def parse_stat(text: str) -> Times:
 
 
 def parse_runnable(text: str) -> int:
-    """/proc/loadavg: processes that run or wait for a cpu right now. Raises `ValueError`."""
+    """`parse_runnable` reads of /proc/loadavg how many processes run or wait for a cpu right now.
+    It raises `ValueError`."""
     return int(text.split()[3].partition("/")[0])
 
 
 class HostMeter:
-    """Reads below `proc`; what the kernel does not tell is left out."""
+    """The meter reads below `proc`; what the kernel does not tell is left out."""
 
     def __init__(self, proc: Path = Path("/proc"), cores: int | None = None) -> None:
         self._proc = proc
@@ -45,14 +46,14 @@ class HostMeter:
         self._before: tuple[int, Times | None] | None = None
 
     def tick(self) -> None:
-        """Counts who waits; to be called several times between two reads."""
+        """`tick` counts who waits; it is called several times between two reads."""
         runnable = self._parse("loadavg", parse_runnable)
         if runnable is not None:
             # Without the reader itself, every core can run one of them.
             self._waiting.append(max(0, runnable - 1 - self._cores))
 
     def read(self) -> dict[str, float]:
-        """Means since the last call: busy, steal in cores; runnable."""
+        """`read` returns means since the last call: busy, steal in cores; runnable."""
         now_ns = time.monotonic_ns()
         times = self._parse("stat", parse_stat)
         found: dict[str, float] = {}

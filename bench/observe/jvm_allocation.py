@@ -1,4 +1,4 @@
-"""What JVMs allocate between two moments, by their own account.
+"""The meter tells what JVMs allocate between two moments, by their own account.
 
     allocated = used now - used before + what each collection between took out of the heap
 
@@ -26,26 +26,27 @@ class Heap(NamedTuple):
     pid: int
     used_bytes: int
     at_ns: int
-    """By the monotonic clock."""
+    """The heap was read at this time of the monotonic clock."""
 
 
 Heaps = Mapping[str, Heap]
-"""By part of the stack."""
+"""A part of the stack leads to its heap."""
 
 
 class AllocationMeter:
     def __init__(self, pids: Pids, gc_logs: Mapping[str, Path]) -> None:
-        """`gc_logs`: of each part that is a JVM, which is the first process of the part."""
+        """The `gc_logs` are of each part that is a JVM, which is the first process of the part."""
         self._pids = pids
         self._gc_logs = gc_logs
 
     def read(self) -> dict[str, Heap]:
-        """Raises `BenchError`."""
+        """`read` returns each part's heap; it raises `BenchError`."""
         pids = self._pids()
         return {part: _heap(pids[part][0]) for part in self._gc_logs if pids.get(part)}
 
     def between(self, before: Heaps, after: Heaps) -> dict[str, int]:
-        """Group → bytes. Raises `BenchError` where a JVM is another one than before."""
+        """`between` returns group → bytes. It raises `BenchError` where a JVM is another one than
+        before."""
         allocated: Counter[str] = Counter()
         for part, now in after.items():
             was = before.get(part)
@@ -65,7 +66,7 @@ def _heap(pid: int) -> Heap:
 
 
 def used_bytes(heap_info: str) -> int:
-    """Raises `BenchError` for what is no such answer."""
+    """`used_bytes` reads an answer about the heap; it raises `BenchError` for what is none."""
     found = _USED.findall(heap_info)
     if not found:
         raise BenchError(f"a JVM says nothing of its heap: {heap_info[:80]!r}")

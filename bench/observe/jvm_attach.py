@@ -1,4 +1,4 @@
-"""Asks a JVM of this machine what ``jcmd`` would ask it, which no bare Java runtime brings.
+"""This client asks a JVM of this machine as ``jcmd`` would, which no bare Java runtime brings.
 
 A file asks the JVM to listen, and SIGQUIT makes it look. Then it has a socket, which takes five
 texts, each ended by a zero byte: version, operation and three arguments. The answer is a code in a
@@ -16,22 +16,23 @@ from pathlib import Path
 from bench.errors import BenchError
 
 FOLDER = Path("/tmp")
-"""Where HotSpot looks and listens, whatever its java.io.tmpdir is."""
+"""HotSpot looks and listens here, whatever its java.io.tmpdir is."""
 NAME = "java"
-"""Of the process: to any other one a SIGQUIT would be the end."""
+"""The process must have this name: to any other one a SIGQUIT would be the end."""
 START_TIMEOUT_S = 2.0
-"""Until a JVM listens; then what it allocates in this window is not known."""
+"""A JVM must listen within this time; else what it allocates in this window is not known."""
 TIMEOUT_S = 2.0
-"""Of its answer."""
+"""The JVM must answer within this time."""
 POLL_S = 0.01
-"""Between looks whether it listens."""
+"""This much time passes between looks whether it listens."""
 OTHERS = stat.S_IRGRP | stat.S_IWGRP | stat.S_IROTH | stat.S_IWOTH
 ANSWER_BYTES_MAX = 64 * 1024
-"""Of an answer; that to `GC.heap_info` has less than 1 KiB."""
+"""An answer has at most this many bytes; that to `GC.heap_info` has less than 1 KiB."""
 
 
 def ask(pid: int, command: str) -> str:
-    """The answer to a diagnostic command, as ``GC.heap_info``. Raises `BenchError`."""
+    """`ask` returns the answer to a diagnostic command, as ``GC.heap_info``. It raises
+    `BenchError`."""
     listening = FOLDER / f".java_pid{pid}"
     try:
         if not listening.is_socket():
@@ -68,7 +69,7 @@ def _begin_to_listen(pid: int, listening: Path) -> None:
 
 
 def check_owner(listening: Path) -> None:
-    """Raises `OSError` unless the socket is this user's alone, as jcmd asks for.
+    """`check_owner` raises `OSError` unless the socket is this user's alone, as jcmd asks for.
 
     Anybody may put one into a folder that is open to all. Source: OpenJDK's
     VirtualMachineImpl.c, checkPermissions.
@@ -83,7 +84,7 @@ def check_owner(listening: Path) -> None:
 
 
 def make_own(asking: Path) -> None:
-    """Makes the file that asks, or finds that it is this user's. Raises `OSError`."""
+    """`make_own` makes the file that asks, or finds that it is this user's. It raises `OSError`."""
     try:
         os.close(os.open(asking, os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_WRONLY, 0o600))
     except FileExistsError:

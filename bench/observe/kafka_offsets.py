@@ -1,4 +1,4 @@
-"""What went into Kafka's topics during a window: records, and the bytes that they take in the log.
+"""Offsets tell what went into Kafka's topics during a window: records, and their bytes in the log.
 
 Offsets tell the records exactly: each record has one, in all topics but Kafka's own. The bytes are
 those of the batches, headers included, read back after the window: the size of a log says nothing,
@@ -15,13 +15,14 @@ from bench.errors import BenchError
 from bench.observe.kafka_protocol import Link, Reader, header
 
 TIMEOUT_S = 5.0
-"""Of asking the broker; then the figures of this window are not known."""
+"""The broker may take this long to answer; else the figures of this window are not known."""
 FETCH_BYTES_MAX = 1024 * 1024
-"""Of one answer; Kafka sends one batch in any case, which may be as large."""
+"""One answer has at most this many bytes; Kafka sends one batch in any case, which may be as
+large."""
 READ_BYTES_MAX = 4 * 1024 * 1024
-"""Read back of one partition; the rest is reckoned to be alike."""
+"""So much is read back of one partition; the rest is reckoned to be alike."""
 RESPONSE_BYTES_MAX = 8 * 1024 * 1024
-"""Of the broker's answer; far above what was asked for."""
+"""The broker's answer has at most this many bytes; that is far above what was asked for."""
 LATEST = -1
 
 _BATCH = Struct(">qiiBihi")
@@ -36,7 +37,7 @@ class Place(NamedTuple):
 
 
 Ends = Mapping[Place, int]
-"""The offset that the next record of each partition will have."""
+"""Each partition's next record will have this offset."""
 
 
 class Traffic(NamedTuple):
@@ -45,22 +46,26 @@ class Traffic(NamedTuple):
 
 
 class TrafficMeter:
-    """Reads the broker that leads all partitions. Not for use by several threads at once."""
+    """The meter reads the broker that leads all partitions. Several threads can't use it at
+    once."""
 
     def __init__(self, bootstrap: str, timeout_s: float = TIMEOUT_S) -> None:
-        """`bootstrap` is ``host:port``; of several, the first."""
+        """The `bootstrap` is ``host:port``; of several, the first."""
         self._link = Link(bootstrap, RESPONSE_BYTES_MAX, timeout_s)
 
     def ends(self) -> dict[Place, int]:
-        """The ends of all topics that are not Kafka's own. Raises `BenchError`."""
+        """`ends` returns the ends of all topics that are not Kafka's own. It raises
+        `BenchError`."""
         return self.ends_of(parse_topics(self._ask(header(3, 1) + Struct(">i").pack(-1))))
 
     def ends_of(self, places: Sequence[Place]) -> dict[Place, int]:
-        """The ends of these alone; the places of a topic stand together. Raises `BenchError`."""
+        """`ends_of` returns the ends of these alone; the places of a topic stand together. It
+        raises `BenchError`."""
         return parse_ends(self._ask(ends_request(places))) if places else {}
 
     def between(self, before: Ends, after: Ends) -> Traffic:
-        """A topic that is new has begun with offset 0. Raises `BenchError`."""
+        """`between` returns what was added; a topic that is new has begun with offset 0. It raises
+        `BenchError`."""
         records, size = 0, 0.0
         for place, end in after.items():
             begin = before.get(place, 0)
@@ -93,7 +98,7 @@ class TrafficMeter:
 
 
 def ends_request(places: Sequence[Place]) -> bytes:
-    """The places of a topic stand together."""
+    """`ends_request` asks for the ends of places; those of a topic stand together."""
     topics = [(name, list(of)) for name, of in groupby(places, lambda place: place.topic)]
     parts = [header(2, 1), Struct(">ii").pack(-1, len(topics))]
     for name, of in topics:
@@ -103,7 +108,7 @@ def ends_request(places: Sequence[Place]) -> bytes:
 
 
 def fetch_request(place: Place, offset: int) -> bytes:
-    """What there is from the offset on, at once."""
+    """`fetch_request` asks for what there is from the offset on, at once."""
     wait_ms, bytes_min, isolation = 0, 1, 0
     return b"".join(
         (
@@ -121,7 +126,8 @@ def _text(value: str) -> bytes:
 
 
 def parse_topics(answer: Reader) -> list[Place]:
-    """Raises `BenchError` for an answer that is none, as all below."""
+    """`parse_topics` returns the places of an answer. It raises `BenchError` for one that is none,
+    as all below."""
     places: list[Place] = []
 
     def broker() -> None:
@@ -173,7 +179,8 @@ def parse_ends(answer: Reader) -> dict[Place, int]:
 
 
 def parse_fetched(answer: Reader) -> bytes:
-    """The batches of the one partition that was asked for; the last one may be cut off."""
+    """`parse_fetched` returns the batches of the one partition that was asked for; the last one may
+    be cut off."""
 
     def topic() -> list[bytes]:
         answer.text()
@@ -199,7 +206,7 @@ class Batch(NamedTuple):
 
 
 def batches(content: bytes, end: int) -> list[Batch]:
-    """The whole batches that begin before the offset `end`."""
+    """`batches` returns the whole batches that begin before the offset `end`."""
     found, place = [], 0
     while place + _BATCH.size <= len(content):
         base, length, *_, last = _BATCH.unpack_from(content, place)

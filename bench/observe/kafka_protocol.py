@@ -1,4 +1,4 @@
-"""Kafka's protocol, as far as the bench speaks it by itself: one request, one answer, one socket.
+"""The bench speaks Kafka's protocol by itself as far as this: one request, one answer, one socket.
 
 A client library would bring threads, groups and retries of its own into what is measured. Source:
 https://kafka.apache.org/protocol. The versions used are the oldest that Kafka 4 takes (KIP-896).
@@ -21,17 +21,18 @@ def header(api_key: int, version: int) -> bytes:
 
 
 class Link:
-    """A connection to one broker. Not for use by several threads at once."""
+    """A link is a connection to one broker. Several threads can't use it at once."""
 
     def __init__(self, bootstrap: str, response_bytes_max: int, timeout_s: float) -> None:
-        """`bootstrap` is ``host:port``; of several, the first."""
+        """The `bootstrap` is ``host:port``; of several, the first."""
         self.address = bootstrap.split(",")[0]
         self._response_bytes_max = response_bytes_max
         self._timeout_s = timeout_s
         self._socket: socket.socket | None = None
 
     def ask(self, content: bytes) -> bytes:
-        """Raises `OSError`, and `ValueError` for an answer that is too long."""
+        """`ask` sends a request, and returns the answer. It raises `OSError`, and `ValueError` for
+        an answer that is too long."""
         if self._socket is None:
             host, _, port = self.address.rpartition(":")
             self._socket = socket.create_connection((host, int(port)), self._timeout_s)
@@ -58,28 +59,29 @@ class Link:
 
 
 class Reader:
-    """Takes an answer apart, from begin to end. Raises `struct.error` where it is too short."""
+    """The reader takes an answer apart, from begin to end. It raises `struct.error` where it is too
+    short."""
 
     def __init__(self, content: bytes) -> None:
         self._content = content
         self._place = 0
 
     def take(self, form: str) -> Any:
-        """One number, in the notation of `struct`."""
+        """`take` returns one number, in the notation of `struct`."""
         (value,) = unpack_from(f">{form}", self._content, self._place)
         self._place += calcsize(f">{form}")
         return value
 
     def text(self) -> str:
-        """Empty for null."""
+        """`text` is empty for null."""
         return self._bytes(self.take("h")).decode()
 
     def blob(self) -> bytes:
-        """Empty for null."""
+        """`blob` is empty for null."""
         return self._bytes(self.take("i"))
 
     def several(self, read: Callable[[], T]) -> list[T]:
-        """An array; empty for null."""
+        """`several` returns an array; empty for null."""
         return [read() for _ in range(self.take("i"))]
 
     def _bytes(self, length: int) -> bytes:

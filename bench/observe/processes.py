@@ -1,4 +1,4 @@
-"""CPU time and memory of the processes that take part in a run."""
+"""The meters read CPU time and memory of the processes that take part in a run."""
 
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -18,29 +18,32 @@ GROUPS = {
     "generator": "generator",
     "beside": "beside",
 }
-"""Part of the stack → the group that it is reported under."""
+"""A part of the stack leads to the group that it is reported under."""
 
 BESIDE = "beside"
-"""What a comparison keeps up without load meanwhile: it is no foreign process, nor measured."""
+"""A comparison keeps these up without load meanwhile: they are no foreign processes, nor
+measured."""
 
 PIDS_INTERVAL_S = 10.0
-"""Between looks for new processes, which cost more than everything else of a sample."""
+"""This much time passes between looks for new processes, which cost more than everything else of a
+sample."""
 
 
 COMPILERS = ("C1 CompilerThre", "C2 CompilerThre")
-"""Threads of a JVM that compile; Linux keeps 15 characters of a name."""
+"""These threads of a JVM compile; Linux keeps 15 characters of a name."""
 
 
 class Cpu(NamedTuple):
-    """Seconds."""
+    """The CPU times are in seconds."""
 
     total_s: float
     compiling_s: float
-    """Of it, by the compilers of a JVM: for minutes after a start, and no request's doing."""
+    """The compilers of a JVM took this part of it: for minutes after a start, and no request's
+    doing."""
 
 
 class CpuMeter:
-    """Reads the CPU time (user and system) of groups of processes.
+    """The meter reads the CPU time (user and system) of groups of processes.
 
     `pids` names the processes of each part at the time of asking, children included. Processes
     that are not there at the end of a window are not counted.
@@ -50,7 +53,7 @@ class CpuMeter:
         self._pids = pids
 
     def read(self) -> dict[str, dict[int, Cpu]]:
-        """So far: group → pid → CPU time."""
+        """`read` returns group → pid → CPU time so far."""
         read: dict[str, dict[int, Cpu]] = {}
         for part, pids in self._pids().items():
             group = read.setdefault(GROUPS[part], {})
@@ -61,18 +64,20 @@ class CpuMeter:
 
 
 def cpu_s(pid: int) -> float:
-    """CPU seconds of a process and all its threads, to the nanosecond; /proc counts in 10 ms.
+    """`cpu_s` returns the CPU seconds of a process and all its threads, to the nanosecond; /proc
+    counts in 10 ms.
 
-    Raises `OSError` where there is none. Source: Linux's posix-timers.h, MAKE_PROCESS_CPUCLOCK of
-    CPUCLOCK_SCHED, which is what glibc's clock_getcpuclockid() gives.
+    It raises `OSError` where there is none. Source: Linux's posix-timers.h, MAKE_PROCESS_CPUCLOCK
+    of CPUCLOCK_SCHED, which is what glibc's clock_getcpuclockid() gives.
     """
     return time.clock_gettime(~pid << 3 | 2)
 
 
 def compiling_s(pid: int) -> float:
-    """CPU seconds of a JVM's compilers, as far as their threads still live; 0 for no JVM.
+    """`compiling_s` returns the CPU seconds of a JVM's compilers, as far as their threads still
+    live; 0 for no JVM.
 
-    Source: Documentation/scheduler/sched-stats.rst of Linux. Raises `OSError` for no process.
+    Source: Documentation/scheduler/sched-stats.rst of Linux. It raises `OSError` for no process.
     """
     spent_ns = 0
     for thread in Path(f"/proc/{pid}/task").iterdir():
@@ -85,7 +90,7 @@ def compiling_s(pid: int) -> float:
 def spent(
     before: Mapping[str, Mapping[int, Cpu]], after: Mapping[str, Mapping[int, Cpu]]
 ) -> dict[str, Cpu]:
-    """CPU time of each group between two reads."""
+    """`spent` returns the CPU time of each group between two reads."""
     return {group: _spent(before.get(group, {}), pids) for group, pids in after.items()}
 
 
@@ -98,15 +103,15 @@ def _spent(before: Mapping[int, Cpu], after: Mapping[int, Cpu]) -> Cpu:
 
 
 class Usage(NamedTuple):
-    """Of one process, since it began."""
+    """The usage is that of one process, since it began."""
 
     cpu_s: float
     rss_bytes: int
-    """Resident; what processes share counts for each of them."""
+    """The memory is the resident one; what processes share counts for each of them."""
 
 
 class UsageMeter:
-    """Reads the same processes again and again, at a small price.
+    """The meter reads the same processes again and again, at a small price.
 
     A new process is seen after `PIDS_INTERVAL_S` at most, and at once where it takes the place of
     one that has ended.
@@ -118,7 +123,7 @@ class UsageMeter:
         self._asked_s = -PIDS_INTERVAL_S
 
     def read(self) -> dict[str, dict[int, Usage]]:
-        """Part → pid → usage. A part whose processes have all ended is empty."""
+        """`read` returns part → pid → usage. A part whose processes have all ended is empty."""
         if time.monotonic() - self._asked_s >= PIDS_INTERVAL_S:
             self._ask()
         read = self._read()

@@ -1,4 +1,4 @@
-"""Samples the system and its machine once a second, while a phase runs.
+"""The sampler looks at the system and its machine once a second, while a phase runs.
 
 A thread of its own: it starts no processes and keeps its connections. A source that does not answer
 leaves its figures unknown, is asked again for the next sample, and is told of as an event. So is
@@ -23,30 +23,32 @@ from bench.records.series import Columns, Event, Series
 from system.wire import reply_topic
 
 INTERVAL_S = 1.0
-"""Between two samples of the system and its machine."""
+"""This much time passes between two samples of the system and its machine."""
 TICK_S = 0.1
-"""Between looks at how many processes wait for a CPU."""
+"""This much time passes between looks at how many processes wait for a CPU."""
 KAFKA_TIMEOUT_S = 1.0
-"""Of asking the broker; then the lag of this sample is not known."""
+"""The broker may take this long to answer; else the lag of this sample is not known."""
 SERIES_MAX = 3_600
-"""Samples; then no more are taken. An hour: far longer than the longest phase."""
+"""A series has at most this many samples; then no more are taken. An hour is far longer than the
+longest phase."""
 TEXT_MAX = 200
-"""Characters of an event's text; the reason of a failure may cite a whole answer."""
+"""An event's text has at most this many characters; the reason of a failure may cite a whole
+answer."""
 MEBIBYTE = 1024 * 1024
 
 Usages = Mapping[str, Mapping[int, Usage]]
 Present = Mapping[str, frozenset[int]]
-"""Part → the processes that it has."""
+"""A part leads to the processes that it has."""
 
 
 class Failures(NamedTuple):
-    """Readings of a source that failed."""
+    """Readings of a source failed."""
 
     first_ns: int
     last_ns: int
     number: int
     why: str
-    """The first one."""
+    """The first failure says why."""
 
     def event(self, source: str) -> Event:
         """`event` returns them as one event, from the first to the last."""
@@ -67,7 +69,7 @@ class Sampler:
         gc_logs: Mapping[str, Path] | None = None,
         bootstrap: str | None = None,
     ) -> None:
-        """`url` and `workers` are those of the gateway; None for what is not one.
+        """The `url` and `workers` are those of the gateway; None for what is not one.
 
         `flink_rest` and `bootstrap` are ``host:port``, `gc_logs` names the log of each JVM.
         """
@@ -79,9 +81,9 @@ class Sampler:
         self._columns = Columns()
         self._used: tuple[int, Usages] = (0, {})
         self._present: list[tuple[int, Present]] = []
-        """At the times at which it changed."""
+        """The list has the times at which it changed."""
         self._failures: dict[str, Failures] = {}
-        """By source."""
+        """The failures are by source."""
         self._ended: Event | None = None
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="sampler", daemon=True)
@@ -91,7 +93,7 @@ class Sampler:
         self._thread.start()
 
     def stop(self) -> Series:
-        """Takes the last sample, and looks for what happened meanwhile."""
+        """`stop` takes the last sample, and looks for what happened meanwhile."""
         self._stopping.set()
         self._thread.join()
         at_ns = self._columns.at_ns
@@ -181,17 +183,17 @@ class Sampler:
 
 
 class Gateway:
-    """The gateway's requests in flight, and how far it is behind its reply topic."""
+    """The gateway tells its requests in flight, and how far it is behind its reply topic."""
 
     def __init__(self, url: str, workers: int, bootstrap: str | None) -> None:
         self._gauges = Gauges(url, workers)
         self._kafka = None if bootstrap is None else TrafficMeter(bootstrap, KAFKA_TIMEOUT_S)
         self._origins: dict[str, int] = {}
-        """Topic → the offset at which its worker began to read."""
+        """A topic leads to the offset at which its worker began to read."""
         self._latest: Mapping[str, Gauge] = {}
 
     def read(self) -> dict[str, float]:
-        """The requests in flight. Raises `BenchError`."""
+        """`read` returns the requests in flight. It raises `BenchError`."""
         self._latest = {}
         self._latest = self._gauges.read()
         return {"in_flight": float(sum(gauge.in_flight for gauge in self._latest.values()))}
@@ -202,7 +204,7 @@ class Gateway:
             self._kafka.close()
 
     def lags(self) -> dict[str, float]:
-        """How far each worker was behind at the last `read`. Raises `BenchError`.
+        """`lags` returns how far each worker was behind at the last `read`. It raises `BenchError`.
 
         Where a worker began is not known, but it was never ahead of its topic: the least distance
         seen is taken for none. Exact from the first moment on at which it has read all.
@@ -220,7 +222,7 @@ class Gateway:
 
 
 def usage_series(before: Usages, after: Usages, elapsed_s: float) -> dict[str, float]:
-    """What the groups used: cores, and MiB.
+    """`usage_series` returns what the groups used: cores, and MiB.
 
     A process counts from the first sample on in which it was there before. A group whose processes
     have all ended is not known. Flink's parts are there by themselves as well, under ``part.``.
@@ -247,7 +249,8 @@ def usage_series(before: Usages, after: Usages, elapsed_s: float) -> dict[str, f
 
 
 def outages(present: Sequence[tuple[int, Present]], end_ns: int) -> list[Event]:
-    """Times in which a part that had been there had none of its processes, or got all new ones.
+    """`outages` returns times in which a part that had been there had none of its processes, or got
+    all new ones.
 
     Generators come and go, and are not looked at.
     """

@@ -1,1 +1,1 @@
-"""Single promises of the system, each on its own."""
+"""A probe tests a single promise of the system on its own."""

@@ -1,4 +1,4 @@
-"""Requests of the service echo as probes follow them: by HTTP, in its topic, to their reply."""
+"""Probes follow requests of the service echo: by HTTP, in its topic, to their reply."""
 
 import asyncio
 from collections.abc import Iterable, Iterator, Mapping
@@ -12,13 +12,15 @@ from bench.workload.journey import Call
 from system.wire import Request, WireError, decode_request, encode, input_topic
 
 SEEN_WAIT_S = 10.0
-"""From a request over HTTP to its record in Kafka; it takes some ms where a machine keeps time."""
+"""A request over HTTP may take so long to its record in Kafka; it takes some ms where a machine
+keeps time."""
 
 ECHO_TOPIC = input_topic("echo")
 
 
 def echoes() -> Iterator[Call]:
-    """Each with an id of its own, so that an answer tells which request it is for."""
+    """`echoes` yields calls, each with an id of its own, so that an answer tells which request it
+    is for."""
     return _numbered("echo")
 
 
@@ -32,7 +34,7 @@ def _numbered(method: str) -> Iterator[Call]:
 
 
 class Seen:
-    """The request records in the service's topic, by echo_id."""
+    """The service's topic has these request records, by echo_id."""
 
     def __init__(self) -> None:
         self.requests: dict[str, Request] = {}
@@ -47,12 +49,12 @@ class Seen:
         self._came.set()
 
     def of(self, paths: Iterable[str]) -> list[Request]:
-        """The requests of these paths, as far as they came."""
+        """`of` returns the requests of these paths, as far as they came."""
         ids = map(echo_id_of, paths)
         return [self.requests[echo_id] for echo_id in ids if echo_id in self.requests]
 
     async def missing(self, echo_ids: Iterable[str]) -> list[str]:
-        """Waits for these requests; returns a reason where some do not come."""
+        """`missing` waits for these requests; it returns a reason where some do not come."""
         wanted = set(echo_ids)
         with suppress(TimeoutError):
             async with asyncio.timeout(SEEN_WAIT_S):
@@ -72,7 +74,8 @@ def reply(request_id: str, echo_id: str) -> bytes:
 
 
 def miscounted(risen: Metrics | None, sent: Mapping[str, int]) -> list[str]:
-    """Reasons: replies that the gateway does not count under their own names, exactly."""
+    """`miscounted` returns reasons: replies that the gateway does not count under their own names,
+    exactly."""
     if risen is None:
         return ["the gateway was started anew: its counts are lost"]
     names = ("matched", "late", "duplicate", "unknown", "malformed")

@@ -1,4 +1,4 @@
-"""Probes over HTTP alone: a service with state, one without, a route that ends in the gateway."""
+"""These probes need HTTP alone: a service with state, one without, a route of the gateway's."""
 
 from itertools import count
 
@@ -9,13 +9,14 @@ from bench.probes.target import Control, Target
 from bench.workload.journey import Call
 
 HTTP_PER_S = 100.0
-"""Rate of the probe `http`: unloaded."""
+"""The probe `http` sends at this rate: unloaded."""
 USERS = 32
-"""In turn, so that requests under way at a time are for different ones."""
+"""So many users are asked in turn, so that requests under way at a time are for different ones."""
 GATEWAY_PER_S = 200.0
-"""Rate of the probe `gateway`: far below what one gateway answers."""
+"""The probe `gateway` sends at this rate, far below what one gateway answers."""
 ECHO_PER_S = 500.0
-"""In 7 s 3,500 requests: where 1 reply in 1,000 is lost at random, 97 probes of 100 see it."""
+"""The probe `echo` sends at this rate. In 7 s it sends 3,500 requests: where 1 reply in 1,000 is
+lost at random, 97 probes of 100 see it."""
 
 
 async def http(target: Target) -> Result:

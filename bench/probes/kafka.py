@@ -1,4 +1,4 @@
-"""The probe of Kafka without the gateway: a topic alone, and a service asked through its topics."""
+"""The probe of Kafka does without the gateway: a topic alone, a service asked by its topics."""
 
 import asyncio
 from collections import Counter
@@ -15,14 +15,14 @@ from bench.workload.arrivals import Schedule, Stage, intended_ns
 from system.wire import Request, decode, encode, encode_request, input_topic
 
 KAFKA_PER_S = 100.0
-"""Half of them to a topic of the probe's own, half to the service."""
+"""The probe sends at this rate: half of the records to a topic of its own, half to the service."""
 REPLY_WAIT_S = 10.0
 """A record that has not come by then is lost; on a machine that keeps time it takes some ms."""
 TOPIC, SERVICE = "topic", "service"
 
 
 class Trips:
-    """Records on their way, each known by its request_id, which is also its echo_id."""
+    """Trips are records on their way, each known by its request_id, which is also its echo_id."""
 
     def __init__(self) -> None:
         self._begun: dict[str, tuple[str, int]] = {}
@@ -49,13 +49,13 @@ class Trips:
                 self._all_back.set()
 
     async def back(self) -> None:
-        """Waits for all of them, but no longer than makes sense."""
+        """`back` waits for all of them, but no longer than makes sense."""
         with suppress(TimeoutError):
             async with asyncio.timeout(REPLY_WAIT_S):
                 await self._all_back.wait()
 
     def result(self, control: Control) -> Result:
-        """Where Kafka alone lost records, nothing is known of the service behind it."""
+        """The result knows nothing of the service where Kafka alone lost records."""
         sent = {kind: self._of(kind) for kind in (TOPIC, SERVICE)}
         found = Found([f"{count:,} records {what}" for what, count in self._wrong.items()], [])
         for kind, what in (
@@ -93,7 +93,7 @@ class Trips:
 
 
 async def kafka(target: Target) -> Result:
-    """Both kinds in turn, so that they meet the same conditions."""
+    """`kafka` sends both kinds in turn, so that they meet the same conditions."""
     assert target.kafka is not None
     trips, kinds = Trips(), 0
     schedule = Schedule((Stage(KAFKA_PER_S, KAFKA_PER_S, target.options.duration_s),))

@@ -1,4 +1,4 @@
-"""Records into Kafka's topics and out of them; the only module of the bench that knows aiokafka."""
+"""Records go into Kafka's topics and out of them here; in the bench this alone knows aiokafka."""
 
 import asyncio
 import logging
@@ -23,16 +23,17 @@ REQUEST_TIMEOUT_MS = 5_000
 class Record(NamedTuple):
     value: bytes
     at_ns: int
-    """When it was read."""
+    """The record was read at this time."""
 
 
 OnRecord = Callable[[Record], None]
 
 
 class KafkaLink:
-    """A producer, and a consumer for each topic that is followed. A context manager.
+    """A link is a producer, and a consumer for each topic that is followed. It is a context
+    manager.
 
-    Raises `BenchError` when Kafka does not answer.
+    It raises `BenchError` when Kafka does not answer.
     """
 
     def __init__(self, bootstrap: str) -> None:
@@ -62,8 +63,8 @@ class KafkaLink:
         await self._producer.stop()
 
     async def produce(self, topic: str, value: bytes, key: str | None = None) -> None:
-        """Returns when the broker has it. Records with a key go where Kafka's own clients put them,
-        those without one to the first partition."""
+        """`produce` returns when the broker has it. Records with a key go where Kafka's own clients
+        put them, those without one to the first partition."""
         place = {"partition": 0} if key is None else {"key": key.encode()}
         try:
             await self._producer.send_and_wait(topic, value, **place)
@@ -72,7 +73,7 @@ class KafkaLink:
 
     @asynccontextmanager
     async def following(self, topic: str, on_record: OnRecord) -> AsyncIterator[None]:
-        """Hands over each record that is written to the topic from now on."""
+        """`following` hands over each record that is written to the topic from now on."""
         consumer = AIOKafkaConsumer(**self._options)
         try:
             await consumer.start()
@@ -92,7 +93,7 @@ class KafkaLink:
 
     @asynccontextmanager
     async def own_topic(self) -> AsyncIterator[str]:
-        """A new topic of one partition, removed at the end."""
+        """`own_topic` yields a new topic of one partition, removed at the end."""
         name = f"probe_{uuid.uuid4().hex[:12]}"
         admin = AIOKafkaAdminClient(**self._options)
         try:

@@ -1,4 +1,4 @@
-"""The probe of overload: ten times as many requests as the service can answer.
+"""The probe of overload sends ten times as many requests as the service can answer.
 
 The probe is the service: it reads the requests and answers them at a capacity that it chose. So the
 capacity is known, and small enough that ten times as much can be offered by a process that shares
@@ -24,24 +24,26 @@ from bench.workload.journey import Call
 from system.wire import Request, WireError, decode_request
 
 OVERLOAD = 10
-"""Times the capacity."""
+"""The probe offers so many times the capacity."""
 OFFERED_PER_S_MAX = 1_500.0
-"""More than one process can send beside a system on the same two cores, in time."""
+"""The probe offers at most this rate: it is more than one process can send beside a system on the
+same two cores, in time."""
 OFFERED_SHARE_MIN = 0.9
-"""Of what should be offered; with less, the probe itself was too slow to judge."""
+"""The probe must offer this share of what it should; with less, it was itself too slow to judge."""
 FULL_WAIT_S_MAX = 1.0
-"""How long the last one waits when the gateway's table of requests in flight is full."""
+"""The last request waits at most this long when the gateway's table of requests in flight is
+full."""
 SETTLE_S = 0.25
-"""At the begin of a part, until its goodput counts."""
+"""The goodput counts from this time after the begin of a part."""
 PAIRS = 2
-"""Parts without overload, and parts with it, in turn."""
+"""So many parts without overload, and as many with it, come in turn."""
 GOODPUT_SHARE_MIN = 0.9
-"""Of the goodput without overload."""
+"""The goodput must be this share of that without overload."""
 
 
 class Plan(NamedTuple):
     in_flight_max: int
-    """Of all workers."""
+    """The limit is of all workers."""
     full_wait_s: float
     part_s: float
     refusal_share_max: float
@@ -63,7 +65,7 @@ def plan_of(options: Options) -> Plan:
 
 
 class Service:
-    """Answers requests one after the other, at a rate."""
+    """This service answers requests one after the other, at a rate."""
 
     def __init__(self, link: KafkaLink, capacity_per_s: float) -> None:
         self._link = link
@@ -91,7 +93,7 @@ class Service:
 class Part(NamedTuple):
     answers: list[Answer]
     opened_ns: int
-    """From then until `closed_ns` goodput counts."""
+    """The goodput counts from then until `closed_ns`."""
     closed_ns: int
 
     @property

@@ -1,4 +1,4 @@
-"""What a probe is: a small experiment on a running system, with a verdict in words of its own."""
+"""A probe is a small experiment on a running system, with a verdict in words of its own."""
 
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
@@ -16,23 +16,23 @@ from bench.records.run_record import Latency, ProbeRecord
 from bench.stats import window
 
 PLANNED_S_MAX = 15.0
-"""What a probe sends and waits for fits into this time, on a machine that keeps time."""
+"""A probe sends and waits for no longer than this, on a machine that keeps time."""
 PROBE_S_MAX = 60.0
-"""What a probe that has not ended by then would have found is not known. The plan four times over:
-a machine so slow has nothing to say of the system."""
+"""A probe that has not ended by then finds nothing that is known. The limit is the plan four times
+over: a machine so slow has nothing to say of the system."""
 WARM_UP_S = 1.0
-"""The first answers are judged, but no samples of latency."""
+"""The first answers, of this time, are judged, but are no samples of latency."""
 
 
 class Result(NamedTuple):
     name: str
     reasons: list[str]
-    """One line for each promise of the system that is broken."""
+    """The reasons are one line for each promise of the system that is broken."""
     requests: int = 0
     latency_ms: Latency | None = None
     figures: Mapping[str, float] = MappingProxyType({})
     unknown: Sequence[str] = ()
-    """One line for each thing that the probe or the machine could not do."""
+    """The lines are one for each thing that the probe or the machine could not do."""
 
     @property
     def state(self) -> State:
@@ -60,14 +60,14 @@ class Result(NamedTuple):
 class Probe(NamedTuple):
     run: Callable[[Target], Awaitable[Result]]
     text: str
-    """What it asserts."""
+    """The text says what it asserts."""
     lacks: Callable[[Target], str | None]
-    """What the target must have before the probe can judge it; None when it can."""
+    """`lacks` tells what the target must have before the probe can judge it; None when it can."""
 
 
 def latencies(timed: Iterable[tuple[str, int]]) -> Latency | None:
-    """LAT of (outcome, ns): an answer is a sample, and of what was not answered only a lower bound
-    is known (`bench.records.samples.kind_of`); refusals are neither."""
+    """`latencies` makes LAT of (outcome, ns): an answer is a sample, and of what was not answered
+    only a lower bound is known (`bench.records.samples.kind_of`); refusals are neither."""
     known: list[int] = []
     waited: list[int] = []
     for outcome, latency_ns in timed:
@@ -80,7 +80,7 @@ def latencies(timed: Iterable[tuple[str, int]]) -> Latency | None:
 
 
 class Found(NamedTuple):
-    """What a probe found wrong, so far."""
+    """A probe found this wrong, so far."""
 
     reasons: list[str]
     unknown: list[str]
@@ -108,7 +108,7 @@ class Found(NamedTuple):
 
 
 def unlike(rows: Sequence[Row], *statuses: int) -> list[str]:
-    """Reasons: those that ended otherwise, by the way they did."""
+    """`unlike` returns reasons: those that ended otherwise, by the way they did."""
     others = Counter(window.kind_of(row) for row in rows if row.status not in statuses)
     expected = " or ".join(map(str, statuses))
     return [
@@ -118,7 +118,8 @@ def unlike(rows: Sequence[Row], *statuses: int) -> list[str]:
 
 
 def crossed(rows: Sequence[Row]) -> list[str]:
-    """Reasons: answers that belong to another request, or are not as the contract has them."""
+    """`crossed` returns reasons: answers that belong to another request, or are not as the contract
+    has them."""
     found: dict[str, list[str]] = {}
     for row in rows:
         for invariant, message in faults(row):

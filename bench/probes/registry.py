@@ -1,4 +1,4 @@
-"""All probes, and how they are run: one after the other, each judged by itself."""
+"""All probes are run one after the other, each judged by itself."""
 
 import asyncio
 from collections.abc import Callable, Sequence
@@ -52,9 +52,10 @@ def run_probes(
     options: Options = OWN_STACK,
     progress: Callable[[str], object] = print,
 ) -> list[ProbeRecord]:
-    """Results as the record of a run has them; without names, of all probes that the target allows.
+    """`run_probes` returns results as the record of a run has them; without names, of all probes
+    that the target allows.
 
-    Raises `BenchError` for an unknown name, and for a probe that the target does not allow.
+    It raises `BenchError` for an unknown name, and for a probe that the target does not allow.
     """
     target = Target(url.rstrip("/"), bootstrap, options)
     results = []
@@ -82,7 +83,8 @@ def choose(names: Sequence[str], target: Target, progress: Callable[[str], objec
 
 
 async def run_probe(name: str, target: Target) -> Result:
-    """A probe beside its control. What ends it early is a reason too, or a reason not to know."""
+    """`run_probe` runs a probe beside its control. What ends it early is a reason too, or a reason
+    not to know."""
     found, control = Found([], []), Control()
     watching = asyncio.create_task(control.watch())
     try:

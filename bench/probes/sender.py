@@ -1,4 +1,4 @@
-"""What the probes send over HTTP: by the clock, with every answer kept and every request counted.
+"""The probes send over HTTP by the clock, with every answer kept and every request counted.
 
 The times between requests are exponential, so that a probe meets the system's own clocks at random
 (R. W. Wolff, "Poisson Arrivals See Time Averages", 1982).
@@ -26,18 +26,20 @@ from bench.workload.arrivals import Schedule, Stage, intended_ns
 from bench.workload.journey import Call
 
 IN_FLIGHT_MAX = 512
-"""Connections of a probe: below the usual limit of open files. More requests are dropped."""
+"""A probe has at most this many connections, below the usual limit of open files. More requests are
+dropped."""
 ANSWER_GRACE_S = 2.0
-"""Beyond the gateway's timeout: what is not answered by then counts as a broken connection."""
+"""An answer may come so long after the gateway's timeout: what is not answered by then counts as a
+broken connection."""
 QUIET_GRACE_S = 1.0
-"""Beyond the gateway's timeout, for its table of requests in flight to be empty."""
+"""The gateway's table of requests in flight may take so long, after its timeout, to be empty."""
 COUNT_WAIT_S = 10.0
-"""From a reply in Kafka to its count in the gateway; it takes some ms on a machine that keeps
-time."""
+"""A reply in Kafka may take so long to its count in the gateway; it takes some ms on a machine that
+keeps time."""
 SCRAPE_INTERVAL_S = 0.05
-"""Between looks at the gateway's counters."""
+"""This much time passes between looks at the gateway's counters."""
 LEAD_NS = 10_000_000
-"""From the start of a schedule to its first moment."""
+"""The first moment of a schedule comes so long after its start."""
 
 
 class Answer(NamedTuple):
@@ -51,12 +53,12 @@ class Answer(NamedTuple):
 
     @property
     def response_ns(self) -> int:
-        """From when it should have been sent."""
+        """The response time counts from when a request should have been sent."""
         return self.row.done_ns - self.intended_ns
 
     @property
     def service_ns(self) -> int:
-        """From when it was sent."""
+        """The service time counts from when it was sent."""
         return self.row.done_ns - self.row.sent_ns
 
     @property
@@ -70,9 +72,10 @@ def paths(answers: Iterable[Answer]) -> list[str]:
 
 
 class Sender:
-    """Sends to a target, and keeps all that it sent in `answers`. A context manager.
+    """The sender sends to a target, and keeps all that it sent in `answers`. It is a context
+    manager.
 
-    Raises `BenchError` when the target's counters can't be read.
+    It raises `BenchError` when the target's counters can't be read.
     """
 
     def __init__(self, target: Target) -> None:
@@ -105,13 +108,13 @@ class Sender:
         return await self._send(call, time.monotonic_ns())
 
     async def ask_all(self, calls: Iterable[Call]) -> list[Answer]:
-        """All at once."""
+        """`ask_all` sends all at once."""
         return await asyncio.gather(*map(self.ask, calls))
 
     async def pace(
         self, calls: Iterable[Call], rate_per_s: float, duration_s: float
     ) -> list[Answer]:
-        """Sends by the clock, whether answers come or not; returns when all have come."""
+        """`pace` sends by the clock, whether answers come or not; it returns when all have come."""
         schedule = Schedule((Stage(rate_per_s, rate_per_s, duration_s),))
         due_ns = intended_ns(schedule, next(self._schedules)) + time.monotonic_ns() + LEAD_NS
         waiting = iter(calls)
@@ -132,16 +135,17 @@ class Sender:
         return await asyncio.to_thread(scrape, self._target.url, self._target.options.workers)
 
     async def risen(self) -> Metrics | None:
-        """What the gateway's counters rose by; None where it was started anew."""
+        """`risen` returns what the gateway's counters rose by; None where it was started anew."""
         return rise(self._before, await self.scrape())
 
     async def settled(self) -> Metrics | None:
-        """As `risen`, when nothing is under way any more, or nothing should be."""
+        """`settled` is as `risen`, when nothing is under way any more, or nothing should be."""
         wait_s = self._target.options.timeout_s + QUIET_GRACE_S
         return await self._poll(lambda metrics: metrics.quiet, wait_s)
 
     async def counted(self, replies: int) -> Metrics | None:
-        """As `risen`, when so many replies have reached the gateway, or should have."""
+        """`counted` is as `risen`, when so many replies have reached the gateway, or should
+        have."""
         reached = self._before.replies.total() + replies
         return await self._poll(lambda metrics: metrics.replies.total() >= reached, COUNT_WAIT_S)
 
@@ -154,13 +158,13 @@ class Sender:
             await asyncio.sleep(SCRAPE_INTERVAL_S)
 
     def faults(self, gateway: Metrics | None) -> list[str]:
-        """What the ledger says, with what the gateway's counters rose by."""
+        """`faults` returns what the ledger says, with what the gateway's counters rose by."""
         footer = Footer(self.scheduled, self.dropped)
         return balance(self.rows, [footer], gateway).faults
 
     @property
     def unsent(self) -> list[str]:
-        """What the probe itself could not send: a reason not to know."""
+        """`unsent` returns what the probe itself could not send: a reason not to know."""
         if not self.dropped:
             return []
         return [f"{self.dropped:,} requests were not sent: {IN_FLIGHT_MAX} were under way"]
@@ -176,7 +180,7 @@ class Sender:
 
 
 async def clock(due_ns: NDArray[np.int64]) -> AsyncIterator[int]:
-    """Gives each time when it has come; those that are past at once."""
+    """`clock` gives each time when it has come; those that are past at once."""
     rung = asyncio.Event()
     timer = Timer(asyncio.get_running_loop(), rung.set)
     try:

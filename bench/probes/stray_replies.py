@@ -1,4 +1,4 @@
-"""The probe of replies that nobody waits for: late, duplicate and unknown ones, put into the topic.
+"""Stray replies are late, duplicate and unknown ones: the probe puts them into the topic.
 
 The requests are read from the service's topic, as the service does: they name their reply topic.
 """
@@ -25,13 +25,13 @@ from bench.probes.target import Target
 from system.wire import Request
 
 LATE, DUPLICATE, UNKNOWN = 17, 13, 11
-"""Of each, as many as of no other: kinds that are mixed up show in the counts."""
+"""The kinds have different numbers: those that are mixed up show in the counts."""
 WAITING = 8
-"""Requests that are under way meanwhile, and must not be answered."""
+"""So many requests are under way meanwhile, and must not be answered."""
 BESIDE_PER_S = 100.0
-"""Requests that are answered meanwhile."""
+"""So many requests a second are answered meanwhile."""
 BESIDE_S_MAX = 2.0
-"""Of the requests beside the injected replies."""
+"""The requests beside the injected replies take at most this long."""
 
 
 async def replies(target: Target) -> Result:
@@ -84,7 +84,8 @@ async def replies(target: Target) -> Result:
 def strays(
     late: Sequence[Request], duplicate: Sequence[Request], random: Random
 ) -> list[tuple[str, bytes]]:
-    """(topic, record) in any order; what the records carry belongs to no request."""
+    """`strays` returns (topic, record) in any order; what the records carry belongs to no
+    request."""
     known = [(request.sink, request.request_id) for request in [*late, *duplicate]]
     sinks = sorted({sink for sink, _ in known})
     unknown = [(sink, f"probe-{uuid4().hex}") for sink in islice(cycle(sinks), UNKNOWN)]

@@ -1,4 +1,4 @@
-"""The probe of timeouts: a service that never answers, and its replies when it is too late."""
+"""The probe of timeouts asks a service that never answers, and sends its replies too late."""
 
 import asyncio
 from collections.abc import Sequence
@@ -19,23 +19,24 @@ from bench.probes.target import Target
 from bench.stats.quantiles import percentile_ms
 
 TIMEOUT_S_MAX = 5.0
-"""Of a gateway; with a longer one the probe takes too long."""
+"""A gateway's timeout is at most this; with a longer one the probe takes too long."""
 SILENCE_PER_S_MAX = 100.0
-"""Rate of the requests that nobody answers."""
+"""So many requests a second are sent that nobody answers."""
 SILENT_SHARE_MAX = 0.5
-"""Of the gateway's table of requests in flight."""
+"""These requests take at most this share of the gateway's table of requests in flight."""
 SILENT_MAX = 256
-"""Requests that wait at a time."""
+"""So many requests wait at a time."""
 BESIDE_PER_S = 200.0
-"""Requests to a service that answers, for the part under load."""
+"""So many requests a second go to a service that answers, for the part under load."""
 SPARE_S = 3.0
-"""For all that is neither sending nor waiting for timeouts."""
+"""The probe spares this time for all that is neither sending nor waiting for timeouts."""
 EARLY_MS_MAX = 50.0
 """A 504 may come so long before its deadline: the gateway's clock ticks in ms, more when busy."""
 
 
 async def timeout(target: Target) -> Result:
-    """Once on an idle system, once with load beside it until the last deadline is over."""
+    """`timeout` runs once on an idle system, once with load beside it until the last deadline is
+    over."""
     assert target.kafka is not None
     options = target.options
     rate_per_s, phase_s = _rate_per_s(target), _phase_s(target)
@@ -86,7 +87,8 @@ async def timeout(target: Target) -> Result:
 
 
 def untimely(answers: Sequence[Answer], timeout_s: float, when: str = "") -> list[str]:
-    """Reasons: 504s that do not come, or before their deadline, which no busy machine causes."""
+    """`untimely` returns reasons: 504s that do not come, or before their deadline, which no busy
+    machine causes."""
     late_ns = _late_ns(answers, timeout_s)
     if not late_ns:
         return [f"there was no 504{when}"]
@@ -99,7 +101,7 @@ def untimely(answers: Sequence[Answer], timeout_s: float, when: str = "") -> lis
 def belated(
     answers: Sequence[Answer], timeout_s: float, late_ms_max: float, when: str = ""
 ) -> tuple[list[str], float]:
-    """A reason where 504s come too late, and how late they are at p99."""
+    """`belated` returns a reason where 504s come too late, and how late they are at p99."""
     late_ns = _late_ns(answers, timeout_s)
     late_ms = percentile_ms(late_ns, 99) if late_ns else 0.0
     if late_ms <= late_ms_max:
@@ -112,7 +114,8 @@ def belated(
 
 
 def misnamed(answers: Sequence[Answer], seen: Seen) -> list[str]:
-    """Reasons: 504s whose request_id is another request's, so that to send it again is wrong."""
+    """`misnamed` returns reasons: 504s whose request_id is another request's, so that to send it
+    again is wrong."""
     wrong = sum(
         answer.row.body.get("request_id") != request.request_id
         for answer in answers

@@ -1,1 +1,1 @@
-"""What lies in a run's folder: its record, samples, request log and series."""
+"""A run's folder has these: its record, samples, request log and series."""

@@ -1,33 +1,38 @@
-"""What a gateway has counted, and what its counts rose by during a run."""
+"""These counts are a gateway's, and what they rose by during a run."""
 
 from collections import Counter
 from typing import NamedTuple
 
 
 class Metrics(NamedTuple):
-    """Of all workers together."""
+    """The counts are of all workers together."""
 
     responses: int
     replies: Counter[str]
-    """By kind: matched, late, duplicate, unknown, malformed. Not those to its own echoes."""
+    """The replies are counted by kind: matched, late, duplicate, unknown, malformed. Those to the
+    gateway's own echoes are not among them."""
     records: Counter[str]
-    """By fate: acknowledged, not_sent, unknown. Not its own echoes."""
+    """The records are counted by fate: acknowledged, not_sent, unknown. The gateway's own echoes
+    are not among them."""
     timeouts: int
     in_flight: int
     workers: frozenset[str]
-    """Their gateway_ids."""
+    """The workers are known by their gateway_ids."""
     own_echo_records: int = 0
-    """Echoes that the gateway asked for itself, and the replies to them: of no client."""
+    """The gateway asked for these echoes itself; they, and the replies to them, are of no
+    client."""
 
     @property
     def quiet(self) -> bool:
-        """Nothing waits for a reply, and the fate of each record is known."""
+        """A gateway is quiet when nothing waits for a reply, and the fate of each record is
+        known."""
         sent = self.records["acknowledged"] + self.records["unknown"]
         return self.in_flight == 0 and sent == self.replies["matched"] + self.timeouts
 
 
 def rise(before: Metrics, after: Metrics) -> Metrics | None:
-    """None where a worker was replaced meanwhile, so that its counts are lost."""
+    """`rise` returns what the counts rose by; None where a worker was replaced meanwhile, so that
+    its counts are lost."""
     if before.workers != after.workers:
         return None
     return Metrics(

@@ -1,4 +1,4 @@
-"""HdrHistograms of samples: for each operation, second and outcome, as .hlog files.
+"""HdrHistograms of samples are .hlog files: a histogram for each operation, second and outcome.
 
 The format is that of the HdrHistogram library's log (version 1.3), which its own tools and many
 viewers read. An interval's tag is "operation/outcome". Values are ns, exact to 3 digits.
@@ -15,12 +15,12 @@ from numpy.typing import NDArray
 from bench.records.samples import Samples
 
 LATENCY_NS_MIN = 1_000
-"""Of a HdrHistogram; shorter latencies are clamped, and counted."""
+"""A HdrHistogram begins here; shorter latencies are clamped, and counted."""
 LATENCY_NS_MAX = 600_000_000_000
-"""Values beyond are clamped, and counted."""
+"""A HdrHistogram ends here; longer latencies are clamped, and counted."""
 DIGITS = 3
 INTERVAL_NS = 1_000_000_000
-"""Of a .hlog file: one histogram each second."""
+"""A .hlog file has one histogram each second."""
 _SUB_BUCKETS = 2048
 """Of 3 digits: the smallest power of two that tells 2,000 values apart."""
 
@@ -35,7 +35,8 @@ def new_histogram() -> HdrHistogram:
 
 
 def buckets(values_ns: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """The lowest value of each bucket that is used, ascending, and how many values it holds."""
+    """`buckets` returns the lowest value of each bucket that is used, ascending, and how many
+    values it holds."""
     bits = np.frexp(values_ns.astype(np.float64))[1].astype(np.int64)
     shift = np.maximum(bits - (_SUB_BUCKETS.bit_length() - 1), 0)
     found, counts = np.unique(values_ns >> shift << shift, return_counts=True)
@@ -43,7 +44,7 @@ def buckets(values_ns: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np
 
 
 def fill(histogram: HdrHistogram, values_ns: NDArray[np.int64]) -> Clamped:
-    """Adds the values; to add up a bucket at a time is far cheaper than value by value."""
+    """`fill` adds the values; to add up a bucket at a time is far cheaper than value by value."""
     clamped = Clamped(
         int((values_ns < LATENCY_NS_MIN).sum()), int((values_ns > LATENCY_NS_MAX).sum())
     )
@@ -65,7 +66,8 @@ class Interval(NamedTuple):
 def intervals(
     samples: Samples, latency_ns: NDArray[np.int64]
 ) -> Iterator[tuple[Interval, Clamped]]:
-    """By second of their end, then by operation and outcome; seconds without samples have none."""
+    """`intervals` yields histograms by second of their end, then by operation and outcome; seconds
+    without samples have none."""
     if not len(samples):
         return
     begin_ns = int(samples.done_ns.min())
@@ -87,7 +89,8 @@ def intervals(
 def write_log(
     path: Path, samples: Samples, latency_ns: NDArray[np.int64], wall_offset_ns: int
 ) -> Clamped:
-    """`wall_offset_ns` is what the wall clock is ahead of the samples' clock.
+    """`write_log` writes the lines; `wall_offset_ns` is what the wall clock is ahead of the
+    samples' clock.
 
     The lines are written here: hdrhistogram 0.10.8's own writer leaves tags out.
     """

@@ -1,4 +1,4 @@
-"""Records of runs of older schema versions, made such as today's would be: one version at a time.
+"""Records of older schema versions are made such as today's would be, one version at a time.
 
 Each `update_to_N` takes the content of run.json of version N - 1 and returns that of version N.
 What an older version did not measure becomes what the newer one has for "not known".
@@ -11,7 +11,7 @@ from bench.records.run_record import PERCENTS, SCHEMA_VERSION, RunSettings
 from bench.records.typed_json import to_plain
 
 OLDEST = 1
-"""The oldest schema version that can be read."""
+"""Records of older schema versions than this can't be read."""
 
 Json = Mapping[str, Any]
 
@@ -19,7 +19,7 @@ Json = Mapping[str, Any]
 def update(content: Json) -> Json:
     """`update` returns the same record in today's schema version.
 
-    Raises `KeyError`, `TypeError` or `AttributeError` for one that is not as its version says.
+    It raises `KeyError`, `TypeError` or `AttributeError` for one that is not as its version says.
     """
     for version in range(content["schema_version"] + 1, SCHEMA_VERSION + 1):
         content = {**UPDATES[version](content), "schema_version": version}

@@ -1,4 +1,4 @@
-"""The recorded history of a run: a file of JSON lines for each generator process.
+"""The recorded history of a run is a file of JSON lines for each generator process.
 
     {"schema_version": 1, "fields": [...], "monotonic_ns": ..., "wall_ns": ...}     header
     ["add_credit", "/users/credit/add/7/20", null, 100, 200, 200, {"credit": 20}]   one per request
@@ -21,24 +21,24 @@ from bench.errors import UnreadableError
 
 SCHEMA_VERSION = 1
 Body = dict[str, Any]
-"""The body of an answer as it came: judged by the contract, never trusted."""
+"""The body of an answer is kept as it came: judged by the contract, never trusted."""
 BUFFER_BYTES = 256 * 1024
-"""Of a history, before it is written."""
+"""The writer gathers so much of a history before it is written."""
 FLUSH_INTERVAL_NS = 250_000_000
 """Whoever watches the file sees a row after at most this long, while more rows are coming."""
 
 
 class HistoryError(UnreadableError):
-    """A history that can't be read; the message says which and where."""
+    """A history can't be read; the message says which and where."""
 
 
 class Row(NamedTuple):
-    """One request as its sender saw it."""
+    """A row is one request as its sender saw it."""
 
     operation: str
     path: str
     key: str | None
-    """The Idempotency-Key that was sent along."""
+    """The Idempotency-Key is what was sent along."""
     sent_ns: int
     done_ns: int
     status: int
@@ -55,7 +55,7 @@ class Row(NamedTuple):
 
 
 class Writer:
-    """Appends to a new file. Count each request in `scheduled` before it is sent."""
+    """The writer appends to a new file. Count each request in `scheduled` before it is sent."""
 
     def __init__(self, path: Path) -> None:
         self.scheduled = 0
@@ -106,7 +106,7 @@ class Footer(NamedTuple):
 
 
 class History:
-    """Recorded files, read as one; iterate as often as needed."""
+    """A history is recorded files, read as one; iterate as often as needed."""
 
     def __init__(self, paths: Sequence[Path]) -> None:
         self.paths = tuple(paths)
@@ -118,7 +118,7 @@ class History:
                     yield Row(*entry)
 
     def footers(self) -> list[Footer | None]:
-        """One for each file; None where its generator did not come to its end."""
+        """`footers` returns one for each file; None where its generator did not come to its end."""
         footers: list[Footer | None] = []
         for path in self.paths:
             footer = None
@@ -129,7 +129,7 @@ class History:
         return footers
 
     def wrong(self) -> list[str]:
-        """What the journeys found wrong with the answers, each a line."""
+        """`wrong` returns what the journeys found wrong with the answers, each a line."""
         return [
             entry["wrong"]
             for path in self.paths
@@ -154,7 +154,7 @@ def _entries(path: Path) -> Iterator[list[Any] | Body]:
 
 
 def compress(path: Path) -> Path:
-    """Replaces the file by its gzip form."""
+    """`compress` replaces the file by its gzip form."""
     target = path.with_name(path.name + ".gz")
     with path.open("rb") as source, gzip.open(target, "wb", compresslevel=1) as sink:
         while chunk := source.read(1 << 20):

@@ -1,4 +1,4 @@
-"""Reads and writes run.json, and says in one line why one can't be read."""
+"""This module reads and writes run.json, and says in one line why one can't be read."""
 
 from functools import cache
 from pathlib import Path
@@ -17,7 +17,7 @@ from bench.records.versioned_json import RunFileError, read_part
 
 SCHEMA_FILE = Path(__file__).with_name("run.schema.json")
 MESSAGE_MAX = 200
-"""Characters of what the schema says; it may cite all of a file."""
+"""A message has at most this many characters of what the schema says; it may cite all of a file."""
 
 
 class MissingFigureError(RunFileError):
@@ -29,7 +29,7 @@ class MissingFigureError(RunFileError):
 def read_run(where: Path) -> RunRecord:
     """`read_run` returns the record of `where`, run.json or its folder, whatever its version.
 
-    Raises `RunFileError`.
+    It raises `RunFileError`.
     """
     path = where / "run.json" if where.is_dir() else where
     content = read_part(path, SCHEMA_VERSION, OLDEST)
@@ -49,7 +49,7 @@ def read_run(where: Path) -> RunRecord:
 
 
 def write_run(folder: Path, run: RunRecord) -> None:
-    """All of it or nothing. Raises `OSError`."""
+    """`write_run` writes all of it or nothing. It raises `OSError`."""
     write(folder / "run.json", to_json(to_plain(run)))
 
 

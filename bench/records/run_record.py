@@ -1,4 +1,4 @@
-"""The record of a run as types: what run.json holds, key by key, as run.schema.json describes it.
+"""These types are the record of a run: what run.json holds, key by key, as the schema describes it.
 
 Each class is an object of the file; its attributes are the keys. `bench.records.run_files` reads
 and writes it.
@@ -10,12 +10,13 @@ from typing import Literal
 
 SCHEMA_VERSION = 3
 CONTROL = "control"
-"""The probe under whose name a run keeps how fast the machine itself was."""
+"""The probe of this name keeps how fast the machine itself was."""
 GROUPS = ("gateway", "kafka", "flink", "generator")
-"""The groups of processes whose CPU time is known, in the order in which a request meets them."""
+"""The CPU time of these groups of processes is known; they stand in the order in which a request
+meets them."""
 IN_FLIGHT_MAX = 2_000
-"""The default of requests under way at a time, for each generator of an open loop; below the
-connections that one gateway accepts."""
+"""Each generator of an open loop has so many requests under way at a time by default; that is below
+the connections that one gateway accepts."""
 
 Verdict = Literal["valid", "failed", "invalid", "void", "interrupted"]
 Scenario = Literal["shop", "checkout"]
@@ -29,17 +30,17 @@ PERCENTS: dict[QuantileName, float] = {
     "p99.9": 99.9,
     "max": 100.0,
 }
-"""The quantiles that every table shows."""
+"""Every table shows these quantiles."""
 
 
 @dataclass(frozen=True)
 class CommitRecord:
-    """What was measured."""
+    """The record names the commit that was measured."""
 
     id: str
-    """The commit's short id; "unknown" outside a git work tree."""
+    """The id is the commit's short one; "unknown" outside a git work tree."""
     dirty: bool
-    """Whether files differ from it."""
+    """The flag says whether files differ from the commit."""
 
     def __str__(self) -> str:
         return f"{self.id}{' with changes' if self.dirty else ''}"
@@ -47,7 +48,7 @@ class CommitRecord:
 
 @dataclass(frozen=True)
 class Environment:
-    """Where a run took place."""
+    """A run took place in this environment."""
 
     cpu_model: str
     cores: int
@@ -55,62 +56,64 @@ class Environment:
     kernel: str
     python: str
     packages: dict[str, str]
-    """The version of each package that matters for speed."""
+    """The packages that matter for speed have these versions."""
     kafka: str | None
-    """The version; None where it runs elsewhere. So of Flink."""
+    """The version is None where Kafka runs elsewhere. So is Flink's."""
     flink: str | None
 
 
 OPTIONAL = {"optional": True}
-"""Of a field that is left out where it has its default: a foreign run says nothing of the shop."""
+"""A field with this is left out where it has its default: a foreign run says nothing of the
+shop."""
 
 
 @dataclass(frozen=True)
 class RunSettings:
-    """What may differ between runs; `bench.run.settings` makes phases of it."""
+    """Runs may differ in these settings; `bench.run.settings` makes phases of them."""
 
     scenario: Scenario = field(default="shop", metadata=OPTIONAL)
     workload: str | None = None
-    """The path of a workload file, for a target that is not the shop."""
+    """The path is that of a workload file, for a target that is not the shop."""
     zipf: float = field(default=0.0, metadata=OPTIONAL)
     users: tuple[int, ...] = (1, 64, 256)
-    """The simulated users of each measured phase."""
+    """Each measured phase has so many simulated users."""
     rate: str | None = None
-    """An open loop's schedule, as `bench.workload.arrivals.parse` reads it; None: a closed loop."""
+    """The rate is an open loop's schedule, as `bench.workload.arrivals.parse` reads it; None: a
+    closed loop."""
     arrivals: Literal["poisson", "constant"] = "poisson"
     in_flight_max: int = IN_FLIGHT_MAX
-    """The most requests under way in an open loop, for each generator; more are dropped."""
+    """Each generator of an open loop has at most this many requests under way; more are dropped."""
     locust: bool = False
-    """Whether Locust walks the schedule, instead of `bench.generator.process`."""
+    """The flag says whether Locust walks the schedule, instead of `bench.generator.process`."""
     trace_every: int = field(default=0, metadata=OPTIONAL)
     """Each so many-th request of an open loop is traced; 0: none."""
     first_warmup_s: float = 120.0
-    """The longest warm-up before all: it ends when the system is steady. 0 for one that is warm, in
-    an open loop."""
+    """The warm-up before all takes at most this long: it ends when the system is steady. It is 0
+    for one that is warm, in an open loop."""
     warmup_s: float = 3.0
-    """The warm-up before each measured window."""
+    """The warm-up before each measured window takes this long."""
     duration_s: float = 20.0
-    """The length of each measured window."""
+    """Each measured window takes this long."""
     seed: int = 1
     generators: int = 1
-    """How many processes send."""
+    """So many processes send."""
     workers: int = field(default=1, metadata=OPTIONAL)
-    """How many gateway processes there are."""
+    """So many gateway processes serve."""
     max_failed: float = 0.01
-    """The share of a window's requests that may fail before the run counts as failed."""
+    """The run counts as failed when a larger share of a window's requests fails."""
     target: str | None = None
-    """The URL of a gateway that is up already; None: a stack of its own."""
+    """The URL is that of a gateway that is up already; None: a stack of its own."""
     p99_ms: float | None = field(default=None, metadata=OPTIONAL)
-    """The longest p99 of a window before the run counts as failed; None: any."""
+    """The run counts as failed when a window's p99 is longer; None: any may be."""
     ca: str | None = field(default=None, metadata=OPTIONAL)
-    """The path of a file of certificates that are trusted, for a target of https."""
+    """The path is that of a file of certificates that are trusted, for a target of https."""
     insecure: bool = field(default=False, metadata=OPTIONAL)
-    """Whether the target's certificate is not checked at all."""
+    """The flag says whether the target's certificate is not checked at all."""
 
 
 @dataclass(frozen=True)
 class Latency:
-    """Quantiles in ms."""
+    """The quantiles are in ms."""
 
     p50: float
     p90: float
@@ -118,7 +121,7 @@ class Latency:
     p999: float = field(metadata={"key": "p99.9"})
     max: float
     at_least: list[QuantileName]
-    """Those that are lower bounds: requests without an answer are censored, not left out."""
+    """These quantiles are lower bounds: requests without an answer are censored, not left out."""
 
     def of(self, name: QuantileName) -> float:
         value: float = getattr(self, name.replace(".", ""))
@@ -127,79 +130,81 @@ class Latency:
 
 @dataclass(frozen=True)
 class Figures:
-    """What requests of a window showed."""
+    """Requests of a window showed these figures."""
 
     requests: int
-    """Those of the window that were sent, however they ended."""
+    """So many requests of the window were sent, however they ended."""
     answered: int
     throughput_per_s: float
-    """Answers that came while the window was open."""
+    """So many answers came in a second while the window was open."""
     latency_ms: Latency | None
-    """From when a request should have been sent. None where nothing was sent."""
+    """The latency counts from when a request should have been sent. It is None where nothing was
+    sent."""
     refused: dict[str, int]
-    """4xx by kind, as "409 out_of_stock": answers, nearly all of them asked for by the journeys."""
+    """The 4xx are counted by kind, as "409 out_of_stock": answers, nearly all of them asked for by
+    the journeys."""
     failed: dict[str, int]
-    """5xx, timeouts and broken connections by kind."""
+    """The 5xx, timeouts and broken connections are counted by kind."""
 
     @property
     def failed_share(self) -> float | None:
-        """None where nothing was asked."""
+        """The share is None where nothing was asked."""
         return sum(self.failed.values()) / self.requests if self.requests else None
 
 
 @dataclass(frozen=True)
 class OpenFigures:
-    """How well the schedule of an open loop was kept."""
+    """The schedule of an open loop was kept as well as this."""
 
     scheduled: int
     dropped: int
     achieved_ratio: float
-    """Sent of scheduled."""
+    """The ratio is sent to scheduled."""
     service_ms: Latency | None
-    """From when a request was sent."""
+    """The service time counts from when a request was sent."""
     schedule_lag_ms: Latency | None
-    """From when it should have been sent until it was."""
+    """The lag counts from when a request should have been sent until it was."""
 
 
 @dataclass(frozen=True)
 class GroupCpu:
-    """What a group of processes took in a window."""
+    """A group of processes took this in a window."""
 
     cpu_s: float
     us_per_request: float | None
-    """None where nothing was answered."""
+    """The time is None where nothing was answered."""
     compiling_s: float = field(default=0.0, metadata={"optional": True})
-    """The part of `cpu_s` that the compilers of JVMs took; not there in older records."""
+    """The compilers of JVMs took this part of `cpu_s`; it is not there in older records."""
 
     @property
     def worked_s(self) -> float:
-        """What is left without compiling, which wanes for minutes after a start."""
+        """The time is what is left without compiling, which wanes for minutes after a start."""
         return self.cpu_s - self.compiling_s
 
 
 @dataclass(frozen=True)
 class WindowFigures(Figures):
-    """What a measured window showed."""
+    """A measured window showed these figures."""
 
     opened_ns: int
-    """On the machine's monotonic clock, as `closed_ns`."""
+    """The window opened at this time of the machine's monotonic clock, as `closed_ns`."""
     closed_ns: int
     length_s: float
     operations: dict[str, Figures]
     open: OpenFigures | None
-    """None for a closed loop."""
+    """The figures are None for a closed loop."""
     checkout_paid_share: float | None
-    """The checkouts that were paid, of all; None where there was none."""
+    """The share is the checkouts that were paid, of all; None where there was none."""
     cpu: dict[str, GroupCpu]
-    """By group of `GROUPS`; one that runs elsewhere is not there."""
+    """The CPU time is that of each group of `GROUPS`; one that runs elsewhere is not there."""
     per_request: dict[str, float] = field(default_factory=dict, metadata={"optional": True})
-    """What an answered request took, of what was counted: kafka_records and kafka_bytes, in all
+    """An answered request took this, of what was counted: kafka_records and kafka_bytes, in all
     topics but Kafka's own; kafka_allocated_bytes and flink_allocated_bytes, of their JVMs."""
 
 
 @dataclass(frozen=True)
 class SteadyRecord:
-    """Whether the system was steady, and how long it was warmed up."""
+    """The record says whether the system was steady, and how long it was warmed up."""
 
     steady: bool
     why: str
@@ -208,25 +213,25 @@ class SteadyRecord:
 
 @dataclass(frozen=True)
 class PhaseRecord:
-    """A phase of load: files are named by their place in the run's folder."""
+    """A phase of load names its files by their place in the run's folder."""
 
     name: str
     loop: Loop
     users: int | None
-    """None for an open loop, as the schedule is for a closed one."""
+    """The users are None for an open loop, as the schedule is for a closed one."""
     schedule: str | None
     warmup_s: float
     duration_s: float
-    """0: a phase that only warms up."""
+    """The duration is 0 where a phase only warms up."""
     generators: int
     samples: list[str]
     histories: list[str]
     series: str | None
     stages: str | None
     steady: SteadyRecord | None
-    """None where the rate changes on purpose."""
+    """The record is None where the rate changes on purpose."""
     window: WindowFigures | None
-    """None where nothing was measured."""
+    """The window is None where nothing was measured."""
 
     @property
     def is_open(self) -> bool:
@@ -235,17 +240,17 @@ class PhaseRecord:
 
 @dataclass(frozen=True)
 class Level:
-    """The service level that a capacity is searched for: what must hold at a rate."""
+    """A capacity is searched for this service level: what must hold at a rate."""
 
     p99_ms: float = 50.0
     failed_share: float = 0.0
-    """The part of the scheduled requests that may fail or be dropped: 5xx, timeouts, broken
+    """This part of the scheduled requests may fail or be dropped: 5xx, timeouts, broken
     connections."""
 
 
 @dataclass(frozen=True)
 class Step:
-    """A rate that was tried."""
+    """A step is a rate that was tried."""
 
     rate_per_s: float
     held: bool
@@ -261,11 +266,11 @@ class Step:
 
 @dataclass(frozen=True)
 class CapacityRecord:
-    """A search for the highest rate that holds."""
+    """A search looked for the highest rate that holds."""
 
     level: Level
     knee_per_s: float | None
-    """The highest rate that held; None when none did."""
+    """The knee is the highest rate that held; None when none did."""
     steps: list[Step]
 
     @property
@@ -275,11 +280,11 @@ class CapacityRecord:
 
 @dataclass(frozen=True)
 class ProbeRecord:
-    """What became of a probe."""
+    """A probe ended like this."""
 
     name: str
     state: ProbeState
-    """unknown: the probe or the machine could not do what it takes to tell."""
+    """The state is unknown where the probe or the machine could not do what it takes to tell."""
     reasons: list[str]
     requests: int
     latency_ms: Latency | None
@@ -288,7 +293,7 @@ class ProbeRecord:
 
 @dataclass(frozen=True)
 class EntryRecord:
-    """A total of the ledger, what it is made of, and what is left."""
+    """An entry is a total of the ledger, what it is made of, and what is left."""
 
     name: str
     total: int
@@ -300,7 +305,7 @@ class EntryRecord:
 class LedgerRecord:
     entries: list[EntryRecord]
     missing: list[str]
-    """What could not be counted at all."""
+    """These could not be counted at all."""
 
 
 @dataclass(frozen=True)
@@ -312,19 +317,19 @@ class ViolationRecord:
 
 @dataclass(frozen=True)
 class InvariantsRecord:
-    """What the invariants say; see `bench.judge.invariants`."""
+    """The invariants say this; see `bench.judge.invariants`."""
 
     counts: dict[str, int]
-    """How often each was broken."""
+    """Each invariant was broken so often."""
     violations: list[ViolationRecord]
     outcomes: int
-    """Requests that were judged, resends not counted."""
+    """So many requests were judged, resends not counted."""
     totals: dict[str, int]
 
 
 @dataclass(frozen=True)
 class WrongAnswers:
-    """What the journeys found wrong."""
+    """The journeys found these answers wrong."""
 
     count: int
     first: list[str]
@@ -332,14 +337,14 @@ class WrongAnswers:
 
 @dataclass(frozen=True)
 class RunRecord:
-    """The record of a run."""
+    """This is the record of a run."""
 
     schema_version: int
     run_id: str
     started_utc: str
     verdict: Verdict
     reasons: list[str]
-    """Why the verdict is not valid, a line each."""
+    """The reasons say why the verdict is not valid, a line each."""
     commit: CommitRecord
     seed: int
     settings: RunSettings
@@ -353,19 +358,21 @@ class RunRecord:
 
     @property
     def windows(self) -> Iterator[tuple[PhaseRecord, WindowFigures]]:
-        """The phases that were measured, each with its figures."""
+        """`windows` yields the phases that were measured, each with its figures."""
         return ((phase, phase.window) for phase in self.phases if phase.window is not None)
 
     @property
     def fixed_phases(self) -> list[PhaseRecord]:
-        """Those that every run of the same settings has: no steps of a search for the capacity."""
+        """`fixed_phases` returns those that every run of the same settings has: no steps of a
+        search for the capacity."""
         if self.capacity is None:
             return self.phases
         return [phase for phase in self.phases if not phase.name.startswith("step-")]
 
     @property
     def controls(self) -> dict[str, float]:
-        """What moves with the machine alone: the figures of the probe `CONTROL`."""
+        """`controls` returns what moves with the machine alone: the figures of the probe
+        `CONTROL`."""
         return {
             name: figure
             for probe in self.probes or ()

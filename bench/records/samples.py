@@ -1,4 +1,4 @@
-"""The recorded samples of a generator: when each request should have been sent, was, and ended.
+"""A generator's recorded samples say when each request should have been sent, was, and ended.
 
 Two files for each process. NAME.bin: four little-endian 64-bit integers for each request,
 
@@ -33,40 +33,41 @@ from bench.errors import UnreadableError
 SCHEMA_VERSION = 1
 FIELDS = 4
 SAMPLE_BYTES = FIELDS * 8
-"""Of a recorded sample: a label and three times."""
+"""A recorded sample takes so many bytes: a label and three times."""
 LABELS_MAX = 1 << 16
-"""Operations of one generator, and outcomes."""
+"""One generator has at most this many operations, and as many outcomes."""
 
 TIMEOUT = "timeout"
 """The generator gave the request up: no answer in time."""
 CONNECTION = "connection"
 """The connection could not be made or broke; the kind of failure follows."""
 DROPPED_IN_FLIGHT = "dropped in_flight"
-"""Not sent: as many requests as are allowed were under way."""
+"""The request was not sent: as many requests as are allowed were under way."""
 DROPPED_LATE = "dropped late"
-"""Not sent: the generator itself was too late."""
+"""The request was not sent: the generator itself was too late."""
 DROPPED_LIMIT = "dropped limit"
-"""Not sent: the generator's machine had no port, file or memory left for a connection."""
+"""The request was not sent: the generator's machine had no port, file or memory left for a
+connection."""
 UNEXPECTED = "unexpected"
-"""An answer that the workload does not expect; its status follows."""
+"""The workload does not expect this answer; its status follows."""
 
 EXPECTED = "expected"
-"""A 5xx that the workload expects; its status follows."""
+"""The workload expects this 5xx; its status follows."""
 REDIRECT = "redirect"
-"""Follows the status of a redirect that nobody asked for: it was not followed."""
+"""The word follows the status of a redirect that nobody asked for: it was not followed."""
 
 Kind = Literal["ok", "refused", "failed", "censored", "dropped"]
 Ints = NDArray[np.int64]
 Watched = Sequence[Mapping[str, int]]
-"""The watch marks of one generator process."""
+"""These are the watch marks of one generator process."""
 
 
 class SamplesError(UnreadableError):
-    """Samples that can't be read; the message says which and why."""
+    """Samples can't be read; the message says which and why."""
 
 
 def kind_of(outcome: str) -> Kind:
-    """What an outcome says about the latency.
+    """`kind_of` returns what an outcome says about the latency.
 
     ok and refused: an answer, and a sample of latency. failed: an answer that says that the system
     did not do it, however quick. censored: no answer; the latency is only known to be longer than
@@ -85,11 +86,11 @@ def kind_of(outcome: str) -> Kind:
 
 
 class Writer:
-    """Appends to new files. `add((label, intended_ns, sent_ns, done_ns))` costs 0.1 µs, and the
-    flush as much: a batch is packed for less than its samples one by one."""
+    """The writer appends to new files. `add((label, intended_ns, sent_ns, done_ns))` costs 0.1 µs,
+    and the flush as much: a batch is packed for less than its samples one by one."""
 
     def __init__(self, path: Path) -> None:
-        """`path` ends in .bin. Raises `OSError`."""
+        """The `path` ends in .bin. The writer raises `OSError`."""
         self.scheduled = 0
         self.sent = 0
         self._buffer: list[int] = []
@@ -101,7 +102,7 @@ class Writer:
         self._mark(schema_version=SCHEMA_VERSION, monotonic_ns=monotonic_ns(), wall_ns=time_ns())
 
     def label(self, operation: str, outcome: str) -> int:
-        """The label of a sample; keep it where it is needed often."""
+        """`label` returns the label of a sample; keep it where it is needed often."""
         return (
             self._index(self._operations, "operation", operation) << 16
             | self._index(self._outcomes, "outcome", outcome)
@@ -111,12 +112,12 @@ class Writer:
         return list(self._operations)[label >> 16]
 
     def ready(self) -> None:
-        """All that comes before the load is done, for one more user."""
+        """`ready` says that all that comes before the load is done, for one more user."""
         self.flush()
         self._mark(ready=True)
 
     def watch(self, **figures: int) -> None:
-        """How the generator itself fares; flushes what was added."""
+        """`watch` writes how the generator itself fares, and flushes what was added."""
         self.flush()
         self._mark(watch=figures)
 
@@ -145,7 +146,8 @@ class Writer:
 
 
 class Alternating(Writer):
-    """Keeps samples from each second flush to the next one alone, to measure what keeping costs.
+    """This writer keeps samples from each second flush to the next one alone, to measure what
+    keeping costs.
 
     Each flush writes a mark, whose `kept` says how it was until then (1: samples were kept).
     """
@@ -170,13 +172,13 @@ class Alternating(Writer):
 
 class Footer(NamedTuple):
     scheduled: int
-    """Requests that were due."""
+    """So many requests were due."""
     sent: int
-    """The rest was dropped."""
+    """So many requests were sent; the rest was dropped."""
 
 
 class Samples(NamedTuple):
-    """Columns, all of one length; `operation` and `outcome` index the names."""
+    """The columns are all of one length; `operation` and `outcome` index the names."""
 
     operations: list[str]
     outcomes: list[str]
@@ -203,12 +205,12 @@ class Samples(NamedTuple):
 
     @property
     def response_ns(self) -> Ints:
-        """From when it should have been sent."""
+        """The response time counts from when a request should have been sent."""
         return self.done_ns - self.intended_ns
 
     @property
     def service_ns(self) -> Ints:
-        """From when it was sent."""
+        """The service time counts from when it was sent."""
         return self.done_ns - self.sent_ns
 
     @property
@@ -217,7 +219,7 @@ class Samples(NamedTuple):
 
 
 class Window(NamedTuple):
-    """From `opened_ns` until before `closed_ns`, on the machine's monotonic clock.
+    """A window lasts from `opened_ns` until before `closed_ns`, on the machine's monotonic clock.
 
     A request of a closed loop belongs to the window in which it ended. One of an open loop belongs
     to that for which it was intended: those that a stall pushes past the end count too.
@@ -241,7 +243,7 @@ class Window(NamedTuple):
 
 
 class Reader:
-    """Follows the files of one generator while they are written, or reads them whole."""
+    """The reader follows the files of one generator while they are written, or reads them whole."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -254,13 +256,13 @@ class Reader:
         self.ready = 0
         self.monotonic_ns = 0
         self.wall_ns = 0
-        """At the same moment as `monotonic_ns`, in the header."""
+        """The wall clock stood here at the same moment as `monotonic_ns`, in the header."""
         self.footer: Footer | None = None
 
     def read(self) -> Samples:
-        """What came since the last call; nothing where there is no file yet.
+        """`read` returns what came since the last call; nothing where there is no file yet.
 
-        Raises `SamplesError`.
+        It raises `SamplesError`.
         """
         content = _rest(self._path, self._offset)
         content = content[: len(content) // SAMPLE_BYTES * SAMPLE_BYTES]
@@ -275,7 +277,7 @@ class Reader:
         return Samples(self.operations, self.outcomes, operation, outcome, *times)
 
     def read_marks(self) -> None:
-        """What came in the smaller file alone. Raises `SamplesError`."""
+        """`read_marks` takes in what came in the smaller file alone. It raises `SamplesError`."""
         path = self._path.with_suffix(".jsonl")
         content = _rest(path, self._marks_offset)
         content = content[: content.rfind(b"\n") + 1]
@@ -315,7 +317,8 @@ def _rest(path: Path, offset: int) -> bytes:
 
 
 def merge(parts: Sequence[Samples]) -> Samples:
-    """One set of columns of several generators', which number the same names differently."""
+    """`merge` makes one set of columns of several generators', which number the same names
+    differently."""
     operations = _names(part.operations for part in parts)
     outcomes = _names(part.outcomes for part in parts)
     columns: list[list[Ints]] = [[np.zeros(0, dtype=np.int64)] for _ in range(5)]
@@ -338,7 +341,7 @@ def _names(groups: Iterable[Iterable[str]]) -> dict[str, int]:
 
 
 def read(paths: Sequence[Path]) -> Samples:
-    """All samples of some generators. Raises `SamplesError`."""
+    """`read` returns all samples of some generators. It raises `SamplesError`."""
     for path in paths:
         if not path.exists():
             raise SamplesError(f"{path} is missing")

@@ -1,4 +1,4 @@
-"""Recorded samples as CSV, for spreadsheets: a row for each request that was due."""
+"""A generator's samples become CSV, for spreadsheets: a row for each request that was due."""
 
 import csv
 from collections.abc import Iterable, Sequence
@@ -12,16 +12,16 @@ HEADS = (
     "phase", "operation", "outcome", "kind", "intended_unix_s", "response_ms", "service_ms",
     "schedule_lag_ms",
 )  # fmt: skip
-"""`kind` is that of `bench.records.samples.kind_of`. Of a request that was never sent there are no
-times but the intended one; of one that had no answer the times are how long was waited."""
+"""The `kind` is that of `bench.records.samples.kind_of`. A request that was never sent has no times
+but the intended one; one that had no answer has the times that were waited."""
 CHUNK = 10_000
-"""Rows that are made at a time."""
+"""So many rows are made at a time."""
 
 
 def write_csv(path: Path, phases: Iterable[tuple[str, Sequence[Path]]]) -> int:
-    """Writes the samples of each phase, by name; returns how many there are.
+    """`write_csv` writes the samples of each phase, by name; it returns how many there are.
 
-    Raises `SamplesError` for what can't be read, `BenchError` where the file can't be written.
+    It raises `SamplesError` for what can't be read, `BenchError` where the file can't be written.
     """
     count = 0
     try:

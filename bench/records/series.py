@@ -1,4 +1,4 @@
-"""What was sampled during a phase: figures on one time axis, and what happened at known times.
+"""Series are what was sampled during a phase: figures on one time axis, and events at known times.
 
 Times are ns of the machine's monotonic clock. Each list of `series` has the length of `at_ns`; a
 rate is the mean since the sample before. null: not known.
@@ -9,9 +9,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Literal, NamedTuple, Self, get_args
 
 EVENTS_MAX = 10_000
-"""Kept of a phase: faults first, then the longest."""
+"""A phase keeps at most this many events: faults first, then the longest."""
 DIGITS = 4
-"""After the point, of each value."""
+"""Each value has so many digits after the point."""
 
 Kind = Literal["checkpoint", "gc", "rebalance", "fault"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
@@ -23,7 +23,7 @@ Values = Sequence[float | None]
 class Event(NamedTuple):
     kind: Kind
     at_ns: int
-    """Its beginning."""
+    """The event began at this time."""
     duration_ms: float
     text: str
 
@@ -34,7 +34,8 @@ class Series(NamedTuple):
     events: list[Event]
 
     def known(self, name: str, opened_ns: int, closed_ns: int) -> list[float]:
-        """The values of a series that were sampled in a window; empty where there are none."""
+        """`known` returns the values of a series that were sampled in a window; empty where there
+        are none."""
         values = self.series.get(name, ())
         return [
             value
@@ -43,7 +44,7 @@ class Series(NamedTuple):
         ]
 
     def with_marks(self, names: Mapping[str, str], marks: Iterable[Mapping[str, float]]) -> Self:
-        """With more series, of marks that another process wrote: field of a mark → series.
+        """`with_marks` adds series of marks that another process wrote: field of a mark → series.
 
         A sample takes the latest mark since the sample before it.
         """
@@ -60,7 +61,7 @@ class Series(NamedTuple):
 
 
 class Columns:
-    """Series that grow by one sample at a time, in which any of them may be missing."""
+    """Columns grow by one sample at a time, in which any of them may be missing."""
 
     def __init__(self) -> None:
         self.at_ns: list[int] = []
@@ -80,6 +81,6 @@ class Columns:
 
 
 def foremost(events: Iterable[Event]) -> list[Event]:
-    """At most `EVENTS_MAX`, by time."""
+    """`foremost` returns at most `EVENTS_MAX` of them, by time."""
     ranked = sorted(events, key=lambda event: (event.kind not in RARE, -event.duration_ms))
     return sorted(ranked[:EVENTS_MAX], key=lambda event: event.at_ns)

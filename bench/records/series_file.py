@@ -1,4 +1,4 @@
-"""Series as a file of a run's folder, series-<phase>.json:
+"""The series of a phase are a file of the run's folder, series-<phase>.json, of this form.
 
 {"schema_version": 1, "at_ns": [...], "series": {"cpu.gateway": [0.35, null, ...], ...},
  "events": [{"kind": "checkpoint", "at_ns": ..., "duration_ms": ..., "text": "..."}]}
@@ -18,7 +18,7 @@ SCHEMA_VERSION = 1
 
 
 def write_series(path: Path, series: Series) -> None:
-    """All of it or nothing. Raises `OSError`."""
+    """`write_series` writes all of it or nothing. It raises `OSError`."""
     content = {
         "schema_version": SCHEMA_VERSION,
         **series._asdict(),
@@ -28,7 +28,8 @@ def write_series(path: Path, series: Series) -> None:
 
 
 def read_series(path: Path) -> Series:
-    """Raises `RunFileError` for what is truncated, of another version or not of this form."""
+    """`read_series` returns the series of a file. It raises `RunFileError` for what is truncated,
+    of another version or not of this form."""
     content = read_part(path, SCHEMA_VERSION)
     try:
         return _series(content)

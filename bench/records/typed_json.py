@@ -1,4 +1,4 @@
-"""Frozen dataclasses to JSON and back.
+"""Frozen dataclasses become JSON, and JSON becomes them again.
 
 A field's key is its name, or the ``key`` of its metadata where that is no name of Python. One whose
 metadata say ``optional`` may be missing; where it is, it has its default. What is read has been

@@ -1,4 +1,4 @@
-"""JSON files of a run's folder: each says of which schema version it is."""
+"""Each JSON file of a run's folder says of which schema version it is."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -10,11 +10,11 @@ from bench.errors import ExitCode, UnreadableError
 
 
 class RunFileError(UnreadableError):
-    """A recorded file that can't be read; the message says which and why."""
+    """A recorded file can't be read; the message says which and why."""
 
 
 class VersionError(RunFileError):
-    """It is of another schema version."""
+    """The file is of another schema version."""
 
     exit_code = ExitCode.OTHER_SCHEMA
 
@@ -22,7 +22,7 @@ class VersionError(RunFileError):
 def read_part(path: Path, version: int, oldest: int | None = None) -> Mapping[str, Any]:
     """`read_part` returns the content of a JSON file of schema `version`, or from `oldest` on.
 
-    Raises `RunFileError`.
+    It raises `RunFileError`.
     """
     try:
         content = orjson.loads(path.read_bytes())

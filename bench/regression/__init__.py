@@ -1,1 +1,1 @@
-"""Two commits, built and measured side by side."""
+"""A regression job builds two commits, and measures them side by side."""

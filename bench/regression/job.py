@@ -1,4 +1,4 @@
-"""Two commits measured side by side: both built, both warm, in turns, until the answer is known.
+"""A job measures two commits: both built, both warm, in turns, until the answer is known.
 
     comparison = Job(base, head, options, budgets, spreads, measure, progress).execute(folder)
 
@@ -33,15 +33,16 @@ from bench.run.model import Progress, Subject
 from bench.run.settings import Settings
 
 BUDGET_S_MIN = 30.0
-"""The smallest one: with less, no stack comes up."""
+"""A smaller `--budget-s` is refused: with less, no stack comes up."""
 BUDGET_S_MAX = 86_400.0
-"""The largest `--budget-s`: a day."""
+"""A larger `--budget-s` is refused: it is a day."""
 CLOSING_S = 30.0
-"""Of the budget, kept free to end stacks and to compare."""
+"""This part of the budget is kept free to end stacks and to compare."""
 
 
 PAIRS_MIN = 2
-"""Of a batch, even when the time is over: one block of ABBA, so that there is something to show."""
+"""A batch has at least so many pairs, even when the time is over: one block of ABBA, so that there
+is something to show."""
 
 
 class Job:
@@ -62,14 +63,15 @@ class Job:
         self._spreads = spreads or {}
         self._progress = progress
         self._measured = 0
-        """Pairs, over all batches."""
+        """So many pairs were measured, over all batches."""
         self._began_s = time.monotonic()
 
     def execute(self, folder: Path) -> Comparison:
-        """Runs are recorded below `folder`, and stay, as what the stacks print.
+        """`execute` measures and compares. Runs are recorded below `folder`, and stay, as what the
+        stacks print.
 
-        Raises `StackError` where a side can't be built or started, `KeyboardInterrupt` where a run
-        was interrupted.
+        It raises `StackError` where a side can't be built or started, `KeyboardInterrupt` where a
+        run was interrupted.
         """
         shared = is_gateway_only(changed(self._commits["A"], self._commits["B"]))
         where = "only gateways differ: one Kafka and Flink" if shared else "a whole stack each"
@@ -143,7 +145,7 @@ class Job:
 
 
 class Batch:
-    """Systems that are up, and the pairs of runs that are measured on them."""
+    """A batch is systems that are up, and the pairs of runs that are measured on them."""
 
     def __init__(
         self,
@@ -169,14 +171,15 @@ class Batch:
         self.close()
 
     def close(self) -> None:
-        """Ends the systems; once is enough."""
+        """`close` ends the systems; once is enough."""
         if self._is_open:
             self._is_open = False
             self._progress("ending the stacks")
             self._context.__exit__(None, None, None)
 
     def warm(self) -> Pair:
-        """Loads each side until it is steady, and measures it once; these runs do not count."""
+        """`warm` loads each side until it is steady, and measures it once; these runs do not
+        count."""
         settings = replace(self._options.settings(0), first_warmup_s=self._options.first_warmup_s)
         found = []
         for letter in self._subjects:
@@ -185,7 +188,8 @@ class Batch:
         return Pair(*found)
 
     def measure(self, pairs: int, first: int, deadline_s: float) -> list[Pair]:
-        """Pairs in turns, from number `first` on; fewer where the time is over before."""
+        """`measure` measures pairs in turns, from number `first` on; fewer where the time is over
+        before."""
         found: list[Pair] = []
         order = turns(pairs, self._options.seed + first)
         for place in range(pairs):
@@ -203,7 +207,7 @@ class Batch:
         return found
 
     def run(self, letter: str, settings: Settings, folder: Path, what: str) -> RunRecord:
-        """One run, recorded. Raises `KeyboardInterrupt` where it was interrupted."""
+        """`run` makes one run, recorded. It raises `KeyboardInterrupt` where it was interrupted."""
         run = self._measure_run(settings, folder, self._subjects[letter])
         self._progress(f"{letter} {what}: {described(run)}")
         if run.verdict == "interrupted":

@@ -1,4 +1,4 @@
-"""Batches of pairs, one after the other, as `bench.regression.stopping_rule` asks for them.
+"""Batches of pairs follow each other, as `bench.regression.stopping_rule` asks for them.
 
 Where the pairs come from is the caller's business: measured now, or drawn from recorded ones.
 """
@@ -13,20 +13,20 @@ from bench.compare.run_pairs import Pair, UnfitError, refuse_unfit
 from bench.regression.stopping_rule import Plan, Sequential, Step
 
 Measure = Callable[[Step], list[Pair]]
-"""The pairs of a step, or fewer where the time is over."""
+"""A measure returns the pairs of a step, or fewer where the time is over."""
 Tell = Callable[[str], object]
 
 
 class Gate(NamedTuple):
-    """What is gated, as the first runs have it."""
+    """A gate is what is gated, as the first runs have it."""
 
     rules: dict[str, Rule]
     deciding: list[str]
 
 
 def gate(first: Pair, budgets: Budgets, spreads: Spreads) -> Gate:
-    """From a run of each side. Raises `UnfitError` where they have no metric that decides, or one
-    that could never be the same."""
+    """`gate` makes it from a run of each side. It raises `UnfitError` where they have no metric
+    that decides, or one that could never be the same."""
     for run in first:
         refuse_unfit(run)
     gated = [row for row in rows([first], budgets, spreads) if row.rule.role != "shown"]
@@ -45,7 +45,7 @@ class Taken(NamedTuple):
     pairs: list[Pair]
     fresh: list[Pair]
     why: str
-    """Why no more were taken."""
+    """The line says why no more were taken."""
 
 
 def take(
@@ -57,7 +57,7 @@ def take(
     spent_s: Callable[[], float],
     tell: Tell = lambda _: None,
 ) -> Taken:
-    """As many pairs as needed. Raises `UnfitError` for a run that says nothing."""
+    """`take` takes as many pairs as needed. It raises `UnfitError` for a run that says nothing."""
     sequential = Sequential(gate.rules, gate.deciding, plan)
     taken = Taken([], [], "")
     while (step := sequential.next(spent_s())).action != "stop":
@@ -78,5 +78,5 @@ def take(
 
 
 def differences(found: Sequence[Row], rules: Mapping[str, Rule]) -> dict[str, list[float]]:
-    """By metric that is gated."""
+    """`differences` returns them by metric that is gated."""
     return {row.metric.name: row.worsenings for row in found if row.metric.name in rules}

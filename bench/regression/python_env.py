@@ -1,4 +1,4 @@
-"""The Python environment of a work tree: ours, or one of its own where its lock file differs."""
+"""A work tree has a Python environment: ours, or its own where its lock file differs."""
 
 import hashlib
 import shutil
@@ -14,14 +14,16 @@ from machine.cache import cache_dir, lock
 from machine.errors import StackError
 
 BUILD_TIMEOUT_S = 900.0
-"""Of installing the packages of a commit whose lock file differs: some hundred MiB to download."""
+"""The packages of a commit whose lock file differs may take this long to install: some hundred MiB
+to download."""
 VENV_OPTIONS: tuple[str, ...] = ()
 DIGEST_CHARS = 16
-"""Of the lock file's hash, in the name of its environment."""
+"""The name of an environment has so many characters of the lock file's hash."""
 
 
 def python_of(tree: Path, progress: Progress, project: Path = PROJECT_DIR) -> Path:
-    """The interpreter for a work tree. Raises `StackError` where its packages can't be installed.
+    """`python_of` returns the interpreter for a work tree. It raises `StackError` where its
+    packages can't be installed.
 
     Environments stay in the cache, one for each content of the lock file.
     """

@@ -1,4 +1,4 @@
-"""The runs of a regression job: how each is made, and what it says in a line."""
+"""A regression job makes its runs here, and describes each in a line."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -9,22 +9,24 @@ from bench.run.model import Subject
 from bench.run.settings import Settings
 
 RATE_PER_S = 200.0
-"""Default of `--rate`: about half of what two cores answer, next to everything else on them."""
+"""The `--rate` defaults to about half of what two cores answer, next to everything else on them."""
 DURATION_S = 5.0
-"""Measured of each run of a regression job: many short runs tell more than few long ones."""
+"""Each run of a regression job is measured for this long: many short runs tell more than few long
+ones."""
 WARMUP_S = 1.0
-"""Before each window: connections open, and caches hold this run's entities."""
+"""Each window has this warm-up: connections open, and caches hold this run's entities."""
 FIRST_WARMUP_S = 40.0
-"""At most, of a stack that was just started: until it is steady."""
+"""A stack that was just started is warmed up this long at most: until it is steady."""
 BUDGET_S = 1080.0
-"""Of a whole job, all included, so that it takes less than 20 minutes."""
+"""A whole job has this budget, all included, so that it takes less than 20 minutes."""
 RATE_PER_S_MAX = 10_000.0
-"""The highest `--rate` of a regression job."""
+"""A higher `--rate` of a regression job is refused."""
 DURATION_S_MAX = 60.0
-"""The longest run of a regression job."""
+"""A longer run of a regression job is refused."""
 
 Measure = Callable[[Settings, Path, Subject], RunRecord]
-"""Measures a system that is up, and records the run in a folder of its own in the one given."""
+"""A measure measures a system that is up, and records the run in a folder of its own in the one
+given."""
 
 
 class Options(NamedTuple):
@@ -36,7 +38,8 @@ class Options(NamedTuple):
     seed: int = 1
 
     def settings(self, number: int) -> Settings:
-        """Of both runs of a pair: they send the same requests at the same times."""
+        """`settings` returns those of both runs of a pair: they send the same requests at the same
+        times."""
         return Settings(
             rate=f"{self.rate_per_s:g}",
             first_warmup_s=0.0,
@@ -47,7 +50,7 @@ class Options(NamedTuple):
 
 
 def described(run: RunRecord) -> str:
-    """A run in a line."""
+    """`described` returns a run in a line."""
     parts = []
     for _, window in run.windows:
         latency = window.latency_ms

@@ -1,4 +1,4 @@
-"""The two sides of a comparison: commits that are checked out, and their systems, up and warm.
+"""The sides of a comparison are two commits that are checked out, their systems up and warm.
 
 Each side's system is started from its own work tree and by its own Python, so that only the
 commands ``python -m system up`` and ``status``, or ``python -m system.gateway``, are shared.
@@ -28,30 +28,32 @@ from machine.ports import HOST, choose
 from machine.processes import Supervisor
 
 START_TIMEOUT_S = 300.0
-"""Of a stack; the steps of its start have limits of their own."""
+"""A stack may take this long to start; the steps of its start have limits of their own."""
 STATUS_TIMEOUT_S = 30.0
-"""Of asking a side's own Python."""
+"""A side's own Python may take this long to answer."""
 STATUS_INTERVAL_S = 0.5
-"""Between looks whether a stack is up; each is a process."""
+"""This much time passes between looks whether a stack is up; each is a process."""
 ANSWER_TIMEOUT_S = 6.0
-"""Of one request while coming up; longer than the gateway waits for a reply."""
+"""One request takes at most this long while coming up; longer than the gateway waits for a
+reply."""
 DRAIN_TIMEOUT_S = 15.0
 """A gateway answers what it has accepted, at most this long."""
 STOP_TIMEOUT_S = 120.0
-"""Of a stack: more than its own limits of drain, stop and recording add up to."""
+"""A stack may take this long to stop: more than its own limits of drain, stop and recording add up
+to."""
 
 FREE_PORTS = ("--port", "0", "--kafka-port", "0", "--flink-rest-port", "0")
-"""Of a stack beside others: any, none of those that a person expects."""
+"""A stack beside others has any ports, none of those that a person expects."""
 
 GC_LOGS = {
     "kafka": "kafka/gc.log",
     "flink_jobmanager": "flink/jobmanager-gc.log",
     "flink_taskmanager": "flink/taskmanager-gc.log",
 }
-"""Below a stack's data folder; one that is not there shows no pauses."""
+"""The logs are below a stack's data folder; one that is not there shows no pauses."""
 
 Cluster = dict[str, Any]
-"""What ``python -m system status --json`` says of a stack."""
+"""A cluster is what ``python -m system status --json`` says of a stack."""
 
 VERSIONS = """
 import json, sys
@@ -69,10 +71,10 @@ print(json.dumps({"python": sys.version.split()[0], "packages": packages, "kafka
 
 
 class Side(NamedTuple):
-    """A commit, built."""
+    """A side is a commit, built."""
 
     letter: str
-    """A or B; of `bench.calibrate.recorder` the name of a variant."""
+    """The letter is A or B; of `bench.calibrate.recorder` the name of a variant."""
     commit: Commit
     tree: Path
     python: Path
@@ -82,9 +84,10 @@ class Side(NamedTuple):
         return CommitRecord(self.commit.short, self.is_patched)
 
     def environment(self) -> Environment:
-        """As `bench.run.environment.environment`, with this side's versions; the generator is ours.
+        """The environment is as `bench.run.environment.environment`, with this side's versions; the
+        generator is ours.
 
-        Raises `StackError` where the side's Python can't tell.
+        It raises `StackError` where the side's Python can't tell.
         """
         ours = environment(own_stack=True)
         theirs = json.loads(_output(self, "-c", VERSIONS, *PACKAGES))
@@ -100,10 +103,10 @@ class Side(NamedTuple):
 
 
 class Stacks:
-    """Starts systems of sides, and ends all at the end of the context."""
+    """These stacks start systems of sides, and end all at the end of the context."""
 
     def __init__(self, logs: Path, progress: Progress) -> None:
-        """`logs`: a folder for what they print."""
+        """The `logs` are a folder for what they print."""
         self._logs = logs
         self._progress = progress
         self._supervisor = Supervisor()
@@ -123,7 +126,7 @@ class Stacks:
             self._supervisor.close()
 
     def whole(self, side: Side) -> Subject:
-        """A stack of its own. Raises `StackError` when it does not come up."""
+        """`whole` starts a stack of its own. It raises `StackError` when it does not come up."""
         self._progress(f"{side.letter}: starting the stack of {side.commit.short}")
         began_s = time.monotonic()
         entry = self._up(side)
@@ -131,12 +134,13 @@ class Stacks:
         return self._subject(side, entry, entry["url"], entry["pids"])
 
     def cluster(self, side: Side) -> Cluster:
-        """The side's Kafka and Flink, for gateways of all sides. Raises `StackError`."""
+        """`cluster` returns the side's Kafka and Flink, for gateways of all sides. It raises
+        `StackError`."""
         self._progress(f"starting one Kafka and Flink for all, of {side.commit.short}")
         return self._up(side)
 
     def gateway(self, side: Side, cluster: Cluster) -> Subject:
-        """The side's gateway on it. Raises `StackError`."""
+        """`gateway` returns the side's gateway on it. It raises `StackError`."""
         url, pids = self._gateway(side, cluster["bootstrap_servers"])
         self._progress(f"{side.letter}: its gateway is up")
         return self._subject(side, cluster, url, {**cluster["pids"], **pids})
@@ -200,7 +204,8 @@ class Stacks:
 def subjects(
     sides: list[Side], is_shared: bool, logs: Path, progress: Progress
 ) -> Iterator[dict[str, Subject]]:
-    """By letter; `is_shared`: on one Kafka and Flink. Raises `StackError`."""
+    """`subjects` yields them by letter; `is_shared`: on one Kafka and Flink. It raises
+    `StackError`."""
     with Stacks(logs, progress) as stacks:
         if is_shared:
             cluster = stacks.cluster(sides[0])
@@ -211,7 +216,7 @@ def subjects(
 
 
 def apart(found: Mapping[str, Subject]) -> dict[str, Subject]:
-    """Each knows the processes of the others, as far as they are not its own."""
+    """`apart` lets each know the processes of the others, as far as they are not its own."""
     pids = {letter: _all_pids(subject.system) for letter, subject in found.items()}
     everyone = frozenset().union(*pids.values())
     return {

@@ -1,4 +1,4 @@
-"""As many pairs as needed, within a time budget: what to measure next.
+"""The rule says what to measure next: as many pairs as needed, within a time budget.
 
 Who looks again and again finds a difference in the end, even where there is none. So the number of
 looks is bounded beforehand, and each spends an equal part of alpha: Bonferroni over looks, which
@@ -16,17 +16,18 @@ from bench.compare.verdict import ALPHA, FRESH_PAIRS_MIN, Finding, judge
 from bench.stats.signed_rank import pairs_needed
 
 LOOKS_MAX = 3
-"""At the pairs of a comparison: each spends a part of alpha."""
+"""A comparison looks at its pairs at most so often: each look spends a part of alpha."""
 MORE_PAIRS_MAX = 100
-"""Of a further batch, however much time there is: with four times as many the interval is half."""
+"""A further batch has at most this many pairs, however much time there is: with four times as many
+the interval is half."""
 SPARE_PAIRS = 2
-"""More than a look needs: some pairs may be void."""
+"""A batch has so many pairs more than a look needs: some may be void."""
 
 Action = Literal["measure", "repeat", "stop"]
 
 
 def turns(pairs: int, seed: int) -> str:
-    """Who runs when, two letters a pair: blocks of ABBA or BAAB, which a coin chooses.
+    """`turns` says who runs when, two letters a pair: blocks of ABBA or BAAB, which a coin chooses.
 
     Within a block a steady drift of the machine cancels out. The coin keeps anything that comes
     back every few runs from always meeting the same side.
@@ -37,25 +38,28 @@ def turns(pairs: int, seed: int) -> str:
 
 
 def look_needs(metrics: int, looks_max: int) -> int:
-    """Pairs with which a look at so many gated metrics can find anything at all."""
+    """`look_needs` returns the pairs with which a look at so many gated metrics can find anything
+    at all."""
     return pairs_needed(1 - ALPHA / looks_max / max(1, metrics))
 
 
 class Plan(NamedTuple):
     budget_s: float
-    """Of all measuring; starting the stacks for the first batch is not part of it."""
+    """All measuring has this budget; starting the stacks for the first batch is not part of it."""
     first_pairs: int
     more_pairs: int
-    """Of each further batch, at least; even, so that blocks of ABBA are whole."""
+    """Each further batch has at least so many pairs; the number is even, so that blocks of ABBA are
+    whole."""
     fresh_pairs: int = FRESH_PAIRS_MIN + SPARE_PAIRS
     fresh_start_s: float = 0.0
-    """A fresh batch is measured on freshly started stacks, see docs/regressions.md."""
+    """A fresh batch is measured on freshly started stacks, which take this long, see
+    docs/regressions.md."""
     looks_max: int = LOOKS_MAX
     more_pairs_max: int = MORE_PAIRS_MAX
 
     @staticmethod
     def of(metrics: int, budget_s: float, fresh_start_s: float = 0.0) -> "Plan":
-        """For so many gated metrics."""
+        """`of` returns a plan for so many gated metrics."""
         first = _even(look_needs(metrics, LOOKS_MAX) + SPARE_PAIRS)
         return Plan(budget_s, first, _even(first / 2), fresh_start_s=fresh_start_s)
 
@@ -67,14 +71,15 @@ class Step(NamedTuple):
 
 
 class Sequential:
-    """Collects pairs, and says after each batch how to go on.
+    """The rule collects pairs, and says after each batch how to go on.
 
     while (step := sequential.next(spent_s)).action != "stop":
         sequential.add(step, *measure(step.pairs))
     """
 
     def __init__(self, rules: Mapping[str, Rule], deciding: Collection[str], plan: Plan) -> None:
-        """`deciding`: the metrics that must be settled; the others only may raise an alarm."""
+        """The `deciding` metrics are those that must be settled; the others only may raise an
+        alarm."""
         self._rules = dict(rules)
         self._deciding = deciding
         self._plan = plan
@@ -85,11 +90,12 @@ class Sequential:
 
     @property
     def alpha(self) -> float:
-        """Of one look."""
+        """The chance is that of one look."""
         return ALPHA / self._plan.looks_max
 
     def add(self, step: Step, pairs: Mapping[str, Sequence[float]], void: int = 0) -> None:
-        """Differences of the usable pairs by metric, as `Rule` has them, and how many were void."""
+        """`add` takes differences of the usable pairs by metric, as `Rule` has them, and how many
+        were void."""
         if step.action == "repeat" and self._fresh is None:
             self._fresh = {name: [] for name in self._rules}
         if pairs:
@@ -108,12 +114,12 @@ class Sequential:
             del self._fresh[name]
 
     def findings(self) -> dict[str, Finding]:
-        """Of all pairs so far; metrics without any are left out."""
+        """`findings` returns those of all pairs so far; metrics without any are left out."""
         batch = {name: found for name, found in self._batch.items() if found}
         return judge(batch, self._rules, self._fresh, self.alpha)
 
     def next(self, spent_s: float) -> Step:
-        """`spent_s`: since the first pair was begun."""
+        """`next` returns how to go on; `spent_s` counts since the first pair was begun."""
         plan = self._plan
         if not self._measured:
             return Step("measure", plan.first_pairs, "the first batch")

@@ -1,4 +1,4 @@
-"""Commits checked out beside this work tree, by ``git worktree``, and what differs between them."""
+"""``git worktree`` checks commits out beside this work tree; `changed` tells how they differ."""
 
 import shutil
 from collections.abc import Iterator, Sequence
@@ -12,19 +12,19 @@ from bench.project import PROJECT_DIR
 from system.runtime.data_folder import held_folder
 
 ID_CHARS = 10
-"""Of a commit's short id, as run.json has it."""
+"""A commit's short id has so many characters, as run.json has it."""
 LOCK_FILE = "requirements.lock"
 MEASURED = ("system", "machine", LOCK_FILE)
-"""What of a work tree is measured; the rest measures."""
+"""This part of a work tree is measured; the rest measures."""
 
 
 class CommitError(UsageError):
-    """A commit that can't be checked out: wrong usage. The message says why."""
+    """A commit can't be checked out, which is wrong usage. The message says why."""
 
 
 class Commit(NamedTuple):
     name: str
-    """As it was asked for: a branch, a tag, an id."""
+    """The name is as it was asked for: a branch, a tag, an id."""
     id: str
 
     @property
@@ -33,7 +33,7 @@ class Commit(NamedTuple):
 
 
 def resolve(name: str, project: Path = PROJECT_DIR) -> Commit:
-    """Raises `CommitError`."""
+    """`resolve` returns the commit of a name. It raises `CommitError`."""
     try:
         git(project, "rev-parse", "--git-dir")
     except BenchError as cause:
@@ -49,7 +49,8 @@ def resolve(name: str, project: Path = PROJECT_DIR) -> Commit:
 
 
 def fork_point(base: Commit, head: Commit, project: Path = PROJECT_DIR) -> Commit:
-    """The commit from which `head` went its own way: what `base` got since is no change of its.
+    """`fork_point` returns the commit from which `head` went its own way: what `base` got since is
+    no change of its.
 
     It is `base` itself where `head` builds on it, or is an older one of the same line. Raises
     `CommitError`.
@@ -64,23 +65,24 @@ def fork_point(base: Commit, head: Commit, project: Path = PROJECT_DIR) -> Commi
 
 
 def ancestors(head: Commit, project: Path = PROJECT_DIR) -> list[str]:
-    """Ids of all commits that `head` builds on, parents first, it last."""
+    """`ancestors` returns ids of all commits that `head` builds on, parents first, it last."""
     return git(project, "rev-list", "--topo-order", "--reverse", head.id).split()
 
 
 def is_dirty(project: Path = PROJECT_DIR) -> bool:
-    """Whether files of the system differ from the commit that is checked out."""
+    """`is_dirty` returns whether files of the system differ from the commit that is checked out."""
     return bool(git(project, "status", "--porcelain", "--", *MEASURED).strip())
 
 
 def changed(base: Commit, head: Commit, project: Path = PROJECT_DIR) -> list[str]:
-    """Paths of files below `project` that differ, as it has them."""
+    """`changed` returns paths of files below `project` that differ, as it has them."""
     options = ("--name-only", "--no-renames", "--relative")
     return git(project, "diff", *options, base.id, head.id).splitlines()
 
 
 def is_gateway_only(paths: Sequence[str]) -> bool:
-    """Whether both sides can run on the same Kafka and Flink: nothing there has changed."""
+    """`is_gateway_only` returns whether both sides can run on the same Kafka and Flink: nothing
+    there has changed."""
     return not any(
         path.split("/")[0] in MEASURED and not path.startswith("system/gateway/") for path in paths
     )
@@ -88,7 +90,8 @@ def is_gateway_only(paths: Sequence[str]) -> bool:
 
 @contextmanager
 def folder_for_trees() -> Iterator[Path]:
-    """A folder in the cache, removed at the end; what killed processes left is removed first."""
+    """`folder_for_trees` yields a folder in the cache, removed at the end; what killed processes
+    left is removed first."""
     with held_folder("worktrees") as folder:
         try:
             yield folder
@@ -98,7 +101,8 @@ def folder_for_trees() -> Iterator[Path]:
 
 @contextmanager
 def checked_out(commit: Commit, folder: Path, project: Path = PROJECT_DIR) -> Iterator[Path]:
-    """The commit's `project` in a new work tree at `folder`, until the end. Raises `BenchError`."""
+    """`checked_out` yields the commit's `project` in a new work tree at `folder`, until the end. It
+    raises `BenchError`."""
     within = git(project, "rev-parse", "--show-prefix").strip()
     git(project, "worktree", "prune")
     try:
@@ -112,7 +116,7 @@ def checked_out(commit: Commit, folder: Path, project: Path = PROJECT_DIR) -> It
 
 
 def apply_patch(tree: Path, patch: Path) -> None:
-    """Raises `BenchError` where it does not fit."""
+    """`apply_patch` patches a work tree. It raises `BenchError` where the patch does not fit."""
     within = git(tree, "rev-parse", "--show-prefix").strip()
     place = (f"--directory={within}",) if within else ()
     git(tree, "apply", "--whitespace=nowarn", *place, str(patch.resolve()))

@@ -1,1 +1,1 @@
-"""Pages, charts and Markdown from recorded runs."""
+"""The report makes pages, charts and Markdown from recorded runs."""

@@ -1,4 +1,4 @@
-"""report.html of a run, from what is recorded in its folder alone."""
+"""A run's report.html is built from what is recorded in its folder alone."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,7 +16,8 @@ from bench.stats import curves
 
 
 def build(folder: Path) -> Path:
-    """Writes report.html anew. Raises `BenchError` in one line for what can't be read."""
+    """`build` writes report.html anew. It raises `BenchError` in one line for what can't be
+    read."""
     run = read_run(folder)
     target = folder / "report.html"
     write(target, page(run, [_phase(folder, phase) for phase in run.phases]).encode())
@@ -28,7 +29,7 @@ def pictures(folder: Path) -> list[Path]:
 
     There is the latency by percentile of all windows, the waterfall of the operation with the most
     stages, and latency against rate where a capacity was searched. What was not recorded, or whose
-    file is not in the folder any more, has no picture. Raises `BenchError` as `build` does, and
+    file is not in the folder any more, has no picture. It raises `BenchError` as `build` does, and
     where nothing can be drawn.
     """
     drawn = list(_drawings(folder, read_run(folder)))

@@ -1,4 +1,4 @@
-"""Figures for plotly.js, as plain data; `TEMPLATE` holds what they have in common.
+"""Figures for plotly.js are plain data; `TEMPLATE` holds what they have in common.
 
 A colour is the name of one of report.css's variables ("--c1"), which the page resolves for its
 theme. Text that was recorded goes through `text`: plotly takes some tags for markup.
@@ -11,12 +11,13 @@ from typing import Any, NamedTuple
 from bench.records.run_record import CapacityRecord
 
 Plotly = dict[str, Any]
-"""A part of a figure, whose form is plotly.js's own: https://plotly.com/javascript/reference."""
+"""The part of a figure has plotly.js's own form: https://plotly.com/javascript/reference."""
 Trace = Plotly
 
 COLORS = tuple(f"--c{index}" for index in range(1, 9))
 MARGIN = {"l": 64, "r": 18, "t": 14, "b": 46}
-"""In px. The same for all charts, so that those with one time axis stand in line."""
+"""The margins are in px. They are the same for all charts, so that those with one time axis stand
+in line."""
 
 AXIS: Plotly = {
     "gridcolor": "--grid",
@@ -56,12 +57,12 @@ TEMPLATE: Plotly = {
 class Chart(NamedTuple):
     title: str
     about: str
-    """How to read it, in a sentence."""
+    """The sentence says how to read it."""
     traces: list[Trace]
     layout: Plotly
     height_px: int = 340
     wide: bool = True
-    """Else two stand side by side, where there is room."""
+    """The chart is wide; else two stand side by side, where there is room."""
 
 
 def text(recorded: str) -> str:
@@ -77,7 +78,7 @@ def axis(title: str, **more: Any) -> Plotly:
 
 
 def log_axis(title: str, values: Sequence[float | None] = ()) -> Plotly:
-    """With few labels where the values span several decades, and more where they don't."""
+    """The axis has few labels where the values span several decades, and more where they don't."""
     known = [value for value in values if value]
     decades = known and max(known) / min(known) > 100
     return axis(title, type="log", dtick=1 if decades else "D2", tickformat=",~r")

@@ -1,4 +1,4 @@
-"""A history of runs as text, and as a page with a chart for each metric."""
+"""A history of runs becomes text, and a page with a chart for each metric."""
 
 from html import escape
 
@@ -19,11 +19,11 @@ h2 { margin: 2rem 0 0; font-size: 1.1rem }
 """
 CHART_HEIGHT_PX = 320
 COLORS = {True: "#b42318", False: "#067647"}
-"""Of worse and better."""
+"""These are the colours of worse and better."""
 
 
 def describe(history: History) -> str:
-    """Markdown: the changes, and what is not drawn."""
+    """`describe` returns Markdown: the changes, and what is not drawn."""
     lines = [f"# History: {_size(history)}", ""]
     lines += [f"- {line}" for series in history.series for line in _changes(series)]
     lines += [] if any(series.shifts for series in history.series) else ["- no change was found"]
@@ -31,7 +31,7 @@ def describe(history: History) -> str:
 
 
 def page(history: History) -> str:
-    """One HTML file that asks nothing of any network."""
+    """`page` returns one HTML file that asks nothing of any network."""
     where = history.reference.environment
     head = tag(
         "head",

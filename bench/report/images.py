@@ -1,4 +1,4 @@
-"""Pictures of a run for pages that show no script: SVG files, each in a light and a dark form.
+"""A run's pictures are for pages that show no script: SVG files, each in a light and a dark form.
 
 The same data gives the same bytes: no date, no random ids, and text that stays text. Colours are
 those of report.css, so that a picture and the report beside it look alike.
@@ -32,7 +32,7 @@ LABELLED_SHARE_MIN = 0.05
 
 
 class Line(NamedTuple):
-    """A named latency curve."""
+    """A line is a named latency curve."""
 
     name: str
     percentiles: Percentiles
@@ -42,7 +42,8 @@ Draw = Callable[[Axes, dict[str, str]], None]
 
 
 def colors(theme: str, style: Path = STYLE) -> dict[str, str]:
-    """The variables of report.css in that theme, by name: ``{"--text": "#1c2128", …}``."""
+    """`colors` returns the variables of report.css in that theme, by name: ``{"--text": "#1c2128",
+    …}``."""
     pairs = re.findall(
         r"(--[\w-]+): light-dark\((#[0-9a-f]{6}), (#[0-9a-f]{6})\)", style.read_text()
     )
@@ -50,7 +51,7 @@ def colors(theme: str, style: Path = STYLE) -> dict[str, str]:
 
 
 def draw(picture: Draw, theme: str, size_inches: tuple[float, float] = SIZE_INCHES) -> bytes:
-    """The picture as SVG."""
+    """`draw` returns the picture as SVG."""
     palette = colors(theme)
     options: dict[Any, Any] = {
         "svg.hashsalt": "kaflinkshop",
@@ -78,7 +79,8 @@ def draw(picture: Draw, theme: str, size_inches: tuple[float, float] = SIZE_INCH
 
 
 def percentiles(lines: Sequence[Line]) -> Draw:
-    """Latency by percentile on HdrHistogram's axis; dashed where it is only a lower bound."""
+    """`percentiles` draws latency by percentile on HdrHistogram's axis; dashed where it is only a
+    lower bound."""
 
     def picture(axes: Axes, palette: dict[str, str]) -> None:
         for index, (name, found) in enumerate(lines, 1):
@@ -103,7 +105,8 @@ def percentiles(lines: Sequence[Line]) -> Draw:
 
 
 def waterfall(operation: Operation) -> Draw:
-    """The stages of one operation from left to right, each as long as its mean time."""
+    """`waterfall` draws the stages of one operation from left to right, each as long as its mean
+    time."""
 
     def picture(axes: Axes, palette: dict[str, str]) -> None:
         names = list(dict.fromkeys(stage.name for stage in operation.stages))
@@ -139,7 +142,7 @@ def waterfall(operation: Operation) -> Draw:
 
 
 def knee(found: CapacityRecord) -> Draw:
-    """Latency against rate: filled marks held the service level, crosses did not."""
+    """`knee` draws latency against rate: filled marks held the service level, crosses did not."""
 
     def picture(axes: Axes, palette: dict[str, str]) -> None:
         ordered, knee_per_s = found.by_rate, found.knee_per_s

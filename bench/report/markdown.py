@@ -1,4 +1,4 @@
-"""A run in words and tables, from its run.json alone: Markdown that reads well in a terminal."""
+"""A run.json alone becomes words and tables: Markdown that reads well in a terminal."""
 
 from collections.abc import Iterable, Iterator, Sequence
 

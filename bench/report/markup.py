@@ -1,4 +1,4 @@
-"""HTML by construction: text is escaped, unless it has been made markup."""
+"""HTML is made by construction: text is escaped, unless it has been made markup."""
 
 from collections.abc import Iterable
 from html import escape
@@ -7,18 +7,18 @@ from typing import Any, TypeAlias
 import orjson
 
 VOID = frozenset({"meta"})
-"""Elements without content."""
+"""These elements have no content."""
 
 
 class Html(str):
-    """Markup."""
+    """An `Html` is markup."""
 
 
 Content: TypeAlias = "str | Iterable[Content] | None"
 
 
 def tag(name: str, /, *content: Content, **attributes: str | float | bool | None) -> Html:
-    """An element. `class_` is the attribute class, `aria_label` is aria-label.
+    """`tag` returns an element. `class_` is the attribute class, `aria_label` is aria-label.
 
     An attribute that is True has no value; one that is None or False is left out.
     """
@@ -34,7 +34,7 @@ def tag(name: str, /, *content: Content, **attributes: str | float | bool | None
 
 
 def markup(content: Content) -> Html:
-    """Joins parts; plain strings are escaped."""
+    """`markup` joins parts; plain strings are escaped."""
     if content is None:
         return Html()
     if isinstance(content, str):
@@ -43,6 +43,7 @@ def markup(content: Content) -> Html:
 
 
 def data(value: Any, **attributes: str) -> Html:
-    """A value for scripts. In JSON `<` is in strings only, so that nothing in it ends the tag."""
+    """`data` returns a value for scripts. In JSON `<` is in strings only, so that nothing in it
+    ends the tag."""
     text = orjson.dumps(value).decode().replace("<", "\\u003c")
     return tag("script", Html(text), type="application/json", **attributes)

@@ -1,4 +1,4 @@
-"""The page of a run: one HTML file that asks nothing of any network.
+"""The page of a run is one HTML file that asks nothing of any network.
 
 Everything recorded goes through `markup`, which escapes it. The Content-Security-Policy forbids the
 page to load anything, whatever is in it.
@@ -32,14 +32,14 @@ SCRIPT = Path(__file__).with_name("report.js")
 POLICY = "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; img-src data:"
 VIOLATIONS_SHOWN = 20
 LINE_CHARS_MAX = 30
-"""Of a cell that is not wrapped."""
+"""A cell that is not wrapped has at most this many characters."""
 CARD_QUANTILES: tuple[QuantileName, ...] = ("p50", "p99")
 CARDS_MAX = 4
-"""Phases in large figures; more are in the table only, and folded elsewhere."""
+"""So many phases have large figures; more are in the table only, and folded elsewhere."""
 
 
 class PhaseData(NamedTuple):
-    """What is known of a phase; parts that were not recorded are None."""
+    """The data are what is known of a phase; parts that were not recorded are None."""
 
     phase: PhaseRecord
     curves: Curves | None

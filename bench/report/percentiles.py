@@ -1,4 +1,4 @@
-"""The chart of latency by percentile."""
+"""This chart shows latency by percentile."""
 
 from collections.abc import Sequence
 
@@ -7,11 +7,12 @@ from bench.report.charts import Chart, Trace, axis, color, line, log_axis
 from bench.stats.curves import Curves, Percentiles
 
 SERVICE_MAX = 4
-"""Phases whose service times are drawn too; with more, no line could be told from the next."""
+"""So many phases have their service times drawn too; with more, no line could be told from the
+next."""
 
 
 def chart(named: Sequence[tuple[str, Curves]]) -> Chart:
-    """All phases overlaid; a phase without a latency is left out."""
+    """`chart` overlays all phases; a phase without a latency is left out."""
     traces: list[Trace] = []
     for index, (name, curves) in enumerate(named):
         traces += _percentile_lines(name, curves.response, index)

@@ -1,4 +1,4 @@
-"""How figures and verdicts are put into words, the same in Markdown and on the page."""
+"""These phrases put figures and verdicts into words, the same in Markdown and on the page."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -13,13 +13,13 @@ from bench.records.run_record import (
 )
 
 NONE = "-"
-"""In place of a figure that there is not."""
+"""This stands in place of a figure that there is not."""
 
 
 class Meaning(NamedTuple):
     name: str
     meaning: str
-    """For a reader who knows nothing of the measurement."""
+    """The meaning is for a reader who knows nothing of the measurement."""
 
 
 VERDICTS: dict[Verdict, Meaning] = {
@@ -56,11 +56,11 @@ class Table(NamedTuple):
     heads: Sequence[str]
     rows: Sequence[Sequence[str]]
     words: frozenset[int] = frozenset({0})
-    """Columns of words; the others are figures."""
+    """These columns have words; the others are figures."""
 
 
 COMPILING_WARMUP_S = 20.0
-"""With less warm-up the system's JVMs surely still compile: that takes them a minute or more."""
+"""The system's JVMs surely still compile with less warm-up: that takes them a minute or more."""
 
 
 def reservations(run: RunRecord) -> list[str]:
@@ -89,7 +89,7 @@ def reservations(run: RunRecord) -> list[str]:
 
 
 def ms(value_ms: float | None, at_least: bool = False) -> str:
-    """Three digits or more, whatever the size: 0.512, 12.34, ≥ 2000.0."""
+    """`ms` shows three digits or more, whatever the size: 0.512, 12.34, ≥ 2000.0."""
     if value_ms is None:
         return NONE
     digits = 3 if value_ms < 1 else 2 if value_ms < 100 else 1
@@ -97,7 +97,8 @@ def ms(value_ms: float | None, at_least: bool = False) -> str:
 
 
 def latency(found: Latency | None, name: QuantileName) -> str:
-    """One quantile of a recorded latency, as "≥ …" where only a lower bound is known."""
+    """`latency` shows one quantile of a recorded latency, as "≥ …" where only a lower bound is
+    known."""
     return NONE if found is None else ms(found.of(name), name in found.at_least)
 
 
@@ -118,7 +119,7 @@ def amount(value: float | None) -> str:
 
 
 def share(part: float) -> str:
-    """A share of 1, never rounded to all or nothing: 0.004 %, 99.98 %."""
+    """`share` shows a share of 1, never rounded to all or nothing: 0.004 %, 99.98 %."""
     percent = part * 100
     for digits in range(1, 7):
         text = f"{percent:.{digits}f}"
@@ -128,7 +129,8 @@ def share(part: float) -> str:
 
 
 def phase_title(phase: PhaseRecord) -> str:
-    """Its load: "64 users", "poisson, 500/s for 20 s"; its name where nothing is measured."""
+    """`phase_title` shows its load: "64 users", "poisson, 500/s for 20 s"; its name where nothing
+    is measured."""
     if not phase.duration_s:
         return phase.name
     if phase.is_open:
@@ -145,7 +147,8 @@ def steadiness(phase: PhaseRecord) -> str | None:
 
 
 def setting(name: str, value: object) -> tuple[str, str]:
-    """A recorded setting as a term and its text; the unit that ends its name goes to the value."""
+    """`setting` returns a recorded setting as a term and its text; the unit that ends its name goes
+    to the value."""
     units = {"_s": "s", "_ms": "ms", "_per_s": "per second"}
     for ending in sorted(units, key=len, reverse=True):
         if name.endswith(ending) and isinstance(value, int | float):

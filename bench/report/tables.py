@@ -1,4 +1,4 @@
-"""The tables of a run, as text: what Markdown and the page both show."""
+"""The tables of a run are text, which Markdown and the page both show."""
 
 from collections.abc import Sequence
 
@@ -31,7 +31,7 @@ PROBE_STATES = {"holds": PASSED, "broken": FAILED, "unknown": "CAN'T TELL"}
 
 
 def is_bad(cell: str) -> bool:
-    """What a reader should not overlook."""
+    """`is_bad` marks what a reader should not overlook."""
     return cell.startswith((FAILED, NOT_HELD, BROKEN))
 
 
@@ -43,7 +43,7 @@ def phases(run: RunRecord) -> Table:
 
 
 def cpu(run: RunRecord) -> Table | None:
-    """Of each group of processes; None where none was known."""
+    """The table is of each group of processes; None where none was known."""
     windows = [(phrases.phase_title(phase), window.cpu) for phase, window in run.windows]
     groups = [group for group in GROUPS if any(group in cpu for _, cpu in windows)]
     heads = ["CPU µs/request", *groups]
@@ -52,7 +52,7 @@ def cpu(run: RunRecord) -> Table | None:
 
 
 def amounts(run: RunRecord) -> Table | None:
-    """What else a request took; None where nothing was counted."""
+    """The table shows what else a request took; None where nothing was counted."""
     windows = [(phrases.phase_title(phase), window.per_request) for phase, window in run.windows]
     names = dict.fromkeys(name for _, counted in windows for name in counted)
     heads = ["per request", *(name.replace("_", " ") for name in names)]
@@ -64,7 +64,7 @@ def amounts(run: RunRecord) -> Table | None:
 
 
 def open_loops(run: RunRecord) -> Table | None:
-    """How well the schedules were kept; None where there is no open loop."""
+    """The table shows how well the schedules were kept; None where there is no open loop."""
     rows = [
         [
             phrases.phase_title(phase),
@@ -91,7 +91,7 @@ def operations(window: WindowFigures) -> Table:
 
 
 def kinds(window: WindowFigures) -> list[tuple[str, str]]:
-    """What was refused and what failed, by kind."""
+    """`kinds` returns what was refused and what failed, by kind."""
     return [
         (what, ", ".join(f"{kind} ({count:,})" for kind, count in counts.items()) or "none")
         for what, counts in (("failed", window.failed), ("refused", window.refused))
@@ -118,7 +118,7 @@ def capacity(found: CapacityRecord) -> Table:
 
 
 def level(found: CapacityRecord) -> str:
-    """The service level that a capacity was searched for."""
+    """`level` describes the service level that a capacity was searched for."""
     failed = phrases.share(found.level.failed_share)
     return f"p99 at most {found.level.p99_ms:g} ms, at most {failed} failed"
 

@@ -1,4 +1,4 @@
-"""The figures of a phase that share its time axis: 0 is when the measured window opened."""
+"""The charts of a phase share its time axis: 0 is when the measured window opened."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
@@ -9,28 +9,28 @@ from bench.report.charts import Chart, Plotly, Trace, axis, color, line, log_axi
 from bench.stats.curves import POINTS_MAX, Timeline
 
 EVENTS_MAX = 200
-"""Of a kind, the longest; more could not be told apart."""
+"""A kind has at most this many events drawn, the longest; more could not be told apart."""
 EVENTS: dict[Kind, tuple[str, str]] = {
     "checkpoint": ("checkpoint", "--c6"),
     "gc": ("GC pause", "--c5"),
     "rebalance": ("rebalance", "--c4"),
     "fault": ("fault", "--bad"),
 }
-"""Kind → how it is called, and its colour."""
+"""A kind leads to how it is called, and its colour."""
 SMALL_PX = 220
 
 
 class Panel(NamedTuple):
-    """Recorded series that belong together."""
+    """A panel has recorded series that belong together."""
 
     title: str
     unit: str
     about: str
     prefix: str = ""
-    """Series that begin with it are drawn under the rest of their name."""
+    """Series that begin with the prefix are drawn under the rest of their name."""
     stacked: bool = False
     lines: tuple[tuple[str, str], ...] = ()
-    """Series, and how they are called here."""
+    """The lines are series, and how they are called here."""
 
 
 PANELS = (
@@ -52,12 +52,12 @@ PANELS = (
 
 
 class Span(NamedTuple):
-    """In seconds from the origin."""
+    """The span is in seconds from the origin."""
 
     begin_s: float
     end_s: float
     window_s: tuple[float, float] | None
-    """What was measured; the rest is shaded."""
+    """This was measured; the rest is shaded."""
 
     def layout(self, y: Plotly) -> Plotly:
         return {
@@ -96,7 +96,7 @@ class Span(NamedTuple):
 def charts(
     timeline: Timeline | None, series: Series | None, origin_ns: int, window_s: float | None
 ) -> list[Chart]:
-    """Of one phase; `window_s` is the length of what was measured."""
+    """`charts` returns those of one phase; `window_s` is the length of what was measured."""
     at_s = [_seconds(at_ns, origin_ns) for at_ns in series.at_ns] if series else []
     edges = [edge for part in (timeline.at_s if timeline else [], at_s) if part for edge in part]
     if not edges:

@@ -1,4 +1,4 @@
-"""Where the time of traced requests went, as stages-<phase>.json of bench/stats/stages.py tells."""
+"""A waterfall shows where the time of traced requests went, as stages-<phase>.json tells."""
 
 from collections import defaultdict
 from itertools import count
@@ -23,7 +23,7 @@ class Times(NamedTuple):
 class Stage(NamedTuple):
     name: str
     begin_ms: float
-    """The means of all stages before it."""
+    """The stage begins where the means of all stages before it end."""
     times: Times
 
 
@@ -37,11 +37,11 @@ class Operation(NamedTuple):
 class Waterfall(NamedTuple):
     operations: list[Operation]
     left_out: int
-    """Traces that were not whole, or out of order."""
+    """So many traces were not whole, or out of order."""
 
 
 def read(path: Path) -> Waterfall:
-    """Raises `RunFileError`."""
+    """`read` returns the waterfall of a file. It raises `RunFileError`."""
     content = read_part(path, SCHEMA_VERSION)
     try:
         operations = [_operation(name, each) for name, each in content["operations"].items()]
@@ -67,7 +67,7 @@ def table(operation: Operation) -> Table:
 
 
 def chart(waterfall: Waterfall) -> Chart:
-    """A bar for each operation: its mean time, stage after stage in their order."""
+    """`chart` draws a bar for each operation: its mean time, stage after stage in their order."""
     found: dict[str, list[tuple[str, Stage]]] = defaultdict(list)
     for operation in sorted(waterfall.operations, key=lambda each: -len(each.stages)):
         for stage in operation.stages:

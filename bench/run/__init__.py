@@ -1,1 +1,1 @@
-"""One measurement, end to end."""
+"""A run is one measurement, end to end."""

@@ -1,4 +1,4 @@
-"""The highest rate that a system holds for a stated service level, and the curve up to it.
+"""The capacity is the highest rate that holds for a service level; a curve leads up to it.
 
 Bracketing, then bisection: the rate is doubled until the level does not hold any more, then the gap
 is halved. A rate that did not hold is tried once more before it counts: one stall is not a limit.
@@ -12,19 +12,20 @@ from bench.records.run_record import CapacityRecord, Level, Step
 from bench.stats.window import Summary
 
 START_PER_S = 50.0
-"""The first rate of a search; low, so that the first step holds."""
+"""A search begins at this rate; it is low, so that the first step holds."""
 RATE_RATIO = 1.1
 """The search ends when the lowest rate that did not hold is this close to the highest that did."""
 STEPS_MAX = 20
-"""Steps of one search; twice what is needed from 50 to 50,000 requests/s."""
+"""One search has at most this many steps; twice what is needed from 50 to 50,000 requests/s."""
 RATE_PER_S_MIN = 1.0
 """A search gives up below it."""
 RATE_PER_S_MAX = 50_000.0
 """A search ends there; beyond what one machine can offer."""
 GROWTH_MAX = 1.5
-"""In-flight requests of a step's second half over its first: more is a queue that grows."""
+"""The ratio is in-flight requests of a step's second half over its first: more is a queue that
+grows."""
 GROWTH_IN_FLIGHT_MIN = 10.0
-"""Fewer in flight are no queue."""
+"""A queue has more than this many in flight."""
 
 
 class Capacity(NamedTuple):
@@ -33,7 +34,7 @@ class Capacity(NamedTuple):
 
     @property
     def knee_per_s(self) -> float | None:
-        """None when no rate held."""
+        """The knee is None when no rate held."""
         return max((step.rate_per_s for step in self.steps if step.held), default=None)
 
     def record(self) -> CapacityRecord:
@@ -42,7 +43,7 @@ class Capacity(NamedTuple):
 
 
 def next_rate(steps: Sequence[Step], start_per_s: float, largest_per_s: float) -> float | None:
-    """The rate of the next step; None when the search has ended."""
+    """`next_rate` returns the rate of the next step; None when the search has ended."""
     if len(steps) >= STEPS_MAX:
         return None
     if not steps:
@@ -62,7 +63,8 @@ def next_rate(steps: Sequence[Step], start_per_s: float, largest_per_s: float) -
 
 
 def judge(rate_per_s: float, level: Level, summary: Summary, in_flight: Sequence[float]) -> Step:
-    """Whether a step held; `in_flight` are the generator's readings, one each second."""
+    """`judge` returns whether a step held; `in_flight` are the generator's readings, one each
+    second."""
     total, kept = summary.total, summary.open
     assert kept is not None
     failed = sum(total.failed.values()) + kept.dropped

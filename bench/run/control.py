@@ -1,4 +1,4 @@
-"""The control workload: a fixed piece of work that no change of the system can touch.
+"""The control workload is a fixed piece of work that no change of the system can touch.
 
 Where it takes longer than it did for the other run of a pair, the machine moved, and the pair is
 void (`bench.compare.run_pairs.Pair`). It is what the system does too: Python that computes, and
@@ -16,19 +16,19 @@ import orjson
 from bench.records.run_record import CONTROL, ProbeRecord
 
 TURNS = 150
-"""Of each kind, in turn; all take a third of a second."""
+"""Each kind has so many turns, in turn; all take a third of a second."""
 ROUND_TRIPS = 40
-"""Of a turn over loopback."""
+"""A turn over loopback has so many round trips."""
 MESSAGE = b"x" * 256
 DOCUMENT = {"request_id": "kf_0123456789abcdef", "items": [{"id": n, "count": 1} for n in range(8)]}
 DOCUMENTS = 300
-"""Encoded and decoded in a turn."""
+"""A turn encodes and decodes so many documents."""
 TIMEOUT_S = 5.0
-"""Of a round trip over loopback in the control workload; it takes microseconds."""
+"""A round trip over loopback may take this long in the control workload; it takes microseconds."""
 
 
 def control() -> ProbeRecord:
-    """Figures: µs of a turn of Python, and of a round trip over loopback."""
+    """`control` returns figures: µs of a turn of Python, and of a round trip over loopback."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         client = socket.create_connection(server.getsockname(), TIMEOUT_S)
         peer, _ = server.accept()

@@ -1,4 +1,4 @@
-"""Where a run took place: what another machine would have to be like to compare with it."""
+"""A run's environment is what another machine would have to be like to compare with it."""
 
 import os
 import platform
@@ -26,11 +26,11 @@ PACKAGES = (
     "uvloop",
 )
 GIT_TIMEOUT_S = 10.0
-"""Of asking git for the commit."""
+"""Asking git for the commit may take this long."""
 
 
 def environment(own_stack: bool) -> Environment:
-    """The versions of Kafka and Flink are None where they run elsewhere."""
+    """`environment` has None for the versions of Kafka and Flink where they run elsewhere."""
     packages = {name: metadata.version(name) for name in PACKAGES}
     return Environment(
         cpu_model=_cpu_model(),
@@ -45,7 +45,8 @@ def environment(own_stack: bool) -> Environment:
 
 
 def commit() -> CommitRecord:
-    """The commit's short id, "unknown" outside a git work tree; whether files differ from it."""
+    """`commit` returns the commit's short id, "unknown" outside a git work tree; and whether files
+    differ from it."""
     commit_id = _git("rev-parse", "--short=10", "HEAD")
     if commit_id is None:
         return CommitRecord("unknown", dirty=True)

@@ -1,4 +1,4 @@
-"""The load of a run, as its settings and its workload file ask for it."""
+"""The load of a run follows from its settings and its workload file."""
 
 from pathlib import Path
 
@@ -9,7 +9,7 @@ from bench.workload.http_file import read_workload
 
 
 def load_of(settings: Settings) -> Load:
-    """Raises `WorkloadError`."""
+    """`load_of` returns the load that the settings ask for. It raises `WorkloadError`."""
     load = Load(
         settings.workload or settings.scenario,
         settings.zipf,

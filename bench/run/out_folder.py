@@ -1,4 +1,4 @@
-"""The folder under which runs are recorded: writable, and with space left for what must be kept."""
+"""Runs are recorded under a folder that is writable, with space left for what must be kept."""
 
 import os
 import tempfile
@@ -7,14 +7,15 @@ from pathlib import Path
 from bench.errors import BenchError
 
 FREE_BYTES_MIN = 64 * 1024 * 1024
-"""Free space on the disk of a run's folder. With less, the load ends while run.json, the series and
-the histories' packed copies still fit: a minute of the shop's load writes about as much."""
+"""The disk of a run's folder must have this free space. With less, the load ends while run.json,
+the series and the histories' packed copies still fit: a minute of the shop's load writes about as
+much."""
 
 
 def prepare(folder: Path) -> None:
     """`prepare` makes the folder, and notices before anything starts that a run can't be kept.
 
-    Raises `BenchError`.
+    It raises `BenchError`.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)

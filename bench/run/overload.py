@@ -1,15 +1,17 @@
-"""Whether a rate is out of a service's reach, so that the rest of a load would tell nothing new."""
+"""The watch tells when a rate is out of reach: the rest of a load would tell nothing new."""
 
 from bench.records.samples import Samples, merge
 
 OVERLOAD_S = 10.0
-"""So long on end most requests must have been dropped: a stall that is shorter is measured."""
+"""Most requests must have been dropped for so long on end: a stall that is shorter is measured."""
 DROPPED_SHARE_MIN = 0.5
-"""Of what ended in that time, answered or dropped: the service does less than half of the rate."""
+"""This share of what ended in that time, answered or dropped, must have been dropped: the service
+does less than half of the rate."""
 
 
 class Overload:
-    """Watches what comes in of an open loop; asked again and again, it says when to give up."""
+    """The watch sees what comes in of an open loop; asked again and again, it says when to give
+    up."""
 
     def __init__(self) -> None:
         self._parts: list[Samples] = []
@@ -17,7 +19,7 @@ class Overload:
         self.found = False
 
     def is_over(self, samples: Samples) -> bool:
-        """`samples` are those since the last call."""
+        """`is_over` takes the `samples` since the last call."""
         if len(samples):
             self._parts.append(samples)
         if not self._parts:

@@ -1,4 +1,4 @@
-"""What a phase showed: its figures, whether the system was steady, and the generator kept up.
+"""The findings of a phase are its figures, and whether system and generator held steady.
 
 Read from the recorded samples alone.
 """
@@ -33,40 +33,40 @@ from bench.stats.window import Summary, summarize
 from bench.workload.arrivals import Schedule
 
 OWN_GROUPS = frozenset({"gateway", "kafka", "flink"})
-"""Where the run knows the processes of all of these, whatever else ran is foreign."""
+"""All these groups must be known to the run: then whatever else ran is foreign."""
 
 
 class Findings(NamedTuple):
     measured: Measured
     summary: Summary | None
-    """None where no window was measured."""
+    """The summary is None where no window was measured."""
     settled: Steadiness | None
-    """None where the rate changes on purpose."""
+    """The steadiness is None where the rate changes on purpose."""
     void: list[str]
-    """Why the generator or the machine was, or may have been, the bottleneck; see
+    """The reasons say why the generator or the machine was, or may have been, the bottleneck; see
     `bench.judge.generator_health` and `bench.judge.host_health`."""
     sent: int
     dropped: int
     footers: list[Footer | None]
-    """One for each generator; None where it did not come to its end."""
+    """Each generator has a footer; None where it did not come to its end."""
     not_sent: int = 0
-    """Of the window: dropped because too many were under way."""
+    """So many requests of the window were dropped because too many were under way."""
     silent: float = 0.0
-    """The longest stretch of a closed loop's window without an answer, as a share of it."""
+    """The share is the longest stretch of a closed loop's window without an answer."""
 
     @property
     def requests(self) -> int:
-        """Those of the window that should have been answered."""
+        """`requests` are those of the window that should have been answered."""
         return self.not_sent + (0 if self.summary is None else self.summary.total.requests)
 
     @property
     def failed(self) -> dict[str, int]:
-        """How many of them were not, by kind."""
+        """`failed` tells how many of them were not, by kind."""
         failed = {} if self.summary is None else dict(self.summary.total.failed)
         return {**failed, DROPPED_IN_FLIGHT: self.not_sent} if self.not_sent else failed
 
     def answered(self, failed_share_max: float) -> Check:
-        """Whether enough of them were."""
+        """`answered` checks whether enough of them were."""
         name, is_disturbed = self.measured.phase.name, bool(self.void)
         return answers.judge(
             name, self.requests, self.failed, failed_share_max, is_disturbed, self.silent
@@ -81,7 +81,7 @@ class Findings(NamedTuple):
 
 
 def examine(measured: Measured) -> Findings:
-    """Raises `SamplesError`."""
+    """`examine` makes findings of what was measured. It raises `SamplesError`."""
     readers = [Reader(path) for path in measured.samples]
     samples = merge([reader.read() for reader in readers])
     dropped = int(samples.of_kind("dropped").sum())
@@ -201,7 +201,7 @@ def _paid_share(checkouts: Figures | None) -> float | None:
 
 
 def wall_offset_ns(paths: Sequence[Path]) -> int:
-    """What the wall clock is ahead of the samples' clock; 0 without samples."""
+    """`wall_offset_ns` is what the wall clock is ahead of the samples' clock; 0 without samples."""
     for path in paths:
         reader = Reader(path)
         reader.read_marks()

@@ -1,4 +1,4 @@
-"""Load: one phase of a run, made by generator processes that record what they send.
+"""A phase of a run is made by generator processes that record what they send.
 
 The measured window opens when everything is prepared and the warm-up is over.
 Whatever the processes send before and after is recorded too, and judged, but not measured.
@@ -30,13 +30,13 @@ from bench.stats import steadiness
 from bench.stats.steadiness import STRETCH_S, Steadiness
 
 POLL_S = 0.05
-"""Between looks at the generators."""
+"""This much time passes between looks at the generators."""
 PROGRESS_INTERVAL_S = 1.0
-"""Between two lines of progress."""
+"""This much time passes between two lines of progress."""
 
 
 class Live:
-    """The progress line: what came in since the last one, and the most frequent failure."""
+    """The progress line tells what came in since the last one, and the most frequent failure."""
 
     def __init__(self, phase: Phase, progress: Callable[[str], object]) -> None:
         self._phase = phase
@@ -45,7 +45,7 @@ class Live:
         self._since_s = self._started_s = time.monotonic()
 
     def see(self, samples: Samples, stage: str, in_flight: int | None) -> None:
-        """`in_flight` requests were under way, as far as that is known."""
+        """`see` takes samples; `in_flight` requests were under way, as far as that is known."""
         self._parts.append(samples)
         now_s = time.monotonic()
         if now_s - self._since_s < PROGRESS_INTERVAL_S:
@@ -80,9 +80,9 @@ def run_phase(
     folder: Path,
     progress: Callable[[str], object],
 ) -> Measured:
-    """Ctrl-C ends the phase early, and keeps the window as far as it got.
+    """`run_phase` measures a phase. Ctrl-C ends it early, and keeps the window as far as it got.
 
-    Each Locust process has a seed of its own, counted up from `seed`. Raises `BenchError` when a
+    Each Locust process has a seed of its own, counted up from `seed`. It raises `BenchError` when a
     generator or the system ends, or when the users are not ready in time.
     """
     generators = Generators(system.url, load, phase, seed, folder)
@@ -133,7 +133,7 @@ def run_phase(
 
 
 class Counted:
-    """What only the system itself can tell of the time between two moments, as far as it does."""
+    """The system itself alone can tell this of the time between two moments, as far as it does."""
 
     def __init__(self, system: System) -> None:
         self._kafka = None if system.bootstrap is None else TrafficMeter(system.bootstrap)
@@ -141,7 +141,8 @@ class Counted:
         self._gateway = (system.url, system.workers)
         self._ends: list[Ends] = []
         self._own_echoes: list[int] = []
-        """Records that the gateway sent and got by itself so far: no part of the load."""
+        """The gateway sent and got so many records by itself so far: they are no part of the
+        load."""
         self._heaps: list[Heaps] = []
 
     def read(self) -> None:
@@ -154,7 +155,8 @@ class Counted:
                 self._own_echoes.append(own)
 
     def amounts(self) -> dict[str, float]:
-        """Between the two reads; without what one of them did not get. For the end."""
+        """`amounts` is what was taken between the two reads; without what one of them did not get.
+        It is for the end."""
         found: dict[str, float] = {}
         if self._kafka is not None and len(self._ends) == 2:
             with suppress(BenchError):
@@ -180,7 +182,8 @@ def _sampler(system: System, load: Load, pids: Pids) -> Sampler:
 
 
 def with_generators(series: Series, samples: Sequence[Path]) -> Series:
-    """With how the generators fared by their own account, on the same time axis."""
+    """`with_generators` adds how the generators fared by their own account, on the same time
+    axis."""
     marks: list[dict[str, float]] = []
     for path in samples:
         reader = Reader(path)

@@ -1,4 +1,4 @@
-"""What a run says of itself: its verdict, and its record."""
+"""A run's verdict and its record are what it says of itself."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -23,30 +23,31 @@ from bench.records.run_record import (
 )
 
 WRONG_ANSWERS_MAX = 100
-"""Wrong answers kept; all are counted."""
+"""A record keeps at most this many wrong answers; all are counted."""
 
 
 class Judgement(NamedTuple):
-    """What is said about a run after its load."""
+    """A judgement is what is said about a run after its load."""
 
     ledger: Ledger | None = None
     report: Report | None = None
     wrong_answers: Sequence[str] = ()
-    """What the journeys found wrong."""
+    """The journeys found these answers wrong."""
     problems: Sequence[str] = ()
-    """Why the run could not go on."""
+    """The problems say why the run could not go on."""
     unanswered: Sequence[str] = ()
-    """Of which windows too little was answered; see `bench.judge.answers`."""
+    """The lines say in which windows too little was answered; see `bench.judge.answers`."""
     void: Sequence[str] = ()
-    """Why the generator, or the machine, was the bottleneck."""
+    """The lines say why the generator, or the machine, was the bottleneck."""
     probes: Sequence[ProbeRecord] | None = None
-    """Results of probes; such a run has no load of its own to judge."""
+    """The probes have these results; a run with any has no load of its own to judge."""
     interrupted: bool = False
 
     @property
     def verdict(self) -> Verdict:
-        """failed: the system broke a promise, or did not answer. invalid: the run can't tell.
-        void: its figures are not the system's, or nobody can say whose they are."""
+        """The verdict is failed: the system broke a promise, or did not answer. It is invalid: the
+        run can't tell. It is void: its figures are not the system's, or nobody can say whose they
+        are."""
         if self.wrong_answers or (self.report is not None and not self.report.holds):
             return "failed"
         if self._failed_probes:
@@ -73,7 +74,7 @@ class Judgement(NamedTuple):
 
     @property
     def reasons(self) -> list[str]:
-        """One line each; none for a valid run."""
+        """The reasons are one line each; none for a valid run."""
         reasons = [*self.unanswered, *self.problems]
         if self.report is not None:
             counts = self.report.counts.items()

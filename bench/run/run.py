@@ -1,4 +1,4 @@
-"""A whole run: the system comes up, phases of load, the ledger, the final reads, the judgement."""
+"""A whole run brings the system up, loads it in phases, and judges it."""
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -41,7 +41,8 @@ from system.runtime.stack import Stack
 def system_under_test(
     settings: Settings, progress: Progress, gateway_options: tuple[str, ...] = ()
 ) -> Iterator[System]:
-    """A stack of its own, or the target. Raises `StackError` when the stack does not come up."""
+    """`system_under_test` yields a stack of its own, or the target. It raises `StackError` when the
+    stack does not come up."""
     if settings.target is not None:
         load, per_s = load_of(settings), 0.0
         if settings.rate is not None and not load.keep_alive:
@@ -74,7 +75,7 @@ def measure(settings: Settings, results: Path, subject: Subject) -> RunRecord:
 
 
 class Run:
-    """One run and its folder, results/<utc>-<commit>-<seed>."""
+    """A run has a folder, results/<utc>-<commit>-<seed>."""
 
     def __init__(
         self,
@@ -84,7 +85,7 @@ class Run:
         task: Search | Probing | None = None,
         subject: Subject | None = None,
     ) -> None:
-        """`task`: what to do instead of the phases of `settings`.
+        """The `task` is what to do instead of the phases of `settings`.
 
         `subject`: what is measured, in place of a stack of its own or the target; the control
         workload is then measured too.
@@ -98,10 +99,10 @@ class Run:
         self._capacity: Capacity | None = None
 
     def execute(self) -> tuple[RunRecord, Path]:
-        """Returns the record of the run, and its folder.
+        """`execute` returns the record of the run, and its folder.
 
         Ctrl-C during the load, or a system that ends, ends the run early: what was measured is
-        kept. Raises `StackError` when the stack does not come up, and `BenchError` where the run
+        kept. It raises `StackError` when the stack does not come up, and `BenchError` where the run
         can't be written.
         """
         try:

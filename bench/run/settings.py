@@ -1,4 +1,4 @@
-"""The phases of a run, as its settings ask for them."""
+"""The settings of a run say which phases it has."""
 
 from dataclasses import dataclass, replace
 
@@ -7,24 +7,25 @@ from bench.records.run_record import RunSettings
 from bench.workload.arrivals import Schedule, Stage, parse
 
 USERS_MAX = 4000
-"""Below the connections that one gateway accepts."""
+"""A closed loop has at most this many users, below the connections that one gateway accepts."""
 GENERATORS_MAX = 64
-"""Locust processes; more than any machine here has cores."""
+"""A run has at most this many Locust processes; no machine here has more cores."""
 DURATION_S_MAX = 600.0
-"""The services remember replies for 15 minutes; a phase stays below that."""
+"""A phase is at most this long: the services remember replies for 15 minutes."""
 
 
 @dataclass(frozen=True)
 class Settings(RunSettings):
-    """The settings of a run, and what follows from them."""
+    """These are the settings of a run, and what follows from them."""
 
     @property
     def is_shop(self) -> bool:
-        """Whether what is under load is the reference system, whose promises are known."""
+        """`is_shop` tells whether what is under load is the reference system, whose promises are
+        known."""
         return self.workload is None
 
     def schedule(self) -> Schedule:
-        """Raises `ScheduleError`."""
+        """`schedule` returns that of the rate. It raises `ScheduleError`."""
         assert self.rate is not None
         return parse(self.rate, self.duration_s, self.arrivals)
 
@@ -45,15 +46,17 @@ class Settings(RunSettings):
         return Phase("warmup", 0, self.first_warmup_s, 0.0, Schedule(stages, self.arrivals))
 
     def open_phase(self, name: str, schedule: Schedule) -> Phase:
-        """The schedule, after some seconds of its first rate that are not measured."""
+        """`open_phase` returns the schedule, after some seconds of its first rate that are not
+        measured."""
         rate = schedule.stages[0].from_per_s or schedule.stages[0].to_per_s
         stages = (Stage(rate, rate, self.warmup_s), *schedule.stages)
         return Phase(name, 0, self.warmup_s, schedule.duration_s, schedule._replace(stages=stages))
 
     def phase_seed(self, index: int) -> int:
-        """No two generators of a run have the same seed."""
+        """`phase_seed` differs for all generators of a run: no two have the same seed."""
         return self.seed * 1_000_000 + index * GENERATORS_MAX
 
     def quick(self) -> "Settings":
-        """The same in little time: within 90 s with the stack's start and the final reads."""
+        """`quick` returns the same in little time: within 90 s with the stack's start and the final
+        reads."""
         return replace(self, first_warmup_s=4.0, warmup_s=1.0, duration_s=4.0)

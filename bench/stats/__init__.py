@@ -1,1 +1,1 @@
-"""Figures from records, as pure functions."""
+"""These pure functions make figures of records."""

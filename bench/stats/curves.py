@@ -1,4 +1,4 @@
-"""The samples of a phase, reduced to what can be drawn: at most `POINTS_MAX` points a curve.
+"""The samples of a phase are reduced to what can be drawn: at most `POINTS_MAX` points a curve.
 
 A request belongs to the interval in which it was due, so that a stall shows in all that it delayed;
 throughput counts the answers that came in an interval.
@@ -14,12 +14,13 @@ from bench.records.samples import Ints, Samples, Window
 from bench.stats.quantiles import Quantile, quantiles
 
 POINTS_MAX = 600
-"""Of a curve: one each second of the longest phase, and more than a page is wide in dots."""
+"""A curve has at most this many points: one each second of the longest phase, and more than a page
+is wide in dots."""
 INTERVAL_PERCENTS = (50.0, 99.0, 100.0)
 
 
 class Percentiles(NamedTuple):
-    """Latency against 1 / (1 - p): 10 is the 90th percentile, 1000 the 99.9th.
+    """The curve is latency against 1 / (1 - p): 10 is the 90th percentile, 1000 the 99.9th.
 
     The axis of HdrHistogram's plots (G. Tene), on which the rare requests have as much room as the
     usual ones.
@@ -28,48 +29,49 @@ class Percentiles(NamedTuple):
     ratio: list[float]
     latency_ms: list[float]
     exact: int
-    """Points from this one on are lower bounds."""
+    """The points from this one on are lower bounds."""
 
 
 class Timeline(NamedTuple):
-    """One value for each interval; None where nothing was due in it."""
+    """The timeline has one value for each interval; None where nothing was due in it."""
 
     interval_s: int
     at_s: list[float]
-    """The middle of each interval, from the origin."""
+    """These are the middles of the intervals, from the origin."""
     p50_ms: list[float | None]
     p99_ms: list[float | None]
     max_ms: list[float | None]
     at_least: list[bool]
-    """The largest is a lower bound."""
+    """The flag says whether the largest is a lower bound."""
     due_per_s: list[float]
     answered_per_s: list[float]
     errors_per_s: dict[str, list[float]]
-    """By outcome; what was not sent is among them."""
+    """The errors are counted by outcome; what was not sent is among them."""
 
 
 class Curves(NamedTuple):
     response: Percentiles | None
-    """None where nothing was answered or waited for in the window."""
+    """The percentiles are None where nothing was answered or waited for in the window."""
     service: Percentiles | None
-    """None where it is the response time: a closed loop."""
+    """The percentiles are None where they are the response time's: a closed loop."""
     timeline: Timeline
 
 
 class Waits(NamedTuple):
-    """Latencies, and how long was waited for those that have none."""
+    """The waits are latencies, and how long was waited for those that have none."""
 
     known_ns: Ints
     waited_ns: Ints
     lost: int = 0
-    """Never sent: longer than all others."""
+    """So many requests were never sent: they count as longer than all others."""
 
     def quantiles(self, percents: Sequence[float]) -> list[Quantile]:
         return quantiles(self.known_ns, self.waited_ns, self.lost, percents)
 
 
 def reduce(samples: Samples, origin_ns: int, window: Window | None) -> Curves | None:
-    """None without samples; no percentiles without a window."""
+    """`reduce` returns the curves of a phase: None without samples, and no percentiles without a
+    window."""
     if not len(samples):
         return None
     response, service = None, None

@@ -1,4 +1,4 @@
-"""A share of requests on two sides, pooled over all of their runs.
+"""A share of requests on two sides is pooled over all of their runs.
 
 A median over runs hides what a few of them show: 4 of 40 with a tenth of their requests failed have
 the median 0. So all requests of a side are counted together. But requests of one run fail together,
@@ -17,7 +17,7 @@ from scipy.stats import beta, fisher_exact
 
 
 class Count(NamedTuple):
-    """Of the requests of one run, how many ended in some way."""
+    """A count says how many of the requests of one run ended in some way."""
 
     hits: int
     requests: int
@@ -26,13 +26,13 @@ class Count(NamedTuple):
 class PooledShare(NamedTuple):
     a: float
     b: float
-    """The shares of all requests of a side."""
+    """These are the shares of all requests of a side."""
     low: float
     high: float
-    """The interval of b - a."""
+    """These are the ends of the interval of b - a."""
     p_value: float
     dispersion: float
-    """How many times more runs scatter than independent requests would; 1 at least."""
+    """Runs scatter so many times more than independent requests would; 1 at least."""
 
     @property
     def change(self) -> float:

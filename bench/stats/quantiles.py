@@ -1,4 +1,4 @@
-"""Quantiles of latencies, of which some are only known to be longer than the wait was.
+"""These quantiles are of latencies some of which are only known to be longer than the wait was.
 
 A request without an answer is right-censored: its latency is at least as long as it was waited for.
 To leave it out would make a system that loses requests look fast.
@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 class Quantile(NamedTuple):
     value_ns: int
     at_least: bool
-    """Only a lower bound is known."""
+    """The flag says that only a lower bound is known."""
 
 
 def quantiles(
@@ -24,7 +24,7 @@ def quantiles(
     lost: int,
     percents: Sequence[float],
 ) -> list[Quantile]:
-    """Nearest-rank quantiles; none where nothing was answered or waited for.
+    """`quantiles` returns nearest-rank quantiles; none where nothing was answered or waited for.
 
     `known_ns` are latencies, `waited_ns` lower bounds of others, and `lost` counts the requests
     that rank behind all of them. With each bound in place of its latency a quantile is a lower
@@ -45,7 +45,8 @@ def quantiles(
 
 
 def percentile_ms(latencies_ns: Iterable[int], percent: float) -> float:
-    """To the microsecond, by nearest rank; of at least one latency."""
+    """`percentile_ms` returns one by nearest rank, to the microsecond; it needs at least one
+    latency."""
     values = np.fromiter(latencies_ns, dtype=np.int64)
     (found,) = quantiles(values, np.zeros(0, np.int64), 0, [percent])
     return round(found.value_ns / 1e6, 3)

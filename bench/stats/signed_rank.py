@@ -1,4 +1,4 @@
-"""Paired differences: their shift, its exact confidence interval, and its p-value.
+"""Paired differences have a shift, its exact confidence interval, and its p-value.
 
 The Hodges-Lehmann estimate is the median of the Walsh averages (d_i + d_j) / 2, i <= j. Interval
 and test come from the exact distribution of Wilcoxon's signed-rank statistic T, so they hold for
@@ -18,12 +18,12 @@ from numpy.typing import ArrayLike, NDArray
 Floats = NDArray[np.float64]
 
 SLACK = 1e-9
-"""Of probabilities that are compared: rounding must not decide."""
+"""Probabilities that are compared may differ by this: rounding must not decide."""
 
 
 @cache
 def distribution(pairs: int) -> Floats:
-    """P(T <= t) without a shift, for t from 0 to pairs * (pairs + 1) / 2.
+    """`distribution` returns P(T <= t) without a shift, for t from 0 to pairs * (pairs + 1) / 2.
 
     Each rank is in the sum T or is not, with equal chances.
     """
@@ -34,24 +34,27 @@ def distribution(pairs: int) -> Floats:
 
 
 def pairs_needed(level: float) -> int:
-    """The fewest pairs that have an interval of this level: n pairs reach 1 - 2 / 2**n."""
+    """`pairs_needed` returns the fewest pairs that have an interval of this level: n pairs reach 1
+    - 2 / 2**n."""
     return ceil(1 - log2((1 - level) * (1 + SLACK)))
 
 
 def walsh_averages(differences: ArrayLike) -> Floats:
-    """Shape (..., pairs) to (..., pairs * (pairs + 1) / 2), ascending."""
+    """`walsh_averages` makes of shape (..., pairs) one of (..., pairs * (pairs + 1) / 2),
+    ascending."""
     values = np.asarray(differences, dtype=np.float64)
     first, second = np.triu_indices(values.shape[-1])
     return np.sort((values[..., first] + values[..., second]) / 2, axis=-1)
 
 
 def shift(walsh: Floats) -> Floats:
-    """The Hodges-Lehmann estimate; shape (...)."""
+    """`shift` returns the Hodges-Lehmann estimate; shape (...)."""
     return np.asarray(np.median(walsh, axis=-1))
 
 
 def interval(walsh: Floats, level: float) -> tuple[Floats, Floats]:
-    """Both ends, shape (...); infinite where there are too few pairs for the level."""
+    """`interval` returns both ends, shape (...); infinite where there are too few pairs for the
+    level."""
     outside = _outside(_pairs(walsh), level)
     if outside == 0:
         infinite = np.full(walsh.shape[:-1], np.inf)
@@ -60,7 +63,8 @@ def interval(walsh: Floats, level: float) -> tuple[Floats, Floats]:
 
 
 def p_value(walsh: Floats) -> Floats:
-    """Two-sided, of no shift; shape (...). It is at most 1 - level where the interval excludes 0.
+    """`p_value` is two-sided, of no shift; shape (...). It is at most 1 - level where the interval
+    excludes 0.
 
     T is the number of Walsh averages above zero (Tukey, 1949). Those that are zero count against.
     """

@@ -1,4 +1,4 @@
-"""Where the time of traced requests went: stamps of client, gateway and services, made stages.
+"""Stages say where the time of traced requests went: stamps of client, gateway and services.
 
     stage           ends when                                                       stamp
     schedule lag    the generator sends                                             sent_ns
@@ -38,24 +38,24 @@ from system.wire import TRACE_HOPS_MAX
 
 SCHEMA_VERSION = 1
 BEFORE = {"client send": "gateway_in", "gateway in": "queued", "produce": "produced"}
-"""Stage → the stamp that ends it."""
+"""Each of these stages leads to the stamp that ends it."""
 AFTER = {"reply topic": "reply_in", "gateway out": "gateway_out"}
 STAMPS = {*BEFORE.values(), *AFTER.values()}
 
 
 class TraceError(UnreadableError):
-    """A file of traces that can't be read; the message says which and where."""
+    """A file of traces can't be read; the message says which and where."""
 
 
 class Traced(NamedTuple):
-    """A traced request as its sender saw it, in ns of the wall clock."""
+    """This is a traced request as its sender saw it, in ns of the wall clock."""
 
     operation: str
     intended_ns: int
     sent_ns: int
     done_ns: int
     trace: Any
-    """Whatever the answer had under that name."""
+    """The trace is whatever the answer had under that name."""
 
 
 class Stage(NamedTuple):
@@ -64,17 +64,18 @@ class Stage(NamedTuple):
 
 
 def wall_ahead_ns() -> int:
-    """What the wall clock is ahead of the monotonic one; read both as close as can be."""
+    """`wall_ahead_ns` returns what the wall clock is ahead of the monotonic one; both are read as
+    close as can be."""
     return time_ns() - monotonic_ns()
 
 
 def encode(request: Traced) -> bytes:
-    """A line of a file of traces."""
+    """`encode` returns a line of a file of traces."""
     return orjson.dumps(request._asdict(), option=orjson.OPT_APPEND_NEWLINE)
 
 
 def read(paths: Iterable[Path]) -> Iterator[Traced]:
-    """All traced requests of some generators. Raises `TraceError`."""
+    """`read` yields all traced requests of some generators. It raises `TraceError`."""
     for path in paths:
         try:
             content = path.read_bytes()
@@ -92,7 +93,8 @@ def read(paths: Iterable[Path]) -> Iterator[Traced]:
 
 
 def stages_of(request: Traced) -> list[Stage] | None:
-    """In order; None where stamps are missing, as of a request that was not answered by a service.
+    """`stages_of` returns them in order; None where stamps are missing, as of a request that was
+    not answered by a service.
 
     Where clocks disagree a duration is negative.
     """
@@ -176,7 +178,8 @@ def _figures(durations_ns: Sequence[int], count: int) -> dict[str, float]:
 
 
 def merge(ways: Iterable[Sequence[str]]) -> list[str]:
-    """One order for the stages of all ways; where two ways contradict, the one that is first."""
+    """`merge` makes one order for the stages of all ways; where two ways contradict, it is that of
+    the first."""
     after: dict[str, list[str]] = {}
 
     def reached(name: str) -> set[str]:
@@ -207,7 +210,7 @@ def merge(ways: Iterable[Sequence[str]]) -> list[str]:
 
 
 def summarize(requests: Iterable[Traced]) -> dict[str, Any]:
-    """What stages-<phase>.json holds; see `SCHEMA_VERSION`.
+    """`summarize` returns what stages-<phase>.json holds; see `SCHEMA_VERSION`.
 
     Ways may differ between requests of an operation: the last answer of a checkout is the user's or
     an item's. A stage's mean counts 0 where a request did not come through it, its quantiles and

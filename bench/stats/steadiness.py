@@ -1,4 +1,4 @@
-"""Whether a system has settled: judged by what it does, not by how long it has run.
+"""A system has settled or not: that is judged by what it does, not by how long it has run.
 
 A JVM compiles what it runs often, for a minute or more, and is slower until then. A stretch of time
 counts as steady when its thirds agree in median latency and in throughput.
@@ -12,21 +12,21 @@ import numpy as np
 from bench.records.samples import Samples
 
 STRETCH_S = 21
-"""Seconds that are looked at while a system warms up. Compiled code comes in slowly: 9 s looked
+"""So many seconds are looked at while a system warms up. Compiled code comes in slowly: 9 s looked
 steady at 667 requests/s, on a stack that reached 1,230 a minute later."""
 BLOCKS = 3
 LATENCY_RATIO_MAX = 1.15
-"""Largest to smallest median latency of a stretch's thirds; more is not steady."""
+"""The ratio is largest to smallest median latency of a stretch's thirds; more is not steady."""
 RATE_RATIO_MAX = 1.10
-"""Largest to smallest throughput of a stretch's thirds."""
+"""The ratio is largest to smallest throughput of a stretch's thirds; more is not steady."""
 
 
 class Second(NamedTuple):
-    """One second of load."""
+    """The figures are of one second of load."""
 
     answered: int
     p50_ms: float
-    """0 where nothing was answered."""
+    """The median is 0 where nothing was answered."""
 
 
 class Steadiness(NamedTuple):
@@ -35,7 +35,7 @@ class Steadiness(NamedTuple):
 
 
 def seconds(samples: Samples, begin_ns: int, end_ns: int) -> list[Second]:
-    """The whole seconds from `begin_ns` on, by when their requests ended."""
+    """`seconds` returns the whole seconds from `begin_ns` on, by when their requests ended."""
     answered = samples.where(samples.of_kind("ok", "refused"))
     index = (answered.done_ns - begin_ns) // 1_000_000_000
     latency_ms = answered.service_ns / 1e6
@@ -47,7 +47,8 @@ def seconds(samples: Samples, begin_ns: int, end_ns: int) -> list[Second]:
 
 
 def judge(stretch: Sequence[Second], *, given_rate: bool) -> Steadiness:
-    """`given_rate`: an open loop's throughput is its schedule's, and says nothing."""
+    """`judge` says whether a stretch is steady. `given_rate`: an open loop's throughput is its
+    schedule's, and says nothing."""
     size = len(stretch) // BLOCKS
     if size == 0:
         return Steadiness(False, f"{len(stretch)} s are too short to tell")

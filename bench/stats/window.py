@@ -1,4 +1,4 @@
-"""What a window of samples shows: exact figures, from every sample.
+"""A window of samples shows exact figures, from every sample.
 
 A sample of latency is a request that was answered: 200 or 4xx. A refusal for overload and any other
 5xx is none, however quick; it is counted under its kind. Of a timeout and of a broken connection
@@ -33,7 +33,8 @@ def is_answered(row: Row) -> bool:
 
 
 def summarize(samples: Samples, window: Window) -> Summary:
-    """Figures of all requests of the window, of each operation, and of the schedule."""
+    """`summarize` returns figures of all requests of the window, of each operation, and of the
+    schedule."""
     inside = window.of(samples)
     dropped = inside.of_kind("dropped")
     sent = inside.where(~dropped)
@@ -49,7 +50,8 @@ def summarize(samples: Samples, window: Window) -> Summary:
 
 
 def figures(sent: Samples, done: Samples, window: Window, lost: int = 0) -> Figures:
-    """`done` are those that ended while the window was open; `lost` requests were never sent."""
+    """`figures` counts as `done` those that ended while the window was open; `lost` requests were
+    never sent."""
     answered = sent.of_kind("ok", "refused")
     censored = sent.of_kind("censored")
     response_ns = sent.response_ns
@@ -66,12 +68,12 @@ def figures(sent: Samples, done: Samples, window: Window, lost: int = 0) -> Figu
 def latency_ms(
     known_ns: NDArray[np.int64], waited_ns: NDArray[np.int64], lost: int = 0
 ) -> Latency | None:
-    """The quantiles of `PERCENTS`, see `bench.stats.quantiles.quantiles`."""
+    """`latency_ms` returns the quantiles of `PERCENTS`, see `bench.stats.quantiles.quantiles`."""
     return describe(quantiles(known_ns, waited_ns, lost, list(PERCENTS.values())))
 
 
 def describe(found: Sequence[Quantile]) -> Latency | None:
-    """In ms, to the microsecond; None where there are none."""
+    """`describe` gives them in ms, to the microsecond; None where there are none."""
     if not found:
         return None
     p50, p90, p99, p999, longest = (round(quantile.value_ns / 1e6, 3) for quantile in found)

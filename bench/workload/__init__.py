@@ -1,1 +1,1 @@
-"""What is sent, and when."""
+"""The workload is what is sent, and when."""

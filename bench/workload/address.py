@@ -1,4 +1,4 @@
-"""Where requests go: a URL of a server, read strictly."""
+"""Requests go to an address: a URL of a server, read strictly."""
 
 import re
 from typing import NamedTuple
@@ -11,25 +11,25 @@ _UNSAFE = re.compile(r"[\x00-\x20\x7f-\U0010ffff]")
 
 
 class AddressError(BenchError):
-    """A URL that can't be loaded; the message says why."""
+    """The URL can't be loaded; the message says why."""
 
 
 class Address(NamedTuple):
-    """Where requests go; `host` and `port` are what is connected to."""
+    """Requests go to this address; `host` and `port` are what is connected to."""
 
     host: str
     port: int
     netloc: str
-    """What the Host header says."""
+    """The Host header says this."""
     prefix: str
-    """The base path, which comes before the path of each request; never ends with a slash."""
+    """The prefix is the base path, which comes before the path of each request; it never ends with
+    a slash."""
     tls: bool = False
 
     @classmethod
     def of(cls, url: str) -> "Address":
-        """Reads ``http://HOST[:PORT][/BASE]`` or the same with https; HOST may be an IPv6 address
-        in brackets. Raises `AddressError`.
-        """
+        """`of` reads ``http://HOST[:PORT][/BASE]`` or the same with https; HOST may be an IPv6
+        address in brackets. It raises `AddressError`."""
         try:
             parts = urlsplit(url)
             port = parts.port
@@ -61,7 +61,7 @@ def _ascii(host: str, url: str) -> str:
 
 
 def in_target(text: str) -> str:
-    """Returns `text` as it can stand in a request's target.
+    """`in_target` returns `text` as it can stand in a request's target.
 
     Controls, spaces and what is not ASCII are percent-encoded as UTF-8; all else stays as it is, so
     what is percent-encoded already is not again.

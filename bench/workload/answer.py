@@ -1,4 +1,4 @@
-"""An HTTP answer as its bytes came, and what is read of it where more than its status counts."""
+"""An HTTP answer is kept as its bytes came; more than its status is read where that counts."""
 
 from collections.abc import Iterator, Mapping
 from typing import NamedTuple, Protocol
@@ -6,29 +6,31 @@ from typing import NamedTuple, Protocol
 import orjson
 
 TIMEOUT_S = 10.0
-"""Well above the gateway's own timeout: whoever waits this long has lost the connection."""
+"""An answer is waited for so long, well above the gateway's own timeout: whoever waits longer has
+lost the connection."""
 
 TEXT_CHARS_MAX = 8_192
-"""Of a captured text: above it no server takes a request that has it in its path or headers."""
+"""A captured text has at most this many characters: above it no server takes a request that has it
+in its path or headers."""
 
 
 class Answer(Protocol):
-    """What came; its head is only taken apart where somebody asks."""
+    """An answer is what came; its head is only taken apart where somebody asks."""
 
     @property
     def status(self) -> int: ...
 
     @property
     def head(self) -> bytes:
-        """The status line and the headers, without the blank line."""
+        """`head` returns the status line and the headers, without the blank line."""
 
     @property
     def parts(self) -> list[bytes]:
-        """Of the body."""
+        """The body came in these parts."""
 
 
 class Received(NamedTuple):
-    """An answer that another client has received."""
+    """Another client has received this answer."""
 
     status: int
     head: bytes
@@ -36,7 +38,8 @@ class Received(NamedTuple):
 
 
 def final_head(received: bytes) -> bytes:
-    """Returns the status line and the headers of the answer itself, without the blank line.
+    """`final_head` returns the status line and the headers of the answer itself, without the blank
+    line.
 
     `received` is all that came until its head was whole, and may be more: interim answers (1xx)
     before it, a body behind it.
@@ -48,37 +51,40 @@ def final_head(received: bytes) -> bytes:
 
 
 def headers(head: bytes) -> Iterator[tuple[str, str]]:
-    """Yields the headers in their order, names in lower case, values without outer spaces."""
+    """`headers` yields the headers in their order, names in lower case, values without outer
+    spaces."""
     for line in head.split(b"\r\n")[1:]:
         name, _, value = line.partition(b":")
         yield name.strip().lower().decode("latin-1"), value.strip().decode("latin-1")
 
 
 def values(head: bytes, name: str) -> list[str]:
-    """Returns the items of the header `name` (in lower case), which commas part."""
+    """`values` returns the items of the header `name` (in lower case), which commas part."""
     found = [value for own, value in headers(head) if own == name]
     return [item.strip() for value in found for item in value.split(",")]
 
 
 def has_length(head: bytes) -> bool:
-    """Whether the body's end is known without the connection's (RFC 9112, 6.3)."""
+    """`has_length` returns whether the body's end is known without the connection's (RFC 9112,
+    6.3)."""
     if codings := values(head, "transfer-encoding"):
         return codings[-1].lower() == "chunked"
     return bool(values(head, "content-length"))
 
 
 def is_persistent(head: bytes) -> bool:
-    """Whether the server keeps the connection open after this answer (RFC 9112, 9.3)."""
+    """`is_persistent` returns whether the server keeps the connection open after this answer (RFC
+    9112, 9.3)."""
     options = {option.lower() for option in values(head, "connection")}
     return "close" not in options and (head[:8] != b"HTTP/1.0" or "keep-alive" in options)
 
 
 class NoValueError(Exception):
-    """Nothing is where a JSON Pointer points to, or not what was asked for."""
+    """A JSON Pointer points to nothing, or not to what was asked for."""
 
 
 def at(document: object, pointer: str) -> object:
-    """Returns the value that a JSON Pointer (RFC 6901) names. Raises `NoValueError`."""
+    """`at` returns the value that a JSON Pointer (RFC 6901) names. It raises `NoValueError`."""
     found = document
     for token in pointer.split("/")[1:]:
         name = token.replace("~1", "/").replace("~0", "~")
@@ -94,10 +100,10 @@ def at(document: object, pointer: str) -> object:
 
 
 def texts(pointers: Mapping[str, str], parts: list[bytes]) -> dict[str, str]:
-    """Returns the value at each pointer as a text that can stand in a request.
+    """`texts` returns the value at each pointer as a text that can stand in a request.
 
-    Raises `NoValueError` where there is none, or one that is not a text on one line, a number or a
-    truth value.
+    It raises `NoValueError` where there is none, or one that is not a text on one line, a number or
+    a truth value.
     """
     document, found = _json(parts), {}
     for name, pointer in pointers.items():
@@ -112,7 +118,7 @@ def texts(pointers: Mapping[str, str], parts: list[bytes]) -> dict[str, str]:
 
 
 def has_all(expected: Mapping[str, object], parts: list[bytes]) -> bool:
-    """Whether the body is JSON that has each value where its pointer says."""
+    """`has_all` returns whether the body is JSON that has each value where its pointer says."""
     try:
         document = _json(parts)
         return all(

@@ -1,4 +1,4 @@
-"""When requests shall be sent: every intended time is known before the first request is.
+"""Arrivals are when requests shall be sent: all times are known before the first request is.
 
 An open loop sends by the clock, whether answers come or not. So a stall of the system under test
 delays no later request, and each one's response time counts from when it should have been sent
@@ -12,18 +12,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 RATE_MAX = 100_000.0
-"""Requests per second; more than one process can send."""
+"""A schedule asks for at most this many requests per second; more than one process can send."""
 STAGES_MAX = 100
-"""Of one schedule."""
+"""A schedule has at most this many stages."""
 REQUESTS_MAX = 10_000_000
-"""Of one schedule: 80 MB of intended times."""
+"""A schedule has at most this many requests: 80 MB of intended times."""
 
 Arrivals = Literal["poisson", "constant"]
 ARRIVALS: tuple[Arrivals, ...] = get_args(Arrivals)
 
 
 class ScheduleError(ValueError):
-    """A schedule that can't be read or exceeds a limit; the message says which."""
+    """A schedule can't be read or exceeds a limit; the message says which."""
 
 
 class Stage(NamedTuple):
@@ -39,7 +39,8 @@ class Stage(NamedTuple):
 
 
 class Schedule(NamedTuple):
-    """poisson: independent arrivals, as of many users. constant: evenly spaced."""
+    """A schedule's arrivals are poisson: independent, as of many users; or constant: evenly
+    spaced."""
 
     stages: tuple[Stage, ...]
     arrivals: Arrivals = "poisson"
@@ -50,7 +51,7 @@ class Schedule(NamedTuple):
 
     @property
     def requests(self) -> float:
-        """Expected; a Poisson schedule has more or fewer."""
+        """So many requests are expected; a Poisson schedule has more or fewer."""
         return sum(stage.requests for stage in self.stages)
 
     def __str__(self) -> str:
@@ -62,10 +63,11 @@ class Schedule(NamedTuple):
 
 
 def parse(text: str, duration_s: float, arrivals: Arrivals = "poisson") -> Schedule:
-    """Reads ``500``, ``100..1000`` (a ramp), ``100,200,400`` (steps), ``200@10,200..800@30``.
+    """`parse` reads ``500``, ``100..1000`` (a ramp), ``100,200,400`` (steps),
+    ``200@10,200..800@30``.
 
     ``@S`` is a stage's length in seconds; stages without one share what `duration_s` leaves.
-    Raises `ScheduleError`.
+    It raises `ScheduleError`.
     """
     parts = text.split(",")
     if len(parts) > STAGES_MAX:
@@ -103,7 +105,7 @@ def _stage(text: str) -> tuple[float, float, float | None]:
 
 
 def intended_ns(schedule: Schedule, seed: int) -> NDArray[np.int64]:
-    """Intended times from the start of the schedule, ascending, shape (requests,).
+    """`intended_ns` returns times from the start of the schedule, ascending, shape (requests,).
 
     The same schedule and seed give the same times. A rate that changes is made of a unit process
     by inverting the cumulative rate (time rescaling: Çinlar, "Introduction to Stochastic

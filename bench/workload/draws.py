@@ -1,4 +1,4 @@
-"""What request number n of a workload file is: which flow, with which values."""
+"""A draw says what request number n of a workload file is: which flow, with which values."""
 
 from collections.abc import Iterator, Mapping
 
@@ -8,11 +8,11 @@ from bench.workload.http_file import Workload
 from bench.workload.values import Numbers, fractions, key_of
 
 BLOCK = 1024
-"""Numbers that are drawn together: a draw by itself would cost more than sending the request."""
+"""So many numbers are drawn together: a draw by itself would cost more than sending the request."""
 
 
 class Draws:
-    """All that one generator draws; `index` of `count` takes each count-th number."""
+    """The draws are all that one generator draws; `index` of `count` takes each count-th number."""
 
     def __init__(self, workload: Workload, seed: int, index: int = 0, count: int = 1) -> None:
         self.workload = workload
@@ -28,7 +28,8 @@ class Draws:
         self._used = sorted(set().union(*self._names))
 
     def flows(self) -> list[int]:
-        """Returns the flows of the next `BLOCK` numbers, where their values are not needed."""
+        """`flows` returns the flows of the next `BLOCK` numbers, where their values are not
+        needed."""
         return self._flows(self._numbers())
 
     @property
@@ -36,7 +37,8 @@ class Draws:
         return bool(self._used)
 
     def block(self) -> Iterator[tuple[int, Mapping[str, str]]]:
-        """Yields the next `BLOCK` draws: the flow's index, and a text for each of its places."""
+        """`block` yields the next `BLOCK` draws: the flow's index, and a text for each of its
+        places."""
         numbers = self._numbers()
         flows = self._flows(numbers)
         drawn = {

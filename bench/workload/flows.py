@@ -1,4 +1,4 @@
-"""Sequences of a workload file, played in an open loop, and checks of answers."""
+"""Sequences of a workload file are played in an open loop, and answers are checked."""
 
 from collections import deque
 from collections.abc import Callable
@@ -12,18 +12,17 @@ from bench.workload.template import Template
 
 
 class Step(NamedTuple):
-    """A request of a sequence that is under way."""
+    """A step is a request of a sequence that is under way."""
 
     steps: tuple[Template, ...]
-    """This one and those after it."""
+    """The steps are this one and those after it."""
     values: dict[str, str]
-    """By place; what is captured is added."""
+    """The values are by place; what is captured is added."""
 
 
 class Flows:
-    """At each intended time the next request of a sequence that can go on, else of a new one. So no
-    answer is waited for; a sequence ends at an answer that is not as expected.
-    """
+    """Each intended time gets the next request of a sequence that can go on, else of a new one. So
+    no answer is waited for; a sequence ends at an answer that is not as expected."""
 
     def __init__(self, draws: Draws, address: Address, label: Callable[[str, str], int]) -> None:
         self._draws = draws

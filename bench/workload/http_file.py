@@ -1,4 +1,4 @@
-"""A workload file: what to send to any HTTP service, in TOML. docs/any-service.md has all of it.
+"""A workload file says in TOML what to send to any HTTP service; see docs/any-service.md.
 
     timeout_s = 10                    # then a request is given up; default 10
     keep_alive = true                 # false: each request has a connection of its own
@@ -46,21 +46,22 @@ from bench.workload.template import Check, Flow, Template, Text
 from bench.workload.values import RANGE_MAX, Values
 
 TIMEOUT_S_MAX = 600.0
-"""The longest `timeout_s` of a workload file; as long as a phase may be."""
+"""A workload file's `timeout_s` is at most this; a phase may be as long."""
 FILE_BYTES_MAX = 16 * 1024 * 1024
-"""Of a workload file, and of each file that it names."""
+"""A workload file, and each file that it names, has at most this many bytes."""
 REQUEST_BYTES_MAX = 1024 * 1024
-"""Of a request's body in a workload file; a larger one can be a file of its own."""
+"""A request's body in a workload file has at most this many bytes; a larger one can be a file of
+its own."""
 OPERATIONS_MAX = 1000
-"""Requests of a workload file: each is a row of the tables."""
+"""A workload file has at most this many requests: each is a row of the tables."""
 STEPS_MAX = 100
-"""Requests of one sequence."""
+"""One sequence has at most this many requests."""
 VALUES_MAX = 1_000_000
-"""Values of one list, rows of one CSV file; a range may have more."""
+"""A list has at most this many values, a CSV file as many rows; a range may have more."""
 P99_MS_MAX = 60_000.0
-"""The longest p99 that can be asked for."""
+"""A longer p99 can't be asked for."""
 WEIGHT_MAX = 1_000_000
-"""Of one request relative to the others."""
+"""A request's weight relative to the others is at most this."""
 
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _CONTROLS = re.compile(r"[\x00-\x1f\x7f]")
@@ -68,19 +69,19 @@ _OURS = ("transfer-encoding", "te", "upgrade", "trailer")
 
 
 Entry = dict[str, Any]
-"""A table of the file as TOML has it, not checked yet."""
+"""An entry is a table of the file as TOML has it, not checked yet."""
 
 
 class WorkloadError(UnreadableError):
-    """A workload file that can't be used; the message says which entry and why."""
+    """A workload file can't be used; the message says which entry and why."""
 
 
 class Thresholds(NamedTuple):
-    """What a run must keep; None: not said here."""
+    """A run must keep these thresholds; None: not said here."""
 
     p99_ms: float | None = None
     max_failed: float | None = None
-    """The share of 1 that may fail."""
+    """This share of 1 may fail."""
 
 
 class Workload(NamedTuple):
@@ -96,12 +97,13 @@ class Workload(NamedTuple):
 
     @property
     def is_plain(self) -> bool:
-        """Whether nothing more than an answer's status is looked at."""
+        """A plain workload looks at nothing more than an answer's status."""
         return all(len(flow.steps) == 1 and not flow.steps[0].check for flow in self.flows)
 
 
 def read_workload(path: Path) -> Workload:
-    """Files that it names are relative to its folder. Raises `WorkloadError`."""
+    """`read_workload` reads a file; those that it names are relative to its folder. It raises
+    `WorkloadError`."""
     try:
         return parse(tomllib.loads(_content(path).decode()), path.parent)
     except (UnicodeDecodeError, tomllib.TOMLDecodeError) as cause:
@@ -111,7 +113,7 @@ def read_workload(path: Path) -> Workload:
 
 
 def parse(document: Mapping[str, Any], folder: Path = Path()) -> Workload:
-    """Raises `WorkloadError`."""
+    """`parse` returns the workload of a file's content. It raises `WorkloadError`."""
     fields = {"timeout_s", "keep_alive", "thresholds", "values", "request", "sequence"}
     _only(document, fields, "the file")
     timeout_s = _number(document.get("timeout_s", TIMEOUT_S), "timeout_s", TIMEOUT_S_MAX)

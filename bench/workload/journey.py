@@ -1,4 +1,4 @@
-"""A journey: a generator that yields a `Call` and is sent the `Reply`, whoever does the sending."""
+"""A journey yields each `Call` and is sent its `Reply`, whoever does the sending."""
 
 from collections.abc import Generator
 from typing import Any, NamedTuple
@@ -6,18 +6,18 @@ from typing import Any, NamedTuple
 
 class Call(NamedTuple):
     operation: str
-    """The service's method; results are grouped by it."""
+    """The operation is the service's method; results are grouped by it."""
     verb: str
     path: str
     expected: frozenset[str] = frozenset()
-    """Error codes that the journeys cause themselves, by acting on the same entity at a time."""
+    """The journeys cause these error codes themselves, by acting on the same entity at a time."""
     key: str | None = None
-    """The Idempotency-Key that is sent along."""
+    """The Idempotency-Key is what is sent along."""
 
 
 class Reply(NamedTuple):
     status: int
-    """0: the connection broke before a reply."""
+    """The status is 0 where the connection broke before a reply."""
     body: dict[str, Any]
 
     @property
@@ -26,12 +26,12 @@ class Reply(NamedTuple):
 
 
 def broken(kind: str) -> Reply:
-    """What stands for a reply when the connection could not be made or broke."""
+    """`broken` returns what stands for a reply when the connection could not be made or broke."""
     return Reply(0, {"error": {"code": "connection", "message": kind}})
 
 
 class WrongAnswerError(AssertionError):
-    """A reply that contradicts the contract."""
+    """A reply contradicts the contract."""
 
 
 Journey = Generator[Call, Reply, None]

@@ -1,4 +1,4 @@
-"""The scenarios as an open loop plays them: what is prepared, and which journey starts next."""
+"""An open loop plays scenarios: what is prepared, and which journey starts next."""
 
 from collections import deque
 from collections.abc import Iterator
@@ -18,10 +18,10 @@ from bench.workload.shop import (
 )
 
 CUSTOMERS_MAX, CUSTOMERS_MIN = 64, 16
-"""Customers whose users, items and orders are prepared; journeys begin with any of them."""
+"""So many customers have users, items and orders prepared; journeys begin with any of them."""
 RATE_PER_CUSTOMER = 10.0
-"""Requests/s of an open loop for each customer whose users, items and orders it prepares; 16 to 64
-of them."""
+"""An open loop prepares one customer, with users, items and orders, for each so many requests/s: 16
+to 64 in all."""
 
 
 def customers_of(rate_per_s: float) -> int:
@@ -29,13 +29,13 @@ def customers_of(rate_per_s: float) -> int:
 
 
 class ShopCustomers:
-    """The mix of locustfiles/shop.py."""
+    """These customers play the mix of locustfiles/shop.py."""
 
     def __init__(self, seed: int, count: int = CUSTOMERS_MAX) -> None:
         self._count = count
         self._shop = Shop(Random(seed))
         self._own: deque[str] = deque()
-        """Users that no other journey touches: the credit routine checks their balance."""
+        """No other journey touches these users: the credit routine checks their balance."""
         self._starts = list(MIX)
         self._weights = list(accumulate(MIX.values()))
         self._all_weights = self._weights[-1] + CREDIT_ROUTINE_WEIGHT
@@ -64,7 +64,7 @@ class ShopCustomers:
 
 
 class SaleCustomers:
-    """Buyers, as in locustfiles/checkout.py; a buyer fills one basket at a time."""
+    """These are buyers, as in locustfiles/checkout.py; a buyer fills one basket at a time."""
 
     def __init__(self, seed: int, zipf: float, count: int = CUSTOMERS_MAX) -> None:
         self._count = count

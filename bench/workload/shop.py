@@ -1,4 +1,4 @@
-"""The shop's journeys: which requests a customer sends, and what the answers must say.
+"""The shop's journeys say which requests a customer sends, and what the answers must say.
 
 A journey is a generator that yields a `Call` and is sent the `Reply`; whoever drives it does the
 sending. So Locust, an event loop and a unit test can all play the same journey. An answer that is
@@ -15,23 +15,23 @@ from bench.records.samples import CONNECTION, UNEXPECTED
 from bench.workload.journey import Call, Journey, Reply, Step, WrongAnswerError
 
 POOL_MAX = 1024
-"""Entities of each kind that one generator keeps in play; the oldest is forgotten first."""
+"""One generator keeps so many entities of each kind in play; the oldest is forgotten first."""
 CREDIT = 100_000
 STOCK = 100_000
 PRICE_MAX = 10
-"""Of an item; prices are from 1."""
+"""An item's price is at most this; prices are from 1."""
 SCARCE_SHARE = 0.02
-"""Share of users with little credit and of items with little stock, so that checkouts fail too."""
+"""This share of users has little credit and of items little stock, so that checkouts fail too."""
 SCARCE = 5
 SENT_MAX = 8
-"""Keyed requests that a generator may send again: enough that some are under way, and few enough
+"""A generator may send so many keyed requests again: enough that some are under way, and few enough
 that each comes again while the services still remember it, as a generator lives for one phase."""
 PREPARED = 4
-"""Users, items and orders that each simulated customer creates before it starts."""
+"""Each simulated customer creates so many users, items and orders before it starts."""
 
 
 class Order:
-    """An order in play, and the items that are known to be in it."""
+    """The order is in play, with the items that are known to be in it."""
 
     __slots__ = ("items", "order_id")
 
@@ -50,7 +50,7 @@ REUSED = frozenset({"idempotency_key_reused"})
 
 
 class Shop:
-    """The entities in play, shared by all customers of one generator: the contention is theirs.
+    """The entities in play are shared by all customers of one generator: the contention is theirs.
 
     A checkout takes its order out of play before it is sent, so that only the requests already
     under way can meet it.
@@ -62,9 +62,10 @@ class Shop:
         self.items: deque[str] = deque(maxlen=pool_max)
         self.orders: deque[Order] = deque(maxlen=pool_max)
         self.sent: deque[Call] = deque(maxlen=SENT_MAX)
-        """Calls with a key, under way or answered: to be sent again."""
+        """These calls with a key, under way or answered, are to be sent again."""
         self._keys = (f"{series}-{number}" for series in (uuid4().hex[:16],) for number in count())
-        """Of no other load, whatever its seed: a key belongs to one request for ever."""
+        """The keys are of no other load, whatever its seed: a key belongs to one request for
+        ever."""
 
     def prepare(self) -> Journey:
         for _ in range(PREPARED):
@@ -156,7 +157,8 @@ class Shop:
             yield from self.create_order()
 
     def pay(self) -> Journey:
-        """Pays an order, with its stock or without, and every other time gets the money back."""
+        """`pay` pays an order, with its stock or without, and every other time gets the money
+        back."""
         if not self.orders:
             yield from self.create_order()
             return
@@ -172,7 +174,8 @@ class Shop:
             yield Call("cancel_payment", "POST", f"/payment/cancelPayment/{order_id}", UNCHARGED)
 
     def resend(self) -> Journey:
-        """A write with a key, sent twice; then its key with another request, which is refused."""
+        """`resend` sends a write with a key twice; then its key with another request, which is
+        refused."""
         call = self._keyed(next(self._keys))
         if call is None:
             yield from self.create_item()
@@ -189,8 +192,8 @@ class Shop:
                 raise WrongAnswerError("another request was granted with a key that was used")
 
     def resend_late(self) -> Journey:
-        """Whatever was sent with a key comes once more: while it is under way, or long after, and
-        over another connection, behind which may be another gateway."""
+        """`resend_late` sends once more whatever was sent with a key: while it is under way, or
+        long after, and over another connection, behind which may be another gateway."""
         if self.sent:
             yield self.random.choice(self.sent)
         else:
@@ -230,13 +233,14 @@ MIX: dict[JourneyOf, int] = {
     Shop.resend: 1,
     Shop.resend_late: 1,
 }
-"""How often each journey is played, relative to the others; `CREDIT_ROUTINE_WEIGHT` adds to it."""
+"""The journeys are played so often, relative to each other; `CREDIT_ROUTINE_WEIGHT` adds to it."""
 
 CREDIT_ROUTINE_WEIGHT = 1
 
 
 def credit_routine(user_id: str) -> Journey:
-    """Needs a user of the customer's own: nobody else may move its balance meanwhile."""
+    """The routine needs a user of the customer's own: nobody else may move its balance
+    meanwhile."""
     before = yield Call("get_credit", "GET", f"/users/credit/{user_id}")
     if not before.ok:
         return
@@ -251,7 +255,7 @@ def credit_routine(user_id: str) -> Journey:
 
 
 class Sale:
-    """Buyers who fill a basket and check it out, nearly always with success.
+    """Buyers fill a basket and check it out, nearly always with success.
 
     `zipf` is the exponent of the items' popularity: 0 is uniform, 1 lets the first of n items
     appear in about 1/ln(n) of all choices.
@@ -259,7 +263,7 @@ class Sale:
 
     ITEMS = 200
     BASKET_MAX = 10
-    """Items in a basket of the checkout scenario."""
+    """A basket of the checkout scenario has at most this many items."""
 
     def __init__(self, random: Random, zipf: float) -> None:
         self.random = random
@@ -287,7 +291,7 @@ class Sale:
 
 
 def create_user(credit: int) -> Generator[Call, Reply, str | None]:
-    """Returns the user_id, or None when the user was not created or not funded."""
+    """`create_user` returns the user_id, or None when the user was not created or not funded."""
     created = yield Call("create_user", "POST", "/users/create")
     if not created.ok:
         return None
@@ -323,7 +327,7 @@ def checkout(order_id: str) -> Step:
 
 
 def problem(call: Call, reply: Reply) -> str | None:
-    """What is wrong with a reply in itself, in a few fixed words, or None."""
+    """`problem` returns what is wrong with a reply in itself, in a few fixed words, or None."""
     if reply.ok:
         return None
     code: str = reply.body.get("error", {}).get("code", "no error code")
@@ -331,7 +335,7 @@ def problem(call: Call, reply: Reply) -> str | None:
 
 
 def outcome(call: Call, reply: Reply) -> str:
-    """The outcome of a sample: see `bench.records.samples`."""
+    """`outcome` returns the outcome of a sample: see `bench.records.samples`."""
     if reply.ok:
         return str(reply.status)
     error = reply.body.get("error", {})

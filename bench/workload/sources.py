@@ -1,4 +1,4 @@
-"""Where the generator's requests come from: the templates of a workload file, or journeys.
+"""A source gives the generator its requests: a workload file's templates, or journeys.
 
 A source gives the next request, and is told how it ended. It turns that into the label of a sample,
 which is what the generator records.
@@ -24,16 +24,19 @@ from bench.workload.template import Template, encode
 from system.credentials import metrics_headers, shop_headers
 
 KEY_HEADER = "Idempotency-Key"
-"""The reference system's, and many others': what comes twice with it has one effect."""
+"""The reference system has this header, and many others have: what comes twice with it has one
+effect."""
 TRACE_HEADER = "X-Trace"
-"""The reference system's: asks for the stages of this request (docs/semantics.md)."""
+"""The reference system has this header: it asks for the stages of this request
+(docs/semantics.md)."""
 
 
 class Source(Protocol):
-    """`context` is what the source wants back with the answer."""
+    """A source gets `context` back with the answer."""
 
     def prepare(self) -> int:
-        """Makes ready what must be sent before the load; returns how many requests can go at once.
+        """`prepare` makes ready what must be sent before the load; it returns how many requests can
+        go at once.
 
         They come from `next_prepared`, until it gives None with nothing under way."""
 
@@ -41,10 +44,11 @@ class Source(Protocol):
 
     @property
     def next(self) -> Callable[[], tuple[Any, bytes]]:
-        """Gives the next request; never none: the schedule does not wait for answers."""
+        """`next` gives the next request; it is never none: the schedule does not wait for
+        answers."""
 
     def answered(self, context: Any, answer: Answer, times_ns: tuple[int, int, int]) -> int:
-        """Returns the label; `times_ns` are intended, sent and done."""
+        """`answered` returns the label; `times_ns` are intended, sent and done."""
 
     def failed(self, context: Any, outcome: str, times_ns: tuple[int, int, int]) -> int: ...
 
@@ -52,7 +56,8 @@ class Source(Protocol):
 
 
 class Templates:
-    """Requests of a workload file, independent of each other; of an answer only its status counts.
+    """The requests of a workload file are independent of each other; of an answer only its status
+    counts.
 
     Nothing is made before it is sent, but requests without places are made only once.
     """
@@ -110,7 +115,7 @@ class _Operation(dict[int, int]):
 
 
 class Customers(Protocol):
-    """Who plays journeys: see `bench.workload.scenarios`."""
+    """The customers play journeys: see `bench.workload.scenarios`."""
 
     def prepare(self) -> Iterable[Journey]: ...
 
@@ -126,15 +131,15 @@ class _Step(NamedTuple):
 
 
 class Journeys:
-    """Journeys' calls: at each intended time the next call of one that can go on, else of a new
-    one. So the mix of requests is that of the journeys, and no answer is waited for.
+    """Each intended time gets the next call of a journey that can go on, else of a new one. So the
+    mix of requests is that of the journeys, and no answer is waited for.
 
     Each request is written to the history, which is judged afterwards; each `trace_every`-th is
     traced (0: none).
     """
 
     PREPARING = 32
-    """Journeys at a time before the load."""
+    """So many journeys are under way at a time before the load."""
 
     def __init__(
         self,

@@ -1,4 +1,4 @@
-"""A request of a workload file, whose path, headers and body have places for values."""
+"""A template is a request of a workload file; path, headers and body have places for values."""
 
 import re
 from collections.abc import Callable, Iterable, Mapping
@@ -9,15 +9,15 @@ from bench.workload.address import Address, in_target
 from bench.workload.answer import Answer, has_all, headers
 
 PLACE = re.compile(r"\{\{(\w+(?:\.\w+)?)\}\}|\{(\w+(?:\.\w+)?)\}")
-"""A place, as ``{user}`` or ``{account.id}``; and ``{{user}}``, which is the text ``{user}``. All
-other braces are text."""
+"""A place is as ``{user}`` or ``{account.id}``; and ``{{user}}`` is the text ``{user}``. All other
+braces are text."""
 
 REDIRECTS = frozenset({301, 302, 303, 307, 308})
 """They are not followed, but counted under their names unless they are what is expected."""
 
 
 class Text(NamedTuple):
-    """Text with places: texts at the even positions, names of values at the odd ones."""
+    """A text has places: texts are at the even positions, names of values at the odd ones."""
 
     parts: tuple[str, ...] = ("",)
 
@@ -39,13 +39,14 @@ class Text(NamedTuple):
         return self.parts[1::2]
 
     def with_texts(self, form: Callable[[str], str]) -> "Text":
-        """Returns it with its own text brought into a form, without that of its places."""
+        """`with_texts` returns it with its own text brought into a form, without that of its
+        places."""
         parts = list(self.parts)
         parts[::2] = map(form, parts[::2])
         return Text(tuple(parts))
 
     def fill(self, chosen: Mapping[str, str], form: Callable[[str], str] = str) -> str:
-        """Returns the text with the value of each place, brought into its form there."""
+        """`fill` returns the text with the value of each place, brought into its form there."""
         if len(self.parts) == 1:
             return self.parts[0]
         filled = list(self.parts)
@@ -54,20 +55,20 @@ class Text(NamedTuple):
 
 
 class Check(NamedTuple):
-    """What an answer must be like, besides its status."""
+    """A check says what an answer must be like, besides its status."""
 
     headers: Mapping[str, str] = {}
-    """Name in lower case → the value."""
+    """The headers are name in lower case → the value."""
     body: str = ""
-    """That the body has in it."""
+    """The body must have this in it."""
     json: Mapping[str, object] = {}
-    """JSON Pointer → the value there."""
+    """The JSON is: JSON Pointer → the value there."""
 
     def __bool__(self) -> bool:
         return bool(self.headers or self.body or self.json)
 
     def problem(self, answer: Answer) -> str | None:
-        """Returns which part of an answer is not as it must be: header, body or json."""
+        """`problem` returns which part of an answer is not as it must be: header, body or json."""
         if self.headers:
             given = list(headers(answer.head))
             if not all(expected in given for expected in self.headers.items()):
@@ -84,19 +85,20 @@ class Template(NamedTuple):
     verb: str
     path: Text
     headers: tuple[tuple[str, Text], ...]
-    """Without Content-Length; a Host among them stands for the address's."""
+    """The headers are without Content-Length; a Host among them stands for the address's."""
     body: Text | bytes
     expect: frozenset[int]
-    """Empty: every status below 400."""
+    """The statuses may be empty: then every one below 400 is expected."""
     check: Check = Check()
     capture: Mapping[str, str] = {}
-    """Name of a value for the requests after this one → JSON Pointer into the answer."""
+    """The captures are: name of a value for the requests after this one → JSON Pointer into the
+    answer."""
 
     def is_expected(self, status: int) -> bool:
         return status in self.expect if self.expect else status < 400
 
     def outcome(self, status: int) -> str:
-        """Returns the outcome of a sample: see `bench.records.samples`."""
+        """`outcome` returns the outcome of a sample: see `bench.records.samples`."""
         if not self.is_expected(status):
             return f"{UNEXPECTED} {status}"
         if status in REDIRECTS and not self.expect:
@@ -105,7 +107,7 @@ class Template(NamedTuple):
 
     @property
     def names(self) -> tuple[str, ...]:
-        """The names of all places."""
+        """`names` returns the names of all places."""
         of_body = () if isinstance(self.body, bytes) else self.body.names
         of_headers = (name for _, text in self.headers for name in text.names)
         return (*self.path.names, *of_headers, *of_body)
@@ -117,7 +119,8 @@ class Template(NamedTuple):
 
 
 class Flow(NamedTuple):
-    """Requests one after the other, each after the answer to the one before; mostly just one."""
+    """A flow is requests one after the other, each after the answer to the one before; mostly just
+    one."""
 
     steps: tuple[Template, ...]
     weight: float = 1.0
@@ -130,7 +133,7 @@ def encode(
     headers: Iterable[tuple[str, str]] = (),
     body: bytes = b"",
 ) -> bytes:
-    """An HTTP/1.1 request, with one Host and at most one Content-Length."""
+    """`encode` returns an HTTP/1.1 request, with one Host and at most one Content-Length."""
     given = list(headers)
     lines = [f"{verb} {address.prefix}{path} HTTP/1.1"]
     if not any(name.lower() == "host" for name, _ in given):

@@ -1,4 +1,4 @@
-"""The values of a workload file: which one request number n gets, as a pure function of n.
+"""The values of a workload file are a pure function of n: which one request number n gets.
 
 Nothing is kept of what was drawn: not of a range of a billion, nor of a run of days. Generators
 that share a load take every so-manieth number, so no two of them draw the same.
@@ -13,27 +13,28 @@ from numpy.typing import NDArray
 
 Numbers = NDArray[np.uint64]
 RANGE_MAX = 2**62
-"""Values of a range: twice as many bits are shuffled as it needs at most, and they must fit 64."""
+"""A range has at most this many values: twice as many bits are shuffled as it needs at most, and
+they must fit 64."""
 ROUNDS = 4
-"""Of the Feistel network: with fewer, neighbours stay near each other."""
+"""The Feistel network has so many rounds: with fewer, neighbours stay near each other."""
 _GOLDEN = 0x9E3779B97F4A7C15
 
 
 class Values(NamedTuple):
-    """The values of one name: texts, rows of a file, or a range of integers."""
+    """The values of one name are texts, rows of a file, or a range of integers."""
 
     rows: Sequence[tuple[str, ...]] = ()
-    """Of a list: rows of one text."""
+    """A list has rows of one text."""
     columns: tuple[str, ...] = ()
-    """The names of a row's texts; none for a list."""
+    """The names are those of a row's texts; none for a list."""
     first: int = 0
     size: int = 0
     each_once: bool = False
-    """Whether each comes once before any comes again, in a shuffled order; else each draw is
-    independent of those before."""
+    """The flag says whether each comes once before any comes again, in a shuffled order; else each
+    draw is independent of those before."""
 
     def draw(self, numbers: Numbers, key: int) -> list[int]:
-        """Returns which value each of these request numbers gets, as an index."""
+        """`draw` returns which value each of these request numbers gets, as an index."""
         if self.each_once:
             drawn = shuffled(numbers, self.size, key)
         else:
@@ -41,7 +42,7 @@ class Values(NamedTuple):
         return [int(index) for index in drawn.tolist()]
 
     def texts(self, name: str, index: int) -> Mapping[str, str]:
-        """Returns what to write for each place of `name`."""
+        """`texts` returns what to write for each place of `name`."""
         if not self.rows:
             return {name: str(self.first + index)}
         if not self.columns:
@@ -51,12 +52,13 @@ class Values(NamedTuple):
 
 
 def key_of(seed: int, name: str) -> int:
-    """Returns 64 bits that are another's for any other seed or name."""
+    """`key_of` returns 64 bits that are another's for any other seed or name."""
     return int.from_bytes(blake2b(f"{seed} {name}".encode(), digest_size=8).digest(), "big")
 
 
 def mix(numbers: Numbers, key: int | Numbers) -> Numbers:
-    """Returns 64 random-looking bits of each number (SplitMix64: Steele, Lea, Flood, 2014)."""
+    """`mix` returns 64 random-looking bits of each number (SplitMix64: Steele, Lea, Flood,
+    2014)."""
     bits: Numbers = numbers * np.uint64(_GOLDEN) + np.asarray(key, dtype=np.uint64)
     bits = (bits ^ (bits >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     bits = (bits ^ (bits >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
@@ -64,12 +66,13 @@ def mix(numbers: Numbers, key: int | Numbers) -> Numbers:
 
 
 def fractions(numbers: Numbers, key: int) -> NDArray[np.float64]:
-    """Returns a float from 0 to below 1 for each number."""
+    """`fractions` returns a float from 0 to below 1 for each number."""
     return (mix(numbers, key) >> np.uint64(11)) * 2.0**-53
 
 
 def shuffled(numbers: Numbers, size: int, key: int) -> Numbers:
-    """Returns a value below `size` for each number: a permutation of each `size` numbers in a row.
+    """`shuffled` returns a value below `size` for each number: a permutation of each `size` numbers
+    in a row.
 
     A Feistel network over the next even number of bits, walked until it is inside (Black and
     Rogaway, "Ciphers with Arbitrary Finite Domains", 2002).

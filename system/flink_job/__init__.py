@@ -1,1 +1,1 @@
-"""Hosts the services in one Flink job: the only package that knows PyFlink."""
+"""This package hosts the services in one Flink job; it alone knows PyFlink."""

@@ -1,5 +1,10 @@
-"""Records between Java and Python, each as one frame of bytes: of a row, PyFlink would convert each
-field by itself. InputRecord.java writes what comes, OutboxWriter.java reads what goes.
+"""Java and Python pass records as one frame of bytes each.
+
+Of a row, PyFlink would convert each field by itself. InputRecord.java writes what comes,
+OutboxWriter.java reads what goes.
+
+Of a row, PyFlink would convert each field by itself. InputRecord.java writes what comes,
+OutboxWriter.java reads what goes.
 
     in   topic's length, partition, timestamp, key's length (-1: none); topic, key, value
     out  topic's length, key's length (-1: none), reason's length;      topic, key, reason, value
@@ -13,18 +18,18 @@ _OUT = Struct(">BiH")
 
 
 class Arrived(NamedTuple):
-    """A record of an input topic."""
+    """A record of an input topic has arrived."""
 
     topic: str
     partition: int
     logged_ms: int
-    """When it was written to the topic, by the broker's clock, in ms since 1970."""
+    """The record was written to the topic at this time, by the broker's clock, in ms since 1970."""
     key: bytes | None
     value: bytes
 
 
 def arrived(frame: bytes) -> Arrived:
-    """The record that Java read."""
+    """`arrived` returns the record that Java read."""
     topic_bytes, partition, logged_ms, key_bytes = _IN.unpack_from(frame)
     topic_end = _IN.size + topic_bytes
     key_end = topic_end + max(0, key_bytes)
@@ -38,7 +43,7 @@ def arrived(frame: bytes) -> Arrived:
 
 
 def to_send(topic: str, key: bytes | None, value: bytes, reason: bytes = b"") -> bytes:
-    """A record for Java to write. A `reason` becomes its header of that name."""
+    """`to_send` returns a record for Java to write. A `reason` becomes its header of that name."""
     key_bytes = -1 if key is None else len(key)
     head = _OUT.pack(len(topic), key_bytes, len(reason))
     return b"%b%b%b%b%b" % (head, topic.encode(), key or b"", reason, value)

@@ -1,4 +1,4 @@
-"""Hosts services over Flink's keyed state: each record in, what it makes the services send out.
+"""The host runs services over Flink's keyed state: it takes each record, and returns what to send.
 
 Knows no PyFlink: `pipeline.py` gives it the state and the timers of the current key.
 
@@ -51,32 +51,33 @@ from system.wire import (
 )
 
 CHUNK = 16
-"""Names of steps in one entry of the map: the value that is written for each request has up to so
-many of them."""
+"""One entry of the map has so many names of steps: the value that is written for each request has
+up to so many of them."""
 SWEEP_STEPS_MAX = 500
-"""Steps that one timer forgets, which takes some milliseconds."""
+"""One timer forgets at most this many steps, which takes some milliseconds."""
 SWEEP_AGAIN_MS = 50
-"""Until the next timer, where there are more."""
+"""The next timer rings after this time, where there are more steps to forget."""
 SWEEP_PAUSE_MS = 5 * 60 * 1000
-"""Until the next timer at least, where there are none yet: a partition to which nobody writes keeps
-what it has, and is not to be asked all the time."""
+"""The next timer rings after this time at least, where there are no steps to forget yet: a
+partition to which nobody writes keeps what it has, and is not to be asked all the time."""
 REASON_CHARACTERS_MAX = 500
-"""Of the reason with a dead letter."""
+"""The reason with a dead letter has at most this many characters."""
 DEAD_BYTES_MAX = 512 * 1024
-"""Of a dead letter's value, the rest is cut off: a broker takes 1 MiB, with headers and all."""
+"""A dead letter's value has at most this many bytes, the rest is cut off: a broker takes 1 MiB,
+with headers and all."""
 DEAD_KEY_BYTES_MAX = 1024
-"""Of a dead letter's key."""
+"""A dead letter's key has at most this many bytes."""
 TIME_DIGITS = 14
-"""Of ms since 1970, before what a step sent."""
+"""So many digits of ms since 1970 come before what a step sent."""
 
 
 INPUT_TOPICS = frozenset(map(input_topic, SERVICES))
 OWN_TOPICS = INPUT_TOPICS | {*map(dead_topic, INPUT_TOPICS)}
-"""No reply goes to these: it would be a record that can't be handled."""
+"""No reply goes to these topics: it would be a record that can't be handled."""
 
 
 class State(Protocol):
-    """What Flink keeps of the current key: a value, and a map of names."""
+    """Flink keeps this state of the current key: a value, and a map of names."""
 
     def read(self) -> str | None: ...
     def write(self, text: str | None) -> None: ...
@@ -86,18 +87,18 @@ class State(Protocol):
 
 
 class Timers(Protocol):
-    """Timers of the current key."""
+    """These are the timers of the current key."""
 
     def register_processing_time_timer(self, timestamp: int) -> None: ...
 
 
 class StateError(BaseException):
-    """Flink's state can't be read: no fault of a service's, so nothing that catches those may
-    catch it. The task fails, and is restored."""
+    """Flink's state can't be read. It is no fault of a service's, so nothing that catches those may
+    catch it: the task fails, and is restored."""
 
 
 class Host:
-    """The services of one task. `count_dead` is called for each dead letter."""
+    """A host has the services of one task. `count_dead` is called for each dead letter."""
 
     def __init__(
         self,
@@ -115,10 +116,11 @@ class Host:
         self._opened_ms = now_ms()
         self._knowledge = Knowledge()
         self._logged_ms: dict[tuple[str, int], int] = {}
-        """Topic and partition → when its latest record was written there."""
+        """The map leads from topic and partition to when its latest record was written there."""
 
     def take(self, frame: bytes, timers: Timers) -> list[bytes]:
-        """One record from an input topic, as Java read it, and the frames to send for it."""
+        """`take` handles one record from an input topic, as Java read it, and returns the frames to
+        send for it."""
         in_ns = time.time_ns()
         record = arrived(frame)
         self._logged_ms[record.topic, record.partition] = record.logged_ms
@@ -155,7 +157,7 @@ class Host:
         return frames
 
     def ring(self, timestamp: int, key: str, timers: Timers) -> list[bytes]:
-        """A timer of the key. Only the alarm that was asked for last rings."""
+        """`ring` handles a timer of the key. Only the alarm that was asked for last rings."""
         topic, _, entity_id = key.partition("/")
         kept = self._knowledge.of(key, self._state.read)
         if timestamp == kept.sweep_at_ms:
@@ -297,7 +299,7 @@ class Host:
 
 
 def described(fault: Exception) -> str:
-    """What failed in a service, and where."""
+    """`described` says what failed in a service, and where."""
     *_, place = traceback.extract_tb(fault.__traceback__)
     file = place.filename.rpartition("/")[2]
     return f"{type(fault).__name__} in {file}, line {place.lineno}: {fault}"
@@ -312,5 +314,5 @@ def with_hop(record: Record, trace: Trace | None, service: str, in_ns: int) -> R
 
 
 def routed(record: Record) -> bytes:
-    """As OutboxWriter.java reads it."""
+    """`routed` returns the record as OutboxWriter.java reads it."""
     return to_send(record.topic, record.key.encode(), record.value)

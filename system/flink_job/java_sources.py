@@ -1,4 +1,7 @@
-"""Compiles Java sources by what Flink brings: ``-m system.flink_job.java_sources JAR A.java``."""
+"""The command ``-m system.flink_job.java_sources JAR A.java`` compiles Java sources.
+
+``-m system.flink_job.java_sources JAR A.java``.
+"""
 
 import argparse
 import os
@@ -13,7 +16,8 @@ from pyflink.util.java_utils import to_jarray
 
 
 def compile_java(sources: Iterable[Path], jar: Path, files: Mapping[str, str]) -> None:
-    """Writes a jar of their classes; `files` are further ones in it, name → content."""
+    """`compile_java` compiles them by what Flink brings, and writes a jar of their classes; `files`
+    are further ones in it, name → content."""
     jvm = get_gateway().jvm
     loader = jvm.Thread.currentThread().getContextClassLoader()
     compiler = jvm.org.codehaus.janino.Compiler()
@@ -32,7 +36,7 @@ def compile_java(sources: Iterable[Path], jar: Path, files: Mapping[str, str]) -
 
 
 def main() -> int:
-    """Makes a jar that Java's ServiceLoader finds one class in."""
+    """`main` makes a jar that Java's ServiceLoader finds one class in."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("jar", type=Path)
     parser.add_argument("source", type=Path)

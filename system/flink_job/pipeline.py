@@ -1,4 +1,4 @@
-"""Hosts services in one Flink job; the only module that imports PyFlink.
+"""The pipeline hosts services in one Flink job; this module alone imports PyFlink.
 
     all {service}_in ─source→ InputRecord ─→ Host ─→ Outbox ─→ the record's topic
 
@@ -48,20 +48,21 @@ from system.services.service import WINDOW_S, Service, Window
 from system.wire import dead_topic, input_topic
 
 WINDOW_S_MIN = 60
-"""An id tells its minute only."""
+"""A shorter window can't be kept: an id tells its minute only."""
 WAIT_S = 0.05
-"""Between looks for the file that a job waits for."""
+"""A job that waits for a file looks for it this often."""
 
 WINDOW_S_MAX = 24 * 60 * 60
-"""A day of remembered steps is more disk than anybody should need for it."""
+"""The window is at most this long: a day of remembered steps is more disk than anybody should need
+for it."""
 CHECKPOINT_TIMEOUT_MS = 60_000
 """A checkpoint that takes longer is given up; ten may fail in a row."""
 RESTART_DELAY_MS_MAX = 5_000
-"""Between restarts of a failing job, which are tried without end."""
+"""A failing job is tried again without end, after at most this pause."""
 
 
 def load(name: str) -> Service:
-    """The service of `system.services.<name>`, which stands there as <NAME>."""
+    """`load` returns the service of `system.services.<name>`, which stands there as <NAME>."""
     module = importlib.import_module(f"system.services.{name}")
     service = getattr(module, name.upper())
     assert isinstance(service, Service)
@@ -69,8 +70,8 @@ def load(name: str) -> Service:
 
 
 class FlinkState:
-    """`host.State` of the current key. One map for steps and names: each state more is a column
-    family of RocksDB's, with buffers and files of its own."""
+    """This is `host.State` of the current key. It has one map for steps and names: each state more
+    is a column family of RocksDB's, with buffers and files of its own."""
 
     def __init__(self, context: RuntimeContext) -> None:
         text = Types.STRING()
@@ -89,7 +90,7 @@ class FlinkState:
 
 
 class HostFunction(KeyedProcessFunction):  # type: ignore[misc]
-    """`Host` as Flink calls it."""
+    """Flink calls `Host` through this function."""
 
     def __init__(self, services: list[str], window: Window) -> None:
         self._names = services
@@ -108,8 +109,8 @@ class HostFunction(KeyedProcessFunction):  # type: ignore[misc]
 
 
 def add_pipeline(environment: StreamExecutionEnvironment, arguments: argparse.Namespace) -> None:
-    """Source, host and sink. Python has no name for Java's deserializers that see a key, and
-    Flink's own sink is not for topics that may be missing."""
+    """`add_pipeline` joins source, host and sink. Python has no name for Java's deserializers that
+    see a key, and Flink's own sink is not for topics that may be missing."""
     jvm = get_gateway().jvm
     source = KafkaSource.builder()
     source._j_builder.setDeserializer(jvm.kaflinkshop.InputRecord(arguments.topic_prefix))
@@ -147,7 +148,7 @@ def add_pipeline(environment: StreamExecutionEnvironment, arguments: argparse.Na
 
 
 def keyed(records: DataStream) -> KeyedStream:
-    """The stream by its rows' first field.
+    """`keyed` returns the stream, keyed by its rows' first field.
 
     With one task a service no key has to go anywhere else, and the source hands its records on
     without a network buffer between.
@@ -187,7 +188,8 @@ def environment_of(arguments: argparse.Namespace) -> StreamExecutionEnvironment:
 
 
 def job_settings(arguments: argparse.Namespace) -> dict[str, str]:
-    """What holds on whatever cluster the job runs; the cluster's own is `system.runtime`'s.
+    """These settings hold on whatever cluster the job runs; the cluster's own is
+    `system.runtime`'s.
 
     Process mode collects records for its workers; thread mode has nothing to collect, and a short
     bundle time would only have every operator wake up each millisecond.

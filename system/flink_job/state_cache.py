@@ -1,4 +1,4 @@
-"""What a task knows of the keys that it used last, so that it need not ask Flink.
+"""A task knows the keys that it used last, so that it need not ask Flink.
 
 Never more than Flink's state: whoever changes that changes this too, and a task that fails begins
 with an empty one.
@@ -13,17 +13,18 @@ from rbloom import Bloom
 from system.services.service import Entity
 
 KEYS_MAX = 10_000
-"""Keys of which a service's task knows entity and steps without asking Flink, those used last."""
+"""A service's task knows entity and steps of this many keys without asking Flink, those used
+last."""
 STEPS_MAX = 4_000_000
-"""Of a generation, of all keys together: 4 MB. Two are kept; at up to 3,000 steps a second the
-older one lasts for the 22 minutes in which a step may be asked for."""
+"""A generation has at most this many steps, of all keys together: 4 MB. Two are kept; at up to
+3,000 steps a second the older one lasts for the 22 minutes in which a step may be asked for."""
 FALSE_POSITIVES = 0.02
-"""Of the steps that are not remembered: these are asked for in vain."""
+"""This share of the steps that are not remembered is asked for in vain."""
 
 
 @dataclass(slots=True)
 class Kept:
-    """What Flink keeps of a key, as one value: its entity, its timers, and which steps there are.
+    """Flink keeps this of a key, as one value: its entity, its timers, and which steps there are.
 
     The names of steps stand in the order in which they came, so that the oldest are found without a
     look at the others: the newest here, all before in the chunks `first` to `end` - 1. Times are in
@@ -32,27 +33,27 @@ class Kept:
 
     entity: Entity | None = None
     wake_at_ms: int = 0
-    """When the entity's alarm is to ring."""
+    """The entity's alarm is to ring at this time."""
     sweep_at_ms: int = 0
-    """When steps are to be forgotten; a timer runs as long as there are any."""
+    """Steps are to be forgotten at this time; a timer runs as long as there are any."""
     partition: int = 0
-    """The partition of the topic from which the key's records come."""
+    """The key's records come from this partition of the topic."""
     first: int = 0
     end: int = 0
     newest_ms: int = 0
-    """When the record of the last of `names` was written to the topic."""
+    """The record of the last of `names` was written to the topic at this time."""
     names: list[str] = field(default_factory=list)
     generation: int | None = None
-    """The first of `Knowledge` that may have steps of the key, if it has all of them. Not part of
-    Flink's state."""
+    """This is the first generation of `Knowledge` that may have steps of the key, if it has all of
+    them. It is not part of Flink's state."""
 
     @classmethod
     def from_text(cls, text: str | None) -> "Kept":
-        """From Flink's state."""
+        """`from_text` reads what `text` made, out of Flink's state."""
         return cls() if text is None else cls(*orjson.loads(text))
 
     def text(self) -> str | None:
-        """For Flink's state; None where there is nothing to keep."""
+        """`text` writes it for Flink's state; it is None where there is nothing to keep."""
         if self.entity is None and not self.has_steps():
             return None
         return orjson.dumps(
@@ -63,7 +64,7 @@ class Kept:
         ).decode()
 
     def has_steps(self) -> bool:
-        """Whether any step is remembered."""
+        """`has_steps` returns whether any step is remembered."""
         return bool(self.names) or self.first < self.end
 
 
@@ -83,7 +84,8 @@ class Knowledge:
         return len(self._keys)
 
     def of(self, key: str, read: Callable[[], str | None]) -> Kept:
-        """Reads what is not known. A key that is used is the last to be left out for others."""
+        """`of` returns what Flink keeps of the key, and reads it where it is not known. A key that
+        is used is the last to be left out for others."""
         kept = self._keys.pop(key, None)
         if kept is None:
             if len(self._keys) == self._keys_max:
@@ -97,16 +99,16 @@ class Knowledge:
         return kept
 
     def drop(self, key: str) -> None:
-        """Knows nothing of the key any more."""
+        """The task knows nothing of the key from now on."""
         self._keys.pop(key, None)
 
     def lacks(self, key: str, step: str) -> bool:
-        """Whether Flink surely does not remember the step."""
+        """`lacks` returns whether Flink surely does not remember the step."""
         seen = key, step
         return self._is_complete(key) and seen not in self._new and seen not in self._old
 
     def remember(self, key: str, step: str) -> None:
-        """A step of the key that Flink is told to remember."""
+        """`remember` takes a step of the key that Flink is told to remember."""
         if self._is_complete(key):
             self._add(key, step)
 

@@ -1,4 +1,4 @@
-"""The HTTP gateway: a request becomes a Kafka record, and the reply record its response.
+"""The HTTP gateway makes a request a Kafka record, and the reply record its response.
 
     HTTP → connection → app → pending, kafka ─{service}_in→ services
     HTTP ← connection ← app ← pending ← kafka ←gateway_out_<id>─ services

@@ -1,4 +1,4 @@
-"""``python -m system.gateway --bootstrap HOST:PORT``: runs a gateway until SIGTERM or Ctrl-C.
+"""``python -m system.gateway --bootstrap HOST:PORT`` runs a gateway until SIGTERM or Ctrl-C.
 
 Exit codes: 0 drained after a signal, 1 a worker died, 2 wrong usage, 3 it could not start.
 Secrets are never arguments: see `system.gateway.tokens` and `system.kafka_security`.

@@ -1,4 +1,4 @@
-"""The gateway itself: an HTTP request in, one of the contract's responses out."""
+"""The gateway itself takes an HTTP request, and gives one of the contract's responses."""
 
 import asyncio
 from asyncio import Future
@@ -28,7 +28,7 @@ from system.routes import CLAIM, ROUTES, Route
 
 KEY_HEADER = "Idempotency-Key"
 TRACE_HEADER = "X-Trace"
-"""Asks for the request's trace, where its value is 1."""
+"""A request with this header asks for its trace, where the value is 1."""
 EXPECT_HEADER = "Expect"
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 OWN_ROUTES = tuple(
@@ -41,7 +41,7 @@ OWN_ROUTES = tuple(
     )
 )
 EXPIRE_TICK_S = 0.01
-"""How late a 504 may be, on an idle machine; it costs 0.1 % of a core. One timer serves all
+"""A 504 may be this late, on an idle machine; it costs 0.1 % of a core. One timer serves all
 requests."""
 
 
@@ -49,11 +49,11 @@ class Answer(NamedTuple):
     status: int
     body: bytes
     trace: tuple[tuple[str, int] | wire.Hop, ...] = ()
-    """Of a traced request: the services that it came through, and when its reply came."""
+    """A traced request has here the services that it came through, and when its reply came."""
 
 
 class Gateway:
-    """One gateway instance: one reply topic, one table of requests in flight."""
+    """This is one gateway instance: one reply topic, one table of requests in flight."""
 
     def __init__(
         self,
@@ -103,28 +103,29 @@ class Gateway:
             401: JSON | {"WWW-Authenticate": "Bearer"},
             503: JSON | {"Retry-After": str(limits.retry_after_s)},
         }
-        """Status → headers, where they are more than `JSON`."""
+        """A status leads to its headers, where they are more than `JSON`."""
         self._expire()
 
     async def start(self) -> "asyncio.Task[None]":
-        """Connects to Kafka; returns the task that reads replies. Raises `StartError`."""
+        """`start` connects to Kafka, and returns the task that reads replies. It raises
+        `StartError`."""
         reader = await self.kafka.start(self._limits.kafka_wait_s)
         if self._readiness is not None:
             self._readiness.begin()
         return reader
 
     def drain(self) -> None:
-        """Refuses new requests from now on."""
+        """The gateway refuses new requests from now on."""
         self.draining = True
         if self._readiness is not None:
             self._readiness.end()
 
     def close(self) -> None:
-        """Stops the timer; what is in flight stays unanswered."""
+        """`close` stops the timer; what is in flight stays unanswered."""
         self._expire_timer.cancel()
 
     async def handle(self, request: BaseRequest) -> Response:
-        """Answers one HTTP request."""
+        """`handle` answers one HTTP request."""
         started_s = perf_counter()
         traced = request.headers.get(TRACE_HEADER) == "1"
         stamps: Stamps | None = [("gateway_in", time_ns())] if traced else None

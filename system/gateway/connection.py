@@ -1,4 +1,4 @@
-"""HTTP connections: aiohttp's protocol, with JSON errors and limits on slow and many clients."""
+"""These HTTP connections are aiohttp's, with JSON errors and limits on slow and many clients."""
 
 import asyncio
 import logging
@@ -18,7 +18,7 @@ from system.gateway.limits import Limits
 
 log = logging.getLogger(__name__)
 READ_BYTES = 64 * 1024
-"""Of a body that is read ahead of its handler."""
+"""A body is read ahead of its handler up to this size."""
 JSON = {"Content-Type": "application/json"}
 
 
@@ -28,7 +28,7 @@ def error_body(code: str, message: str, request_id: str | None = None) -> bytes:
 
 
 class Connection(RequestHandler):
-    """A client's connection. Whoever must wait for its client does so for a limited time:
+    """This is a client's connection. Whoever must wait for its client does so for a limited time:
 
     until a request is whole, `receive_s`; until the client has taken an answer, `send_s`; until the
     next request begins, `idle_s`. Of the next requests at most `pipelined_max` are read ahead.
@@ -73,12 +73,12 @@ class Connection(RequestHandler):
         self._send_timer: asyncio.TimerHandle | None = None
         self._unsent_since_s = 0.0
         self._head_bytes = 0
-        """Of a request that is not whole yet."""
+        """So many bytes have come of a request that is not whole yet."""
         self._half_closed = False
         self._body: StreamReader = EMPTY_PAYLOAD
-        """Of the request that was taken last."""
+        """The request that was taken last has this body."""
         self._counted = True
-        """Whether this is one of the server's open connections."""
+        """The flag says whether this is one of the server's open connections."""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         server = self._manager
@@ -105,7 +105,8 @@ class Connection(RequestHandler):
     # ---- whom the connection waits for
 
     def waits_since_s(self) -> float | None:
-        """Since when it has waited for its client, by the loop's clock; None while it does not."""
+        """The connection has waited for its client since this time, by the loop's clock; None while
+        it does not."""
         if self._send_timer is not None:
             return self._unsent_since_s
         if self._counted and (self._request_count == 0 or self._is_idle()):
@@ -113,7 +114,7 @@ class Connection(RequestHandler):
         return None
 
     def drop(self) -> None:
-        """Ends the connection at once, for the sake of another."""
+        """`drop` ends the connection at once, for the sake of another."""
         self._uncount()
         self._wire.abort()
 
@@ -135,7 +136,7 @@ class Connection(RequestHandler):
                 self._receive_timer = self._loop.call_later(self._limits.receive_s, self._too_slow)
 
     def take(self, body: StreamReader) -> None:
-        """The next request begins to be handled."""
+        """`take` says that the next request begins to be handled."""
         self._body = body
         if self._half_closed and not self._messages:
             self._close = True
@@ -199,7 +200,7 @@ class Connection(RequestHandler):
         exc: BaseException | None = None,
         message: str | None = None,
     ) -> Response:
-        """What aiohttp calls for a request it cannot parse, and for a bug in the handler."""
+        """aiohttp calls this for a request that it cannot parse, and for a bug in the handler."""
         if status == 400:
             too_large = isinstance(exc, LineTooLong) or "Too many headers" in (message or "")
             status, code = (431, "too_large") if too_large else (400, "bad_request")
@@ -213,7 +214,7 @@ class Connection(RequestHandler):
 
 
 class HttpServer(Server):
-    """Makes a `Connection` for each client."""
+    """The server makes a `Connection` for each client."""
 
     def __init__(self, handler: _RequestHandler, limits: Limits) -> None:
         super().__init__(handler, request_factory=self._request)
@@ -224,7 +225,8 @@ class HttpServer(Server):
         return Connection(self, loop=self._loop)
 
     def make_room(self, newcomer: Connection) -> bool:
-        """Whether a newcomer may stay: those that have waited longest for their clients go.
+        """`make_room` returns whether a newcomer may stay: those that have waited longest for their
+        clients go.
 
         Not one but some at a time: to find them, each connection is looked at.
         """

@@ -1,4 +1,4 @@
-"""What can go wrong with a request before it is sent."""
+"""A gateway refuses a request before it is sent, or can't start, with these errors."""
 
 
 class RefusedError(Exception):

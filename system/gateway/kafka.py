@@ -1,4 +1,4 @@
-"""The gateway's Kafka: records out, replies in. The only module here that knows aiokafka.
+"""The gateway sends records and reads replies here; this module alone knows aiokafka.
 
 It uses aiokafka's client and record codec, not its producer and consumer. A gateway must know the
 fate of each record, and aiokafka's producer retries by itself, so its last error does not tell
@@ -46,24 +46,26 @@ from system.kafka_security import KafkaSecurity
 log = logging.getLogger(__name__)
 
 QUEUE_MAX = 16384
-"""Records waiting for a connection's turn; more are refused."""
+"""A connection has at most this many records waiting for its turn; more are refused."""
 BATCH_BYTES_MAX = 512 * 1024
-"""Of a partition's records in one produce request; a broker takes 1 MiB by default."""
+"""A produce request has at most this much of a partition's records; a broker takes 1 MiB by
+default."""
 PRODUCE_REQUESTS_MAX = 1
-"""In flight at once: while they are, records gather to larger batches."""
+"""The gateway has at most this many produce requests in flight: while they are, records gather to
+larger batches."""
 FETCH_BYTES_MAX = 4 * 1024 * 1024
-"""Replies in one fetch: seconds of load after a pause."""
+"""A fetch brings at most this much of replies: seconds of load after a pause."""
 FETCH_WAIT_MS = 500
-"""How long the broker holds a fetch that has nothing to give; so a lost broker shows within a
+"""The broker holds a fetch that has nothing to give for this long; so a lost broker shows within a
 second."""
 REQUEST_TIMEOUT_MS = 3000
 """A broker that does not answer for this long counts as not reachable."""
 RETRY_S = 0.2
-"""Between tries to reach Kafka."""
+"""This much time passes between tries to reach Kafka."""
 BROKERS_DEFAULT = -1
-"""As the number of copies of a topic: what the brokers are configured to make."""
+"""This number of copies of a topic stands for what the brokers are configured to make."""
 REPLY_RETENTION_MS = 10 * 60 * 1000
-"""Of the reply topics: replies are of use for seconds."""
+"""The reply topics keep records for this long: replies are of use for seconds."""
 
 ACKS_ALL = -1
 LATEST, EARLIEST = -1, -2
@@ -72,7 +74,7 @@ REPLY_PARTITION = 0
 
 
 Stamps = list[tuple[str, int]]
-"""Of a traced request: what happened, and when, in ns of the wall clock."""
+"""A traced request has these: what happened, and when, in ns of the wall clock."""
 
 
 class Record(NamedTuple):
@@ -81,12 +83,12 @@ class Record(NamedTuple):
     value: bytes
     request_id: str
     future: "Future[Any] | None"
-    """None for a record that nobody waits for."""
+    """The future is None for a record that nobody waits for."""
     stamps: Stamps | None
 
 
 class Kafka:
-    """One reply topic in, the input topics out.
+    """`Kafka` reads one reply topic, and writes to the input topics.
 
     `on_reply(value)` gets each reply record, `on_not_sent(request_id, future)` each record that the
     broker surely does not have, `on_fate(name, records)` the fate of each, by topic.
@@ -105,9 +107,9 @@ class Kafka:
     ) -> None:
         self.bootstrap = bootstrap
         self.reachable = False
-        """Whether the reader is positioned, and the broker answered its last poll."""
+        """The flag says whether the reader is positioned, and the broker answered its last poll."""
         self.fetched_ns = 0
-        """When the replies that are being handled came, by the wall clock."""
+        """The replies that are being handled came at this time, by the wall clock."""
         self._loop = asyncio.get_running_loop()
         self._options = {
             "bootstrap_servers": bootstrap,
@@ -129,9 +131,10 @@ class Kafka:
         self._position = 0
 
     async def start(self, wait_s: float) -> "asyncio.Task[None]":
-        """Connects, makes the reply topic, positions the reader at its end; returns the reader.
+        """`start` connects, makes the reply topic, positions the reader at its end, and returns the
+        reader.
 
-        Raises `StartError` when Kafka or an input topic is still missing after `wait_s`.
+        It raises `StartError` when Kafka or an input topic is still missing after `wait_s`.
         """
         missing = "it does not answer"
         if self._options["security_protocol"] != "PLAINTEXT":
@@ -192,7 +195,7 @@ class Kafka:
         return ""
 
     async def stop(self) -> None:
-        """Sends what is queued, then closes the connections."""
+        """`stop` sends what is queued, then closes the connections."""
         while self._producing or self._queue:
             self._drain()
             if self._producing:
@@ -215,7 +218,8 @@ class Kafka:
         future: "Future[Any] | None" = None,
         stamps: Stamps | None = None,
     ) -> None:
-        """Queues a record for the batch of this turn of the event loop. Raises `RefusedError`.
+        """`send` queues a record for the batch of this turn of the event loop. It raises
+        `RefusedError`.
 
         A traced request gets the stamp `produced` when its batch goes to the connection.
         """
@@ -362,12 +366,13 @@ class Kafka:
 
 
 def partition(key: bytes, partitions: int) -> int:
-    """Where Kafka's Java clients, and so Flink's sinks, put a record with this key."""
+    """Kafka's Java clients, and so Flink's sinks, put a record with this key into this
+    partition."""
     return (murmur2(key) & 0x7FFFFFFF) % partitions if partitions > 1 else 0
 
 
 def murmur2(data: bytes) -> int:
-    """32 bits; as org.apache.kafka.common.utils.Utils.murmur2, unsigned."""
+    """`murmur2` returns 32 bits, as org.apache.kafka.common.utils.Utils.murmur2 does, unsigned."""
     size = len(data)
     hash_ = 0x9747B28C ^ size
     for word in unpack_from(f"<{size // 4}I", data):

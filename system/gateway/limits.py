@@ -1,4 +1,4 @@
-"""Every limit of the gateway. Each is an option of ``python -m system.gateway``."""
+"""The gateway's every limit is here, and is an option of ``python -m system.gateway``."""
 
 from dataclasses import dataclass, field, fields
 from typing import Any
@@ -12,47 +12,54 @@ def _limit(default: float, text: str) -> Any:
 class Limits:
     timeout_s: float = _limit(
         5.0,
-        "A request without a reply is then a 504. Longer than a checkout takes to time "
+        "A request that has no reply by then is a 504. It is longer than a checkout takes to time "
         "out and say so",
     )
     in_flight_max: int = _limit(
         4096,
-        "Requests that wait for a reply; more are a 503. Some thousand are seconds of "
+        "So many requests may wait for a reply; more are a 503. Some thousand are seconds of "
         "work: waiting longer helps nobody",
     )
     waiters_max: int = _limit(
         8,
-        "HTTP requests that wait for the reply of one Idempotency-Key; more are a 503",
+        "So many HTTP requests may wait for the reply of one Idempotency-Key; more are a 503",
     )
     remembered_max: int = _limit(
         65536,
-        "Request ids remembered to tell late and duplicate replies from unknown ones",
+        "So many request ids are remembered at most, to tell late and duplicate replies from "
+        "unknown ones",
     )
     remembered_s: float = _limit(
         120.0,
-        "How long they are remembered: far longer than a reply can be on its way without a crash",
+        "Request ids are remembered for this long: far longer than a reply can be on its way "
+        "without a crash",
     )
     connections_max: int = _limit(
         4096,
-        "Open connections. One more takes the place of those that have waited longest for their "
-        "clients, and is a 503 where none has. Below the usual limit of open files",
+        "So many connections may be open. One more takes the place of those that have "
+        "waited longest for their clients, and is a 503 where none has. It is below the usual "
+        "limit of open files",
     )
     pipelined_max: int = _limit(
         8,
-        "Requests read ahead of one connection, while an earlier one is answered. Clients that "
-        "pipeline are rare, and each may hold as much memory as its requests are large",
+        "So many requests of one connection are read ahead, while an earlier one is "
+        "answered. Clients that pipeline are rare, and each may hold as much memory as its "
+        "requests are large",
     )
     line_bytes_max: int = _limit(
         8190,
-        "The request line, and each header; more is a 431. aiohttp's default",
+        "The request line and each header have at most this many bytes; more is a 431. It is "
+        "aiohttp's default",
     )
     head_bytes_max: int = _limit(
         32768,
-        "Of request line and headers together, while they are not whole; more is a 431. "
-        "Four times what browsers send at most",
+        "Request line and headers together have at most this many bytes, while they are not whole; "
+        "more is a 431. It is four times what browsers send at most",
     )
-    headers_max: int = _limit(64, "Headers of a request; more are a 431")
-    body_bytes_max: int = _limit(4096, "Of a request's body; more is a 413. No route needs one")
+    headers_max: int = _limit(64, "A request has at most this many headers; more are a 431")
+    body_bytes_max: int = _limit(
+        4096, "A request's body has at most this many bytes; more is a 413. No route needs one"
+    )
     receive_s: float = _limit(
         10.0,
         "A request must have arrived by then, or is a 400: a slow sender must not hold a "
@@ -65,21 +72,22 @@ class Limits:
     )
     idle_s: float = _limit(
         75.0,
-        "An idle connection is closed then. Longer than the 60 s of common load "
+        "An idle connection is closed then. It is longer than the 60 s of common load "
         "balancers, so that they close first",
     )
     linger_s: float = _limit(
         1.0,
-        "How long the rest of a refused body is read, so that the client sees the answer",
+        "The rest of a refused body is read for this long, so that the client sees the answer",
     )
-    retry_after_s: int = _limit(1, "Retry-After of each 503")
+    retry_after_s: int = _limit(1, "Each 503 has this Retry-After")
     drain_s: float = _limit(
         10.0,
-        "Requests in flight may finish in this time after SIGTERM. Longer than their own timeout",
+        "Requests in flight may finish in this time after SIGTERM. It is longer than their own "
+        "timeout",
     )
     kafka_wait_s: float = _limit(
         30.0,
-        "How long a start waits for Kafka and its topics: they may be started together",
+        "A start waits this long for Kafka and its topics: they may be started together",
     )
 
     def __post_init__(self) -> None:

@@ -1,8 +1,8 @@
-"""A bounded memory of ids that also forgets by age."""
+"""This memory of ids is bounded, and also forgets by age."""
 
 
 class Memory:
-    """Remembers at least the last `size_max / 2` ids, at most `size_max`, none for over `age_s`.
+    """It remembers at least the last `size_max / 2` ids, at most `size_max`, none for over `age_s`.
 
     Two generations instead of a queue: adding is one insertion into a set, and forgetting drops
     half of the memory at once.
@@ -33,7 +33,7 @@ class Memory:
         self._old.discard(id_)
 
     def forget(self, now_s: float) -> None:
-        """To be called now and then: drops what is older than `age_s`."""
+        """`forget` drops what is older than `age_s`; somebody must call it now and then."""
         if now_s - self._turn_s >= self._age_s / 2:
             self._turn_s = now_s
             self._turn()

@@ -1,4 +1,7 @@
-"""What /metrics shows. Counting is a plain integer each; the client library formats at a scrape."""
+"""/metrics shows these counts.
+
+Counting is a plain integer each; the client library formats at a scrape.
+"""
 
 from bisect import bisect_left
 from collections import Counter
@@ -17,22 +20,24 @@ LATENCY_BUCKETS_S = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 
 
 
 class Metrics(Collector):
-    """Prefix kaflinkshop_gateway_, label gateway_id on all: each worker counts for itself."""
+    """The metrics have the prefix kaflinkshop_gateway_, and the label gateway_id: each worker
+    counts for itself."""
 
     def __init__(self, gateway_id: str, in_flight: Callable[[], int]) -> None:
         self.responses: Counter[tuple[str, int]] = Counter()
-        """(method, HTTP status) → responses; method "none" where no route was reached."""
+        """A pair (method, HTTP status) leads to its number of responses; the method is "none" where
+        no route was reached."""
         self.replies: Counter[str] = Counter(
             dict.fromkeys((*REPLY_KINDS, "malformed", OWN_ECHO), 0)
         )
         self.records: Counter[str] = Counter(
             {"acknowledged": 0, "not_sent": 0, "unknown": 0, OWN_ECHO: 0}
         )
-        """Fate → request records; unknown: the broker may or may not have them. The gateway's own
-        echoes count as such, whatever their fate."""
+        """A fate leads to its number of request records; unknown: the broker may or may not have
+        them. The gateway's own echoes count as such, whatever their fate."""
         self.timeouts = 0
         self.abandoned = 0
-        """Responses whose client had gone."""
+        """So many responses came after their client had gone."""
         self._latencies = [0] * (len(LATENCY_BUCKETS_S) + 1)
         self._latency_sum_s = 0.0
         self._gateway_id = gateway_id

@@ -1,4 +1,4 @@
-"""The requests in flight: who waits for which reply, and what each reply that arrives is.
+"""The table of requests in flight knows who waits for which reply, and what each that arrives is.
 
 Every reply is exactly one of
     matched    somebody waited for it
@@ -30,7 +30,7 @@ class _Entry(Generic[Answer]):
 
 
 class Pending(Generic[Answer]):
-    """request_id → the future that all its waiters share.
+    """A request_id leads to the future that all its waiters share.
 
     The timeout is the same for all, so the order of insertion is the order of the deadlines: the
     table is its own deadline wheel, and one timer that calls `expire` serves every request.
@@ -52,9 +52,10 @@ class Pending(Generic[Answer]):
     def register(
         self, request_id: str, fingerprint: str, now_s: float
     ) -> "tuple[Future[Answer], bool]":
-        """The future of the answer, and whether the request is new (else it joins one in flight).
+        """`register` returns the future of the answer, and whether the request is new (else it
+        joins one in flight).
 
-        Raises `RefusedError`: overloaded at a limit, idempotency_key_reused for another request.
+        It raises `RefusedError`: overloaded at a limit, idempotency_key_reused for another request.
         """
         entry = self._entries.get(request_id)
         if entry is not None:
@@ -73,7 +74,7 @@ class Pending(Generic[Answer]):
         return entry.future, True
 
     def settle(self, request_id: str, answer: Answer) -> str:
-        """A reply arrived; returns its kind, one of `REPLY_KINDS`."""
+        """`settle` takes a reply that arrived, and returns its kind, one of `REPLY_KINDS`."""
         entry = self._entries.pop(request_id, None)
         if entry is not None:
             self._answered.add(request_id)
@@ -86,14 +87,16 @@ class Pending(Generic[Answer]):
         return "duplicate" if request_id in self._answered else "unknown"
 
     def withdraw(self, request_id: str, future: "Future[Answer]", answer: Answer) -> None:
-        """The record of this very future was not sent; a resend may have taken its place since."""
+        """`withdraw` takes back this very future, whose record was not sent; a resend may have
+        taken its place since."""
         entry = self._entries.get(request_id)
         if entry is not None and entry.future is future:
             del self._entries[request_id]
             future.set_result(answer)
 
     def expire(self, now_s: float, answer: Callable[[str], Answer]) -> int:
-        """Answers what is past its deadline with `answer(request_id)`; returns how many."""
+        """`expire` answers what is past its deadline with `answer(request_id)`, and returns how
+        many there were."""
         expired = []
         for request_id, entry in self._entries.items():
             if entry.deadline_s > now_s:

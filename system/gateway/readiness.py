@@ -1,4 +1,4 @@
-"""Whether the services answer: the gateway's own echo, again and again, through Kafka and Flink.
+"""The gateway asks whether the services answer: it echoes again and again, through Kafka and Flink.
 
     gateway ─echo_in→ echo ─gateway_out_<id>→ gateway
 
@@ -15,21 +15,22 @@ from system.gateway.errors import RefusedError
 
 SERVICE = "echo"
 INTERVAL_S = 1.0
-"""Between echoes: often enough to be noticed soon, and 2 records a second cost nothing."""
+"""This much time passes between echoes: often enough to be noticed soon, and 2 records a second
+cost nothing."""
 SILENCE_S = 2.5
-"""Without an answer for this long the services count as silent: two echoes and the time of one to
+"""The services count as silent after this time without an answer: two echoes and the time of one to
 come back. So a gateway is unready within 3 s."""
 PREFIX = "own_echo_"
-"""Of the request_id of every gateway's own echoes."""
+"""The request_id of every gateway's own echoes begins with this."""
 OWN_ECHO = "own_echo"
-"""The kind of their records and replies in the gateway's metrics."""
+"""The gateway's metrics count their records and replies as this kind."""
 
 Send = Callable[[str, str, bytes, str], None]
-"""Topic, key, record and request_id; raises `RefusedError`."""
+"""A sender takes topic, key, record and request_id; it raises `RefusedError`."""
 
 
 class Readiness:
-    """Sends an echo each `INTERVAL_S`, and knows when one was answered last."""
+    """The gateway sends an echo each `INTERVAL_S`, and knows when one was answered last."""
 
     def __init__(self, gateway_id: str, topic: str, sink: str, send: Send) -> None:
         self._loop = asyncio.get_running_loop()
@@ -44,7 +45,7 @@ class Readiness:
         self._timer: asyncio.TimerHandle | None = None
 
     def begin(self) -> None:
-        """Sends the first echo, and goes on until `end`."""
+        """`begin` sends the first echo, and goes on until `end`."""
         self._number += 1
         request_id = f"{self._prefix}{self._number}"
         record = wire.encode_request(
@@ -55,18 +56,19 @@ class Readiness:
         self._timer = self._loop.call_later(INTERVAL_S, self.begin)
 
     def end(self) -> None:
-        """Sends no more."""
+        """`end` sends no more."""
         if self._timer is not None:
             self._timer.cancel()
 
     def settle(self, request_id: str) -> bool:
-        """Whether a reply is to an echo, of this gateway or an earlier one of its name."""
+        """`settle` returns whether a reply is to an echo, of this gateway or an earlier one of its
+        name."""
         if request_id.startswith(self._prefix):
             self._answered_s = self._loop.time()
         return request_id.startswith(PREFIX)
 
     def silent(self) -> str | None:
-        """Why the services can't be taken to answer; None while they do."""
+        """`silent` says why the services can't be taken to answer; it is None while they do."""
         if self._answered_s is None:
             return "the services have not answered yet"
         silence_s = self._loop.time() - self._answered_s

@@ -1,4 +1,4 @@
-"""Request ids that certify themselves, and the ids of new entities that follow from them.
+"""Request ids certify themselves, and the ids of new entities follow from them.
 
     kf_<minute>_<16 random characters>_<16 characters of the request's fingerprint>
 
@@ -20,32 +20,34 @@ import orjson
 from system.wire import MINTED_PATTERN
 
 DIGEST_BYTES = 12  # 96 bits are 16 characters of base64
-"""96 bits of hash or randomness: no two alike in any run."""
+"""So many bytes are 96 bits of hash or randomness: no two alike in any run."""
 _BATCH = 256
 
 
 def fingerprint(service: str, method: str, params: dict[str, Any]) -> str:
-    """16 characters that stand for the request; `params` in the order of the route."""
+    """The fingerprint is 16 characters that stand for the request; `params` are in the order of the
+    route."""
     return _digest(b"request", orjson.dumps((service, method, params)))
 
 
 def entity_id(service: str, request_id: str) -> str:
-    """The id of what the request creates: sent again, the request names the same entity."""
+    """`entity_id` returns the id of what the request creates: sent again, the request names the
+    same entity."""
     return _digest(b"entity", f"{service}:{request_id}".encode())
 
 
 def is_minted(request_id: str) -> bool:
-    """Whether `request_id` has the form of an id made here."""
+    """`is_minted` returns whether `request_id` has the form of an id made here."""
     return MINTED_PATTERN.fullmatch(request_id) is not None
 
 
 def certifies(request_id: str, print_: str) -> bool:
-    """Whether an id made here belongs to the request with this fingerprint."""
+    """`certifies` returns whether an id made here belongs to the request with this fingerprint."""
     return request_id[-16:] == print_
 
 
 class Mint:
-    """Makes request ids; asks the kernel for randomness once for `_BATCH` of them.
+    """The mint makes request ids; it asks the kernel for randomness once for `_BATCH` of them.
 
     `now_s` is the wall clock, in seconds since 1970.
     """

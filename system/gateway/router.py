@@ -1,4 +1,4 @@
-"""From an HTTP verb and target to a route and its validated parameters."""
+"""The router leads from an HTTP verb and target to a route and its validated parameters."""
 
 import re
 from collections.abc import Iterable, Mapping
@@ -10,10 +10,10 @@ from system.routes import Integer, Route
 from system.wire import AMOUNT_MAX, ID_PATTERN
 
 AMOUNT_DIGITS_MAX = len(str(AMOUNT_MAX))
-"""Digits of the largest amount; longer numbers are refused before they are parsed."""
+"""The largest amount has this many digits; longer numbers are refused before they are parsed."""
 AMOUNT = "amount"
 OWN = "gateway"
-"""The service of the routes that the gateway answers itself; they take any query."""
+"""The routes of this service are answered by the gateway itself; they take any query."""
 _SCHEME = re.compile(r"https?://[^/]+/?", re.IGNORECASE)
 
 
@@ -34,7 +34,7 @@ class _Node:
 
 
 class Router:
-    """The routes as a tree: a level for each segment, the verbs at its ends."""
+    """The router keeps the routes as a tree: a level for each segment, the verbs at its ends."""
 
     def __init__(self, routes: Iterable[Route]) -> None:
         self._root = _Node()
@@ -52,7 +52,8 @@ class Router:
             node.routes[route.verb] = (route, names)
 
     def match(self, verb: str, target: str) -> Match:
-        """Raises `RefusedError`: not_found without a route, bad_request for a parameter.
+        """`match` returns the route and its validated parameters; it raises `RefusedError`:
+        not_found without a route, bad_request for a parameter.
 
         `target` is a path and query, or a whole URL. What is percent-encoded in a path is decoded
         after it was split, so that an encoded slash is a character of its segment.
@@ -94,9 +95,10 @@ class Router:
 
 
 def absolute_path(target: str) -> str:
-    """The path of a whole URL, without its first slash: what clients send to a proxy.
+    """`absolute_path` returns the path of a whole URL, without its first slash: what clients send
+    to a proxy.
 
-    Raises `RefusedError` for what is neither a path nor a URL.
+    It raises `RefusedError` for what is neither a path nor a URL.
     """
     scheme = _SCHEME.match(target)
     if scheme is None:
@@ -105,7 +107,8 @@ def absolute_path(target: str) -> str:
 
 
 def query_params(declared: Mapping[str, Integer], query: str) -> dict[str, int]:
-    """All declared parameters, given or default. Raises `RefusedError` for any other query."""
+    """`query_params` returns all declared parameters, given or default. It raises `RefusedError`
+    for any other query."""
     try:
         pairs = parse_qsl(
             query, keep_blank_values=True, strict_parsing=bool(query), max_num_fields=len(declared)
@@ -125,7 +128,8 @@ def query_params(declared: Mapping[str, Integer], query: str) -> dict[str, int]:
 
 
 def integer(name: str, text: str, minimum: int) -> int:
-    """Plain ASCII digits only: what `int` also takes (signs, spaces, underscores) is refused."""
+    """An integer is plain ASCII digits only: what `int` also takes (signs, spaces, underscores) is
+    refused."""
     if text.isascii() and text.isdigit() and len(text) <= AMOUNT_DIGITS_MAX:
         value = int(text)
         if minimum <= value <= AMOUNT_MAX:

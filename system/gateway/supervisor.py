@@ -1,4 +1,4 @@
-"""Several workers on one port: the kernel spreads connections over them (SO_REUSEPORT).
+"""Several workers share one port: the kernel spreads connections over them (SO_REUSEPORT).
 
 Each worker has its own gateway_id and reply topic, its own table of requests in flight, and its own
 limits; a scrape of /metrics reaches one of them. A worker that dies takes the others down: whoever
@@ -20,7 +20,7 @@ EXIT_WORKER_DIED = 1
 
 
 def run(options: Options, workers: int) -> int:
-    """Returns the exit code: 0 after a signal, else that something died."""
+    """`run` returns the exit code: 0 after a signal, else that something died."""
     try:
         reserved = worker.bind(options, shared=True)
     except StartError as cause:

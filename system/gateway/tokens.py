@@ -1,4 +1,4 @@
-"""Who may use the gateway: bearer tokens, one for the shop and one for whoever operates it.
+"""Bearer tokens say who may use the gateway: one for the shop, one for whoever operates it.
 
     KAFLINKSHOP_TOKEN           the shop's routes
     KAFLINKSHOP_METRICS_TOKEN   /metrics and X-Trace, and the shop's routes as well
@@ -20,18 +20,18 @@ _FORM = re.compile(r"[A-Za-z0-9._~+/-]+=*")
 
 
 class Tokens(NamedTuple):
-    """The values of Authorization that are allowed; None where anybody is."""
+    """These values of Authorization are allowed; one is None where anybody is."""
 
     shop: bytes | None = None
     metrics: bytes | None = None
 
     @classmethod
     def read(cls, environment: Mapping[str, str]) -> Self:
-        """Raises `StartError`."""
+        """`read` takes the tokens from the environment; it raises `StartError`."""
         return cls(_read(SHOP_TOKEN, environment), _read(METRICS_TOKEN, environment))
 
     def allow_shop(self, authorization: str | None) -> bool:
-        """Whether this Authorization header may use the shop's routes."""
+        """`allow_shop` returns whether this Authorization header may use the shop's routes."""
         if self.shop is None:
             return True
         given = _bytes(authorization)
@@ -40,7 +40,8 @@ class Tokens(NamedTuple):
         return compare_digest(given, self.shop) or by_metrics
 
     def allow_metrics(self, authorization: str | None) -> bool:
-        """Whether this Authorization header may read /metrics and ask for traces."""
+        """`allow_metrics` returns whether this Authorization header may read /metrics and ask for
+        traces."""
         return self.metrics is None or compare_digest(_bytes(authorization), self.metrics)
 
 

@@ -1,4 +1,4 @@
-"""One gateway process, from the bound port to the drained exit."""
+"""A worker is one gateway process, from the bound port to the drained exit."""
 
 import asyncio
 import logging
@@ -24,7 +24,7 @@ log = logging.getLogger(__name__)
 
 BACKLOG = 1024
 OTHER_FILES_MAX = 128
-"""Open files besides connections: listener, Kafka's connections, libraries."""
+"""So many files are open besides connections: listener, Kafka's connections, libraries."""
 EXIT_START_FAILED = 3
 EXIT_INTERRUPTED = 130
 
@@ -37,15 +37,16 @@ class Options:
     gateway_id: str
     limits: Limits
     tls_files: tuple[str, str] | None = None
-    """Certificate chain and key, PEM; None is plain HTTP."""
+    """The files are certificate chain and key, PEM; None is plain HTTP."""
     echoes: bool = True
-    """Whether readiness includes that the services answer."""
+    """The flag says whether readiness includes that the services answer."""
     topic_prefix: str = ""
-    """How all topics of the system begin, so that several share a Kafka."""
+    """All topics of the system begin like this, so that several share a Kafka."""
 
 
 class Guards(NamedTuple):
-    """Who may use the gateway, and how it proves to its clients and to Kafka who it is."""
+    """The guards say who may use the gateway, and how it proves to its clients and to Kafka who it
+    is."""
 
     tokens: Tokens
     kafka: KafkaSecurity
@@ -53,7 +54,7 @@ class Guards(NamedTuple):
 
     @classmethod
     def read(cls, options: Options) -> Self:
-        """Raises `StartError`."""
+        """`read` takes them from the environment and the options; it raises `StartError`."""
         try:
             kafka = KafkaSecurity.read()
             kafka.client_options()  # so that what can't be used is found now
@@ -64,7 +65,8 @@ class Guards(NamedTuple):
 
 
 def bind(options: Options, *, shared: bool) -> socket.socket:
-    """A bound socket that does not listen yet; `shared` between workers. Raises `StartError`."""
+    """`bind` returns a bound socket that does not listen yet; `shared` between workers. It raises
+    `StartError`."""
     listener = None
     try:
         family, kind, _, _, address = socket.getaddrinfo(
@@ -86,7 +88,8 @@ def bind(options: Options, *, shared: bool) -> socket.socket:
 
 
 def run(options: Options, *, shared: bool) -> int:
-    """Serves until a signal, on a port that is `shared` between workers; returns the exit code."""
+    """`run` serves until a signal, on a port that is `shared` between workers, and returns the exit
+    code."""
     logging.basicConfig(level=logging.WARNING, format=f"{options.gateway_id}: %(message)s")
     logging.getLogger("aiokafka").setLevel(logging.CRITICAL)  # kafka.py tells what matters, once
     try:
@@ -101,7 +104,8 @@ def run(options: Options, *, shared: bool) -> int:
 
 
 def tls_context(cert_file: str, key_file: str) -> ssl.SSLContext:
-    """What the gateway shows its clients. Raises `StartError`."""
+    """The gateway shows this certificate to its clients. A file that can't be used is a
+    `StartError`."""
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     try:
@@ -114,7 +118,7 @@ def tls_context(cert_file: str, key_file: str) -> ssl.SSLContext:
 
 
 def allow_open_files(wanted: int) -> None:
-    """Raises this process's own limit as far as it may."""
+    """`allow_open_files` raises this process's own limit as far as it may."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     allowed = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
     if soft != resource.RLIM_INFINITY and soft < allowed:

@@ -1,1 +1,4 @@
-"""Brings up the reference system on loopback: Kafka, Flink, the job and the gateway."""
+"""This package brings up Kafka, Flink, the job and the gateway on loopback.
+
+Kafka, Flink, the job and the gateway.
+"""

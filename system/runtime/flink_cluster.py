@@ -1,4 +1,4 @@
-"""A Flink JobManager and TaskManager as commands to run.
+"""This module makes the commands that run a Flink JobManager and TaskManager.
 
 Flink is the one in the pip package; its folder is only read. Its start scripts are not used: they
 need to write there, and take seconds for what `settings` says in constants.
@@ -23,14 +23,15 @@ from system.runtime.class_archive import ClassArchive
 
 PROJECT_DIR = Path(__file__).resolve().parents[2]
 CLIENT_HEAP_MIB = 256
-"""Heap of the client that submits the job."""
+"""The client that submits the job has this heap."""
 PAGE = Path(__file__).with_name("ReadOnlyPage.java")
 WITHOUT_BEAM = Path(__file__).with_name("without_beam")
-"""A folder that hides Apache Beam, see the file in it."""
+"""This folder hides Apache Beam, see the file in it."""
 
 
 def find_shared_libpython() -> str | None:
-    """The path of the shared library of this Python, which thread mode loads into the JVM."""
+    """`find_shared_libpython` returns the path of the shared library of this Python, which thread
+    mode loads into the JVM."""
     from find_libpython import find_libpython
 
     path: str | None = find_libpython()
@@ -38,7 +39,8 @@ def find_shared_libpython() -> str | None:
 
 
 def flink_home() -> Path:
-    """The folder of the pip package; found without importing it, which takes a second."""
+    """`flink_home` returns the folder of the pip package; it is found without importing it, which
+    takes a second."""
     spec = importlib.util.find_spec("pyflink")
     if spec is None or spec.origin is None:
         raise ModuleNotFoundError("apache-flink is not installed")
@@ -46,13 +48,14 @@ def flink_home() -> Path:
 
 
 def page_jar() -> Path:
-    """The jar of `ReadOnlyPage.java`; named after its content, it is made once."""
+    """`page_jar` returns the jar of `ReadOnlyPage.java`; named after its content, it is made
+    once."""
     digest = hashlib.sha256(PAGE.read_bytes()).hexdigest()[:12]
     return cache_dir() / "jars" / f"read-only-page-{digest}.jar"
 
 
 def page_command() -> list[str]:
-    """Makes `page_jar`."""
+    """This command makes `page_jar`."""
     service = "org.apache.flink.runtime.io.network.netty.InboundChannelHandlerFactory"
     module = "system.flink_job.java_sources"
     jar = str(page_jar())
@@ -60,7 +63,8 @@ def page_command() -> list[str]:
 
 
 def newest_checkpoint(checkpoints: Path) -> Path | None:
-    """The newest complete checkpoint below the folder of a job, if there is one.
+    """`newest_checkpoint` returns the newest complete checkpoint below the folder of a job, if
+    there is one.
 
     Its ``_metadata`` is put there last, whole. Through all lives of a job they are numbered on.
     """
@@ -72,7 +76,7 @@ def newest_checkpoint(checkpoints: Path) -> Path | None:
 
 
 class Flink:
-    """A cluster of one JobManager and one TaskManager, all its files below `data_dir`.
+    """A cluster has one JobManager and one TaskManager, and all its files below `data_dir`.
 
     `job_id` are 32 hexadecimal digits, the same as long as the folder lives. `program` are the
     arguments of ``python`` that make the job.
@@ -118,7 +122,8 @@ class Flink:
         self._log4j.write_text(settings.LOG4J)
 
     def jobmanager_command(self) -> list[str]:
-        """Goes on from the newest complete checkpoint; where there is none, from the beginning.
+        """The JobManager goes on from the newest complete checkpoint; where there is none, from the
+        beginning.
 
         Only for when no JobManager runs: older ones, and what was left unfinished, are removed.
         """
@@ -188,7 +193,7 @@ class Flink:
 
 
 def environment(log_dir: Path, cluster: Flink | None, execution_mode: str) -> dict[str, str]:
-    """What Flink's processes and the job's client need in their environment.
+    """Flink's processes and the job's client need this in their environment.
 
     Thread mode runs Python inside the TaskManager's JVM, where no virtual environment is active:
     it finds the project and the installed packages by PYTHONPATH.

@@ -1,4 +1,4 @@
-"""The part of Flink's REST interface that a stack needs."""
+"""This client speaks the part of Flink's REST interface that a stack needs."""
 
 from typing import Any
 
@@ -9,25 +9,27 @@ TIMEOUT_S = 5.0
 """Flink's REST interface answers in milliseconds when it is well."""
 
 ENDED = {"FAILED", "CANCELED", "FINISHED"}
-"""States that a job does not leave."""
+"""A job does not leave these states."""
 
 
 class Rest:
-    """The JobManager at `address`, ``host:port``. Raises `HttpError` when it does not answer."""
+    """`Rest` asks the JobManager at `address`, ``host:port``. It raises `HttpError` when that does
+    not answer."""
 
     def __init__(self, address: str) -> None:
         self.host = address.rpartition(":")[0]
         self._url = f"http://{address}"
 
     def has_task_manager(self) -> bool:
-        """False too while the JobManager does not answer."""
+        """`has_task_manager` is False too while the JobManager does not answer."""
         try:
             return bool(self._call("GET", "/overview")["taskmanagers"])
         except HttpError:
             return False
 
     def is_running(self, job_id: str) -> bool:
-        """Whether the job and every task of it runs; False too while there is no answer."""
+        """`is_running` returns whether the job and every task of it runs; it is False too while
+        there is no answer."""
         try:
             job = self._call("GET", f"/jobs/{job_id}")
         except HttpError:
@@ -36,22 +38,23 @@ class Rest:
         return bool(job["state"] == "RUNNING" and tasks == {"RUNNING"})
 
     def running(self) -> list[str]:
-        """The ids of the jobs that run."""
+        """`running` returns the ids of the jobs that run."""
         jobs = self._call("GET", "/jobs")["jobs"]
         return [job["id"] for job in jobs if job["status"] == "RUNNING"]
 
     def unended(self, name: str) -> list[str]:
-        """The ids of the jobs of that name that run, or will."""
+        """`unended` returns the ids of the jobs of that name that run, or will."""
         jobs = self._call("GET", "/jobs/overview")["jobs"]
         return [job["jid"] for job in jobs if job["name"] == name and job["state"] not in ENDED]
 
     def state(self, job_id: str) -> str | None:
-        """The job's state; None when Flink does not know it."""
+        """`state` returns the job's state; None when Flink does not know it."""
         jobs = self._call("GET", "/jobs")["jobs"]
         return next((str(job["status"]) for job in jobs if job["id"] == job_id), None)
 
     def why(self, job_id: str) -> str:
-        """The root cause of the job's latest exception after a colon; empty when there is none."""
+        """`why` returns the root cause of the job's latest exception after a colon; empty when
+        there is none."""
         try:
             answer = self._call("GET", f"/jobs/{job_id}/exceptions")
         except HttpError as cause:
@@ -62,17 +65,19 @@ class Rest:
         return f": {causes[-1]}" if causes else ""
 
     def configuration(self) -> dict[str, str]:
-        """The JobManager's configuration."""
+        """`configuration` returns the JobManager's configuration."""
         entries: Any = http.call_json("GET", f"{self._url}/jobmanager/config", TIMEOUT_S)
         return {entry["key"]: entry["value"] for entry in entries}
 
     def stop_with_savepoint(self, job_id: str, directory: str | None) -> str:
-        """Begins it, and returns what to ask `savepoint` for; None: to the cluster's directory."""
+        """`stop_with_savepoint` begins it, and returns what to ask `savepoint` for; None: to the
+        cluster's directory."""
         body = {"drain": False, **({"targetDirectory": directory} if directory else {})}
         return str(self._call("POST", f"/jobs/{job_id}/stop", body)["request-id"])
 
     def savepoint(self, job_id: str, trigger: str) -> str | None:
-        """Its URI; None while it is being made. Raises `HttpError` also when it failed."""
+        """`savepoint` returns its URI; None while it is being made. It raises `HttpError` also when
+        it failed."""
         answer = self._call("GET", f"/jobs/{job_id}/savepoints/{trigger}")
         if answer["status"]["id"] != "COMPLETED":
             return None

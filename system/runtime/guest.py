@@ -1,4 +1,4 @@
-"""The job on a Flink that exists: one for each set of topics, resumed from where it was stopped.
+"""A Flink that exists has one job for each set of topics, resumed from where it was stopped.
 
 What is known of it is in a file of the cache: its id, written before it is submitted, and the
 savepoint that it was stopped with. So a job that has outlived its stack is found again, and no
@@ -25,14 +25,13 @@ from system.runtime.flink_rest import ENDED, Rest
 SAVEPOINT_TIMEOUT_S = 60.0
 """A savepoint takes no longer, or the job goes on as it was."""
 POLL_S = 0.2
-"""Between looks whether it is done."""
+"""This much time passes between looks whether the savepoint is done."""
 
 
 @contextmanager
 def reserved_topics(cluster_id: str, prefix: str) -> Iterator[Path]:
-    """The folder for what is known of the job on these topics; of this machine's processes only one
-    has it. Raises `StackError` when another stack has it.
-    """
+    """`reserved_topics` yields the folder for what is known of the job on these topics; of this
+    machine's processes only one has it. It raises `StackError` when another stack has it."""
     folder = cache_dir() / "guests" / (cluster_id + (prefix and f"-{prefix}"))
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     try:
@@ -46,8 +45,9 @@ def reserved_topics(cluster_id: str, prefix: str) -> Iterator[Path]:
 
 
 class Known(NamedTuple):
-    """The last job of these topics. `begin` is where it began from, or, once it is stopped, where
-    the next one begins from: the URI of a savepoint or checkpoint, None for empty topics."""
+    """This is known of the last job of these topics. `begin` is where it began from, or, once it is
+    stopped, where the next one begins from: the URI of a savepoint or checkpoint, None for empty
+    topics."""
 
     job_id: str
     begin: str | None
@@ -55,7 +55,7 @@ class Known(NamedTuple):
 
 
 class GuestJob:
-    """The job called `name`. `folder` remembers it, `say` is told what happens to it."""
+    """A guest job has a `name`. `folder` remembers it, `say` is told what happens to it."""
 
     def __init__(self, rest: Rest, name: str, folder: Path, say: Callable[[str], object]) -> None:
         self.name = name
@@ -66,11 +66,11 @@ class GuestJob:
         self._say = say
 
     def prepare(self, savepoint: str | None, *, has_records: bool) -> str | None:
-        """Where the new job begins from; from now on `job_id` is its id.
+        """`prepare` returns where the new job begins from; from now on `job_id` is its id.
 
         `savepoint` is what the person said. A job of an earlier stack that still runs is stopped.
-        Raises `StackError` when another's runs, or when nobody knows the state that belongs to the
-        records in the topics.
+        It raises `StackError` when another's runs, or when nobody knows the state that belongs to
+        the records in the topics.
         """
         known = self._read()
         try:
@@ -96,7 +96,8 @@ class GuestJob:
         return begin
 
     def check(self) -> None:
-        """Raises `StackError` when the job is over; a Flink that does not answer may come back."""
+        """`check` raises `StackError` when the job is over; a Flink that does not answer may come
+        back."""
         try:
             state = self._rest.state(self.job_id)
         except HttpError:
@@ -108,7 +109,8 @@ class GuestJob:
             )
 
     def leave(self, *, was_up: bool) -> None:
-        """Stops the job with a savepoint; one that never came up is cancelled where it has none."""
+        """`leave` stops the job with a savepoint; one that never came up is cancelled where it has
+        none."""
         if not self.job_id:
             return
         try:

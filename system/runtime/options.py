@@ -1,4 +1,4 @@
-"""What may differ between stacks, and what of it the data of a stack depends on."""
+"""The options say what may differ between stacks, and what of it the data of a stack depends on."""
 
 from dataclasses import dataclass, field
 from importlib.metadata import version
@@ -19,7 +19,7 @@ from system.runtime.settings import (
 
 @dataclass(frozen=True)
 class StackOptions:
-    """What may differ between stacks; heaps are in MiB.
+    """Stacks may differ in this; heaps are in MiB.
 
     A port of 0 is any free one, None the usual one, and any free one where that is taken.
     """
@@ -29,23 +29,23 @@ class StackOptions:
     kafka_port: int | None = 0
     flink_rest_port: int | None = 0
     workers: int = 1
-    """Gateway processes, on one port."""
+    """So many gateway processes share one port."""
     gateway_options: tuple[str, ...] = ()
-    """Further arguments of ``python -m system.gateway``."""
+    """The gateways get these further arguments of ``python -m system.gateway``."""
     execution_mode: Literal["thread", "process"] = "thread"
     parallelism: int = 1
     checkpoint_interval_s: float = CHECKPOINT_INTERVAL_S
     heaps: Heaps = field(default_factory=Heaps)
     data_dir: Path | None = None
-    """A new folder or an earlier stack's, which stays; None is a temporary one in the cache."""
+    """The folder is new, or an earlier stack's, and stays; None is a temporary one in the cache."""
     savepoint: str | None = None
-    """On a Flink that exists: the URI of a savepoint or checkpoint to begin from."""
+    """The job begins from this URI of a savepoint or checkpoint, on a Flink that exists."""
     topic_prefix: str = ""
-    """How the names of all topics begin: up to 64 characters of [A-Za-z0-9._-]."""
+    """The names of all topics begin like this: up to 64 characters of [A-Za-z0-9._-]."""
     replication: int = -1
-    """Copies of each topic; -1 is the brokers' default."""
+    """Each topic has so many copies; -1 is the brokers' default."""
     name: str | None = None
-    """Names the gateway's reply topic, and a temporary folder that outlives a kill."""
+    """The name goes into the gateway's reply topic, and a temporary folder that outlives a kill."""
 
     def __post_init__(self) -> None:
         unknown = set(self.services) - set(SERVICES)
@@ -63,7 +63,8 @@ class StackOptions:
             raise ValueError(f"a heap of {min(self.heaps)} MiB is less than {HEAP_MIB_MIN}")
 
     def made_with(self, bootstrap_servers: str | None, flink_rest: str | None) -> dict[str, str]:
-        """What the data of a stack depends on, as words; None stands for a cluster of its own."""
+        """`made_with` returns what the data of a stack depends on, as words; None stands for a
+        cluster of its own."""
         _, _, kafka = jars.SETS["kafka"][0].split(":")
         return {
             "Kafka": f"at {bootstrap_servers}" if bootstrap_servers else kafka,

@@ -1,4 +1,4 @@
-"""The stacks that ``python -m system up`` runs, by name: for ``status`` and ``down``."""
+"""``python -m system up`` registers its stacks by name, for ``status`` and ``down``."""
 
 import json
 import os
@@ -14,17 +14,17 @@ from machine.errors import StackError
 from machine.http import answers
 
 DOWN_TIMEOUT_S = 60.0
-"""How long `down` waits: more than a stack's own limits of drain and stop add up to."""
+"""`down` waits this long: more than a stack's own limits of drain and stop add up to."""
 
 READY_TIMEOUT_S = 5.0
-"""Of the gateway's answer to `status`."""
+"""The gateway answers `status` within this time, or counts as not ready."""
 POLL_S = 0.1
-"""Between looks whether a stack has ended."""
+"""This much time passes between looks whether a stack has ended."""
 
 
 @dataclass(frozen=True)
 class Entry:
-    """A running stack; `pid` is that of ``up``, addresses are those of `Stack`."""
+    """An entry is a running stack; `pid` is that of ``up``, addresses are those of `Stack`."""
 
     name: str
     pid: int
@@ -37,7 +37,8 @@ class Entry:
 
 @contextmanager
 def reserve(name: str) -> Iterator[Path]:
-    """The file for the stack's `Entry`, this process's alone; raises `StackError` when in use."""
+    """`reserve` yields the file for the stack's `Entry`, this process's alone; it raises
+    `StackError` when in use."""
     file = _file(name)
     try:
         with lock(file.with_suffix(".lock"), wait=False):
@@ -52,14 +53,14 @@ def reserve(name: str) -> Iterator[Path]:
 
 
 def write(file: Path, entry: Entry) -> None:
-    """Writes at once or not at all: a reader never sees half of it."""
+    """`write` writes at once or not at all: a reader never sees half of it."""
     temporary = file.with_suffix(f".{os.getpid()}")
     temporary.write_text(json.dumps(asdict(entry)))
     temporary.rename(file)
 
 
 def find(name: str) -> Entry | None:
-    """The stack when it is up, None when it isn't (or not yet)."""
+    """`find` returns the stack when it is up, None when it isn't (or not yet)."""
     file = _file(name)
     if not is_held(file.with_suffix(".lock")):
         return None
@@ -70,12 +71,12 @@ def find(name: str) -> Entry | None:
 
 
 def is_ready(entry: Entry) -> bool:
-    """Whether the gateway says that it can serve."""
+    """`is_ready` returns whether the gateway says that it can serve."""
     return answers(f"{entry.url}/health/ready", READY_TIMEOUT_S)
 
 
 def end(entry: Entry) -> None:
-    """Asks the stack to end and waits for it; raises `StackError` when it doesn't."""
+    """`end` asks the stack to end and waits for it; it raises `StackError` when it doesn't."""
     os.kill(entry.pid, signal.SIGTERM)
     deadline = time.monotonic() + DOWN_TIMEOUT_S
     while is_held(_file(entry.name).with_suffix(".lock")):

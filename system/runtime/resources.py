@@ -1,4 +1,4 @@
-"""Whether this machine has what a stack needs, checked before anything starts."""
+"""A start checks whether this machine has what a stack needs, before anything else."""
 
 import shutil
 from pathlib import Path
@@ -9,14 +9,16 @@ from machine.errors import StackError
 from system.runtime.settings import Heaps
 
 DISK_FREE_BYTES_MIN = 2 * 1024**3
-"""Ten minutes of topics at some thousand requests a second, and checkpoints."""
+"""A stack needs this much free disk: ten minutes of topics at some thousand requests a second, and
+checkpoints."""
 
 OUTSIDE_HEAP_BYTES = 1536 * 1024**2
-"""Metaspace, buffers and threads of three JVMs, and the gateway and Python."""
+"""A stack needs this much besides its heaps: metaspace, buffers and threads of three JVMs, and the
+gateway and Python."""
 
 
 def check_disk(folder: Path, free_min: int = DISK_FREE_BYTES_MIN) -> None:
-    """Raises `StackError` when the disk below `folder` has too little space."""
+    """`check_disk` raises `StackError` when the disk below `folder` has too little space."""
     free = shutil.disk_usage(folder).free
     if free < free_min:
         raise StackError(
@@ -26,7 +28,8 @@ def check_disk(folder: Path, free_min: int = DISK_FREE_BYTES_MIN) -> None:
 
 
 def check_memory(heaps: Heaps, available: int | None = None) -> None:
-    """Raises `StackError` when the heaps don't fit in the `available` bytes of memory."""
+    """`check_memory` raises `StackError` when the heaps don't fit in the `available` bytes of
+    memory."""
     needed = heaps.total_bytes() + OUTSIDE_HEAP_BYTES
     available = psutil.virtual_memory().available if available is None else available
     if available < needed:

@@ -1,4 +1,4 @@
-"""Every setting of Kafka and Flink, for the processes on this machine and for the containers.
+"""Kafka and Flink have all their settings here, on this machine and in the containers.
 
 Sizes are in MiB, durations as Flink and Kafka write them. What is not here is at its default.
 """
@@ -8,47 +8,52 @@ from pathlib import Path
 from typing import NamedTuple
 
 KAFKA_HEAP_MIB = 512
-"""A broker for one machine; topics are in the page cache, not in the heap."""
+"""A broker for one machine needs no more; topics are in the page cache, not in the heap."""
 JOBMANAGER_HEAP_MIB = 512
-"""One job of a few tasks, and a checkpoint each few seconds."""
+"""One job of a few tasks needs no more, with a checkpoint each few seconds."""
 TASKMANAGER_HEAP_MIB = 1024
-"""Records under way; the state is outside the heap, in RocksDB."""
+"""The heap holds the records under way; the state is outside it, in RocksDB."""
 HEAP_MIB_MIN = 192
-"""Less does not even start: Flink's own use of the TaskManager's heap is 128 MiB."""
+"""A smaller heap does not even start: Flink's own use of the TaskManager's heap is 128 MiB."""
 
 TASKMANAGER_FRAMEWORK_HEAP_MIB = 128
-"""Part of the heap above: Flink's default for its own use."""
+"""This part of the heap above is Flink's default for its own use."""
 
 DIRECT_MIB = 256
-"""Off-heap memory of the TaskManager besides its network memory: half framework, half tasks."""
+"""The TaskManager has this much off-heap memory besides its network memory: half framework, half
+tasks."""
 
 NETWORK_MIB = 64
-"""2,048 buffers of 32 KiB between tasks: ample for six services at parallelism 4."""
+"""The network memory is 2,048 buffers of 32 KiB between tasks: ample for six services at
+parallelism 4."""
 
 MANAGED_MIB = 256
-"""For RocksDB's caches and, in process mode, Python worker processes."""
+"""RocksDB's caches have this, and, in process mode, Python worker processes."""
 
 METASPACE_MIB = 256
-"""Classes of Flink and the job, in JobManager and TaskManager each."""
+"""The classes of Flink and the job take up to this much, in JobManager and TaskManager each."""
 
 OVERHEAD_MIB = 256
-"""What Flink's containers add for threads, code cache and, in thread mode, Python."""
+"""Flink's containers add this for threads, code cache and, in thread mode, Python."""
 
 GC_LOG_MIB = 1
-"""Of each JVM's log of its pauses, and as much of the one before: some ten thousand pauses."""
+"""Each JVM's log of its pauses has at most this size, and as much of the one before: some ten
+thousand pauses."""
 
 CHECKPOINT_INTERVAL_S = 5.0
-"""At most this much is handled again after a crash: some seconds of records, which takes less time
-than to notice the crash. Each checkpoint delays the requests under way by tens of milliseconds."""
+"""The job handles at most this much again after a crash: some seconds of records, which takes less
+time than to notice the crash. Each checkpoint delays the requests under way by tens of
+milliseconds."""
 
 CHECKPOINT_INTERVAL_S_MIN = 0.1
-"""With less the job would do little else."""
+"""The job would do little else with a shorter interval."""
 
 CHECKPOINT_INTERVAL_S_MAX = 300.0
-"""What is handled again must still be in the topics, which keep ten minutes."""
+"""A longer interval won't do: what is handled again must still be in the topics, which keep ten
+minutes."""
 
 TASK_SLOTS = 4
-"""Slots of the one TaskManager: the highest parallelism of the job."""
+"""The one TaskManager has so many slots: the highest parallelism of the job."""
 
 TOPIC = {
     "retention.ms": "600000",
@@ -58,7 +63,7 @@ TOPIC = {
     # The age of a request is judged by this: one clock, and none of a client's.
     "message.timestamp.type": "LogAppendTime",
 }
-"""Configuration of each input topic."""
+"""Each input topic has this configuration."""
 
 DEAD_TOPIC = {
     # Somebody has to look at them: a weekend and more, but no disk full of them.
@@ -66,7 +71,7 @@ DEAD_TOPIC = {
     "retention.bytes": str(64 * 1024 * 1024),
     "segment.bytes": str(16 * 1024 * 1024),
 }
-"""Configuration of each topic of records that can't be handled."""
+"""Each topic of records that can't be handled has this configuration."""
 
 KAFKA = {
     "process.roles": "broker,controller",
@@ -98,7 +103,7 @@ KAFKA = {
     "log.initial.task.delay.ms": "300000",
     "log.segment.bytes": str(128 * 1024 * 1024),
 }
-"""The broker, in KRaft's combined mode: one process is broker and controller."""
+"""The broker is in KRaft's combined mode: one process is broker and controller."""
 
 FLINK: dict[str, str | int] = {
     # A dead TaskManager is noticed after 4 s instead of 50, which bounds the time to recovery.
@@ -135,7 +140,8 @@ FLINK: dict[str, str | int] = {
     "taskmanager.memory.jvm-metaspace.size": f"{METASPACE_MIB}m",
     "jobmanager.memory.jvm-metaspace.size": f"{METASPACE_MIB}m",
 }
-"""Flink's cluster-level configuration; `system.flink_job.pipeline` sets what is the job's."""
+"""Flink's configuration at the cluster's level is here; `system.flink_job.pipeline` sets what is
+the job's."""
 
 _OPENED = (
     "lang lang.reflect net io nio text time util util.concurrent util.concurrent.atomic "
@@ -151,7 +157,8 @@ FLINK_JVM = (
 )
 
 SHORT_LIVED_JVM = ("-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1")
-"""For JVMs off the path of requests: less CPU for compiling and collecting while others start."""
+"""JVMs off the path of requests take this: less CPU for compiling and collecting while others
+start."""
 
 TASKMANAGER_JVM = (
     "-XX:+UseG1GC",
@@ -168,7 +175,8 @@ KAFKA_JVM = (
 
 
 def gc_log_option(file: Path) -> str:
-    """Logs each pause. The decorator is System.nanoTime(), on Linux the monotonic clock."""
+    """`gc_log_option` logs each pause. The decorator is System.nanoTime(), on Linux the monotonic
+    clock."""
     return f'-Xlog:gc:file="{file}":timenanos:filecount=1,filesize={GC_LOG_MIB}m'
 
 
@@ -185,7 +193,7 @@ appender.console.layout.pattern = %d{HH:mm:ss,SSS} %-5p %c{1} - %m%n
 
 
 class Heaps(NamedTuple):
-    """Heap sizes in MiB."""
+    """The heaps have these sizes in MiB."""
 
     kafka: int = KAFKA_HEAP_MIB
     jobmanager: int = JOBMANAGER_HEAP_MIB
@@ -198,7 +206,8 @@ class Heaps(NamedTuple):
 def kafka_properties(
     broker: tuple[str, int], controller: tuple[str, int], log_dir: str, bind_host: str | None = None
 ) -> dict[str, str]:
-    """The broker's ``server.properties``; the two addresses are those that it advertises."""
+    """`kafka_properties` returns the broker's ``server.properties``; the two addresses are those
+    that it advertises."""
     bind_broker, bind_controller = bind_host or broker[0], bind_host or controller[0]
     return {
         **KAFKA,
@@ -221,7 +230,7 @@ def flink_configuration(
     heaps: Heaps,
     bind_host: str | None = None,
 ) -> dict[str, str | int]:
-    """``config.yaml`` of JobManager, TaskManager and client.
+    """`flink_configuration` returns ``config.yaml`` of JobManager, TaskManager and client.
 
     The addresses are those under which others reach them; `taskmanager_host` None leaves it to
     the TaskManager to find its own.
@@ -249,10 +258,11 @@ def flink_configuration(
 
 
 def render_properties(settings: dict[str, str]) -> str:
-    """Java's ``.properties`` format, for values without line ends and backslashes."""
+    """`render_properties` returns Java's ``.properties`` format, for values without line ends and
+    backslashes."""
     return "".join(f"{key}={value}\n" for key, value in settings.items())
 
 
 def render_yaml(settings: dict[str, str | int]) -> str:
-    """Flat YAML; a JSON scalar is a YAML scalar."""
+    """`render_yaml` returns flat YAML; a JSON scalar is a YAML scalar."""
     return "".join(f"{key}: {json.dumps(value)}\n" for key, value in settings.items())

@@ -1,4 +1,4 @@
-"""The whole reference system: comes up as one, ends as one.
+"""The whole reference system comes up as one, and ends as one.
 
     with Stack(StackOptions(workers=2), progress=print) as stack:
         urllib.request.urlopen(stack.url)
@@ -36,16 +36,18 @@ from system.runtime.kafka_broker import Kafka
 from system.runtime.options import StackOptions
 
 STEP_TIMEOUT_S = 120.0
-"""Limit of each step of a start. It only ends what hangs: a process that dies is noticed at once,
-and a crowded machine takes a minute for what an idle one does in seconds."""
+"""Each step of a start takes at most this long. It only ends what hangs: a process that dies is
+noticed at once, and a crowded machine takes a minute for what an idle one does in seconds."""
 
 REACH_TIMEOUT_S = 15.0
 """An existing cluster answers within this time, or the start ends."""
 
 PROBE_TIMEOUT_S = 6.0
-"""Of one request while coming up; longer than the gateway waits for a reply."""
+"""One request takes at most this long while coming up; it is longer than the gateway waits for a
+reply."""
 MEND_PROBE_TIMEOUT_S = 1.0
-"""Of one request while something is mended: what dies meanwhile is noticed that much later."""
+"""One request takes at most this long while something is mended: what dies meanwhile is noticed
+that much later."""
 
 DRAIN_TIMEOUT_S = 15.0
 """The gateway answers what it has accepted, at most this long."""
@@ -53,14 +55,15 @@ DRAIN_TIMEOUT_S = 15.0
 STOP_TIMEOUT_S = 10.0
 """Kafka and Flink end within this time after SIGTERM, or are killed."""
 RECORD_TIMEOUT_S = 60.0
-"""Of ending the first stack, whose Java processes record the classes that they had loaded."""
+"""Ending the first stack takes at most this long: its Java processes record the classes that they
+had loaded."""
 
 ECHO, KAFKA, GATEWAY = "echo", "kafka", "gateway"
 JOBMANAGER, TASKMANAGER = "flink_jobmanager", "flink_taskmanager"
 
 
 class Stack:
-    """Kafka, Flink, the job and the gateway; a context manager.
+    """A stack is Kafka, Flink, the job and the gateway, as a context manager.
 
     Entering raises `StackError` when it can't come up, after everything started has been stopped.
     The attributes below hold while it is up. `flink_rest` and `bootstrap_servers` are
@@ -84,7 +87,7 @@ class Stack:
         self.restarts = Restarts(
             self._supervisor, self.start, lambda: self._is_ready(MEND_PROBE_TIMEOUT_S), self._step
         )
-        """Starts anew what dies, for those who want that, and knows what died when."""
+        """This starts anew what dies, for those who want that, and knows what died when."""
         self._guest_job: GuestJob | None = None
         self._commands: dict[str, Callable[[], Sequence[str]]] = {}
         self._environment: dict[str, str] = {}
@@ -109,33 +112,36 @@ class Stack:
         self._cleanup.__exit__(kind, error, trace)
 
     def pids(self) -> dict[str, list[int]]:
-        """The process ids of each part that this stack runs itself, descendants included."""
+        """`pids` returns the process ids of each part that this stack runs itself, descendants
+        included."""
         children = self._supervisor.children.copy()  # another thread may start or kill a part
         return {name: [p.pid for p in child.tree()] for name, child in children.items()}
 
     def gc_logs(self) -> dict[str, Path]:
-        """The log of pauses of each JVM that this stack runs itself."""
+        """`gc_logs` returns the log of pauses of each JVM that this stack runs itself."""
         return self._gc_logs.copy()
 
     def check(self) -> None:
-        """Raises `StackError` when a part has ended that was not killed by `kill`."""
+        """`check` raises `StackError` when a part has ended that was not killed by `kill`."""
         self._supervisor.check()
 
     def check_job(self) -> None:
-        """Raises `StackError` when the job on a Flink that exists is over."""
+        """`check_job` raises `StackError` when the job on a Flink that exists is over."""
         if self._guest_job is not None:
             self._guest_job.check()
 
     def kill(self, name: str) -> None:
-        """Ends a part and its descendants by SIGKILL; returns after their death."""
+        """`kill` ends a part and its descendants by SIGKILL, and returns after their death."""
         self._supervisor.children.pop(name).kill()
 
     def start(self, name: str) -> None:
-        """Starts a killed part anew, with its ports and files; `wait_ready` says when it works."""
+        """`start` starts a killed part anew, with its ports and files; `wait_ready` says when it
+        works."""
         self._start(name, self._commands[name]())
 
     def wait_ready(self, timeout_s: float = STEP_TIMEOUT_S) -> None:
-        """Returns when the job runs, the gateway is ready and a request has gone through both."""
+        """`wait_ready` returns when the job runs, the gateway is ready and a request has gone
+        through both."""
         for what, holds in self._conditions(PROBE_TIMEOUT_S):
             self._supervisor.wait_for(
                 holds, what, timeout_s, lambda: Rest(self.flink_rest).why(self.job_id)

@@ -1,4 +1,6 @@
-"""Makes the services' topics: ``python -m system.runtime.topics --bootstrap HOST:PORT``.
+"""``python -m system.runtime.topics --bootstrap HOST:PORT`` makes the services' topics.
+
+``-m system.runtime.topics --bootstrap HOST:PORT``.
 
 Waits for the broker, so that it may be started together with it. Topics that are there stay as
 they are. Each service has an input topic, and one for the records that it can't handle. The first
@@ -25,21 +27,21 @@ from system.runtime.settings import DEAD_TOPIC, TASK_SLOTS, TOPIC
 from system.wire import dead_topic, input_topic
 
 BROKERS_DEFAULT = -1
-"""As the number of copies of a topic: what the brokers are configured to make."""
+"""This number of copies of a topic stands for what the brokers are configured to make."""
 
 RETRY_S = 0.1
-"""Between tries to reach a broker that is starting."""
+"""This much time passes between tries to reach a broker that is starting."""
 
 
 class Found(NamedTuple):
-    """What is known once the topics are there: Kafka's cluster, and whether they are empty."""
+    """This is known once the topics are there: Kafka's cluster, and whether they are empty."""
 
     cluster_id: str
     has_records: bool
 
 
 def topics(partitions: int, replication: int = BROKERS_DEFAULT, prefix: str = "") -> list[NewTopic]:
-    """All topics of the services, each with `replication` copies."""
+    """`topics` returns all topics of the services, each with `replication` copies."""
     inputs = [prefix + input_topic(service) for service in SERVICES]
     made = [
         *(NewTopic(name, partitions, 1, topic_configs=TOPIC) for name in inputs),
@@ -51,7 +53,8 @@ def topics(partitions: int, replication: int = BROKERS_DEFAULT, prefix: str = ""
 
 
 async def create_topics(bootstrap_servers: str, topics: list[NewTopic]) -> Found:
-    """Raises `KafkaError` when the broker can't be reached or refuses, `KafkaSecurityError`."""
+    """`create_topics` creates those that are missing. It raises `KafkaError` when the broker can't
+    be reached or refuses, and `KafkaSecurityError`."""
     security = KafkaSecurity.read().client_options()
     admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap_servers, **security)
     try:
@@ -82,7 +85,8 @@ async def _have_records(bootstrap_servers: str, names: list[str]) -> bool:
 async def create_when_reachable(
     bootstrap_servers: str, topics: list[NewTopic], timeout_s: float
 ) -> Found:
-    """Tries until the broker is there; raises the last `KafkaError` after `timeout_s`."""
+    """`create_when_reachable` tries until the broker is there; it raises the last `KafkaError`
+    after `timeout_s`."""
     deadline = time.monotonic() + timeout_s
     while True:
         try:

@@ -1,1 +1,1 @@
-"""The services: pure functions of (state, request), hosted by one Flink job (`job.py`)."""
+"""The services are pure functions of (state, request), hosted by one Flink job (`flink_job/`)."""

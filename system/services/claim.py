@@ -1,4 +1,4 @@
-"""Claims: a client's own Idempotency-Key belongs to the request that came with it first.
+"""A claim binds a client's own Idempotency-Key to the request that came with it first.
 
 Ids that the gateway makes carry a fingerprint of their request and need no claim. A key that a
 client made goes through here, whatever service it is for: the same request passes on, another is
@@ -10,14 +10,14 @@ from system.services.service import Call, Entity, Outcome, Refused, Reply, Send,
 from system.wire import error
 
 CLAIMED = frozenset(SERVICES) - {"claim"}
-"""The services that a claimed request may be for."""
+"""A claimed request may be for one of these services."""
 
 CLAIM = Service("claim", key="request_id")
 
 
 @CLAIM.method
 def claim(_entity: Entity | None, call: Call) -> Outcome:
-    """`params`: the request that the key is for, as {service, key, method, params}."""
+    """The `params` are the request that the key is for, as {service, key, method, params}."""
     service, method, params = (call.params.get(name) for name in ("service", "method", "params"))
     if not isinstance(service, str) or service not in CLAIMED:
         raise Refused("bad_request", "a claim is for another service")

@@ -1,4 +1,4 @@
-"""Echo: what a service costs that does nothing. The worked example of docs/add-a-service.md."""
+"""Echo shows what a service costs that does nothing: the example of docs/add-a-service.md."""
 
 from system.services.service import Call, Entity, Outcome, Reply, Service
 
@@ -12,5 +12,5 @@ def echo(_entity: Entity | None, call: Call) -> Outcome:
 
 @ECHO.read
 def silence(_entity: Entity | None, _call: Call) -> Outcome:
-    """Never answers, as a service that has lost its request: for probes of timeouts."""
+    """This method never answers, as a service that has lost its request: for probes of timeouts."""
     return Outcome(None)

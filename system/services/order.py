@@ -1,4 +1,4 @@
-"""Orders: their items, and the sagas that pay for them.
+"""An order has its items, and leads the sagas that pay for them.
 
     checkout   charge the user and take every item       → completed
     pay        charge the user                           → paid
@@ -16,10 +16,12 @@ from system.services.service import Call, Entity, Outcome, Refused, Reply, Send,
 from system.wire import AMOUNT_MAX, Request, error
 
 LINES_PER_ORDER_MAX = 100
-"""An order's different items; bounds the records that one checkout sends."""
+"""An order has at most this many different items; that bounds the records that one checkout
+sends."""
 
 SINKS_PER_SAGA_MAX = 16
-"""Gateways that wait for one saga's reply; of more, those that asked first are answered."""
+"""A saga has at most this many gateways waiting for its reply; of more, those that asked first are
+answered."""
 
 ORDER = Service("order", key="order_id")
 
@@ -101,7 +103,7 @@ def remove_order(order: Entity | None, call: Call) -> Outcome:
 
 @ORDER.method
 def add_item(order: Entity | None, call: Call) -> Outcome:
-    """Asks the stock for the price; `quoted` adds the item, or refuses."""
+    """The order asks the stock for the price; `quoted` adds the item, or refuses."""
     order, item_id = changeable(order, call), call.id("item_id")
     params = {"item_id": item_id, "order_id": call.params["order_id"]}
     return Outcome(order, (Send("stock", item_id, "quote", params),))
@@ -109,7 +111,7 @@ def add_item(order: Entity | None, call: Call) -> Outcome:
 
 @ORDER.method
 def quoted(order: Entity | None, call: Call) -> Outcome:
-    """One unit more, in the line of its item and price."""
+    """The order has one unit more, in the line of its item and price."""
     order = changeable(order, call)
     item_id, price = call.id("item_id"), call.integer("price")
     if order["total_cost"] + price > AMOUNT_MAX:
@@ -129,7 +131,7 @@ def quoted(order: Entity | None, call: Call) -> Outcome:
 
 @ORDER.method
 def remove_item(order: Entity | None, call: Call) -> Outcome:
-    """One unit less, of the line that was added last."""
+    """The order has one unit less, of the line that was added last."""
     order, item_id = changeable(order, call), call.id("item_id")
     items = list(order["items"])
     for index in reversed(range(len(items))):
@@ -156,7 +158,7 @@ def payment_status(order: Entity | None, call: Call) -> Outcome:
 
 
 class Kind(NamedTuple):
-    """What a saga asks of the user and, where it concerns the stock, of each item."""
+    """A saga asks this of the user and, where it concerns the stock, of each item."""
 
     user_step: str
     item_step: str
@@ -201,7 +203,8 @@ def refundable(order: Entity | None, call: Call) -> Entity:
 
 
 def joined(order: Entity | None, call: Call) -> Outcome | None:
-    """A request that is under way already and came again, perhaps through another gateway."""
+    """`joined` answers a request that is under way already and came again, perhaps through another
+    gateway."""
     saga = None if order is None else order["saga"]
     if order is None or saga is None or saga["request_id"] != call.request_id:
         return None
@@ -211,7 +214,7 @@ def joined(order: Entity | None, call: Call) -> Outcome | None:
 
 
 def begin(kind: str, order: Entity, call: Call) -> Outcome:
-    """Asks every participant at once. A refund has no end of time: it must come about."""
+    """`begin` asks every participant at once. A refund has no end of time: it must come about."""
     user_step, item_step, _, _ = KINDS[kind]
     if order["status"] == "paid":
         item_step = ""
@@ -234,7 +237,8 @@ def begin(kind: str, order: Entity, call: Call) -> Outcome:
 
 
 def participants(order: Entity, call: Call, user_step: str, item_step: str) -> dict[str, Send]:
-    """The request to each participant, by its name; no item takes part without an `item_step`."""
+    """`participants` returns the request to each participant, by its name; no item takes part
+    without an `item_step`."""
     user_id, order_id = order["user_id"], call.id("order_id")
     name = f"user:{user_id}"
     params = {"user_id": user_id, "order_id": order_id, "participant": name}
@@ -251,7 +255,8 @@ def participants(order: Entity, call: Call, user_step: str, item_step: str) -> d
 
 @ORDER.step
 def stepped(order: Entity | None, call: Call) -> Outcome:
-    """One participant's answer; of no saga under way, or heard before, it changes nothing."""
+    """`stepped` takes one participant's answer; of no saga under way, or heard before, it changes
+    nothing."""
     saga = None if order is None else order["saga"]
     participant, undone = call.text("participant"), call.params.get("undone")
     refusal = call.refusal("refusal")
@@ -285,7 +290,7 @@ def saga_expired(order: Entity | None, call: Call) -> Outcome:
 
 
 def undo(order: Entity, saga: dict[str, Any], call: Call) -> Outcome:
-    """Compensates every participant that did not refuse, whether it has answered or not."""
+    """`undo` compensates every participant that did not refuse, whether it has answered or not."""
     item_step = "untake" if KINDS[saga["kind"]].item_step else ""
     requests = participants(order, call, "uncharge", item_step)
     for participant in saga["refused"]:
@@ -302,7 +307,8 @@ def undo(order: Entity, saga: dict[str, Any], call: Call) -> Outcome:
 
 
 def end(order: Entity, saga: dict[str, Any], call: Call) -> Outcome:
-    """One reply for all that wait, and for all that ask again with the same request_id."""
+    """`end` gives one reply for all that wait, and for all that ask again with the same
+    request_id."""
     kind = KINDS[saga["kind"]]
     if saga["error"] is not None:
         body = error(*saga["error"])

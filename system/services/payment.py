@@ -1,4 +1,4 @@
-"""Payments: paying for an order without taking its stock, and giving the money back.
+"""A payment pays for an order without taking its stock, and gives the money back.
 
 The order decides, because a payment and a checkout of it must not cross: nothing is kept here.
 """

@@ -1,4 +1,4 @@
-"""The saga's vocabulary, shared by the order, which leads, and by those that take part in it.
+"""The order, which leads, and those that take part in a saga share this vocabulary.
 
 A saga is known by the request_id that began it. The order sends every participant its step at once;
 each answers `stepped` to the order. When one refuses, or the time is over, the order sends the
@@ -40,14 +40,14 @@ def stepped(call: Call, *, undone: bool, refusal: Refused | None) -> Send:
 
 
 def took_effect(outputs: tuple[object, ...]) -> bool:
-    """Whether a remembered step was done, not refused."""
+    """`took_effect` returns whether a remembered step was done, not refused."""
     return any(isinstance(output, Send) and output.params["refusal"] is None for output in outputs)
 
 
 def compensate(
     entity: Entity | None, call: Call, of: str, revert: Callable[[Entity], Entity]
 ) -> Outcome:
-    """Reverts the step `of` of the same request where it took effect.
+    """`compensate` reverts the step `of` of the same request where it took effect.
 
     A step that has not come yet finds itself remembered as refused when it does.
     """

@@ -1,4 +1,4 @@
-"""What a service is: methods that turn (entity, call) into an `Outcome`, and nothing else.
+"""A service is methods that turn (entity, call) into an `Outcome`, and nothing else.
 
 No clock, no randomness, no input or output: the same calls in the same order, the same outcomes.
 So replies that left before a crash agree with the state that is rebuilt after it.
@@ -41,21 +41,22 @@ SKEW_S = 60
 """The clocks of gateways and broker may differ by so much."""
 
 TEXT_CHARACTERS_MAX = 256
-"""Of what a service tells another in words, as the reason of a refusal."""
+"""A text between services has at most this many characters, as the reason of a refusal."""
 
 Entity = dict[str, Any]
-"""What a service knows of one user, order or item. Never mutated: a method returns a new one."""
+"""A service knows this of one user, order or item. It is never mutated: a method returns a new
+one."""
 
 
 class Reply(NamedTuple):
-    """Goes to the request's sink, or to `sink` where that is named."""
+    """A reply goes to the request's sink, or to `sink` where that is named."""
 
     body: dict[str, Any]
     sink: str | None = None
 
 
 class Send(NamedTuple):
-    """A request to a service; the request_id and the sink of the call travel along."""
+    """A `Send` is a request to a service; the request_id and the sink of the call travel along."""
 
     service: str
     key: str
@@ -67,7 +68,8 @@ Output = Reply | Send
 
 
 class Outcome(NamedTuple):
-    """`also` is remembered for other steps of the same request: a final reply, a tombstone.
+    """An outcome's `also` is remembered for other steps of the same request: a final reply, a
+    tombstone.
 
     `wake_after_s` asks for a call of the service's alarm; a later one replaces an earlier one.
     """
@@ -88,24 +90,27 @@ class Refused(Exception):  # noqa: N818 (an answer, not an error of the program)
 
 
 class Window(NamedTuple):
-    """How long requests are remembered, in ms: `window_ms` is what is promised, see `WINDOW_S`."""
+    """Requests are remembered for this long, in ms: `window_ms` is what is promised, see
+    `WINDOW_S`."""
 
     window_ms: int = WINDOW_S * 1000
 
     @property
     def remembered_ms(self) -> int:
-        """Between the first time of a request and the last one at which it is known again: an id
-        may be used for the window from the end of its minute on, and come from a clock that is
-        behind."""
+        """This is the time between the first time of a request and the last one at which it is
+        known again: an id may be used for the window from the end of its minute on, and come from a
+        clock that is behind."""
         return self.window_ms + (60 + SKEW_S) * 1000
 
     @property
     def kept_ms(self) -> int:
-        """Between a step's record and that of the last one which may ask for its memory."""
+        """This is the time between a step's record and that of the last one which may ask for its
+        memory."""
         return self.remembered_ms + TRANSIT_S * 1000
 
     def is_late(self, request: Request, at_ms: int, logged_ms: int) -> bool:
-        """Whether the memory may have forgotten the request, if it came before."""
+        """`is_late` returns whether the memory may have forgotten the request, if it came
+        before."""
         if logged_ms - at_ms > TRANSIT_S * 1000:
             return True
         made_ms = born_ms(request.request_id)
@@ -115,18 +120,19 @@ class Window(NamedTuple):
 
 
 class Memory(NamedTuple):
-    """A remembered step: when its request was first written to a topic, and what it sent."""
+    """The memory of a step is when its request was first written to a topic, and what it sent."""
 
     at_ms: int
     outputs: bytes
 
 
 Recall = Callable[[str], Memory | None]
-"""Looks a step up in the entity's memory."""
+"""`Recall` looks a step up in the entity's memory."""
 
 
 class Call:
-    """A request as a method sees it: its parameters checked, its own earlier steps readable."""
+    """A call is a request as a method sees it: its parameters checked, its own earlier steps
+    readable."""
 
     __slots__ = ("_earlier", "_is_late", "params", "request_id", "sink")
 
@@ -152,14 +158,14 @@ class Call:
         return value
 
     def text(self, name: str) -> str:
-        """A short text between services."""
+        """`text` returns a short text between services."""
         value = self.params.get(name)
         if not isinstance(value, str) or len(value) > TEXT_CHARACTERS_MAX:
             raise Refused("bad_request", f"{name} is not a text")
         return value
 
     def refusal(self, name: str) -> tuple[str, str] | None:
-        """Code and message of a `Refused` between services, or None."""
+        """`refusal` returns code and message of a `Refused` between services, or None."""
         match self.params.get(name):
             case None:
                 return None
@@ -168,12 +174,14 @@ class Call:
         raise Refused("bad_request", f"{name} is not a code and a message")
 
     def in_time(self) -> None:
-        """Raises `Refused` where the memory may have forgotten this request, if it came before."""
+        """`in_time` raises `Refused` where the memory may have forgotten this request, if it came
+        before."""
         if self._is_late:
             raise Refused("idempotency_key_expired", "the request is too old to be known as new")
 
     def earlier(self, method: str) -> tuple[Output, ...] | None:
-        """What another step of this request sent from here, or None where it has not come yet."""
+        """`earlier` returns what another step of this request sent from here, or None where it has
+        not come yet."""
         remembered = self._earlier(step(self.request_id, method))
         return None if remembered is None else decode_outputs(remembered)
 
@@ -183,7 +191,7 @@ Alarm = Callable[[str, Entity], Request | None]
 
 
 class Service:
-    """A named set of methods; `key` is the parameter that holds the entity's id.
+    """A service is a named set of methods; `key` is the parameter that holds the entity's id.
 
     A stateless service reads and keeps nothing: neither an entity nor a memory.
     """
@@ -198,29 +206,30 @@ class Service:
         self.wake: Alarm | None = None
 
     def method(self, function: Method) -> Method:
-        """Decorator: the function answers requests whose method is its name."""
+        """The decorated function answers requests whose method is its name."""
         self.methods[function.__name__] = function
         return function
 
     def read(self, function: Method) -> Method:
-        """Decorator: a method without any effect; it is not remembered, and never too late."""
+        """The decorated method has no effect; it is not remembered, and never too late."""
         self.reads.add(function.__name__)
         return self.method(function)
 
     def step(self, function: Method) -> Method:
-        """Decorator: a method between services that is called however late it comes. Where it must
-        not come late, it asks `Call.in_time`."""
+        """The decorated method is called between services, however late it comes. Where it must not
+        come late, it asks `Call.in_time`."""
         self.steps.add(function.__name__)
         return self.method(function)
 
     def alarm(self, function: Alarm) -> Alarm:
-        """Decorator: what the service sends to itself when the time that it asked for has come."""
+        """The decorated function makes what the service sends to itself when the time that it asked
+        for has come."""
         self.wake = function
         return function
 
 
 class Record(NamedTuple):
-    """A Kafka record to produce."""
+    """A `Record` is a Kafka record to produce."""
 
     topic: str
     key: str
@@ -228,18 +237,19 @@ class Record(NamedTuple):
 
 
 class Effect(NamedTuple):
-    """What a handled request changes: the adapter stores and sends exactly this."""
+    """A handled request changes this: the adapter stores and sends exactly this."""
 
     entity: Entity | None
     records: list[Record]
     memory: Mapping[str, Memory] = MappingProxyType({})
     wake_after_s: float | None = None
     fault: str | None = None
-    """Why the record is none that the service can handle; there is no effect then."""
+    """The fault says why the record is none that the service can handle; there is no effect
+    then."""
 
 
 def step(request_id: str, method: str) -> str:
-    """The name under which the memory keeps a step."""
+    """`step` returns the name under which the memory keeps a step."""
     return f"{request_id}:{method}"
 
 
@@ -251,7 +261,7 @@ def handle(
     logged_ms: int,
     window: Window,
 ) -> Effect:
-    """One request against one entity. `logged_ms` is when its record was written to the topic."""
+    """`handle` applies a request to an entity; its record came to the topic at `logged_ms`."""
     at_ms = logged_ms if request.at_ms is None else min(request.at_ms, logged_ms)
     request = Request(*request[:-1], at_ms)
     name = request.method

@@ -1,4 +1,4 @@
-"""Stock: items, their price and how many there are."""
+"""The stock has items, their price and how many there are."""
 
 from system.services.saga import compensate, done, refused
 from system.services.service import Call, Entity, Outcome, Refused, Reply, Send, Service
@@ -19,7 +19,7 @@ def item_reply(item: Entity, call: Call, *fields: str) -> tuple[Reply]:
 
 @STOCK.method
 def create_item(item: Entity | None, call: Call) -> Outcome:
-    """`taken` is what completed orders hold, and could come back."""
+    """The item's `taken` is what completed orders hold, and could come back."""
     new = {"stock": call.integer("stock", minimum=0), "price": call.integer("price"), "taken": 0}
     return Outcome(item or new, item_reply(new, call, "stock", "price"))
 
@@ -50,20 +50,20 @@ def subtract_stock(item: Entity | None, call: Call) -> Outcome:
 
 @STOCK.read
 def quote(item: Entity | None, call: Call) -> Outcome:
-    """The second of three parts of add_item: the price as it is now."""
+    """`quote` is the second of three parts of add_item: it answers with the price as it is now."""
     item, order_id = existing(item, call), call.id("order_id")
     params = {"order_id": order_id, "item_id": call.params["item_id"], "price": item["price"]}
     return Outcome(item, (Send("order", order_id, "quoted", params),))
 
 
 def move(item: Entity, quantity: int) -> Entity:
-    """`quantity` from what is taken to the stock; negative: the other way."""
+    """`move` moves `quantity` from what is taken to the stock; negative: the other way."""
     return {**item, "stock": item["stock"] + quantity, "taken": item["taken"] - quantity}
 
 
 @STOCK.step
 def take(item: Entity | None, call: Call) -> Outcome:
-    """A saga's step: takes the ordered quantity out of the stock."""
+    """`take` is a saga's step: it takes the ordered quantity out of the stock."""
     quantity = call.integer("quantity")
     try:
         call.in_time()
@@ -77,13 +77,13 @@ def take(item: Entity | None, call: Call) -> Outcome:
 
 @STOCK.step
 def untake(item: Entity | None, call: Call) -> Outcome:
-    """A saga's compensation of `take`, whether that came, comes later or never."""
+    """`untake` is the saga's compensation of `take`, whether that came, comes later or never."""
     return compensate(item, call, "take", lambda item: move(item, call.integer("quantity")))
 
 
 @STOCK.step
 def restock(item: Entity | None, call: Call) -> Outcome:
-    """A saga's step: gives back what a completed order held."""
+    """`restock` is a saga's step: it gives back what a completed order held."""
     if item is None:
         return Outcome(None, (refused(call, Refused("not_found", "no such item")),))
     return Outcome(move(item, call.integer("quantity")), (done(call),))

@@ -1,11 +1,11 @@
-"""Users: their credit, and the orders that belong to them."""
+"""A user has a credit, and the orders that belong to them."""
 
 from system.services.saga import compensate, done, refused
 from system.services.service import Call, Entity, Outcome, Refused, Reply, Send, Service
 from system.wire import AMOUNT_MAX, error
 
 ORDERS_PER_USER_MAX = 500
-"""Keeps find_user's reply below the largest record, with ids of the longest form."""
+"""The limit keeps find_user's reply below the largest record, with ids of the longest form."""
 
 USER = Service("user", key="user_id")
 
@@ -22,7 +22,7 @@ def credit_reply(user: Entity, call: Call) -> tuple[Reply]:
 
 @USER.method
 def create_user(user: Entity | None, call: Call) -> Outcome:
-    """`charged` is what this user's paid orders hold, and could come back as a refund."""
+    """The user's `charged` is what their paid orders hold, and could come back as a refund."""
     new = {"credit": 0, "charged": 0, "orders": [], "removed": False}
     return Outcome(user or new, credit_reply(new, call))
 
@@ -68,7 +68,8 @@ def subtract_credit(user: Entity | None, call: Call) -> Outcome:
 
 @USER.step
 def attach_order(user: Entity | None, call: Call) -> Outcome:
-    """The second half of create_order: answers the client, or lets the order be discarded."""
+    """`attach_order` is the second half of create_order: it answers the client, or lets the order
+    be discarded."""
     order_id = call.id("order_id")
     discard = Send("order", order_id, "discard_order", {"order_id": order_id})
     try:
@@ -85,7 +86,7 @@ def attach_order(user: Entity | None, call: Call) -> Outcome:
 
 @USER.step
 def detach_order(user: Entity | None, call: Call) -> Outcome:
-    """The second half of remove_order."""
+    """`detach_order` is the second half of remove_order."""
     order_id = call.id("order_id")
     if user is not None and order_id in user["orders"]:
         user = {**user, "orders": [other for other in user["orders"] if other != order_id]}
@@ -93,13 +94,13 @@ def detach_order(user: Entity | None, call: Call) -> Outcome:
 
 
 def move(user: Entity, amount: int) -> Entity:
-    """`amount` from what is charged to the credit; negative: the other way."""
+    """`move` moves `amount` from what is charged to the credit; negative: the other way."""
     return {**user, "credit": user["credit"] + amount, "charged": user["charged"] - amount}
 
 
 @USER.step
 def charge(user: Entity | None, call: Call) -> Outcome:
-    """A saga's step: takes the order's total from the credit.
+    """`charge` is a saga's step: it takes the order's total from the credit.
 
     An order that is not attached yet may still be discarded: it can't be paid for.
     """
@@ -118,13 +119,14 @@ def charge(user: Entity | None, call: Call) -> Outcome:
 
 @USER.step
 def uncharge(user: Entity | None, call: Call) -> Outcome:
-    """A saga's compensation of `charge`, whether that came, comes later or never."""
+    """`uncharge` is the saga's compensation of `charge`, whether that came, comes later or
+    never."""
     return compensate(user, call, "charge", lambda user: move(user, call.integer("amount")))
 
 
 @USER.step
 def refund(user: Entity | None, call: Call) -> Outcome:
-    """A saga's step: gives a paid order's total back, to a removed user too."""
+    """`refund` is a saga's step: it gives a paid order's total back, to a removed user too."""
     if user is None:
         return Outcome(None, (refused(call, Refused("not_found", "no such user")),))
     return Outcome(move(user, call.integer("amount")), (done(call),))

@@ -51,7 +51,9 @@ def test_no_generated_page_is_stale() -> None:
 
 
 def test_every_limit_has_a_reason() -> None:
-    assert [(each.file, each.name) for each in write.limits() if len(each.why) < 10] == []
+    limits = write.limits()
+    assert [(each.file, each.name) for each in limits if len(each.why) < 10] == []
+    assert [(each.file, each.name) for each in limits if faults_of(each.why)] == []
 
 
 def test_every_module_says_what_it_is() -> None:
@@ -75,6 +77,118 @@ def test_a_limit_is_read_with_its_value_and_reason(tmp_path: Path) -> None:
 def test_a_page_without_its_place_is_refused() -> None:
     with pytest.raises(ValueError, match="tree:begin"):
         write.page("# Layout", tree="x")
+
+
+# ---- docstrings
+
+NO_SUBJECT = """
+about above after among around as at before behind below beneath beside besides between beyond by
+despite during except for from in inside into near of off on onto outside over past per since
+through throughout toward towards under until up upon via with within without
+and but if nor or though unless whereas whether while because although
+how what whatever when whenever where wherever which whichever who whom whose why
+called done empty found given held kept made measured none not only opened read recorded sent shown
+taken used written
+adds asks begins closes compares computes creates decides describes ends evaluates fetches finds
+fills folds gets gives goes handles hosts joins keeps kills lets makes opens parses pays plays
+prints puts raises receives refuses removes replaces returns says sends serves shows starts takes
+tells tries waits walks writes yields
+"""
+"""A docstring that begins with one of these words has no subject."""
+
+
+def public_docstrings(body: list[ast.stmt]) -> Iterator[str]:
+    """Those of a module's or class's body, of what is public in it, and below its attributes."""
+    name: str | None = ""
+    for node in body:
+        if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and name is not None:
+            if isinstance(node.value.value, str) and not name.startswith("_"):
+                yield node.value.value
+            name = None
+        elif isinstance(node, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+            if not node.name.startswith("_") or node.name.endswith("__"):
+                yield from public_docstrings(node.body)
+            name = None
+        else:
+            targets = getattr(node, "targets", None) or [getattr(node, "target", None)]
+            name = ast.unparse(targets[0]).rpartition(".")[2] if targets[0] else None
+
+
+def faults_of(text: str) -> list[str]:
+    """What keeps a docstring from being sentences: no subject, or no full stop."""
+    opening, _, rest = inspect.cleandoc(text).partition("\n\n")
+    first = opening.split()[0]
+    found = []
+    if (
+        first.lower().strip(",.;") in NO_SUBJECT.split()
+        or first.endswith(":")
+        or " → " in opening[:20]
+    ):
+        found.append("no subject")
+    last = (rest or opening).splitlines()[-1]
+    is_example = last.startswith(" ")
+    if opening[-1] not in (".:" if rest else ".") or not (last.endswith(".") or is_example):
+        found.append("no full stop")
+    return found
+
+
+def unfit_docstrings(path: Path) -> list[str]:
+    texts = public_docstrings(ast.parse(path.read_text()).body)
+    return [f"{fault}: {text[:60]!r}" for text in texts for fault in faults_of(text)]
+
+
+@pytest.mark.parametrize("package", ["bench", "system", "machine", "docs"])
+def test_public_docstrings_are_sentences(package: str) -> None:
+    assert {
+        path.relative_to(ROOT).as_posix(): found
+        for path in sorted((ROOT / package).rglob("*.py"))
+        if (found := unfit_docstrings(path))
+    } == {}
+
+
+def test_a_docstring_that_is_no_sentence_is_found(tmp_path: Path) -> None:
+    path = tmp_path / "bad.py"
+    path.write_text(
+        '''"""The module has a title"""
+A_MAX = 1
+"""Of a request's body; more is a 413."""
+B = 2
+"""A request has at most so many; more is a 413."""
+_HIDDEN = 3
+"""Of what is private."""
+class C:
+    """What the services say."""
+    field: int = 0
+    """None: there is none."""
+    def method(self):
+        """Returns it."""
+        self.kept = 1
+        """topic → its lag."""
+    async def good(self):
+        """`good` returns it.
+
+        The form is
+
+            {"a": 1}
+        """
+    def _helper(self):
+        """Of nobody's concern"""
+def bad():
+    """`bad` returns it.
+
+    It ends somewhere
+    """
+'''
+    )
+    assert unfit_docstrings(path) == [
+        "no full stop: 'The module has a title'",
+        'no subject: "Of a request\'s body; more is a 413."',
+        "no subject: 'What the services say.'",
+        "no subject: 'None: there is none.'",
+        "no subject: 'Returns it.'",
+        "no subject: 'topic → its lag.'",
+        "no full stop: '`bad` returns it.\\n\\n    It ends somewhere\\n    '",
+    ]
 
 
 # ---- the worked example

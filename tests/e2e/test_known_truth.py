@@ -130,7 +130,7 @@ def test_an_open_loop_tells_the_truth(tmp_path: Path, stall_at_s: float | None) 
     assert kept is not None
     assert (kept.scheduled, kept.dropped, total.requests) == (len(due_ns), 0, len(due_ns))
     errors = [truth_server.is_error(request) for request in range(len(due_ns))]
-    assert total.failed == {"503": sum(errors)}
+    assert total.failed == {"unexpected 503": sum(errors)}
     answered = expected[~np.array(errors)]
     assert total.latency_ms is not None
     for name, percent in (("p50", 50), ("p99", 99), ("p99.9", 99.9)):

@@ -17,6 +17,29 @@ _PLACES = {
     for route in ROUTES
 }
 
+INVARIANTS = {
+    "money": "credit and totals of paid orders are what was added less what was subtracted",
+    "stock": "stock and quantities of completed orders are what was added less what was taken",
+    "never_negative": "no credit and no stock is ever negative, at any read",
+    "final_state": "a 200 is in the final state, a 4xx or 503 left no effect, else one or none",
+    "same_reply": "one request_id has one effect, and each resend gets the identical reply",
+    "charged_once": "an order is charged at most once, and no checkout stays open",
+    "no_crossed_replies": "no reply reaches another request",
+}
+"""What the system promises: the name of each invariant of the contract, and what it says."""
+
+READS = frozenset({"find_user", "get_credit", "find_order", "get_availability", "get_status"})
+"""They have no effect and are not remembered: sent again, they read again."""
+MOVES = {"add_credit": 1, "subtract_credit": -1, "add_stock": 1, "subtract_stock": -1}
+"""Operation → the sign of its amount."""
+CREATES = {"create_user": "user_id", "create_item": "item_id", "create_order": "order_id"}
+CHARGES = frozenset({"checkout", "pay"})
+REFUND_DELAY_NS = 10_000_000_000
+"""A refund may reach a user so long after the reply that told of the failed checkout."""
+
+Entity = Body | None
+"""The body of the last read; None where it was 404."""
+
 DONE, REFUSED, UNKNOWN = "done", "refused", "unknown"
 
 
@@ -66,6 +89,11 @@ def outcome_of(row: Row) -> Outcome:
     )
 
 
+def moved_by(outcome: Outcome) -> int:
+    """What a request was to move, of credit or stock."""
+    return MOVES.get(outcome.operation, 0) * int(outcome.params.get("amount", 0))
+
+
 def faults(row: Row) -> list[tuple[str, str]]:
     """`faults` returns (invariant, what is wrong) for what a reply shows by itself."""
     if row.status == 0:
@@ -80,7 +108,7 @@ def faults(row: Row) -> list[tuple[str, str]]:
     if route is not None:
         found += _misrouted(row, route)
     for name in ("credit", "stock", "total_cost", "amount"):
-        if name in body and not _natural(body[name]):
+        if name in body and not is_natural(body[name]):
             found.append(("never_negative", f"{name} is {body[name]!r}"))
     if "items" in body and "total_cost" in body:
         total = sum(line["price"] * line["quantity"] for line in body["items"])
@@ -89,7 +117,7 @@ def faults(row: Row) -> list[tuple[str, str]]:
     return found
 
 
-def _natural(number: Any) -> bool:
+def is_natural(number: Any) -> bool:
     return isinstance(number, int) and not isinstance(number, bool) and number >= 0
 
 

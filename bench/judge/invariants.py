@@ -8,7 +8,6 @@ Source: shared contract, "What always holds"; K. Kingsbury, Jepsen.
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable
-from typing import NamedTuple
 
 from bench.judge.accounts import Account
 from bench.judge.reads import wrong_reads
@@ -22,7 +21,10 @@ from bench.judge.reply_contract import (
     REFUSED,
     UNKNOWN,
     Entity,
+    Final,
     Outcome,
+    Report,
+    Violation,
     faults,
     moved_by,
     outcome_of,
@@ -33,33 +35,6 @@ from bench.stats.window import is_answered
 
 VIOLATIONS_MAX = 100
 """Each invariant keeps at most this many violations; all are counted."""
-
-
-class Final(NamedTuple):
-    """These were read after the run, by id."""
-
-    users: dict[str, Entity]
-    orders: dict[str, Entity]
-    items: dict[str, Entity]
-
-
-class Violation(NamedTuple):
-    invariant: str
-    entity: str
-    message: str
-
-
-class Report(NamedTuple):
-    counts: dict[str, int]
-    """The violations of each invariant are counted; all are listed, with 0 where it holds."""
-    violations: list[Violation]
-    outcomes: int
-    """So many requests were judged, resends not counted."""
-    totals: dict[str, int]
-
-    @property
-    def holds(self) -> bool:
-        return not any(self.counts.values())
 
 
 def check(history: Iterable[Row], final: Final) -> Report:

@@ -1,4 +1,4 @@
-"""This module says what a single reply must look like, and what it says about its request."""
+"""The contract as a judge sees it has invariants, and says what a single reply must be."""
 
 from typing import Any, NamedTuple
 from urllib.parse import parse_qsl, urlsplit
@@ -39,6 +39,34 @@ REFUND_DELAY_NS = 10_000_000_000
 
 Entity = Body | None
 """The body of the last read; None where it was 404."""
+
+
+class Final(NamedTuple):
+    """What was read after the run, by id."""
+
+    users: dict[str, Entity]
+    orders: dict[str, Entity]
+    items: dict[str, Entity]
+
+
+class Violation(NamedTuple):
+    invariant: str
+    entity: str
+    message: str
+
+
+class Report(NamedTuple):
+    counts: dict[str, int]
+    """Violations of each invariant; all are listed, with 0 where it holds."""
+    violations: list[Violation]
+    outcomes: int
+    """Requests that were judged, resends not counted."""
+    totals: dict[str, int]
+
+    @property
+    def holds(self) -> bool:
+        return not any(self.counts.values())
+
 
 DONE, REFUSED, UNKNOWN = "done", "refused", "unknown"
 

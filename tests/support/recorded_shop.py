@@ -8,8 +8,7 @@ gateway and its faults. Time is virtual: the requests of a round are sent and an
 import random
 from typing import Any, NamedTuple
 
-from bench.judge.invariants import Final
-from bench.judge.reply_contract import READS
+from bench.judge.reply_contract import READS, Final
 from bench.records.request_log import Row
 from support.shop import SINK, Shop
 from system.routes import ROUTES

@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bench.judge.accounts import Account
-from bench.judge.invariants import INVARIANTS, Final, Report, check
+from bench.judge.invariants import check
+from bench.judge.reply_contract import INVARIANTS, Final, Report
 from bench.records.request_log import Row
 
 NOT_FOUND = {"error": {"code": "not_found", "message": "no such thing"}}

@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support.recorded_shop import ROUND_NS, SURE, UNSURE, RecordedShop
 
-from bench.judge.invariants import Final, check
-from bench.judge.reply_contract import DONE, outcome_of
+from bench.judge.invariants import check
+from bench.judge.reply_contract import DONE, Final, outcome_of
 from bench.records.request_log import Row
 
 ROUNDS = 80

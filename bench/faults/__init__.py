@@ -1,0 +1,1 @@
+"""Faults put into a stack under load: what is injected, healed, proven and judged."""

@@ -62,7 +62,7 @@ async def poison(bootstrap: str, duration_s: float, seed: int) -> str:
             sent += 1
             await asyncio.sleep(1 / POISON_PER_S)
         for _ in range(int(DEAD_WAIT_S / POLL_S)):
-            if dead >= sent / 2:
+            if dead >= sent:
                 break
             await asyncio.sleep(POLL_S)
     return f"{sent} poisoned records, {dead} dead letters" if dead else ""

@@ -1,4 +1,4 @@
-"""The command ``faults``: a stack under load, a fault, and whether the promises held."""
+"""The command ``faults`` puts faults into a stack under load, and tells whether promises held."""
 
 import argparse
 from contextlib import suppress
@@ -42,7 +42,7 @@ fault's doing."""
 RATE_PER_S_MAX = 5000.0
 """The highest rate of a load under faults: the final reads of a longer history take minutes."""
 SEEDS_MAX = 10
-"""Of one call; a campaign of more is several calls."""
+"""One call takes at most so many seeds; a campaign of more is several calls."""
 WARM_UP_S = 10.0
 """The longest warm-up: a stack that just came up still compiles."""
 
@@ -65,7 +65,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> ExitCode:
-    """Raises `BenchError` for what can't be read or written, and `StackError`."""
+    """`run` raises `BenchError` for what can't be read or written, and `StackError`."""
     from bench.report import build  # loading what draws takes a second
 
     if args.seed + args.seeds - 1 > SEED_MAX:

@@ -1,1 +1,1 @@
-"""Faults put into a stack under load: what is injected, healed, proven and judged."""
+"""Faults are put into a stack under load, healed, proven and judged."""

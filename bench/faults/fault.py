@@ -13,19 +13,19 @@ START_S = 6.0
 
 
 class Fault(NamedTuple):
-    """What is done to a stack under load."""
+    """A fault says what is done to a stack under load."""
 
     kind: Kind
     target: str
-    """A part of the stack; for records, the topics."""
+    """The target is a part of the stack; for records, the topics."""
     recovery_s_max: float
     """The throughput is back to 80 % so long after the beginning, or after the end of a pause."""
     healing: str
     start_s: float = START_S
     duration_s: float = 0.0
-    """0: it happens in a moment."""
+    """The fault lasts so long; 0: it happens in a moment."""
     wait_s: float = 0.0
-    """Of a replay: how long after a record it comes again."""
+    """A record that is replayed comes again after this time."""
     cuts_connections: bool = False
     """Requests under way may end without an answer."""
     loses_counts: bool = False
@@ -33,7 +33,7 @@ class Fault(NamedTuple):
 
     @property
     def span_s(self) -> float:
-        """From the opening of the window to the healing."""
+        """`span_s` is from the opening of the window to the healing."""
         return self.start_s + self.duration_s
 
 
@@ -52,4 +52,5 @@ FAULTS = {
     "replay-at-once": Fault("replay", "the input topics", 5.0, NONE, duration_s=5.0),
     "replay-late": Fault("replay", "the input topics", 5.0, NONE, duration_s=12.0, wait_s=7.0),
 }
-"""Name → fault. SIGKILL kills; SIGSTOP pauses, for TaskManagers beyond their heartbeat (4 s)."""
+"""`FAULTS` has each fault by its name. SIGKILL kills, SIGSTOP pauses; a TaskManager is paused
+beyond its heartbeat of 4 s."""

@@ -1,4 +1,4 @@
-"""Puts a fault into a stack at its time, heals it, and tells what proves that it bit."""
+"""An injection puts a fault into a stack, heals it, and tells what proves that it bit."""
 
 import asyncio
 import os
@@ -18,13 +18,13 @@ from bench.records.series import Event
 from system.runtime.stack import Stack
 
 POLL_S = 0.05
-"""Between looks whether the load has begun, or something has ended."""
+"""This time passes between looks whether the load has begun, or something has ended."""
 ENDED_WAIT_S = 10.0
 """The supervisor has noticed a death by then, on a busy machine too."""
 
 
 class Injection:
-    """One fault, in a thread of its own beside the load; a context manager."""
+    """An injection is one fault, in a thread of its own beside the load; a context manager."""
 
     def __init__(
         self,
@@ -56,7 +56,7 @@ class Injection:
         self._thread.join()
 
     def event(self) -> Event:
-        """Its span, for the time axis of the report."""
+        """`event` returns the fault's span, for the time axis of the report."""
         assert self.began_ns is not None
         lasted_ns = (self.healed_ns or self.began_ns) - self.began_ns
         return Event("fault", self.began_ns, lasted_ns / 1e6, f"injected: {self._name}")

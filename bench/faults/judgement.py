@@ -1,4 +1,4 @@
-"""What became of the promises under a fault: judged from the record of a run and its history."""
+"""The promises under a fault are judged from the record of a run and its history (pure)."""
 
 from bisect import bisect_left
 from collections.abc import Iterable, Sequence
@@ -15,19 +15,19 @@ DEADLINE_S = 5.0
 LATE_S_MAX = 1.0
 """An answer may come so long after its deadline."""
 RECOVERED_SHARE = 0.8
-"""Of the earlier throughput, in each of the next `RECOVERED_STRETCH_S` seconds."""
+"""A recovery is this share of the earlier throughput, in each second of a stretch."""
 RECOVERED_STRETCH_S = 3
-"""So long it must last: a burst of what had waited is no recovery."""
+"""A recovery must last so long: a burst of what had waited is none."""
 LOOK_S = 0.1
-"""How exactly the time of the recovery is known."""
+"""The time of the recovery is known this exactly."""
 SECOND_NS = 1_000_000_000
-"""Nanoseconds of a second."""
+"""A second has so many nanoseconds."""
 COUNTERS_LOST = "the gateway's counters could not be read, or it was started anew"
 
 
 @dataclass(frozen=True)
 class Found:
-    """A fault, its run, and whether the promises held."""
+    """A finding is a fault, its run, and whether the promises held."""
 
     fault: str
     seed: int
@@ -36,18 +36,18 @@ class Found:
     proof: str
     requests: int
     checkouts: int
-    """Those that were paid."""
+    """So many checkouts were paid."""
     unknown: int
-    """Requests that ended with 504, or without an answer."""
+    """So many requests ended with 504, or without an answer."""
     cut: int
-    """Requests that ended without an answer."""
+    """So many requests ended without an answer."""
     longest_s: float
     recovered_s: float | None
-    """None: the throughput did not come back before the end."""
+    """The throughput was back after this time, in s; None: not before the end."""
     recovery_s_max: float
     violations: int
     broken: list[str]
-    """Why the promises did not hold; empty where they did."""
+    """These lines say why the promises did not hold; there are none where they did."""
 
     @property
     def holds(self) -> bool:
@@ -57,7 +57,10 @@ class Found:
 def recovered_s(
     answers: Sequence[int], opened_ns: int, began_ns: int, from_ns: int
 ) -> float | None:
-    """Seconds from `from_ns` until the throughput is back; `answers` are their times, in order."""
+    """`recovered_s` returns the seconds from `from_ns` until the throughput is back.
+
+    `answers` are the times of all answers, in ns and in order.
+    """
     earlier = bisect_left(answers, began_ns) - bisect_left(answers, opened_ns)
     per_s = earlier / max(1, began_ns - opened_ns) * SECOND_NS
     at_ns, last_ns = from_ns, answers[-1] if answers else 0

@@ -1,4 +1,4 @@
-"""Faults that are records: poison, which nobody can handle, and requests that come again."""
+"""These faults are records: poison, which nobody can handle, and requests that come again."""
 
 import asyncio
 import random
@@ -13,20 +13,20 @@ from system.routes import ROUTES
 from system.wire import WireError, dead_topic, decode_request, input_topic
 
 POISON_PER_S = 40
-"""Records that nobody can handle, over all topics: many, and a fraction of the load."""
+"""So many poisoned records come, over all topics: many, and a fraction of the load."""
 DEAD_WAIT_S = 20.0
 """Dead letters have come by then, on a busy machine too."""
 REPLAYED_SHARE = 0.5
-"""Of the records that are seen."""
+"""This share of the records that are seen comes again."""
 POLL_S = 0.1
-"""Between looks for dead letters, and for the end."""
+"""This time passes between looks for dead letters, and for the end."""
 
 KEYS = {route.service: route.key for route in ROUTES}
 SERVICES = ("user", "order", "stock", "payment")
 
 
 def poison_of(chance: random.Random) -> bytes:
-    """Bytes, JSON that is no request, requests without a method or with wrong params."""
+    """`poison_of` returns bytes, JSON that is no request, or a request that is wrong."""
     made: Sequence[bytes] = (
         chance.randbytes(chance.randrange(1, 200)),
         b"[]",
@@ -40,7 +40,7 @@ def poison_of(chance: random.Random) -> bytes:
 
 
 async def poison(bootstrap: str, duration_s: float, seed: int) -> str:
-    """Produces poison, and returns what proves that the services met it; "" where nothing does.
+    """`poison` produces it, and returns what proves that the services met it, or "".
 
     Raises `BenchError` when Kafka does not answer.
     """
@@ -69,7 +69,7 @@ async def poison(bootstrap: str, duration_s: float, seed: int) -> str:
 
 
 async def replay(bootstrap: str, duration_s: float, wait_s: float, seed: int) -> str:
-    """Sends half of the requests that it sees again, `wait_s` later; returns the proof, or "".
+    """`replay` sends half of the requests that it sees again, `wait_s` later; it returns the proof.
 
     Raises `BenchError` when Kafka does not answer.
     """

@@ -1,4 +1,4 @@
-"""The faults of a campaign as a table, and their place in docs/reliability.md (pure)."""
+"""The faults of a campaign become a table, with a place in docs/reliability.md (pure)."""
 
 from collections.abc import Sequence
 
@@ -12,7 +12,7 @@ HEAD = (
 
 
 def table(found: Sequence[Found], about: str) -> str:
-    """Markdown; `about` says what was measured, and where."""
+    """`table` returns Markdown; `about` says what was measured, and where."""
     lines = [about, "", "| " + " | ".join(HEAD) + " |", "| --- " * len(HEAD) + "|"]
     lines += ["| " + " | ".join(_cells(each)) + " |" for each in found]
     lines += ["", *(f"- {each.fault}, seed {each.seed}: {each.proof}" for each in found)]
@@ -30,7 +30,7 @@ def _cells(found: Found) -> list[str]:
 
 
 def into(page: str, text: str) -> str:
-    """The page with the text in its place. Raises `ValueError` where it has none."""
+    """`into` returns the page with the text in its place. Raises `ValueError` where it has none."""
     head, begin, rest = page.partition(BEGIN)
     _, end, tail = rest.partition(END)
     if not begin or not end:

@@ -60,24 +60,24 @@ class Steps:
 
 
 class Movements:
-    """What came into an account and went out, and the reads of it that are to be judged."""
+    """Movements came into an account and went out; the reads of it are to be judged."""
 
     def __init__(self) -> None:
         self._may: list[tuple[int, int]] = []
         self._did: list[tuple[int, int]] = []
         self.reads: list[tuple[int, int, int, int]] = []
-        """Sent and answered, in ns; the value that was read, and what its own request moved."""
+        """A read is when it was sent and answered, in ns, its value, and what it moved itself."""
 
     def may(self, amount: int, from_ns: int) -> None:
         """`amount` may have moved at any time from `from_ns` on, or not at all."""
         self._may.append((from_ns, amount))
 
     def did(self, amount: int, until_ns: int) -> None:
-        """What may have moved had done so at `until_ns`: to be called beside `may`."""
+        """`did` says that what `may` have moved had done so at `until_ns`."""
         self._did.append((until_ns, amount))
 
     def wrong(self) -> Iterable[str]:
-        """A line for each read that no order of what happened explains."""
+        """`wrong` yields a line for each read that no order of what happened explains."""
         may_in = Steps(step for step in self._may if step[1] > 0)
         may_out = Steps(step for step in self._may if step[1] < 0)
         came_in = Steps(step for step in self._did if step[1] > 0)

@@ -1,4 +1,4 @@
-"""Whether each read of a history shows what it must: no stale read, nothing from nowhere (pure).
+"""Each read of a history must show what it can: nothing stale, nothing from nowhere (pure).
 
 Every answer that holds a credit, a stock, lines of an order or whether it is paid is a read of it,
 as is a 404. Only what the history saw created is judged: of others nobody knows what they held.
@@ -28,7 +28,7 @@ NO_SAGA = frozenset({"order_empty", "already_paid", "checkout_in_progress", "ove
 """Codes of checkouts and payments that began nothing: no credit and no stock moved for a while."""
 REMOVES = {"remove_user": "user_id", "remove_order": "order_id"}
 HOLDS = {"user_id": "credit", "item_id": "stock"}
-"""Of what kind of entity an answer tells what."""
+"""An answer about this kind of entity tells this."""
 
 
 def wrong_reads(
@@ -47,7 +47,7 @@ def wrong_reads(
 
 
 class Book:
-    """What moved in each account, and what was read of it."""
+    """The book has what moved in each account, and what was read of it."""
 
     def __init__(self, outcomes: Sequence[Outcome]) -> None:
         self.created: dict[str, Outcome] = {}
@@ -181,8 +181,8 @@ class Book:
 
 
 def quantities_taken(outcomes: Sequence[Outcome]) -> dict[int, Counter[str]] | None:
-    """What each checkout of an order took of its items, and each cancellation gave back, by the
-    `id` of its outcome.
+    """`quantities_taken` returns what each checkout of an order took of its items, and each
+    cancellation gave back, by the `id` of its outcome.
 
     None unless all that happened to it is known, one after the other.
     """

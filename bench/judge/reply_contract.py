@@ -26,23 +26,23 @@ INVARIANTS = {
     "charged_once": "an order is charged at most once, and no checkout stays open",
     "no_crossed_replies": "no reply reaches another request",
 }
-"""What the system promises: the name of each invariant of the contract, and what it says."""
+"""The system promises each invariant of the contract; here is what each says."""
 
 READS = frozenset({"find_user", "get_credit", "find_order", "get_availability", "get_status"})
 """They have no effect and are not remembered: sent again, they read again."""
 MOVES = {"add_credit": 1, "subtract_credit": -1, "add_stock": 1, "subtract_stock": -1}
-"""Operation → the sign of its amount."""
+"""Each of these operations has the sign of its amount."""
 CREATES = {"create_user": "user_id", "create_item": "item_id", "create_order": "order_id"}
 CHARGES = frozenset({"checkout", "pay"})
 REFUND_DELAY_NS = 10_000_000_000
 """A refund may reach a user so long after the reply that told of the failed checkout."""
 
 Entity = Body | None
-"""The body of the last read; None where it was 404."""
+"""An entity is the body of the last read; None where that was 404."""
 
 
 class Final(NamedTuple):
-    """What was read after the run, by id."""
+    """These were read after the run, by id."""
 
     users: dict[str, Entity]
     orders: dict[str, Entity]
@@ -118,7 +118,7 @@ def outcome_of(row: Row) -> Outcome:
 
 
 def moved_by(outcome: Outcome) -> int:
-    """What a request was to move, of credit or stock."""
+    """`moved_by` returns what a request was to move, of credit or stock."""
     return MOVES.get(outcome.operation, 0) * int(outcome.params.get("amount", 0))
 
 

@@ -91,6 +91,12 @@ def capacity(session: nox.Session) -> None:
 
 
 @nox.session
+def faults(session: nox.Session) -> None:
+    """Faults under load, and what became of the promises: ``nox -s faults -- kill-broker``."""
+    run(session, "bench", "faults", *session.posargs)
+
+
+@nox.session
 def probe(session: nox.Session) -> None:
     """Checks single promises of the system: ``nox -s probe -- timeout``."""
     run(session, "bench", "probe", *session.posargs)

@@ -9,9 +9,9 @@ from typing import Any
 
 from bench.cli import (
     calibrate,
-    capacity,
     compare,
     error_rates,
+    faults,
     history,
     locust_page,
     probe,
@@ -29,8 +29,9 @@ DESCRIPTION = "Measures the round trip over Kafka and Flink, or any HTTP service
 
 COMMANDS: tuple[Command, ...] = (
     run.COMMAND,
-    capacity.COMMAND,
+    run.CAPACITY,
     probe.COMMAND,
+    faults.COMMAND,
     report.COMMAND,
     compare.COMMAND,
     regression.COMMAND,

@@ -1,4 +1,4 @@
-"""The command ``run`` loads the shop, or any service: measured, judged and recorded."""
+"""The commands ``run`` and ``capacity`` load the shop, or any service, and say what it holds."""
 
 import argparse
 from dataclasses import replace
@@ -18,12 +18,14 @@ from bench.cli.arguments import (
     with_thresholds,
 )
 from bench.errors import RUN_EXITS, ExitCode, UsageError, progress
-from bench.records.run_record import RunRecord
+from bench.records.run_record import Level, RunRecord
 from bench.report import markdown
+from bench.run import capacity
+from bench.run.model import Search
 from bench.run.run import Run
 from bench.run.settings import USERS_MAX
 from bench.workload.http_file import P99_MS_MAX, Thresholds
-from machine.arguments import positive, whole
+from machine.arguments import positive, real, whole
 
 
 def users(text: str) -> tuple[int, ...]:
@@ -101,4 +103,36 @@ COMMAND = Command(
     add_arguments,
     exits=RUN_COMMAND_EXITS,
     plan=plan,
+)
+
+
+# ---- capacity
+
+
+def add_search(parser: argparse.ArgumentParser) -> None:
+    add, level = parser.add_argument, Level()
+    add("--p99-ms", type=positive(P99_MS_MAX), default=level.p99_ms, metavar="MS",
+        help="that must hold (default: %(default)g)")  # fmt: skip
+    add("--failed-share", type=real(1, 0), default=level.failed_share, metavar="X",
+        help="that is allowed (default: %(default)g)")  # fmt: skip
+    add("--start", type=positive(capacity.RATE_PER_S_MAX), default=capacity.START_PER_S,
+        metavar="RATE", help="requests/s to try first (default: %(default)g)")  # fmt: skip
+    add_shop(parser)
+    add_load(parser)
+
+
+def plan_search(args: argparse.Namespace) -> Plan:
+    settings = load_settings(args)
+    if args.duration:
+        settings = replace(settings, duration_s=args.duration)
+    return Plan(settings, Search(Level(args.p99_ms, args.failed_share), args.start))
+
+
+CAPACITY = Command(
+    "capacity",
+    "the highest rate that holds for a service level",
+    "--p99-ms 50",
+    add_search,
+    exits=RUN_COMMAND_EXITS,
+    plan=plan_search,
 )

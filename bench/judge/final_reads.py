@@ -12,8 +12,7 @@ import uvloop
 
 from bench.errors import BenchError
 from bench.judge.client import Client
-from bench.judge.invariants import Entity, Final
-from bench.judge.reply_contract import params_of
+from bench.judge.reply_contract import Entity, Final, params_of
 from bench.records.request_log import Row
 from bench.workload.journey import Call
 

@@ -8,57 +8,33 @@ Source: shared contract, "What always holds"; K. Kingsbury, Jepsen.
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable
-from typing import NamedTuple
 
 from bench.judge.accounts import Account
-from bench.judge.promises import INVARIANTS
+from bench.judge.reads import wrong_reads
 from bench.judge.reply_contract import (
+    CHARGES,
     DONE,
+    INVARIANTS,
+    MOVES,
+    READS,
+    REFUND_DELAY_NS,
     REFUSED,
     UNKNOWN,
+    Entity,
+    Final,
     Outcome,
+    Report,
+    Violation,
     faults,
+    moved_by,
     outcome_of,
     verdict_of,
 )
 from bench.records.request_log import Body, Row
 from bench.stats.window import is_answered
 
-REFUND_DELAY_NS = 10_000_000_000
-"""A refund may reach a user so long after the reply that told of the failed checkout."""
-
 VIOLATIONS_MAX = 100
 """Each invariant keeps at most this many violations; all are counted."""
-
-Entity = Body | None
-"""An entity is the body of the last read; None where that was 404."""
-
-
-class Final(NamedTuple):
-    """These were read after the run, by id."""
-
-    users: dict[str, Entity]
-    orders: dict[str, Entity]
-    items: dict[str, Entity]
-
-
-class Violation(NamedTuple):
-    invariant: str
-    entity: str
-    message: str
-
-
-class Report(NamedTuple):
-    counts: dict[str, int]
-    """The violations of each invariant are counted; all are listed, with 0 where it holds."""
-    violations: list[Violation]
-    outcomes: int
-    """So many requests were judged, resends not counted."""
-    totals: dict[str, int]
-
-    @property
-    def holds(self) -> bool:
-        return not any(self.counts.values())
 
 
 def check(history: Iterable[Row], final: Final) -> Report:
@@ -76,7 +52,7 @@ def check(history: Iterable[Row], final: Final) -> Report:
             answered.add(own_id)
         for invariant, message in faults(row):
             judge.fault(invariant, f"{row.operation} {row.path}", message)
-        if row.request_id in resent:
+        if row.request_id in resent and row.operation not in READS:
             groups[row.request_id or "", row.operation, row.path].append(row)
         elif row.operation != "index":
             judge.take(outcome_of(row))
@@ -101,6 +77,7 @@ class Judge:
         self.of_user: dict[str, Account] = {}
         self.of_item: dict[str, Account] = {}
         self.removals: dict[str, list[Outcome]] = defaultdict(list)
+        self.taken: list[Outcome] = []
 
     def fault(self, invariant: str, entity: str, message: str) -> None:
         self.counts[invariant] += 1
@@ -112,7 +89,7 @@ class Judge:
         reply."""
         verdicts = {verdict_of(row.status) for row in rows}
         replies = [row for row in rows if is_answered(row)]
-        replies = [row for row in replies if row.code != "idempotency_key_reused"]
+        replies = [row for row in replies if row.code not in TELLS_NOTHING]
         for row in replies[1:]:
             if (row.status, row.body) != (replies[0].status, replies[0].body):
                 self.fault("same_reply", request_id, f"{replies[0].body} and then {row.body}")
@@ -128,6 +105,7 @@ class Judge:
     def take(self, outcome: Outcome) -> None:
         """`take` folds one request into the accounts of the entities that it touched."""
         self.outcomes += 1
+        self.taken.append(outcome)
         params, operation = outcome.params, outcome.operation
         if operation == "create_user" and outcome.done:
             self._new(self.of_user, "user", outcome.body["user_id"], 0)
@@ -135,12 +113,10 @@ class Judge:
             self._new(self.of_item, "item", outcome.body["item_id"], outcome.body["stock"])
         elif operation == "create_order" and outcome.done:
             self.of_order[outcome.body["order_id"]].append(outcome)
-        elif operation in ("add_credit", "subtract_credit"):
-            amount = int(params["amount"]) * (1 if operation == "add_credit" else -1)
-            self._move(self.of_user, params["user_id"], outcome, amount)
-        elif operation in ("add_stock", "subtract_stock"):
-            amount = int(params["amount"]) * (1 if operation == "add_stock" else -1)
-            self._move(self.of_item, params["item_id"], outcome, amount)
+        elif operation in MOVES and "user_id" in params:
+            self._move(self.of_user, params["user_id"], outcome, moved_by(outcome))
+        elif operation in MOVES:
+            self._move(self.of_item, params["item_id"], outcome, moved_by(outcome))
         elif operation == "remove_user" and outcome.possible:
             self.removals[params["user_id"]].append(outcome)
         elif operation in ORDER_OPERATIONS:
@@ -177,6 +153,8 @@ class Judge:
             if order and order["status"] == "completed":
                 for line in order["items"]:
                     sold[line["item_id"]] += line["quantity"]
+        for entity, message in wrong_reads(self.taken, self.final.orders):
+            self.fault("final_state", entity, message)
         for user_id, account in self.of_user.items():
             self._user(user_id, account, charged[user_id], orders_of[user_id])
         for item_id, account in self.of_item.items():
@@ -234,11 +212,10 @@ class Judge:
     def _refunds_kept(self, account: Account, order_id: str, removal: Outcome) -> None:
         """A refund that came after its user's removal is kept with it, where no read can see it."""
         outcomes = self.of_order[order_id]
-        total_max = max([_total(outcome) for outcome in outcomes], default=0)
         for outcome in outcomes:
             late = outcome.sent_ns > removal.done_ns
-            ended_ns = outcome.done_ns + REFUND_DELAY_NS
-            if ended_ns < removal.sent_ns:
+            is_over = outcome.done_ns + REFUND_DELAY_NS < removal.sent_ns
+            if outcome.verdict != UNKNOWN and is_over:
                 continue
             if outcome.operation == "cancel_payment" and outcome.done:
                 amount = outcome.body["amount"]
@@ -246,16 +223,21 @@ class Judge:
                     account.fixed -= amount
                 elif outcome.done_ns > removal.sent_ns:
                     account.either.append(-amount)
-            elif not outcome.done and not late and _may_refund(outcome):
-                order = self.final.orders.get(order_id)
+            elif not outcome.done and _may_refund(outcome, late=late):
+                total_max = self._total_max(order_id)
                 account.fixed -= total_max
                 account.slack += total_max
-                if order:
-                    extra = max(0, order["total_cost"] - total_max)
-                    account.fixed -= extra
-                    account.slack += extra
-            elif outcome.operation == "cancel_payment" and outcome.verdict == UNKNOWN:
-                account.either.append(-total_max)
+
+    def _total_max(self, order_id: str) -> int:
+        """What the order can have cost at most, at any time."""
+        totals, added = [0], 0
+        for outcome in self.of_order[order_id]:
+            totals += [outcome.body.get("total_cost", 0), outcome.body.get("amount", 0)]
+            if outcome.operation == "add_item" and outcome.possible:
+                item = self.final.items.get(outcome.params["item_id"])
+                added += item["price"] if item and "price" in item else 0
+        order = self.final.orders.get(order_id)
+        return max(*totals, added, order["total_cost"] if order else 0)
 
     def _order(self, order_id: str, order: Entity, outcomes: list[Outcome]) -> None:
         name = f"order {order_id}"
@@ -297,18 +279,18 @@ class Judge:
                 self.fault("final_state", name, found)
 
 
+TELLS_NOTHING = frozenset({"idempotency_key_reused", "idempotency_key_expired"})
+"""Codes of answers that don't say how the request ended that came with the key first."""
 ORDER_OPERATIONS = frozenset(
     {"add_item", "remove_item", "remove_order", "checkout", "pay", "cancel_payment"}
 )
 
 
-def _total(outcome: Outcome) -> int:
-    total: int = outcome.body.get("total_cost", 0)
-    return total
-
-
-def _may_refund(outcome: Outcome) -> bool:
-    """A checkout or payment that failed, perhaps after the charge, which then came back."""
-    failed_late = outcome.code in ("out_of_stock", "unavailable", "not_found")
-    charges = outcome.operation in ("checkout", "pay")
+def _may_refund(outcome: Outcome, *, late: bool) -> bool:
+    """A cancellation that nobody knows of; or a checkout or payment that failed, perhaps after the
+    charge, which then came back. Once the user is gone, there is no charge any more."""
+    if outcome.operation == "cancel_payment":
+        return outcome.verdict == UNKNOWN
+    failed_late = outcome.code in ("out_of_stock", "unavailable", "not_found", "checkout_expired")
+    charges = outcome.operation in CHARGES and not late
     return charges and (outcome.verdict == UNKNOWN or failed_late)

@@ -53,10 +53,11 @@ def balance(
     """`balance` makes the ledger of a shop's run; `gateway` is what its counters rose by during the
     run."""
     outcomes: Counter[str] = Counter()
-    index = 0
+    index = echoes = 0
     for row in history:
         outcome = outcome_class(row)
         outcomes[outcome] += 1
+        echoes += row.operation == "echo"
         if row.operation == "index" and row.status:
             index += 1
     sent = outcomes.total()
@@ -73,7 +74,10 @@ def balance(
     if gateway is None:
         missing.append("the gateway's counters could not be read, or it was started anew")
     else:
-        entries += _gateway_entries(gateway, sent - outcomes["connection"] - index, outcomes)
+        seen = {"seen": sent - outcomes["connection"] - index}
+        if gateway.echo_responses and not echoes:
+            seen["asked by the supervisor"] = gateway.echo_responses
+        entries += _gateway_entries(gateway, seen, outcomes["connection"])
     return Ledger(entries, missing)
 
 
@@ -93,16 +97,34 @@ def balance_samples(sent: int, dropped: int, footers: Sequence["samples.Footer |
     )
 
 
-def _gateway_entries(gateway: Metrics, seen: int, outcomes: Counter[str]) -> list[Entry]:
-    """`seen`: the responses that reached the generators, but for those to GET /."""
-    unseen = min(max(0, gateway.responses - seen), outcomes["connection"])
+def _gateway_entries(gateway: Metrics, seen: dict[str, int], cut: int) -> list[Entry]:
+    """`seen`: the responses whose fate is known, but for those to GET /.
+
+    What a connection broke off may have been answered or not: only so many responses, `cut`, may
+    have got lost. A record of unknown fate is in the log or not; its request is answered once.
+    """
+    unseen = min(max(0, gateway.responses - sum(seen.values())), cut)
     kinds = {kind: gateway.replies[kind] for kind in ("matched", "late", "duplicate", "unknown")}
+    fates = {fate: gateway.records[fate] for fate in ("acknowledged", "not_sent", "unknown")}
     return [
-        Entry("responses of the gateway", gateway.responses, {"seen": seen, "unseen": unseen}),
+        Entry("responses of the gateway", gateway.responses, {**seen, "cut off": unseen}),
         Entry("replies", gateway.replies.total(), kinds),
         Entry(
             "records of the gateway",
-            gateway.records["acknowledged"] + gateway.records["unknown"],
-            {"replied": gateway.replies["matched"], "timed out": gateway.timeouts},
+            sum(fates.values()),
+            {
+                "replied": gateway.replies["matched"],
+                "timed out": gateway.timeouts,
+                "refused": gateway.withdrawn,
+            },
+        ),
+        Entry(
+            "fates of records",
+            gateway.records.total(),
+            {
+                "acknowledged": fates["acknowledged"],
+                "not sent": fates["not_sent"],
+                "of unknown fate": fates["unknown"],
+            },
         ),
     ]

@@ -1,4 +1,4 @@
-"""This module says what a single reply must look like, and what it says about its request."""
+"""The contract as a judge sees it has invariants, and says what a single reply must be."""
 
 from typing import Any, NamedTuple
 from urllib.parse import parse_qsl, urlsplit
@@ -16,6 +16,57 @@ _PLACES = {
     )
     for route in ROUTES
 }
+
+INVARIANTS = {
+    "money": "credit and totals of paid orders are what was added less what was subtracted",
+    "stock": "stock and quantities of completed orders are what was added less what was taken",
+    "never_negative": "no credit and no stock is ever negative, at any read",
+    "final_state": "a 200 is in the final state, a 4xx or 503 left no effect, else one or none",
+    "same_reply": "one request_id has one effect, and each resend gets the identical reply",
+    "charged_once": "an order is charged at most once, and no checkout stays open",
+    "no_crossed_replies": "no reply reaches another request",
+}
+"""The system promises each invariant of the contract; here is what each says."""
+
+READS = frozenset({"find_user", "get_credit", "find_order", "get_availability", "get_status"})
+"""They have no effect and are not remembered: sent again, they read again."""
+MOVES = {"add_credit": 1, "subtract_credit": -1, "add_stock": 1, "subtract_stock": -1}
+"""Each of these operations has the sign of its amount."""
+CREATES = {"create_user": "user_id", "create_item": "item_id", "create_order": "order_id"}
+CHARGES = frozenset({"checkout", "pay"})
+REFUND_DELAY_NS = 10_000_000_000
+"""A refund may reach a user so long after the reply that told of the failed checkout."""
+
+Entity = Body | None
+"""An entity is the body of the last read; None where that was 404."""
+
+
+class Final(NamedTuple):
+    """These were read after the run, by id."""
+
+    users: dict[str, Entity]
+    orders: dict[str, Entity]
+    items: dict[str, Entity]
+
+
+class Violation(NamedTuple):
+    invariant: str
+    entity: str
+    message: str
+
+
+class Report(NamedTuple):
+    counts: dict[str, int]
+    """Violations of each invariant; all are listed, with 0 where it holds."""
+    violations: list[Violation]
+    outcomes: int
+    """Requests that were judged, resends not counted."""
+    totals: dict[str, int]
+
+    @property
+    def holds(self) -> bool:
+        return not any(self.counts.values())
+
 
 DONE, REFUSED, UNKNOWN = "done", "refused", "unknown"
 
@@ -66,6 +117,11 @@ def outcome_of(row: Row) -> Outcome:
     )
 
 
+def moved_by(outcome: Outcome) -> int:
+    """`moved_by` returns what a request was to move, of credit or stock."""
+    return MOVES.get(outcome.operation, 0) * int(outcome.params.get("amount", 0))
+
+
 def faults(row: Row) -> list[tuple[str, str]]:
     """`faults` returns (invariant, what is wrong) for what a reply shows by itself."""
     if row.status == 0:
@@ -80,7 +136,7 @@ def faults(row: Row) -> list[tuple[str, str]]:
     if route is not None:
         found += _misrouted(row, route)
     for name in ("credit", "stock", "total_cost", "amount"):
-        if name in body and not _natural(body[name]):
+        if name in body and not is_natural(body[name]):
             found.append(("never_negative", f"{name} is {body[name]!r}"))
     if "items" in body and "total_cost" in body:
         total = sum(line["price"] * line["quantity"] for line in body["items"])
@@ -89,7 +145,7 @@ def faults(row: Row) -> list[tuple[str, str]]:
     return found
 
 
-def _natural(number: Any) -> bool:
+def is_natural(number: Any) -> bool:
     return isinstance(number, int) and not isinstance(number, bool) and number >= 0
 
 

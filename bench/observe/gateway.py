@@ -13,6 +13,8 @@ from machine.http import KeepAlive, call
 from system.credentials import metrics_headers
 
 PREFIX = "kaflinkshop_gateway_"
+ECHO = "echo"
+"""The method of a request that only goes there and back."""
 OWN_ECHO = "own_echo"
 """Records and replies of this kind tell a gateway whether the services answer."""
 SCRAPE_TIMEOUT_S = 5.0
@@ -68,7 +70,8 @@ def _gateway_id(text: str, url: str) -> str:
 def _sum(texts: dict[str, str]) -> Metrics:
     singles: Counter[str] = Counter()
     kinds: dict[str, Counter[str]] = {"replies": Counter(), "records": Counter()}
-    for text in texts.values():
+    workers = set()
+    for gateway_id, text in texts.items():
         for family in text_string_to_metric_families(text):
             name = family.name.removeprefix(PREFIX)
             for sample in family.samples:
@@ -78,16 +81,22 @@ def _sum(texts: dict[str, str]) -> Metrics:
                     singles[OWN_ECHO] += int(sample.value)
                 elif name in kinds:
                     kinds[name][sample.labels["kind"]] += int(sample.value)
-                elif name in ("responses", "timeouts", "in_flight"):
+                elif name == "started_seconds":
+                    workers.add(f"{gateway_id} since {sample.value}")
+                elif name in ("responses", "timeouts", "in_flight", "withdrawn"):
                     singles[name] += int(sample.value)
+                    if sample.labels.get("method") == ECHO:
+                        singles[ECHO] += int(sample.value)
     return Metrics(
         singles["responses"],
         kinds["replies"],
         kinds["records"],
         singles["timeouts"],
         singles["in_flight"],
-        frozenset(texts),
+        frozenset(workers),
         singles[OWN_ECHO],
+        singles["withdrawn"],
+        singles[ECHO],
     )
 
 

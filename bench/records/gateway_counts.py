@@ -17,17 +17,26 @@ class Metrics(NamedTuple):
     timeouts: int
     in_flight: int
     workers: frozenset[str]
-    """The workers are known by their gateway_ids."""
+    """The workers are known by their gateway_ids, each with the time at which its counts began."""
     own_echo_records: int = 0
     """The gateway asked for these echoes itself; they, and the replies to them, are of no
     client."""
+    withdrawn: int = 0
+    """These requests were refused because their record was not sent after all."""
+    echo_responses: int = 0
+    """These of the `responses` are to echoes, by which a stack's supervisor asks whether all
+    works."""
 
     @property
     def quiet(self) -> bool:
         """A gateway is quiet when nothing waits for a reply, and the fate of each record is
         known."""
-        sent = self.records["acknowledged"] + self.records["unknown"]
-        return self.in_flight == 0 and sent == self.replies["matched"] + self.timeouts
+        return self.in_flight == 0 and self.records.total() == self.ended
+
+    @property
+    def ended(self) -> int:
+        """`ended` counts the requests with a record that were answered, one way or the other."""
+        return self.replies["matched"] + self.timeouts + self.withdrawn
 
 
 def rise(before: Metrics, after: Metrics) -> Metrics | None:
@@ -43,6 +52,8 @@ def rise(before: Metrics, after: Metrics) -> Metrics | None:
         after.in_flight,
         after.workers,
         after.own_echo_records - before.own_echo_records,
+        after.withdrawn - before.withdrawn,
+        after.echo_responses - before.echo_responses,
     )
 
 

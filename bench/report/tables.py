@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from bench.judge.promises import INVARIANTS
+from bench.judge.reply_contract import INVARIANTS
 from bench.records.run_record import (
     GROUPS,
     PERCENTS,

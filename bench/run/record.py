@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from bench.judge.invariants import Report
 from bench.judge.ledger import Ledger
+from bench.judge.reply_contract import Report
 from bench.records.run_record import (
     SCHEMA_VERSION,
     CapacityRecord,

@@ -260,7 +260,7 @@ class Gateway:
         if future is None:
             return
         answer = _failed("unavailable", "Kafka is not reachable", request_id)
-        self.pending.withdraw(request_id, future, answer)
+        self.metrics.withdrawn += self.pending.withdraw(request_id, future, answer)
 
     def _on_fate(self, fate: str, records: list[Record]) -> None:
         """All for one topic."""

@@ -3,6 +3,7 @@
 Counting is a plain integer each; the client library formats at a scrape.
 """
 
+import time
 from bisect import bisect_left
 from collections import Counter
 from collections.abc import Callable, Iterable
@@ -36,10 +37,13 @@ class Metrics(Collector):
         """A fate leads to its number of request records; unknown: the broker may or may not have
         them. The gateway's own echoes count as such, whatever their fate."""
         self.timeouts = 0
+        self.withdrawn = 0
+        """Requests that were refused because their record was not sent after all."""
         self.abandoned = 0
         """So many responses came after their client had gone."""
         self._latencies = [0] * (len(LATENCY_BUCKETS_S) + 1)
         self._latency_sum_s = 0.0
+        self._started_s = time.time()
         self._gateway_id = gateway_id
         self._in_flight = in_flight
         self._registry = CollectorRegistry()
@@ -70,6 +74,7 @@ class Metrics(Collector):
             yield family
         for name, text, count in (
             ("timeouts", "Requests without a reply in time", self.timeouts),
+            ("withdrawn", "Requests refused as their record was not sent", self.withdrawn),
             ("abandoned", "Responses whose client had gone", self.abandoned),
         ):
             single = CounterMetricFamily(prefix + name, text, labels=["gateway_id"])
@@ -80,6 +85,11 @@ class Metrics(Collector):
         )
         gauge.add_metric([me], self._in_flight())
         yield gauge
+        started = GaugeMetricFamily(
+            prefix + "started_seconds", "When its counts began, Unix time", labels=["gateway_id"]
+        )
+        started.add_metric([me], self._started_s)
+        yield started
         info = GaugeMetricFamily(
             prefix + "build_info", "Always 1", labels=["gateway_id", "version"]
         )

@@ -86,13 +86,16 @@ class Pending(Generic[Answer]):
             return "late"
         return "duplicate" if request_id in self._answered else "unknown"
 
-    def withdraw(self, request_id: str, future: "Future[Answer]", answer: Answer) -> None:
-        """`withdraw` takes back this very future, whose record was not sent; a resend may have
-        taken its place since."""
+    def withdraw(self, request_id: str, future: "Future[Answer]", answer: Answer) -> bool:
+        """`withdraw` takes back this very future, whose record was not sent, and returns whether
+        its request still waited: it may have been answered 504 before, and a resend may have taken
+        its place since."""
         entry = self._entries.get(request_id)
-        if entry is not None and entry.future is future:
-            del self._entries[request_id]
-            future.set_result(answer)
+        if entry is None or entry.future is not future:
+            return False
+        del self._entries[request_id]
+        future.set_result(answer)
+        return True
 
     def expire(self, now_s: float, answer: Callable[[str], Answer]) -> int:
         """`expire` answers what is past its deadline with `answer(request_id)`, and returns how

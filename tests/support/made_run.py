@@ -16,9 +16,8 @@ import numpy as np
 import orjson
 
 from bench.generator.spec import Phase
-from bench.judge.invariants import Report
 from bench.judge.ledger import balance_samples
-from bench.judge.promises import INVARIANTS
+from bench.judge.reply_contract import INVARIANTS, Report
 from bench.observe.processes import Cpu
 from bench.records.run_files import write_run
 from bench.records.run_record import (

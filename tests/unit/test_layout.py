@@ -20,8 +20,8 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("system.__main__",),
     ("bench",),
     *((f"bench.{room}",) for room in ("records", "stats", "workload", "generator", "observe")),
-    *((f"bench.{room}",) for room in ("judge", "probes", "run", "compare", "report")),
-    *((f"bench.{room}",) for room in ("regression", "calibrate", "cli")),
+    *((f"bench.{room}",) for room in ("judge", "probes", "run", "faults", "compare")),
+    *((f"bench.{room}",) for room in ("report", "regression", "calibrate", "cli")),
     ("bench.__main__",),
     ("locustfiles",),
 )

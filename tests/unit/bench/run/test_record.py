@@ -7,9 +7,8 @@ from support.made_ledger import FOOTERS, HISTORY, gateway
 
 from bench.atomic_files import write
 from bench.generator.spec import Phase
-from bench.judge.invariants import Report, Violation
 from bench.judge.ledger import Ledger, balance
-from bench.judge.promises import INVARIANTS
+from bench.judge.reply_contract import INVARIANTS, Report, Violation
 from bench.observe.processes import Cpu
 from bench.records.request_log import History, HistoryError, Writer, compress
 from bench.records.run_files import read_run, write_run

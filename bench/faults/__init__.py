@@ -1,0 +1,1 @@
+"""Faults are put into a stack under load, healed, proven and judged."""

@@ -1,0 +1,339 @@
+"""Sound histories are never blamed, and every one that was broken is found out."""
+
+import copy
+import random
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from support.recorded_shop import ROUND_NS, SURE, UNSURE, RecordedShop
+
+from bench.judge.invariants import check
+from bench.judge.reply_contract import DONE, Final, outcome_of
+from bench.records.request_log import Row
+
+ROUNDS = 80
+SEEDS = range(40)
+
+Breaks = Callable[["Broken"], bool]
+
+
+class Broken:
+    """A copy of a sound history, to be broken; a mutant says whether it found what to break."""
+
+    def __init__(self, shop: RecordedShop, seed: int) -> None:
+        self.rows = copy.deepcopy(shop.rows)
+        self.final: Final = copy.deepcopy(shop.final)
+        self.chance = random.Random(seed)
+
+    def pick(self, *operations: str, status: int = 200, code: str | None = None) -> int | None:
+        """The place of a row, or None where there is none."""
+        fitting = [
+            place
+            for place, row in enumerate(self.rows)
+            if row.operation in operations and row.status == status and row.code == code
+        ]
+        return self.chance.choice(fitting) if fitting else None
+
+    def append(
+        self, operation: str, path: str, body: dict[str, Any], key: str | None = None
+    ) -> None:
+        sent_ns = max(row.done_ns for row in self.rows) + ROUND_NS
+        body = {"request_id": key or f"m{len(self.rows)}", **body}
+        self.rows.append(Row(operation, path, key, sent_ns, sent_ns + 1, 200, body))
+
+    def entity(self, kind: dict[str, Any], **wanted: Any) -> Any:
+        """A final entity with these values, or None."""
+        found = [
+            each
+            for each in kind.values()
+            if each and all(each[name] == value for name, value in wanted.items())
+        ]
+        return self.chance.choice(found) if found else None
+
+
+def moved(broken: Broken, times: int) -> bool:
+    """The effect of one request is in the final state once more, or not at all."""
+    place = broken.pick("add_credit", "subtract_credit", "add_stock", "subtract_stock")
+    if place is None:
+        return False
+    outcome = outcome_of(broken.rows[place])
+    assert outcome.verdict == DONE
+    sign = 1 if outcome.operation.startswith("add") else -1
+    if "user_id" in outcome.params:
+        entity, name = broken.final.users[outcome.params["user_id"]], "credit"
+    else:
+        entity, name = broken.final.items[outcome.params["item_id"]], "stock"
+    if entity is None:
+        return False
+    entity[name] += times * sign * int(outcome.params["amount"])
+    return True
+
+
+def lost_effect(broken: Broken) -> bool:
+    return moved(broken, -1)
+
+
+def doubled_effect(broken: Broken) -> bool:
+    return moved(broken, 1)
+
+
+def lost_charge(broken: Broken) -> bool:
+    order = broken.entity(broken.final.orders, paid=True)
+    user = broken.final.users.get(order["user_id"]) if order else None
+    if user is None:
+        return False
+    user["credit"] += order["total_cost"]
+    return True
+
+
+def charged_twice(broken: Broken) -> bool:
+    order = broken.entity(broken.final.orders, paid=True)
+    user = broken.final.users.get(order["user_id"]) if order else None
+    if user is None:
+        return False
+    user["credit"] -= order["total_cost"]
+    return True
+
+
+def told_twice_that_it_was_charged(broken: Broken) -> bool:
+    order = broken.entity(broken.final.orders, status="completed")
+    if order is None:
+        return False
+    body = {"order_id": order["order_id"], "paid": True, "total_cost": order["total_cost"]}
+    broken.append("checkout", f"/orders/checkout/{order['order_id']}", body)
+    return True
+
+
+def refund_doubled(broken: Broken) -> bool:
+    place = broken.pick("cancel_payment")
+    if place is None:
+        return False
+    order = broken.final.orders[broken.rows[place].body["order_id"]]
+    user = broken.final.users.get(order["user_id"]) if order else None
+    if user is None:
+        return False
+    user["credit"] += broken.rows[place].body["amount"]
+    return True
+
+
+def stock_of_a_sale_is_back(broken: Broken) -> bool:
+    order = broken.entity(broken.final.orders, status="completed")
+    if order is None:
+        return False
+    line = order["items"][0]
+    broken.final.items[line["item_id"]]["stock"] += line["quantity"]  # type: ignore[index]
+    return True
+
+
+def refused_and_done(broken: Broken) -> bool:
+    place = broken.pick("subtract_stock", status=409, code="out_of_stock")
+    if place is None:
+        return False
+    outcome = outcome_of(broken.rows[place])
+    item = broken.final.items[outcome.params["item_id"]]
+    assert item is not None
+    item["stock"] -= int(outcome.params["amount"])
+    return True
+
+
+def negative_read(broken: Broken) -> bool:
+    place = broken.pick("find_user", "get_credit", "get_availability")
+    if place is None:
+        return False
+    body = broken.rows[place].body
+    body["stock" if "stock" in body else "credit"] = -1
+    return True
+
+
+def crossed_reply(broken: Broken) -> bool:
+    """Two requests for different entities got each other's answer."""
+    places = [broken.pick("find_user", "get_credit", "add_credit") for _ in range(2)]
+    if None in places:
+        return False
+    one, other = (broken.rows[place] for place in places if place is not None)
+    if one.body["user_id"] == other.body["user_id"]:
+        return False
+    first, second = (place for place in places if place is not None)
+    broken.rows[first] = one._replace(body=other.body)
+    broken.rows[second] = other._replace(body=one.body)
+    return True
+
+
+def answer_of_another(broken: Broken) -> bool:
+    """An answer came to two requests."""
+    place = broken.pick("find_user", "get_availability", "find_order")
+    if place is None:
+        return False
+    row = broken.rows[place]
+    broken.append(row.operation, row.path, row.body)
+    return True
+
+
+def stale_credit(broken: Broken) -> bool:
+    """A read after a definite write does not show it."""
+    user = broken.entity(broken.final.users)
+    if user is None:
+        return False
+    path = f"/users/credit/add/{user['user_id']}/7"
+    broken.append("add_credit", path, {"user_id": user["user_id"], "credit": user["credit"] + 7})
+    stale = {"user_id": user["user_id"], "credit": user["credit"]}
+    broken.append("get_credit", f"/users/credit/{user['user_id']}", stale)
+    user["credit"] += 7
+    return True
+
+
+def stale_stock(broken: Broken) -> bool:
+    item = broken.entity(broken.final.items)
+    if item is None or not item["stock"]:
+        return False
+    path, item_id = f"/stock/subtract/{item['item_id']}/1", item["item_id"]
+    broken.append("subtract_stock", path, {"item_id": item_id, "stock": item["stock"] - 1})
+    broken.append("get_availability", f"/stock/availability/{item_id}", dict(item))
+    item["stock"] -= 1
+    return True
+
+
+def stale_order(broken: Broken) -> bool:
+    order = broken.entity(broken.final.orders, status="completed")
+    if order is None:
+        return False
+    stale = {**order, "status": "open", "paid": False}
+    broken.append("find_order", f"/orders/find/{order['order_id']}", stale)
+    return True
+
+
+def stale_lines(broken: Broken) -> bool:
+    order = broken.entity(broken.final.orders)
+    if order is None or not order["items"]:
+        return False
+    stale = {**order, "items": [], "total_cost": 0}
+    broken.append("find_order", f"/orders/find/{order['order_id']}", stale)
+    return True
+
+
+def read_before_it_was_written(broken: Broken) -> bool:
+    user = broken.entity(broken.final.users)
+    if user is None:
+        return False
+    ahead = {"user_id": user["user_id"], "credit": user["credit"] + 7}
+    broken.append("get_credit", f"/users/credit/{user['user_id']}", ahead)
+    path = f"/users/credit/add/{user['user_id']}/7"
+    broken.append("add_credit", path, ahead)
+    user["credit"] += 7
+    return True
+
+
+def forgotten_idempotency(broken: Broken) -> bool:
+    """A request that was sent again had another answer."""
+    place = broken.pick("add_credit", "add_stock")
+    if place is None:
+        return False
+    row = broken.rows[place]
+    name = "credit" if "credit" in row.body else "stock"
+    again = {**row.body, name: row.body[name] + int(outcome_of(row).params["amount"])}
+    broken.append(row.operation, row.path, again, key=row.body["request_id"])
+    return True
+
+
+def checkout_left_open(broken: Broken) -> bool:
+    order = broken.entity(broken.final.orders, status="open")
+    if order is None:
+        return False
+    order["status"] = "checkout_in_progress"
+    return True
+
+
+def removed_credit_lost(broken: Broken) -> bool:
+    place = broken.pick("remove_user")
+    if place is None or not broken.rows[place].body["credit"]:
+        return False
+    broken.rows[place].body["credit"] -= 1
+    return True
+
+
+def order_vanished(broken: Broken) -> bool:
+    order = broken.entity(broken.final.orders)
+    if order is None:
+        return False
+    broken.final.orders[order["order_id"]] = None
+    return True
+
+
+def user_vanished(broken: Broken) -> bool:
+    user = broken.entity(broken.final.users)
+    if user is None:
+        return False
+    broken.final.users[user["user_id"]] = None
+    return True
+
+
+def not_found_though_there(broken: Broken) -> bool:
+    place = broken.pick("find_user", "get_availability", "get_credit")
+    if place is None:
+        return False
+    body = {"error": {"code": "not_found", "message": ""}}
+    broken.rows[place] = broken.rows[place]._replace(status=404, body=body)
+    return True
+
+
+def found_after_its_removal(broken: Broken) -> bool:
+    place = broken.pick("remove_user")
+    if place is None:
+        return False
+    user_id = broken.rows[place].body["user_id"]
+    broken.append("get_credit", f"/users/credit/{user_id}", {"user_id": user_id, "credit": 0})
+    return True
+
+
+def item_twice_in_an_order(broken: Broken) -> bool:
+    order = broken.entity(broken.final.orders, status="open")
+    if order is None or not order["items"]:
+        return False
+    order["items"][0]["quantity"] += 1
+    return True
+
+
+def unknown_status(broken: Broken) -> bool:
+    place = broken.pick("find_user", "add_credit")
+    if place is None:
+        return False
+    broken.rows[place] = broken.rows[place]._replace(status=500, body={})
+    return True
+
+
+MUTANTS: tuple[Breaks, ...] = (
+    *(lost_effect, doubled_effect, lost_charge, charged_twice, told_twice_that_it_was_charged),
+    *(refund_doubled, stock_of_a_sale_is_back, refused_and_done, negative_read, crossed_reply),
+    *(answer_of_another, stale_credit, stale_stock, stale_order, stale_lines),
+    *(read_before_it_was_written, forgotten_idempotency, checkout_left_open, removed_credit_lost),
+    *(order_vanished, user_vanished, not_found_though_there, found_after_its_removal),
+    *(item_twice_in_an_order, unknown_status),
+)
+
+
+@pytest.fixture(scope="module")
+def sound() -> list[RecordedShop]:
+    return [RecordedShop(seed, ROUNDS, SURE, at_once_max=1) for seed in SEEDS]
+
+
+@pytest.mark.parametrize("mutant", MUTANTS)
+def test_every_mutant_is_found_out(sound: list[RecordedShop], mutant: Breaks) -> None:
+    made = 0
+    for seed, shop in enumerate(sound):
+        broken = Broken(shop, seed)
+        if mutant(broken):
+            made += 1
+            assert not check(broken.rows, broken.final).holds, f"seed {seed}"
+    assert made >= 3, "too few histories have what the mutant breaks"
+
+
+@given(
+    seed=st.integers(0, 2**32), rounds=st.integers(1, 60), unsure=st.sets(st.sampled_from(UNSURE))
+)
+def test_a_sound_history_is_never_blamed(seed: int, rounds: int, unsure: set[str]) -> None:
+    shop = RecordedShop(seed, rounds, ("ok", *sorted(unsure)))
+    report = check(shop.rows, shop.final)
+    assert report.violations == []

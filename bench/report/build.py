@@ -14,6 +14,9 @@ from bench.report import images, phrases, waterfall
 from bench.report.page import PhaseData, page
 from bench.stats import curves
 
+SHOWN = "checkout"
+"""This operation's waterfall is drawn, where it was traced: it goes through most services."""
+
 
 def build(folder: Path) -> Path:
     """`build` writes report.html anew. It raises `BenchError` in one line for what can't be
@@ -27,10 +30,10 @@ def build(folder: Path) -> Path:
 def pictures(folder: Path) -> list[Path]:
     """`pictures` draws SVG files into the run's folder ``images``, and returns their paths.
 
-    There is the latency by percentile of all windows, the waterfall of the operation with the most
-    stages, and latency against rate where a capacity was searched. What was not recorded, or whose
-    file is not in the folder any more, has no picture. It raises `BenchError` as `build` does, and
-    where nothing can be drawn.
+    There is the latency by percentile of all windows, the waterfall of a checkout, or else of the
+    operation with the most stages, and latency against rate where a capacity was searched. What
+    was not recorded, or whose file is not in the folder any more, has no picture. It raises
+    `BenchError` as `build` does, and where nothing can be drawn.
     """
     drawn = list(_drawings(folder, read_run(folder)))
     if not drawn:
@@ -61,8 +64,10 @@ def _drawings(
     if lines:
         yield "percentiles", images.percentiles(lines[: images.LINES_MAX]), images.SIZE_INCHES
     if operations:
-        longest = max(operations, key=lambda each: (len(each.stages), each.requests))
-        yield "waterfall", images.waterfall(longest), images.SHORT_INCHES
+        shown = max(
+            operations, key=lambda each: (each.name == SHOWN, len(each.stages), each.requests)
+        )
+        yield "waterfall", images.waterfall(shown), images.SHORT_INCHES
     if run.capacity is not None:
         yield "capacity", images.knee(run.capacity), images.SIZE_INCHES
 

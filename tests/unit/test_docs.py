@@ -4,6 +4,7 @@ import ast
 import importlib
 import inspect
 import re
+import shutil
 import tomllib
 from collections.abc import Iterator
 from itertools import chain
@@ -17,6 +18,7 @@ import write
 from bench.cli.main import COMMANDS
 from bench.compare.comparison_record import VERDICTS
 from bench.errors import COMPARISON_EXITS, ExitCode
+from bench.report import build
 from system import __version__
 from system.gateway.router import Router
 from system.routes import ROUTES, Integer, Route
@@ -325,3 +327,25 @@ def test_every_command_is_described() -> None:
 def test_every_page_is_linked_from_the_readme():
     text = (ROOT / "README.md").read_text()
     assert [page.name for page in PAGES[1:] if f"(docs/{page.name})" not in text] == []
+
+
+# ---- the pictures
+
+
+REFERENCE = ROOT / "results" / "reference"
+REFERENCE_BYTES_MAX = 2**20
+
+
+@pytest.mark.parametrize("folder", ["mix", "capacity"])
+def test_the_readmes_pictures_are_those_of_the_reference(tmp_path: Path, folder: str) -> None:
+    copy = shutil.copytree(REFERENCE / folder, tmp_path / folder)
+    committed = {path.name: path.read_bytes() for path in (copy / "images").iterdir()}
+    shutil.rmtree(copy / "images")
+    assert {path.name: path.read_bytes() for path in build.pictures(copy)} == committed
+    text = (ROOT / "README.md").read_text()
+    assert [name for name in committed if f"reference/{folder}/images/{name}" not in text] == []
+
+
+def test_the_reference_runs_are_small() -> None:
+    sizes = [path.stat().st_size for path in REFERENCE.rglob("*") if path.is_file()]
+    assert 0 < sum(sizes) <= REFERENCE_BYTES_MAX

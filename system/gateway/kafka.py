@@ -60,6 +60,8 @@ FETCH_WAIT_MS = 500
 second."""
 REQUEST_TIMEOUT_MS = 3000
 """A broker that does not answer for this long counts as not reachable."""
+CLOSING_S = 0.25
+"""TLS connections take this long to close at most: asyncio tells nobody when they have."""
 RETRY_S = 0.2
 """This much time passes between tries to reach Kafka."""
 BROKERS_DEFAULT = -1
@@ -139,18 +141,20 @@ class Kafka:
         missing = "it does not answer"
         if self._options["security_protocol"] != "PLAINTEXT":
             missing += ", or refuses this client: see KAFKA_SECURITY_PROTOCOL"
-        try:
-            async with asyncio.timeout(wait_s):
-                while True:
-                    try:
-                        missing = await self._connect()
-                    except (KafkaError, TimeoutError, OSError) as cause:
-                        log.debug("Kafka is not ready: %s", cause)
-                    if not missing:
-                        break
-                    await asyncio.sleep(RETRY_S)
-        except TimeoutError:
-            raise StartError(f"Kafka at {self.bootstrap}: {missing} after {wait_s:g} s") from None
+        # Never cancelled: a TLS handshake that is would leave its transport open.
+        deadline_s = self._loop.time() + wait_s
+        while True:
+            try:
+                missing = await self._connect()
+            except (KafkaError, TimeoutError, OSError) as cause:
+                log.debug("Kafka is not ready: %s", cause)
+            if not missing:
+                break
+            if self._loop.time() + RETRY_S > deadline_s:
+                await asyncio.gather(self._out.close(), self._in.close())
+                await asyncio.sleep(CLOSING_S)
+                raise StartError(f"Kafka at {self.bootstrap}: {missing} after {wait_s:g} s")
+            await asyncio.sleep(RETRY_S)
         self.reachable = True
         self._reader = self._loop.create_task(self._read())
         return self._reader

@@ -141,7 +141,10 @@ async def test_refusals_without_retry_after(tight: Target) -> None:
 
 async def test_a_table_without_a_limit(roomy: Target) -> None:
     """The gateway takes whatever comes, and most of it waits until it is a 504."""
-    result = await run_probe("overload", roomy._replace(options=TIGHT))
+    for _ in range(ATTEMPTS_MAX):  # a busy machine may not offer ten times the capacity
+        result = await run_probe("overload", roomy._replace(options=TIGHT))
+        if not result.unknown:
+            break
     found = "; ".join([*result.reasons, *result.unknown])
     assert "nothing was refused at 10 times the capacity" in found
     assert re.search(r"[\d,]+ of [\d,]+ requests ended with 504 timeout, not 200 or 503", found)

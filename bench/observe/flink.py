@@ -25,8 +25,8 @@ LAG_EVERY = 5
 TaskManagers where it is asked for one, at most once each ``metrics.fetcher.update-interval``:
 measured, 30 ms of CPU time of the system."""
 CHECKPOINTS_EVERY = 5
-"""The checkpoints are asked for once in so many samples. Flink remembers ten checkpoints, which
-come each second."""
+"""The checkpoints are asked for once in so many samples. Flink remembers ten checkpoints, so
+none is missed where they are at least half a second apart."""
 EXCEPTIONS_MAX = 100
 """A job is asked for at most this many exceptions; Flink itself remembers 16."""
 TEXT_MAX = 200

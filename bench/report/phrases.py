@@ -1,6 +1,7 @@
 """These phrases put figures and verdicts into words, the same in Markdown and on the page."""
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from bench.records.run_record import (
@@ -72,12 +73,20 @@ def reservations(run: RunRecord) -> list[str]:
     if run.verdict != "valid" or not windows:
         return []
     unsteady = [phase for phase in windows if phase.steady is not None and not phase.steady.steady]
+    times = Counter(map(phase_title, windows))
+
+    def named(phases: Iterable[PhaseRecord]) -> str:
+        return "; ".join(
+            f"{title} ({phase.name})" if times[title := phase_title(phase)] > 1 else title
+            for phase in phases
+        )
+
     lines = []
     if unsteady:
-        steady = ", ".join(phase_title(phase) for phase in windows if phase not in unsteady)
+        steady = named(phase for phase in windows if phase not in unsteady)
         lines.append(
             f"They hold as a steady state for {steady or 'no window'}: the system was still "
-            f"changing with {', '.join(map(phase_title, unsteady))}."
+            f"changing with {named(unsteady)}."
         )
     settings = run.settings
     if settings.target is None and 0 < settings.first_warmup_s < COMPILING_WARMUP_S:

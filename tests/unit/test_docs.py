@@ -18,7 +18,9 @@ import write
 from bench.cli.main import COMMANDS
 from bench.compare.comparison_record import VERDICTS
 from bench.errors import COMPARISON_EXITS, ExitCode
+from bench.records.run_files import read_run
 from bench.report import build
+from bench.report.markdown import summarize
 from system import __version__
 from system.gateway.router import Router
 from system.routes import ROUTES, Integer, Route
@@ -342,6 +344,7 @@ def test_the_readmes_pictures_are_those_of_the_reference(tmp_path: Path, folder:
     committed = {path.name: path.read_bytes() for path in (copy / "images").iterdir()}
     shutil.rmtree(copy / "images")
     assert {path.name: path.read_bytes() for path in build.pictures(copy)} == committed
+    assert summarize(read_run(copy)) == (copy / "summary.md").read_text()
     text = (ROOT / "README.md").read_text()
     assert [name for name in committed if f"reference/{folder}/images/{name}" not in text] == []
 

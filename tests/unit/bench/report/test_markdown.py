@@ -202,6 +202,11 @@ def test_for_which_windows_a_valid_run_holds(tmp_path: Path) -> None:
     none = replace(unsteady, phases=phases[1:])
     assert "for no window: the system was still changing with 9 users" in summarize(none)
     assert reservations(replace(unsteady, verdict="void")) == []
+    twice = [phases[0], replace(phases[1], users=8)]
+    assert reservations(replace(unsteady, phases=twice))[0] == (
+        "They hold as a steady state for 8 users (users-8): the system was still changing with "
+        "8 users (users-9)."
+    )
 
 
 def test_a_quick_run_says_that_the_jvms_still_compile(tmp_path: Path) -> None:

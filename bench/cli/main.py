@@ -5,20 +5,9 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Sequence
+from importlib import import_module
 from typing import Any
 
-from bench.cli import (
-    calibrate,
-    compare,
-    error_rates,
-    faults,
-    history,
-    locust_page,
-    probe,
-    regression,
-    report,
-    run,
-)
 from bench.cli.arguments import Command
 from bench.errors import BenchError, ExitCode, progress
 from machine.arguments import Parser
@@ -27,30 +16,45 @@ from machine.errors import StackError
 PROGRAM = "python -m bench"
 DESCRIPTION = "Measures the round trip over Kafka and Flink, or any HTTP service."
 
-COMMANDS: tuple[Command, ...] = (
-    run.COMMAND,
-    run.CAPACITY,
-    probe.COMMAND,
-    faults.COMMAND,
-    report.COMMAND,
-    compare.COMMAND,
-    regression.COMMAND,
-    history.COMMAND,
-    calibrate.COMMAND,
-    error_rates.COMMAND,
-    locust_page.COMMAND,
-)
+PLACES = {
+    "run": "run:COMMAND",
+    "capacity": "run:CAPACITY",
+    "probe": "probe:COMMAND",
+    "faults": "faults:COMMAND",
+    "report": "report:COMMAND",
+    "compare": "compare:COMMAND",
+    "regression": "regression:COMMAND",
+    "history": "history:COMMAND",
+    "calibrate": "calibrate:COMMAND",
+    "error-rates": "error_rates:COMMAND",
+    "locust": "locust_page:COMMAND",
+}
+"""A command's name leads to its module in this package, and its name there. A module is imported
+when its command is called, as all of them together take longer than most commands."""
 
 
-def parser() -> Parser:
-    """`parser` returns that of all commands; it puts the command's `run` into what it returns."""
+def commands(wanted: str | None = None) -> tuple[Command, ...]:
+    """`commands` returns the wanted command, or all where none of this name is known."""
+    places = [PLACES[wanted]] if wanted in PLACES else PLACES.values()
+    return tuple(_load(place) for place in places)
+
+
+def _load(place: str) -> Command:
+    module, name = place.split(":")
+    command: Command = getattr(import_module(f"bench.cli.{module}"), name)
+    return command
+
+
+def parser(known: Sequence[Command]) -> Parser:
+    """`parser` returns that of the known commands; it puts a command's `run` into what it
+    returns."""
     top = Parser(
         prog=PROGRAM,
         description=DESCRIPTION,
-        epilog=epilog(tuple(ExitCode), "", COMMANDS[0].name + " --quick"),
+        epilog=epilog(tuple(ExitCode), "run --quick"),
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    _add(top, COMMANDS)
+    _add(top, known)
     return top
 
 
@@ -82,7 +86,11 @@ def _add(above: argparse.ArgumentParser, commands: Sequence[Command], path: str 
 
 def _runs(command: Command) -> Callable[[argparse.Namespace], int]:
     plan = command.plan
-    return command.run if plan is None else lambda args: run.measure(args, plan(args))
+    if plan is None:
+        return command.run
+    from bench.cli.run import measure
+
+    return lambda args: measure(args, plan(args))
 
 
 def main() -> int:
@@ -96,7 +104,7 @@ def call(arguments: Sequence[str]) -> int:
 
     It raises `SystemExit` for wrong usage and ``--help``, as argparse does.
     """
-    args = parser().parse_args(arguments)
+    args = parser(commands(next(iter(arguments), None))).parse_args(arguments)
     try:
         return int(args.run(args))
     except KeyboardInterrupt:

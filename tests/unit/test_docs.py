@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 import write
 
-from bench.cli.main import COMMANDS
+from bench.cli.main import PLACES
 from bench.compare.comparison_record import VERDICTS
 from bench.errors import COMPARISON_EXITS, ExitCode
 from bench.records.run_files import read_run
@@ -323,7 +323,7 @@ def test_every_exit_code_is_described() -> None:
 
 def test_every_command_is_described() -> None:
     told = {row[0].strip("`") for row in rows("commands.md")}
-    assert [command.name for command in COMMANDS if command.name not in told] == []
+    assert [name for name in PLACES if name not in told] == []
 
 
 def test_every_page_is_linked_from_the_readme():

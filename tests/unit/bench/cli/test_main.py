@@ -11,7 +11,7 @@ from support.made_sets import a_set, write_set
 
 from bench.cli import main
 from bench.cli.arguments import percent, url
-from bench.cli.main import COMMANDS, PROGRAM, call, parser
+from bench.cli.main import PLACES, PROGRAM, call, commands, parser
 from bench.errors import COMPARISON_EXITS, RUN_EXITS, BenchError, ExitCode
 from machine.arguments import address, positive, real, whole
 from machine.errors import StackError
@@ -20,7 +20,7 @@ from machine.errors import StackError
 def paths() -> Iterator[tuple[str, ...]]:
     """The words of each command; of one with parts, its own and each part's."""
     yield ()
-    for command in COMMANDS:
+    for command in commands():
         yield (command.name,)
         yield from ((command.name, part.name) for part in command.parts)
 
@@ -33,21 +33,27 @@ def test_help_ends_with_an_example_that_the_parser_takes(
     words: tuple[str, ...], capsys: pytest.CaptureFixture[str]
 ) -> None:
     with pytest.raises(SystemExit) as ended:
-        parser().parse_args([*words, "--help"])
+        call([*words, "--help"])
     assert ended.value.code == 0
     last = capsys.readouterr().out.rstrip().splitlines()[-1]
     command = last.removeprefix(f"example: {PROGRAM} ")
     assert command != last
     arguments = shlex.split(command)
     assert tuple(arguments[: len(words)]) == words
-    assert callable(parser().parse_args(arguments).run)
+    assert callable(parser(commands()).parse_args(arguments).run)
 
 
 def test_help_names_the_exit_codes(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
-        parser().parse_args(["--help"])
+        call(["--help"])
     text = capsys.readouterr().out
     assert all(f"{code.value} {code.words}" in text for code in ExitCode)
+
+
+def test_a_command_is_known_by_its_name() -> None:
+    assert [command.name for command in commands()] == [*PLACES]
+    assert [command.name for command in commands("capacity")] == ["capacity"]
+    assert commands("nothing") == commands(None) == commands()
 
 
 # ---- exit codes
@@ -80,7 +86,8 @@ def test_what_ends_a_command_is_one_line(
     def run(args: argparse.Namespace) -> int:
         raise raised
 
-    monkeypatch.setattr(main, "COMMANDS", (COMMANDS[0]._replace(run=run, plan=None),))
+    command = commands("run")[0]._replace(run=run, plan=None)
+    monkeypatch.setattr(main, "commands", lambda wanted: (command,))
     assert call(["run"]) == code
     assert capsys.readouterr().err.splitlines() == [line]
 

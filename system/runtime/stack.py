@@ -295,7 +295,6 @@ class Stack:
             *("--ready-by", "services" if ECHO in self.options.services else "kafka"),
             *("--workers", str(self.options.workers)),
             f"--topic-prefix={self.options.topic_prefix}",
-            *(() if ECHO in self.options.services else ("--ready-by", "kafka")),
             *self.options.gateway_options,
         )
         self._commands[GATEWAY] = lambda: command

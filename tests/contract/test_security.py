@@ -8,11 +8,8 @@ import orjson
 import psutil
 import pytest
 from support import certificates
-from support.secure_broker import PASSWORD, secure_broker
 
-from system.runtime.topics import create_when_reachable
-from system.runtime.topics import topics as made_topics
-from tests.contract.conftest import BROKER_START_S, PARTITIONS, WAIT_S, Topics, spawn
+from tests.contract.conftest import WAIT_S, spawn
 
 TOKENS = {"KAFLINKSHOP_TOKEN": "shop-token", "KAFLINKSHOP_METRICS_TOKEN": "metrics-token"}
 SHOP = {"Authorization": "Bearer shop-token"}
@@ -106,25 +103,3 @@ async def test_a_certificate_that_is_none_is_one_line_and_exit_3(tmp_path, conte
     assert process.returncode == 3
     assert output.startswith(b"gateway gw: --tls-cert-file and --tls-key-file can't be used: ")
     assert output.count(b"\n") == 1
-
-
-async def test_kafka_by_tls_with_a_password(gateway, tmp_path):
-    with secure_broker(tmp_path) as broker:
-        await create_when_reachable(broker.plain, made_topics(PARTITIONS), BROKER_START_S)
-        running = await gateway(bootstrap=broker.secure, **broker.environment)
-        topics = Topics(broker.plain)
-        await topics.start()
-        asked = asyncio.create_task(running.ask("GET", "/users/find/u1"))
-        _, request = await topics.next()
-        await topics.reply(request, user_id="u1")
-        assert (await asked)[0] == 200
-        await topics.stop()
-        await running.end()
-        wrong = {"KAFKA_SASL_PASSWORD": "another", "KAFKA_SASL_PASSWORD_FILE": ""}
-        arguments = ("--bootstrap", broker.secure, "--kafka-wait-s", "3")
-        process = await spawn(*arguments, **broker.environment | wrong)
-        output, _ = await asyncio.wait_for(process.communicate(), WAIT_S)
-        assert process.returncode == 3, output.decode()
-        assert b"refuses this client: see KAFKA_SECURITY_PROTOCOL after 3 s" in output
-        assert b"another" not in output
-        assert PASSWORD.encode() not in output

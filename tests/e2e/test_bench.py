@@ -31,22 +31,11 @@ def test_a_quick_run_is_sound_and_recorded(
     assert sum(1 for _ in History(histories)) == run["ledger"]["entries"][1]["total"]
 
 
-@pytest.mark.parametrize(
-    "arguments",
-    [
-        ("run", "--users", "0"),
-        ("run", "--users", "8,8"),
-        ("run", "--duration", "nan"),
-        ("run", "--zipf", "1"),
-        ("run", "--target", "ftp://here"),
-        ("measure",),
-    ],
-)
-def test_wrong_usage(arguments: tuple[str, ...]) -> None:
-    done = bench(*arguments)
+def test_wrong_usage() -> None:
+    done = bench("run", "--users", "0")
     assert done.returncode == 2
-    assert "error: " in done.stderr
-    assert "Traceback" not in done.stderr
+    (line,) = done.stderr.splitlines()
+    assert "error: " in line
 
 
 def test_a_target_that_is_not_there(tmp_path: Path) -> None:

@@ -1,0 +1,77 @@
+"""Every client of Kafka by TLS and a password: the topics' maker, the gateway, and Flink's job."""
+
+import os
+import socket
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import psutil
+import pytest
+from support.secure_broker import PASSWORD, secure_broker
+
+from machine.http import call
+from system.runtime.options import StackOptions
+from system.runtime.stack import Stack
+
+WAIT_S = 300
+"""Bounds every wait of this test; none of them is expected to come near it."""
+
+
+def listens(address: str) -> bool:
+    host, port = address.split(":")
+    with socket.socket() as trial:
+        return trial.connect_ex((host, int(port))) == 0
+
+
+def told_of_by(stack: Stack) -> str:
+    """What others on this machine can see of it: its processes' arguments, and Flink's page."""
+    pids = [pid for pids in stack.pids().values() for pid in pids]
+    job = f"jobs/{stack.job_id}"
+    pages = job, f"{job}/config", f"{job}/plan", "jobmanager/config", "jobmanager/environment"
+    return "\n".join(
+        [
+            *(" ".join(psutil.Process(pid).cmdline()) for pid in pids),
+            *(call("GET", f"http://{stack.flink_rest}/{page}", WAIT_S).decode() for page in pages),
+        ]
+    )
+
+
+def test_requests_are_answered_and_the_password_is_nowhere(
+    tmp_path: Path, until: Callable[[Callable[[], object]], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "broker").mkdir()
+    with secure_broker(tmp_path / "broker") as broker:
+        given = broker.environment | {"KAFKA_BOOTSTRAP_SERVERS": broker.secure}
+        for name, value in given.items():
+            monkeypatch.setenv(name, value)
+        until(lambda: listens(broker.secure))
+        progress: list[str] = []
+        with Stack(StackOptions(data_dir=tmp_path / "data"), progress.append) as stack:
+            assert stack.bootstrap_servers == broker.secure
+            assert b'"user_id"' in call("POST", f"{stack.url}/users/create", WAIT_S)
+            told = told_of_by(stack)
+            assert f"--bootstrap {broker.secure}" in told
+            assert PASSWORD not in told
+        assert PASSWORD not in "\n".join(progress)
+        files = [path for path in (tmp_path / "data").rglob("*") if path.is_file()]
+        assert any(broker.secure.encode() in path.read_bytes() for path in files)
+        assert [path for path in files if PASSWORD.encode() in path.read_bytes()] == []
+
+        wrong = {"KAFKA_SASL_PASSWORD": "another", "KAFKA_SASL_PASSWORD_FILE": ""}
+        refused = subprocess.run(
+            [
+                *(sys.executable, "-m", "system.gateway", "--port", "0"),
+                *("--bootstrap", broker.secure, "--kafka-wait-s", "3"),
+            ],
+            env=os.environ | wrong,
+            capture_output=True,
+            text=True,
+            timeout=WAIT_S,
+        )
+        assert refused.returncode == 3, refused.stderr
+        output = refused.stdout + refused.stderr
+        assert "refuses this client: see KAFKA_SECURITY_PROTOCOL after 3 s" in output
+        assert "another" not in output
+        assert PASSWORD not in output

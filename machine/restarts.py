@@ -59,11 +59,6 @@ class Restarts:
         self._due_ns: dict[str, int] = {}
         self._broken_ns: int | None = None
 
-    @property
-    def is_mending(self) -> bool:
-        """`is_mending` returns whether something has died since all worked together last."""
-        return self._broken_ns is not None
-
     def step(self) -> bool:
         """`step` does what is due, and returns whether anything was.
 

@@ -37,11 +37,6 @@ class Rest:
         tasks = {vertex["status"] for vertex in job["vertices"]}
         return bool(job["state"] == "RUNNING" and tasks == {"RUNNING"})
 
-    def running(self) -> list[str]:
-        """`running` returns the ids of the jobs that run."""
-        jobs = self._call("GET", "/jobs")["jobs"]
-        return [job["id"] for job in jobs if job["status"] == "RUNNING"]
-
     def unended(self, name: str) -> list[str]:
         """`unended` returns the ids of the jobs of that name that run, or will."""
         jobs = self._call("GET", "/jobs/overview")["jobs"]

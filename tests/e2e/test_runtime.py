@@ -155,8 +155,7 @@ def test_existing_clusters_are_used_and_left_as_they_were(
     }
     with Adding(str(status["url"])) as adding:
         until(lambda: adding.answered >= 20)
-    jobs = Rest(clusters.environment["FLINK_REST"])
-    first = jobs.running()
+    first = clusters.running()
     assert len(first) == 1
 
     # Nobody else may have these topics: no other stack here, nor one on another machine.
@@ -169,16 +168,16 @@ def test_existing_clusters_are_used_and_left_as_they_were(
         environment = clusters.environment | {"KAFLINKSHOP_CACHE": str(elsewhere)}
         answer = other.run("up", "--port", "0", *echo_and_users, **environment)
         assert_one_line(answer, "runs on these topics already, and no stack of this machine has")
-    assert jobs.running() == first
+    assert clusters.running() == first
 
     # The job outlives its stack, and the next one goes on from it.
     assert up.ended(signal.SIGKILL)[0] == -signal.SIGKILL
-    assert jobs.running() == first
+    assert clusters.running() == first
     for lines in ("has outlived its stack: stopping it", ", going on from file:/"):
         up.start(*echo_and_users, **clusters.environment)
         status = up.until_up()
-        assert len(jobs.running()) == 1
-        assert jobs.running() != first
+        assert len(clusters.running()) == 1
+        assert clusters.running() != first
         user = f"{status['url']}/users/find/{adding.user_id}"
         assert get(user)["credit"] == adding.answered
         assert up.run("down")[0] == 0
@@ -186,7 +185,7 @@ def test_existing_clusters_are_used_and_left_as_they_were(
         assert (code, errors) == (0, "")
         assert lines in output
         assert "the job is stopped, with the savepoint file:/" in output
-        assert jobs.running() == []
+        assert clusters.running() == []
 
 
 @pytest.mark.parametrize(

@@ -200,6 +200,11 @@ class Clusters:
         ):
             self.supervisor.wait_for(holds, what, COMMAND_S)
 
+    def running(self) -> list[str]:
+        """The ids of the jobs that run."""
+        jobs = call_json("GET", f"http://{self.environment['FLINK_REST']}/jobs", COMMAND_S)["jobs"]
+        return [job["id"] for job in jobs if job["status"] == "RUNNING"]
+
     def _start(self, name: str, command: list[str]) -> Child:
         return self.supervisor.start(
             name, command, log=self._folder / f"{name}.log", env=self._environment, cwd=ROOT

@@ -73,11 +73,10 @@ def test_the_first_death_is_mended_at_once_and_told(stage: Stage) -> None:
     stage.is_ready = False
     assert stage.kill("kafka")
     assert stage.started == ["kafka"]
-    assert stage.restarts.is_mending
     assert not stage.pass_s(3)
     stage.is_ready = True
     assert stage.pass_s(0.25)
-    assert not stage.restarts.is_mending
+    assert not stage.restarts.step()
     assert [(e.at_ns, e.part, e.kind) for e in stage.restarts.events] == [
         (0, "kafka", "ended"),
         (0, "kafka", "started"),

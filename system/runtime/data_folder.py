@@ -25,7 +25,7 @@ MODE = 0o700
 
 LAYOUT = 1
 """This is the version of all that a stack keeps: folders, topics, records and state. Raise it with
-each change for which an older stack's data would not do."""
+each change for which an older stack's data would not do; of state and records a test tells."""
 
 RELEASE_TIMEOUT_S = 10.0
 """The processes of a stack that was killed are gone within this time, and let go of its folder."""

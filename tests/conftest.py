@@ -27,6 +27,9 @@ POLL_S = 0.05
 for name in [name for name in os.environ if name.startswith("GIT_")]:
     del os.environ[name]
 
+# A stack of a test lives for seconds, in which the optimising compiler costs more than it saves.
+os.environ["JAVA_TOOL_OPTIONS"] = "-XX:TieredStopAtLevel=1"
+
 # A shell has its background jobs ignore Ctrl-C, and what a test starts would inherit that.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -249,7 +249,8 @@ class Gateway:
                 hops = wire.decode_trace(fields.pop("trace")) or ()
                 came = ("reply_in", self.kafka.fetched_ns)
                 answer = Answer(status, orjson.dumps(fields), (*hops, came))
-            kind = self.pending.settle(request_id, answer)
+            binds = error is None or error["code"] != "idempotency_key_reused"
+            kind = self.pending.settle(request_id, answer, binds=binds)
             if kind == "unknown" and self._readiness and self._readiness.settle(request_id):
                 kind = OWN_ECHO
         except (wire.WireError, KeyError, TypeError):

@@ -31,7 +31,7 @@ START_TIMEOUT_S = 300.0
 """A start takes at most this long; its own limits, one for each of its steps, end it first."""
 DOWN_TIMEOUT_S = 120.0
 """An end takes at most this long, the recording of Java's classes included."""
-READY_TIMEOUT_S = 120.0
+READY_TIMEOUT_S = 300.0
 """A stack answers again so long after a fault, on a busy machine too."""
 ANSWER_TIMEOUT_S = 6.0
 """One request takes at most this long meanwhile: longer than the gateway waits for a reply."""

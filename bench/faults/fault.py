@@ -12,12 +12,12 @@ from system.runtime.stack import GATEWAY, JOBMANAGER, KAFKA, TASKMANAGER
 Kind = Literal["kill", "kill-up", "pause", "slow", "fill", "poison", "replay", "crowd", "probe"]
 START_S = 6.0
 """A fault begins so long after the measured window has opened, whose throughput is then known."""
-COMPARED_S = 15.0
+COMPARED_S = 12.0
 """So long before a crowd of clients comes, and so long with it, a normal client's latency is taken:
 its 99th percentile is of a thousand requests and more."""
 CROWD_P99_TIMES_MAX = 2.0
 """A crowd makes a normal client's 99th percentile at most so many times what it is without."""
-AFTER_S = 8.0
+AFTER_S = 5.0
 """The load goes on for so long after the time that a recovery may take: it must last to count."""
 
 

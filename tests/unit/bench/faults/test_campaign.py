@@ -48,5 +48,5 @@ def test_what_is_recorded_is_not_done_again(
 
 def test_the_load_outlasts_the_recovery() -> None:
     fault = FAULTS["kill-jobmanager"]
-    assert settings_of(fault, 1, 100.0, None).duration_s == fault.start_s + 30 + 8
+    assert settings_of(fault, 1, 100.0, None).duration_s == fault.start_s + 30 + 5
     assert settings_of(fault, 1, 100.0, 5.0).duration_s == fault.start_s + 5

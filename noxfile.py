@@ -97,6 +97,12 @@ def faults(session: nox.Session) -> None:
 
 
 @nox.session
+def soak(session: nox.Session) -> None:
+    """A long load with a fault again and again: ``nox -s soak -- --minutes 30``."""
+    run(session, "bench", "soak", *session.posargs)
+
+
+@nox.session
 def probe(session: nox.Session) -> None:
     """Checks single promises of the system: ``nox -s probe -- timeout``."""
     run(session, "bench", "probe", *session.posargs)

@@ -1,11 +1,13 @@
-"""The command ``faults`` puts faults into a stack under load, and tells whether promises held."""
+"""The commands ``faults`` and ``soak`` put faults into a stack under load, and tell what held."""
 
 import argparse
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 
-from bench.atomic_files import make_folder, to_json, write
+from bench.atomic_files import make_folder, write
 from bench.cli.arguments import (
     ANY_EXITS,
     SEED_MAX,
@@ -18,13 +20,16 @@ from bench.cli.arguments import (
     show_json,
 )
 from bench.errors import BenchError, ExitCode, UsageError, progress
-from bench.faults.fault import FAULTS
+from bench.faults.campaign import Campaign
+from bench.faults.fault import FAULTS, Planned
 from bench.faults.injection import Injection
-from bench.faults.judgement import Found, judge
+from bench.faults.judgement import Found, Loaded
+from bench.faults.soak import EVERY_S, NAMES, held_by, plan, soak, summary
 from bench.faults.table import into, table
+from bench.faults.up import Up
 from bench.observe.gateway import scrape_quiet
+from bench.probes.registry import run_probe
 from bench.records.request_log import History
-from bench.records.run_record import Environment
 from bench.records.series import foremost
 from bench.records.series_file import read_series, write_series
 from bench.run.environment import commit, environment
@@ -32,10 +37,7 @@ from bench.run.model import Subject, System
 from bench.run.run import Run
 from bench.run.settings import DURATION_S_MAX, Settings
 from machine.arguments import one_of, positive, whole
-from system.runtime.stack import Stack
 
-AFTER_S = 20.0
-"""The load goes on for so long after a fault is healed, unless ``--duration`` says otherwise."""
 RATE_PER_S = 100.0
 """The load's rate where ``--rate`` doesn't say: far below any capacity, so that what is slow is the
 fault's doing."""
@@ -43,8 +45,6 @@ RATE_PER_S_MAX = 5000.0
 """The highest rate of a load under faults: the final reads of a longer history take minutes."""
 SEEDS_MAX = 10
 """One call takes at most so many seeds; a campaign of more is several calls."""
-WARM_UP_S = 10.0
-"""The longest warm-up: a stack that just came up still compiles."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -54,10 +54,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_seed(parser)
     add("--seeds", type=whole("seeds", SEEDS_MAX), default=1, metavar="N",
         help="so many, beginning with --seed (default: %(default)s)")  # fmt: skip
-    add("--duration", type=positive(DURATION_S_MAX), default=AFTER_S, metavar="S",
-        help="seconds of load after the healing (default: %(default)g)")  # fmt: skip
+    add("--duration", type=positive(DURATION_S_MAX), metavar="S",
+        help="seconds of load after the healing (default: as long as it may take)")  # fmt: skip
     add("--rate", type=positive(RATE_PER_S_MAX), default=RATE_PER_S, metavar="RATE",
         help="requests/s of the open loop (default: %(default)g)")  # fmt: skip
+    add("--resume", action="store_true",
+        help="what is below --out, of this commit and rate, is not done again")  # fmt: skip
     add("--doc", type=Path, metavar="FILE",
         help="a page whose table of faults is written anew")  # fmt: skip
     add_results(parser)
@@ -70,24 +72,70 @@ def run(args: argparse.Namespace) -> ExitCode:
 
     if args.seed + args.seeds - 1 > SEED_MAX:
         raise UsageError(f"--seed: with --seeds the last one is above {SEED_MAX}")
+    names = args.names or list(FAULTS)
+    for name in names:
+        if args.duration and FAULTS[name].span_s + args.duration > DURATION_S_MAX:
+            raise UsageError(
+                f"--duration: {name} takes {FAULTS[name].span_s:g} s of {DURATION_S_MAX:g}"
+            )
     page = None if args.doc is None else _page(args.doc)
     make_folder(args.out)
-    found: list[Found] = []
-    where = environment(own_stack=True)
-    for name in args.names or FAULTS:
+    load = partial(loaded, args.out)
+    with Campaign(load, args.rate, args.duration, args.out, progress) as campaign:
+        found = campaign.recorded() if args.resume else {}
         for seed in range(args.seed, args.seed + args.seeds):
-            one, folder = inject(name, seed, args.rate, args.duration, args.out)
-            found.append(one)
-            write(folder / "fault.json", to_json(asdict(one)))
-            progress(f"recorded in {folder}; to look at: {build.build(folder)}")
-    text = table(found, _about(args, where))
+            missing = [name for name in names if (name, seed) not in found]
+            for one, folder in campaign.run(missing, [seed]):
+                found[one.fault, seed] = one
+                progress(f"{one.fault}, seed {seed}: {'; '.join([one.state, *one.broken])}")
+                progress(f"recorded in {folder}; to look at: {build.build(folder)}")
+    asked = [(name, seed) for name in names for seed in range(args.seed, args.seed + args.seeds)]
+    return _show(args, [found[each] for each in asked], page)
+
+
+def loaded(results: Path, settings: Settings, up: Up, planned: Sequence[Planned]) -> Loaded:
+    """`loaded` loads a stack, puts the faults in meanwhile, and draws them on the time axis.
+
+    It raises `KeyboardInterrupt` where it was interrupted, and `BenchError`.
+    """
+    system = System(
+        up.url, up.pids, up.check, up.bootstrap_servers, up.flink_rest, up.gc_logs,
+        until_ready=up.until_ready, figures=lambda: held_by(up),
+    )  # fmt: skip
+    subject = Subject(system, commit(), environment(own_stack=True))
+    with Injection(planned, up, results, settings.warmup_s, run_probe, progress) as injection:
+        record, folder = Run(settings, results, progress, subject=subject).execute()
+    if record.verdict == "interrupted":
+        raise KeyboardInterrupt
+    in_flight = None
+    with suppress(BenchError):
+        in_flight = scrape_quiet(up.url, settings.workers).in_flight
+    if record.phases and record.phases[-1].series:
+        path = folder / record.phases[-1].series
+        series = read_series(path)
+        events = [*series.events, *(each.event() for each in injection.done)]
+        write_series(path, series._replace(events=foremost(events)))
+    history = History(sorted(folder.glob("history-*")))
+    return Loaded(record, folder, history, injection.done, in_flight)
+
+
+def _show(args: argparse.Namespace, found: Sequence[Found], page: str | None) -> ExitCode:
+    text = table(found, _about(args, found))
     if page is not None:
         write(args.doc, into(page, text).encode())
     if args.json:
         show_json([asdict(one) for one in found])
     else:
         show(text)
-    return ExitCode.DONE if all(one.holds for one in found) else ExitCode.FAILED
+    return exit_of(found)
+
+
+def exit_of(found: Sequence[Found]) -> ExitCode:
+    """`exit_of` returns the exit code for what was found."""
+    states = {one.state for one in found}
+    if "broken" in states:
+        return ExitCode.FAILED
+    return ExitCode.VOID if "unknown" in states else ExitCode.DONE
 
 
 def _page(path: Path) -> str:
@@ -99,52 +147,10 @@ def _page(path: Path) -> str:
     return page
 
 
-def _about(args: argparse.Namespace, where: Environment) -> str:
-    source = commit()
-    dirty = ", and changes that are not in it" if source.dirty else ""
-    return (
-        f"Commit {source.id}{dirty}; {where.cores} cores of {where.cpu_model}; "
-        f"{args.rate:g} requests/s, {args.duration:g} s after the healing."
-    )
-
-
-def inject(
-    name: str, seed: int, rate_per_s: float, after_s: float, results: Path
-) -> tuple[Found, Path]:
-    """`inject` runs the load on a stack of its own, with one fault; it returns what was found, and
-    the run's folder."""
-    fault = FAULTS[name]
-    measured_s = fault.span_s + after_s
-    if measured_s > DURATION_S_MAX:
-        raise UsageError(f"--duration: {name} takes {fault.span_s:g} s of {DURATION_S_MAX:g}")
-    settings = Settings(
-        users=(), rate=f"{rate_per_s:g}", seed=seed, duration_s=measured_s, max_failed=1.0,
-        first_warmup_s=WARM_UP_S,
-    )  # fmt: skip
-    progress(f"fault {name}, seed {seed}: {measured_s:g} s at {rate_per_s:g} requests/s")
-    with Stack(progress=progress) as stack, stack.restarts.in_thread():
-        system = System(
-            stack.url,
-            stack.pids,
-            lambda: None,  # what dies is started anew
-            stack.bootstrap_servers,
-            stack.flink_rest,
-            stack.gc_logs,
-        )
-        subject = Subject(system, commit(), environment(own_stack=True))
-        injection = Injection(name, fault, stack, seed, results, settings.warmup_s, progress)
-        with injection:
-            record, folder = Run(settings, results, progress, subject=subject).execute()
-        in_flight = None
-        with suppress(BenchError):
-            in_flight = scrape_quiet(stack.url, settings.workers).in_flight
-    if injection.began_ns is not None and record.phases and record.phases[-1].series:
-        path = folder / record.phases[-1].series
-        series = read_series(path)
-        write_series(path, series._replace(events=foremost([*series.events, injection.event()])))
-    histories = History(sorted(folder.glob("history-*")))
-    bite = (injection.began_ns, injection.healed_ns, injection.proof)
-    return judge(name, fault, record, histories, bite, in_flight), folder
+def _about(args: argparse.Namespace, found: Sequence[Found]) -> str:
+    where = environment(own_stack=True)
+    commits = ", ".join(sorted({one.commit for one in found}))
+    return f"Commit {commits}; {where.cores} cores of {where.cpu_model}; {args.rate:g} requests/s."
 
 
 COMMAND = Command(
@@ -153,5 +159,63 @@ COMMAND = Command(
     "kill-broker --seed 7",
     add_arguments,
     run,
-    exits=(*ANY_EXITS, *STACK_EXITS),
+    exits=(*ANY_EXITS, ExitCode.VOID, *STACK_EXITS),
+)
+"""The command's exit code is 4 where nothing was broken, and something can't be told."""
+
+
+# ---- soak
+
+MINUTES = 30.0
+"""A soak takes so long where ``--minutes`` doesn't say: long enough for topics and state to have
+their full size for a while."""
+MINUTES_MAX = 58.0
+"""A longer soak is refused: the series of a phase end after an hour."""
+EVERY_S_MAX = 600.0
+"""Faults further apart are refused: there would be none in most soaks."""
+
+
+def add_soak(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add("names", nargs="*", metavar="NAME", type=one_of("fault", FAULTS),
+        help=f"which faults come (default: {', '.join(NAMES)})")  # fmt: skip
+    add("--minutes", type=positive(MINUTES_MAX), default=MINUTES, metavar="N",
+        help="of load (default: %(default)g)")  # fmt: skip
+    add("--every", type=positive(EVERY_S_MAX), default=EVERY_S, metavar="S",
+        help="seconds from fault to fault (default: %(default)g)")  # fmt: skip
+    add("--rate", type=positive(RATE_PER_S_MAX), default=RATE_PER_S, metavar="RATE",
+        help="requests/s of the open loop (default: %(default)g)")  # fmt: skip
+    add_seed(parser)
+    add_results(parser)
+    add_json(parser)
+
+
+def run_soak(args: argparse.Namespace) -> ExitCode:
+    """`run_soak` raises `BenchError` for what can't be written, and `StackError`."""
+    from bench.report import build  # loading what draws takes a second
+
+    make_folder(args.out)
+    names = args.names or NAMES
+    duration_s = args.minutes * 60
+    planned = plan(args.seed, names, duration_s, args.every)
+    soaked, folder = soak(
+        partial(loaded, args.out), args.seed, args.rate, duration_s, planned, progress
+    )
+    text = summary(soaked, {"minutes": args.minutes, "requests/s": args.rate, "seed": args.seed})
+    write(folder / "summary.md", text.encode())
+    progress(f"recorded in {folder}; to look at: {build.build(folder)}")
+    if args.json:
+        show_json(asdict(soaked))
+    else:
+        show(text)
+    return exit_of([soaked.found])
+
+
+SOAK = Command(
+    "soak",
+    "a long load with a fault again and again: nothing lost, nothing that grows",
+    "--minutes 30 --rate 300",
+    add_soak,
+    run_soak,
+    exits=(*ANY_EXITS, ExitCode.VOID, *STACK_EXITS),
 )

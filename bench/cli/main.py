@@ -21,6 +21,7 @@ PLACES = {
     "capacity": "run:CAPACITY",
     "probe": "probe:COMMAND",
     "faults": "faults:COMMAND",
+    "soak": "faults:SOAK",
     "report": "report:COMMAND",
     "compare": "compare:COMMAND",
     "regression": "regression:COMMAND",

@@ -1,50 +1,64 @@
-"""An injection puts a fault into a stack, heals it, and tells what proves that it bit."""
+"""An injection puts faults into a stack, heals them, and tells what proves that they bit."""
 
 import asyncio
-import os
-import signal
+import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import psutil
 
 from bench.errors import BenchError
-from bench.faults.fault import Fault
+from bench.faults import processes
+from bench.faults.crowds import crowd
+from bench.faults.disks import fill
+from bench.faults.fault import Bite, Injected, Kind, Planned
 from bench.faults.records import poison, replay
-from bench.records.series import Event
-from system.runtime.stack import Stack
+from bench.faults.up import Injector, Scene, Up
+from bench.probes.probe import Result
+from bench.probes.target import OWN_STACK, Target
+from bench.project import PROJECT_DIR
+from machine import ports
+from machine.errors import StackError
+from machine.http import answers
+from machine.processes import Supervisor
 
 POLL_S = 0.05
-"""This time passes between looks whether the load has begun, or something has ended."""
-ENDED_WAIT_S = 10.0
-"""The supervisor has noticed a death by then, on a busy machine too."""
+"""This time passes between looks whether the load has begun."""
+GATEWAY_TIMEOUT_S = 60.0
+"""A gateway of its own, for a probe, starts within this time on a busy machine too."""
+DRAIN_TIMEOUT_S = 15.0
+"""The gateway of a probe ends within this time."""
+REFUSAL_MS_MAX = 100.0
+"""A refusal takes at most so long at p99, under overload."""
+
+
+RunProbe = Callable[[str, Target], Coroutine[Any, Any, Result]]
 
 
 class Injection:
-    """An injection is one fault, in a thread of its own beside the load; a context manager."""
+    """An injection puts in one fault after the other, in a thread beside the load; a context
+    manager."""
 
     def __init__(
-        self,
-        name: str,
-        fault: Fault,
-        stack: Stack,
-        seed: int,
-        folder: Path,
-        warmup_s: float,
-        progress: Callable[[str], object],
-    ) -> None:
-        """`folder` is where the run's folder is made, whose go file says when the load begins."""
-        self._name, self._fault, self._stack, self._seed = name, fault, stack, seed
+        self, planned: Sequence[Planned], up: Up, folder: Path, warmup_s: float,
+        run_probe: RunProbe, progress: Callable[[str], object],
+    ) -> None:  # fmt: skip
+        """`folder` is where the run's folder is made, whose go file says when the load begins;
+        `run_probe` is that of `bench.probes.registry`."""
+        self._planned, self._up = planned, up
+        self._injectors: Mapping[Kind, Injector] = {
+            **INJECTORS,
+            "probe": partial(probe, run_probe),
+        }
         self._folder, self._warmup_s, self._progress = folder, warmup_s, progress
         self._stopping = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="fault", daemon=True)
-        self.began_ns: int | None = None
-        self.healed_ns: int | None = None
-        self.proof = ""
-        self.error = ""
+        self._thread = threading.Thread(target=self._run, name="faults", daemon=True)
+        self.done: list[Injected] = []
 
     def __enter__(self) -> "Injection":
         self._known = {*self._folder.glob("*/go-open")}
@@ -55,28 +69,27 @@ class Injection:
         self._stopping.set()
         self._thread.join()
 
-    def event(self) -> Event:
-        """`event` returns the fault's span, for the time axis of the report."""
-        assert self.began_ns is not None
-        lasted_ns = (self.healed_ns or self.began_ns) - self.began_ns
-        return Event("fault", self.began_ns, lasted_ns / 1e6, f"injected: {self._name}")
-
     def _run(self) -> None:
         begin_ns = self._begin_ns()
         if begin_ns is None:
             return
-        due_s = begin_ns / 1e9 + self._warmup_s + self._fault.start_s
-        if self._stopping.wait(max(0.0, due_s - time.monotonic())):
-            return
-        self.began_ns = time.monotonic_ns()
-        self._progress(f"fault {self._name} begins")
+        opened_s = begin_ns / 1e9 + self._warmup_s
+        for name, fault, seed, at_s in self._planned:
+            if self._stopping.wait(max(0.0, opened_s + at_s - time.monotonic())):
+                return
+            began_ns = time.monotonic_ns()
+            self._progress(f"fault {name} begins")
+            bite = self._inject(Scene(fault, self._up, seed, self._stopping))
+            healed_ns = bite.healed_ns or time.monotonic_ns()
+            self.done.append(Injected(name, fault, began_ns, healed_ns, bite))
+            told = bite.proof or "; ".join(bite.broken) or "nothing shows it"
+            self._progress(f"fault {name}: {told}")
+
+    def _inject(self, scene: Scene) -> Bite:
         try:
-            self.proof = self._inject()
-        except (BenchError, OSError, psutil.Error) as cause:
-            self.error = str(cause)
-        if self.healed_ns is None:
-            self.healed_ns = time.monotonic_ns()
-        self._progress(f"fault {self._name}: {self.proof or self.error or 'nothing shows it'}")
+            return self._injectors[scene.fault.kind](scene)
+        except (BenchError, StackError, OSError, psutil.Error) as cause:
+            return Bite("", broken=(f"it could not be put in: {cause}",))
 
     def _begin_ns(self) -> int | None:
         """When the load of the measured phase begins; None where it never does."""
@@ -86,50 +99,64 @@ class Injection:
                     return int(path.read_bytes())
         return None
 
-    def _inject(self) -> str:
-        fault, bootstrap = self._fault, self._stack.bootstrap_servers
-        match fault.kind:
-            case "kill":
-                return self._kill()
-            case "pause":
-                return self._pause()
-            case "poison":
-                return asyncio.run(poison(bootstrap, fault.duration_s, self._seed))
-            case "replay":
-                return asyncio.run(replay(bootstrap, fault.duration_s, fault.wait_s, self._seed))
 
-    def _kill(self) -> str:
-        began_ns = time.monotonic_ns()
-        pids = self._stack.pids()[self._fault.target]
-        for pid in pids:
-            with suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
-        until_s = time.monotonic() + ENDED_WAIT_S
-        while time.monotonic() < until_s:
-            for event in self._stack.restarts.events.copy():
-                is_its_own = event.part == self._fault.target and event.at_ns >= began_ns
-                if is_its_own and event.kind == "started":
-                    self.healed_ns = event.at_ns
-                    return f"SIGKILL ended it ({len(pids)} processes)"
-            time.sleep(POLL_S)
-        return ""
-
-    def _pause(self) -> str:
-        """Whoever runs on in the meantime was not stopped."""
-        processes = [psutil.Process(pid) for pid in self._stack.pids()[self._fault.target]]
-        try:
-            for process in processes:
-                process.suspend()
-            used_s = _cpu_s(processes)
-            self._stopping.wait(self._fault.duration_s)
-            used_s = _cpu_s(processes) - used_s
-            is_stopped = all(each.status() == psutil.STATUS_STOPPED for each in processes)
-        finally:
-            for process in processes:
-                with suppress(psutil.NoSuchProcess):
-                    process.resume()
-        return f"SIGSTOP held it ({used_s:.2f} s of CPU meanwhile)" if is_stopped else ""
+def _poison(scene: Scene) -> Bite:
+    up = scene.up
+    return Bite(asyncio.run(poison(up.bootstrap_servers, scene.fault.duration_s, scene.seed)))
 
 
-def _cpu_s(processes: list[psutil.Process]) -> float:
-    return sum(sum(process.cpu_times()[:2]) for process in processes)
+def _replay(scene: Scene) -> Bite:
+    bites: list[Bite] = []
+    meanwhile = (lambda: bites.append(processes.kill(scene))) if scene.fault.parts else None
+    again = asyncio.run(replay(scene.up.bootstrap_servers, scene.fault, scene.seed, meanwhile))
+    killed = [bite.proof for bite in bites]
+    return Bite("; ".join([again, *killed]) if again and all(killed) else "")
+
+
+def _crowd(scene: Scene) -> Bite:
+    fault = scene.fault
+    return asyncio.run(crowd(scene.up.url, fault.what, fault.duration_s, scene.seed))
+
+
+def probe(run_probe: RunProbe, scene: Scene) -> Bite:
+    """`probe` runs one on a gateway of its own, whose limits are such that it can be judged; the
+    services and Kafka are the load's."""
+    up, name = scene.up, scene.fault.what
+    supervisor, port = Supervisor(), ports.choose(0, "")
+    url = f"http://{ports.HOST}:{port}"
+    command = (
+        *(sys.executable, "-m", "system.gateway", "--bootstrap", up.bootstrap_servers),
+        *("--port", str(port), "--gateway-id", f"probe-{port}", *OWN_STACK.gateway_options()),
+    )
+    try:
+        log = up.data_dir / "logs" / "probe_gateway.log"
+        supervisor.start("gateway", command, log=log, cwd=PROJECT_DIR)
+        supervisor.wait_for(
+            lambda: answers(f"{url}/health/ready", GATEWAY_TIMEOUT_S), "a gateway",
+            GATEWAY_TIMEOUT_S,
+        )  # fmt: skip
+        options = OWN_STACK._replace(seed=scene.seed)
+        result = asyncio.run(run_probe(name, Target(url, up.bootstrap_servers, options)))
+        supervisor.stop(("gateway",), DRAIN_TIMEOUT_S)
+    finally:
+        supervisor.close()
+    refused_ms = result.figures.get("refused_p99_ms", 0.0)
+    broken, unsure = list(result.reasons), list(result.unknown)
+    if refused_ms > REFUSAL_MS_MAX:
+        line = f"a refusal took {refused_ms:,.1f} ms at p99, more than {REFUSAL_MS_MAX:g}"
+        (unsure if unsure else broken).append(line)
+    told = ", ".join(f"{name} {figure:g}" for name, figure in result.figures.items())
+    return Bite(f"{result.requests:,} requests: {told}", tuple(broken), tuple(unsure))
+
+
+INJECTORS: Mapping[Kind, Injector] = {
+    "kill": processes.kill,
+    "kill-up": processes.kill_up,
+    "pause": processes.pause,
+    "slow": processes.slow,
+    "fill": fill,
+    "poison": _poison,
+    "replay": _replay,
+    "crowd": _crowd,
+}
+"""`INJECTORS` has what puts in each kind of fault but ``probe``."""

@@ -4,10 +4,13 @@ from bisect import bisect_left
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from pathlib import Path
+from typing import Literal, NamedTuple
 
-from bench.faults.fault import Fault
+from bench.faults.fault import Fault, Injected
 from bench.records.request_log import Row
-from bench.records.run_record import RunRecord
+from bench.records.run_record import EntryRecord, RunRecord
+from bench.stats.quantiles import percentile_ms
 from bench.stats.window import is_answered
 
 DEADLINE_S = 5.0
@@ -18,11 +21,19 @@ RECOVERED_SHARE = 0.8
 """A recovery is this share of the earlier throughput, in each second of a stretch."""
 RECOVERED_STRETCH_S = 3
 """A recovery must last so long: a burst of what had waited is none."""
+OUTAGE_SHARE = 0.5
+"""A second with less than this share of the earlier throughput is one of an outage: chance has no
+part in it. A recovery comes after the last one."""
 LOOK_S = 0.1
 """The time of the recovery is known this exactly."""
 SECOND_NS = 1_000_000_000
 """A second has so many nanoseconds."""
+COMPARED_MIN = 500
+"""A 99th percentile of fewer requests is not compared: it is the longest five of them."""
 COUNTERS_LOST = "the gateway's counters could not be read, or it was started anew"
+RESPONSES = "responses of the gateway"
+
+State = Literal["hold", "broken", "unknown"]
 
 
 @dataclass(frozen=True)
@@ -32,6 +43,8 @@ class Found:
     fault: str
     seed: int
     run_id: str
+    commit: str
+    rate_per_s: float
     span_s: float
     proof: str
     requests: int
@@ -48,73 +61,97 @@ class Found:
     violations: int
     broken: list[str]
     """These lines say why the promises did not hold; there are none where they did."""
+    unsure: list[str]
+    """These lines say why it can't be told whether they did."""
+    took_s: float = 0.0
+    """The whole took so long, the judging included."""
 
     @property
-    def holds(self) -> bool:
-        return not self.broken
+    def state(self) -> State:
+        return "broken" if self.broken else "unknown" if self.unsure else "hold"
+
+
+class Loaded(NamedTuple):
+    """A load met faults."""
+
+    run: RunRecord
+    folder: Path
+    """The folder is the run's."""
+    history: Iterable[Row]
+    injected: Sequence[Injected]
+    in_flight: int | None
+    """The gateway had so many requests under way once all was over; None: it did not say."""
+
+
+@dataclass(frozen=True)
+class Bitten:
+    """An injection tells this: when the fault began and was healed, what proves it, and what did
+    not hold, or can't be told, by its own account."""
+
+    began_ns: int | None
+    healed_ns: int | None
+    proof: str
+    broken: Sequence[str] = ()
+    unsure: Sequence[str] = ()
 
 
 def recovered_s(
-    answers: Sequence[int], opened_ns: int, began_ns: int, from_ns: int
+    answers: Sequence[int], span_ns: tuple[int, int], began_ns: int, from_ns: int
 ) -> float | None:
-    """`recovered_s` returns the seconds from `from_ns` until the throughput is back.
+    """`recovered_s` returns the seconds from `from_ns` until the throughput is back, for good.
 
-    `answers` are the times of all answers, in ns and in order.
+    `answers` are the times of all answers, in ns and in order; `span_ns` is when the load, which is
+    even, was opened and closed.
     """
+    opened_ns, closed_ns = span_ns
     earlier = bisect_left(answers, began_ns) - bisect_left(answers, opened_ns)
     per_s = earlier / max(1, began_ns - opened_ns) * SECOND_NS
-    at_ns, last_ns = from_ns, answers[-1] if answers else 0
-    while at_ns + RECOVERED_STRETCH_S * SECOND_NS <= last_ns:
+    look_ns = int(LOOK_S * SECOND_NS)
+    looks = range(from_ns, closed_ns - SECOND_NS + 1, look_ns)
+    seconds = [bisect_left(answers, at + SECOND_NS) - bisect_left(answers, at) for at in looks]
+    lost = [place for place, count in enumerate(seconds) if count < OUTAGE_SHARE * per_s]
+    for place in range(lost[-1] + 1 if lost else 0, len(seconds)):
+        at_ns = looks[place]
         edges = [at_ns + second * SECOND_NS for second in range(RECOVERED_STRETCH_S + 1)]
+        if edges[-1] > closed_ns:
+            return None
         places = [bisect_left(answers, edge) for edge in edges]
-        counts = [after - before for before, after in pairwise(places)]
-        if min(counts) >= RECOVERED_SHARE * per_s:
+        if min(after - before for before, after in pairwise(places)) >= RECOVERED_SHARE * per_s:
             return (at_ns - from_ns) / SECOND_NS
-        at_ns += int(LOOK_S * SECOND_NS)
     return None
 
 
-def judge(
-    name: str,
-    fault: Fault,
-    run: RunRecord,
-    history: Iterable[Row],
-    bite: tuple[int | None, int | None, str],
-    in_flight: int | None,
-) -> Found:
-    """`bite` is when the fault began and was healed, and what proves it.
-
-    `in_flight` is what the gateway has under way once all is over; None: it does not say.
-    """
-    began_ns, healed_ns, proof = bite
-    rows = list(history)
+def judge(name: str, fault: Fault, loaded: Loaded, bite: Bitten) -> Found:
+    """`judge` needs the `fault` as the seed has it."""
+    run, in_flight = loaded.run, loaded.in_flight
+    began_ns, healed_ns = bite.began_ns, bite.healed_ns
+    rows = list(loaded.history)
     longest_ns = max((row.done_ns - row.sent_ns for row in rows), default=0)
     cut = sum(row.status == 0 for row in rows)
     window = run.phases[-1].window if run.phases else None
+    broken = [] if bite.proof else ["nothing shows that the fault bit"]
+    broken += [*bite.broken, *_accounts(run, fault)]
+    unsure = list(bite.unsure)
     recovered: float | None = None
     if window is not None and began_ns is not None:
         answers = sorted(row.done_ns for row in rows if is_answered(row))
-        from_ns = healed_ns if fault.kind == "pause" and healed_ns else began_ns
-        recovered = recovered_s(answers, window.opened_ns, began_ns, from_ns)
-    violations = sum(run.invariants.counts.values()) if run.invariants else 0
-    broken = [] if proof else ["nothing shows that the fault bit"]
-    if run.invariants is None or run.ledger is None:
-        broken += run.reasons or ["the run was not judged"]
-    else:
-        broken += [f"{what}: {count}" for what, count in run.invariants.counts.items() if count]
-        broken += [
-            f"{entry.name}: {entry.remainder} unaccounted for"
-            for entry in run.ledger.entries
-            if entry.remainder
-        ]
-        lost = {COUNTERS_LOST} if fault.loses_counts else set()
-        broken += [missing for missing in run.ledger.missing if missing not in lost]
-    if run.wrong_answers.count:
-        broken.append(f"{run.wrong_answers.count} wrong answers")
+        lasts = fault.kind in ("pause", "slow", "fill")
+        from_ns = healed_ns if lasts and healed_ns else began_ns
+        span_ns = (window.opened_ns, window.closed_ns)
+        recovered = recovered_s(answers, span_ns, began_ns, from_ns)
+        if fault.p99_times_max is not None:
+            ended_ns = healed_ns or window.closed_ns
+            measured = [row for row in rows if window.opened_ns <= row.sent_ns < window.closed_ns]
+            slower, unknown = _slower(measured, began_ns, ended_ns, fault.p99_times_max)
+            broken += slower
+            unsure += unknown
     if longest_ns > (DEADLINE_S + LATE_S_MAX) * SECOND_NS:
         broken.append(f"an answer took {longest_ns / SECOND_NS:.1f} s")
     if cut and not fault.cuts_connections:
         broken.append(f"{cut} requests had no answer")
+    failed = sum(row.status >= 500 for row in rows)
+    if failed and fault.spares:
+        broken.append(f"{failed} requests of others failed")
     if in_flight != 0:
         broken.append(f"in flight at the end: {'unknown' if in_flight is None else in_flight}")
     if recovered is None:
@@ -123,8 +160,10 @@ def judge(
         fault=name,
         seed=run.seed,
         run_id=run.run_id,
+        commit=str(run.commit),
+        rate_per_s=float(run.settings.rate or 0),
         span_s=0.0 if began_ns is None else ((healed_ns or began_ns) - began_ns) / SECOND_NS,
-        proof=proof,
+        proof=bite.proof,
         requests=len(rows),
         checkouts=sum(row.operation == "checkout" and row.status == 200 for row in rows),
         unknown=sum(row.status in (0, 504) for row in rows),
@@ -132,6 +171,53 @@ def judge(
         longest_s=longest_ns / SECOND_NS,
         recovered_s=recovered,
         recovery_s_max=fault.recovery_s_max,
-        violations=violations,
+        violations=sum(run.invariants.counts.values()) if run.invariants else 0,
         broken=broken,
+        unsure=unsure,
     )
+
+
+def _accounts(run: RunRecord, fault: Fault) -> list[str]:
+    """What the record says of the invariants, of the ledger and of wrong answers."""
+    if run.invariants is None or run.ledger is None:
+        return run.reasons or ["the run was not judged"]
+    broken = [f"{what}: {count}" for what, count in run.invariants.counts.items() if count]
+    broken += [
+        f"{entry.name}: {entry.remainder} unaccounted for"
+        for entry in run.ledger.entries
+        if entry.remainder and not (fault.others_ask and _is_of_others(entry))
+    ]
+    lost = {COUNTERS_LOST} if fault.ends_gateway else set()
+    broken += [missing for missing in run.ledger.missing if missing not in lost]
+    if run.wrong_answers.count:
+        broken.append(f"{run.wrong_answers.count} wrong answers")
+    return broken
+
+
+def _is_of_others(entry: EntryRecord) -> bool:
+    return entry.name == RESPONSES and entry.remainder > 0
+
+
+def _slower(
+    rows: Sequence[Row], began_ns: int, ended_ns: int, times_max: float
+) -> tuple[list[str], list[str]]:
+    """Reasons, and reasons not to know: the 99th percentile during the fault, before and after it.
+
+    A machine on which the latter two differ as much is too uneven to tell.
+    """
+    parts: dict[str, list[int]] = {"during": [], "before": [], "after": []}
+    for row in rows:
+        if is_answered(row):
+            at_ns = row.sent_ns
+            name = "before" if at_ns < began_ns else "during" if at_ns < ended_ns else "after"
+            parts[name].append(row.done_ns - at_ns)
+    if min(map(len, parts.values())) < COMPARED_MIN:
+        told = ", ".join(f"{len(part)} {name}" for name, part in parts.items())
+        return [], [f"fewer than {COMPARED_MIN} requests to compare: {told}"]
+    p99_ms = {name: percentile_ms(part, 99) for name, part in parts.items()}
+    times = [p99_ms["during"] / max(p99_ms[name], 1e-9) for name in ("before", "after")]
+    told = ", ".join(f"{ms:,.0f} ms {name}" for name, ms in p99_ms.items())
+    if max(times) <= times_max:
+        return [], []
+    line = f"p99 was {told}: more than {times_max:g} times"
+    return ([line], []) if min(times) > times_max else ([], [line])

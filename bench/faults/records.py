@@ -3,11 +3,12 @@
 import asyncio
 import random
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
 
 import orjson
 
+from bench.faults.fault import CHANGED, SAME, Fault
 from bench.probes.kafka_link import KafkaLink, OnRecord, Record
 from system.routes import ROUTES
 from system.wire import WireError, dead_topic, decode_request, input_topic
@@ -68,15 +69,28 @@ async def poison(bootstrap: str, duration_s: float, seed: int) -> str:
     return f"{sent} poisoned records, {dead} dead letters" if dead else ""
 
 
-async def replay(bootstrap: str, duration_s: float, wait_s: float, seed: int) -> str:
-    """`replay` sends half of the requests that it sees again, `wait_s` later; it returns the proof.
+def changed(record: bytes) -> bytes | None:
+    """`changed` returns a request under the same id with other amounts; None where it has none."""
+    request = orjson.loads(record)
+    amounts = {name: value + 1 for name, value in request["params"].items() if type(value) is int}
+    if not amounts:
+        return None
+    return orjson.dumps({**request, "params": {**request["params"], **amounts}})
 
-    Raises `BenchError` when Kafka does not answer.
+
+async def replay(
+    bootstrap: str, fault: Fault, seed: int, meanwhile: Callable[[], object] | None = None
+) -> str:
+    """`replay` sends half of the requests that it sees again, and returns the proof.
+
+    What it sees before `meanwhile` is called, in a thread, comes again afterwards. It raises
+    `BenchError` when Kafka does not answer.
     """
     chance = random.Random(seed)
     seen: asyncio.Queue[tuple[float, str, str, bytes]] = asyncio.Queue()
     again: set[bytes] = set()
-    stop_s = time.monotonic() + duration_s - wait_s
+    began_s = time.monotonic()
+    stop_s = began_s + fault.duration_s - fault.wait_s
 
     def taker(service: str) -> OnRecord:
         def take(record: Record) -> None:
@@ -86,10 +100,11 @@ async def replay(bootstrap: str, duration_s: float, wait_s: float, seed: int) ->
                 key = decode_request(record.value).params[KEYS[service]]
             except (WireError, KeyError):
                 return
-            if chance.random() < REPLAYED_SHARE:
-                again.add(record.value)
-                due_s = time.monotonic() + wait_s
-                seen.put_nowait((due_s, input_topic(service), str(key), record.value))
+            value = changed(record.value) if fault.what == CHANGED else record.value
+            if value is not None and chance.random() < REPLAYED_SHARE:
+                again.add(value)
+                due_s = time.monotonic() + fault.wait_s
+                seen.put_nowait((due_s, input_topic(service), str(key), value))
 
         return take
 
@@ -98,7 +113,10 @@ async def replay(bootstrap: str, duration_s: float, wait_s: float, seed: int) ->
             await following.enter_async_context(
                 kafka.following(input_topic(service), taker(service))
             )
-        sent, end_s = 0, time.monotonic() + duration_s
+        if meanwhile is not None:
+            await asyncio.sleep(stop_s - time.monotonic())
+            await asyncio.to_thread(meanwhile)
+        sent, end_s = 0, began_s + fault.duration_s
         while time.monotonic() < end_s or not seen.empty():
             try:
                 due_s, topic, key, value = await asyncio.wait_for(seen.get(), POLL_S)
@@ -107,4 +125,4 @@ async def replay(bootstrap: str, duration_s: float, wait_s: float, seed: int) ->
             await asyncio.sleep(max(0.0, due_s - time.monotonic()))
             await kafka.produce(topic, value, key)
             sent += 1
-    return f"{sent} records came again" if sent else ""
+    return f"{sent} records came again {fault.what}".replace(f" {SAME}", "") if sent else ""

@@ -7,25 +7,46 @@ from bench.faults.judgement import Found
 BEGIN, END = "<!-- faults:begin -->", "<!-- faults:end -->"
 HEAD = (
     *("fault", "seed", "lasted s", "requests", "checkouts", "unknown", "longest s"),
-    *("recovered s", "goal s", "violations", "promises"),
+    *("recovered s", "goal s", "violations", "promises", "took s"),
 )
 
 
 def table(found: Sequence[Found], about: str) -> str:
     """`table` returns Markdown; `about` says what was measured, and where."""
-    lines = [about, "", "| " + " | ".join(HEAD) + " |", "| --- " * len(HEAD) + "|"]
+    lines = [about, "", totals(found), ""]
+    lines += ["| " + " | ".join(HEAD) + " |", "| --- " * len(HEAD) + "|"]
     lines += ["| " + " | ".join(_cells(each)) + " |" for each in found]
     lines += ["", *(f"- {each.fault}, seed {each.seed}: {each.proof}" for each in found)]
     return "\n".join(lines) + "\n"
 
 
+def totals(found: Sequence[Found]) -> str:
+    """`totals` returns a sentence on all of them."""
+    states = [each.state for each in found]
+    runs = ", ".join(
+        f"{word} in {states.count(state)}"
+        for state, word in (
+            *(("hold", "the promises held"), ("broken", "were broken"), ("unknown", "are unknown")),
+        )
+        if state in states
+    )
+    return (
+        f"{len(found)} runs took {sum(each.took_s for each in found) / 60:.0f} minutes: {runs}. "
+        f"In all {sum(each.requests for each in found):,} requests, "
+        f"{sum(each.checkouts for each in found):,} paid checkouts, "
+        f"{sum(each.violations for each in found):,} violations."
+    )
+
+
 def _cells(found: Found) -> list[str]:
     recovered = "not" if found.recovered_s is None else f"{found.recovered_s:.1f}"
+    why = "; ".join(found.broken or found.unsure)
     return [
         *(found.fault, str(found.seed), f"{found.span_s:.1f}", f"{found.requests:,}"),
         *(f"{found.checkouts:,}", f"{found.unknown:,}", f"{found.longest_s:.2f}", recovered),
         *(f"{found.recovery_s_max:g}", str(found.violations)),
-        "hold" if found.holds else "; ".join(found.broken),
+        f"{found.state}: {why}" if why else found.state,
+        f"{found.took_s:.0f}",
     ]
 
 

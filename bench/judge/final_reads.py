@@ -19,7 +19,8 @@ from bench.workload.journey import Call
 IN_FLIGHT_MAX = 256
 """So many reads are under way at a time after a run."""
 SETTLE_TIMEOUT_S = 15.0
-"""An order whose checkout has not ended by then is kept as it was read: the checker names it."""
+"""An order whose checkout has not ended so long after all orders could be read is kept as it was
+read: the checker names it. While the services do not answer, nor do their timeouts."""
 SETTLE_INTERVAL_S = 0.2
 """This much time passes between looks at orders whose checkout is under way."""
 
@@ -56,10 +57,13 @@ def audit(
 async def read_all(url: str, ids: dict[str, list[str]]) -> Final:
     async with Client(url, IN_FLIGHT_MAX) as client:
         orders: dict[str, Entity] = {}
-        waiting, deadline_s = ids["order_id"], time.monotonic() + SETTLE_TIMEOUT_S
+        waiting = ids["order_id"]
+        deadline_s: float | None = None
         while waiting:
             orders |= await _read(client, "order_id", waiting)
             waiting = [order_id for order_id in waiting if _in_progress(orders[order_id])]
+            if deadline_s is None:
+                deadline_s = time.monotonic() + SETTLE_TIMEOUT_S
             if time.monotonic() > deadline_s:
                 break
             if waiting:

@@ -68,16 +68,19 @@ class Sampler:
         flink_rest: str | None = None,
         gc_logs: Mapping[str, Path] | None = None,
         bootstrap: str | None = None,
+        figures: Callable[[], Mapping[str, float]] = dict,
     ) -> None:
         """The `url` and `workers` are those of the gateway; None for what is not one.
 
-        `flink_rest` and `bootstrap` are ``host:port``, `gc_logs` names the log of each JVM.
+        `flink_rest` and `bootstrap` are ``host:port``, `gc_logs` names the log of each JVM;
+        `figures` returns more figures for each sample, by the name of their series.
         """
         self._usage = UsageMeter(pids)
         self._host = HostMeter()
         self._gateway = None if url is None else Gateway(url, workers, bootstrap)
         self._flink = None if flink_rest is None else FlinkWatch(flink_rest)
         self._gc_logs = gc_logs or {}
+        self._figures = figures
         self._columns = Columns()
         self._used: tuple[int, Usages] = (0, {})
         self._present: list[tuple[int, Present]] = []
@@ -140,6 +143,7 @@ class Sampler:
         at_ns = time.monotonic_ns()
         values = {f"host.{name}": value for name, value in self._host.read().items()}
         values |= self._processes(at_ns)
+        values |= self._figures()
         if self._gateway is not None:
             values |= self._asked("the gateway", self._gateway.read, at_ns)
             values |= self._asked("Kafka", self._gateway.lags, at_ns)

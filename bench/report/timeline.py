@@ -39,6 +39,8 @@ PANELS = (
     Panel("Memory", "MiB", "Resident memory of each group, one upon the other.", "rss_mib.", True),
     Panel("Processor time of Flink", "cores", "Used by each of its processes.", "part.cpu."),
     Panel("Memory of Flink", "MiB", "Resident memory of each of its processes.", "part.rss_mib."),
+    Panel("Open files", "files", "Of each part: connections count too.", "files."),
+    Panel("On disk", "MiB", "Topics and checkpoints.", "disk_mib."),
     Panel("Requests in flight", "requests", "Sent, and not answered yet.",
           lines=(("in_flight", "gateway"), ("generator.in_flight", "generator"))),
     Panel("Consumer lag", "records", "Records in a topic that have not been read yet.", "lag."),

@@ -28,6 +28,12 @@ class System(NamedTuple):
     gc_logs: Callable[[], Mapping[str, Path]] = dict
     """`gc_logs` returns the log of pauses of each JVM."""
     workers: int = 1
+    until_ready: Callable[[], object] = lambda: None
+    """`until_ready` returns when it answers, so that it can be read after whatever befell it. It
+    raises `BenchError`."""
+    figures: Callable[[], Mapping[str, float]] = dict
+    """`figures` returns what shall be sampled beside what all runs have, by the name of its
+    series."""
     beside: Sequence[int] = ()
     """These processes are kept up without load meanwhile: the other side of a comparison."""
 

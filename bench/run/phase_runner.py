@@ -177,8 +177,9 @@ class Counted:
 def _sampler(system: System, load: Load, pids: Pids) -> Sampler:
     gateway = system.url if load.is_shop else None
     return Sampler(
-        gateway, system.workers, pids, system.flink_rest, system.gc_logs(), system.bootstrap
-    )
+        gateway, system.workers, pids, system.flink_rest, system.gc_logs(), system.bootstrap,
+        system.figures,
+    )  # fmt: skip
 
 
 def with_generators(series: Series, samples: Sequence[Path]) -> Series:

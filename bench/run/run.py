@@ -217,6 +217,7 @@ class Run:
         judged = of_load(self._found, most, self._settings.p99_ms, is_search=is_search)
         if before is None:
             return judged
+        system.until_ready()
         history = self._histories()
         gateway = rise(before, scrape_quiet(system.url, self._settings.workers))
         told = balance(history, history.footers(), gateway)

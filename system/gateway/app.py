@@ -40,6 +40,9 @@ OWN_ROUTES = tuple(
         ("/metrics", "metrics"),
     )
 )
+METRICS_INTERVAL_S = 0.05
+"""/metrics is made at most this often: it costs as much as some requests, and thousands of clients
+may ask for it at once. All that came since the last time get the same text."""
 EXPIRE_TICK_S = 0.01
 """A 504 may be this late, on an idle machine; it costs 0.1 % of a core. One timer serves all
 requests."""
@@ -97,8 +100,10 @@ class Gateway:
             "index": self._index,
             "live": self._live,
             "ready": self._ready,
-            "metrics": self._metrics,
         }
+        self._metrics_text: Future[bytes] | None = None
+        """Those who wait for /metrics wait for this."""
+        self._metrics_due_s = 0.0
         self._headers = {
             401: JSON | {"WWW-Authenticate": "Bearer"},
             503: JSON | {"Retry-After": str(limits.retry_after_s)},
@@ -133,7 +138,7 @@ class Gateway:
         try:
             match = self._router.match(request.method, request.raw_path)
             if match.route.service == OWN:
-                return self._answer_own(match.route.method, request)
+                return await self._answer_own(match.route.method, request)
             method = match.route.method
             if self._guarded:
                 self._check_token(request, traced=traced)
@@ -159,12 +164,15 @@ class Gateway:
             response.force_close()
         return response
 
-    def _answer_own(self, method: str, request: BaseRequest) -> Response:
+    async def _answer_own(self, method: str, request: BaseRequest) -> Response:
         """Answers a route of `OWN_ROUTES`, which /metrics does not count."""
-        if method == "metrics" and not self._tokens.allow_metrics(_authorization(request)):
+        if method != "metrics":
+            return self._own[method]()
+        if not self._tokens.allow_metrics(_authorization(request)):
             body = error_body("unauthorized", "this needs a bearer token")
             return Response(status=401, body=body, headers=self._headers[401])
-        return self._own[method]()
+        text = await asyncio.shield(self._metrics_soon())  # others wait for it too
+        return Response(body=text, headers={"Content-Type": CONTENT_TYPE_LATEST})
 
     def _check_token(self, request: BaseRequest, *, traced: bool) -> None:
         """Raises `RefusedError`."""
@@ -249,7 +257,8 @@ class Gateway:
                 hops = wire.decode_trace(fields.pop("trace")) or ()
                 came = ("reply_in", self.kafka.fetched_ns)
                 answer = Answer(status, orjson.dumps(fields), (*hops, came))
-            kind = self.pending.settle(request_id, answer)
+            binds = error is None or error["code"] != "idempotency_key_reused"
+            kind = self.pending.settle(request_id, answer, binds=binds)
             if kind == "unknown" and self._readiness and self._readiness.settle(request_id):
                 kind = OWN_ECHO
         except (wire.WireError, KeyError, TypeError):
@@ -294,8 +303,18 @@ class Gateway:
         body = orjson.dumps({"ready": False} | wire.error("unavailable", why))
         return Response(status=503, body=body, headers=self._headers[503])
 
-    def _metrics(self) -> Response:
-        return Response(body=self.metrics.text(), headers={"Content-Type": CONTENT_TYPE_LATEST})
+    def _metrics_soon(self) -> "Future[bytes]":
+        """The text of /metrics as of a time after this call."""
+        if self._metrics_text is None:
+            self._metrics_text = self._loop.create_future()
+            self._loop.call_at(max(self._loop.time(), self._metrics_due_s), self._make_metrics)
+        return self._metrics_text
+
+    def _make_metrics(self) -> None:
+        waiting, self._metrics_text = self._metrics_text, None
+        self._metrics_due_s = self._loop.time() + METRICS_INTERVAL_S
+        assert waiting is not None
+        waiting.set_result(self.metrics.text())
 
 
 def _authorization(request: BaseRequest) -> str | None:

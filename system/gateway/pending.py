@@ -40,6 +40,7 @@ class Pending(Generic[Answer]):
         self._limits = limits
         self._create_future = create_future
         self._entries: dict[str, _Entry[Answer]] = {}
+        # With the fingerprint of the request that an id is bound to.
         self._answered = Memory(limits.remembered_max, limits.remembered_s)
         self._timed_out = Memory(limits.remembered_max, limits.remembered_s)
 
@@ -55,14 +56,19 @@ class Pending(Generic[Answer]):
         """`register` returns the future of the answer, and whether the request is new (else it
         joins one in flight).
 
-        It raises `RefusedError`: overloaded at a limit, idempotency_key_reused for another request.
+        It raises `RefusedError`: overloaded at a limit, idempotency_key_reused for another request:
+        of one that came before, a reply may still be on its way, and would be taken for this one's.
         """
         entry = self._entries.get(request_id)
         if entry is not None:
-            if entry.fingerprint != fingerprint:
-                raise RefusedError(
-                    "idempotency_key_reused", "this key belongs to another request", request_id
-                )
+            bound = entry.fingerprint
+        else:
+            bound = self._timed_out.get(request_id) or self._answered.get(request_id)
+        if bound and bound != fingerprint:
+            raise RefusedError(
+                "idempotency_key_reused", "this key belongs to another request", request_id
+            )
+        if entry is not None:
             if entry.waiters >= self._limits.waiters_max:
                 raise RefusedError("overloaded", "too many requests wait for this key", request_id)
             entry.waiters += 1
@@ -73,16 +79,19 @@ class Pending(Generic[Answer]):
         self._entries[request_id] = entry
         return entry.future, True
 
-    def settle(self, request_id: str, answer: Answer) -> str:
-        """`settle` takes a reply that arrived, and returns its kind, one of `REPLY_KINDS`."""
+    def settle(self, request_id: str, answer: Answer, *, binds: bool = True) -> str:
+        """`settle` takes a reply that arrived, and returns its kind, one of `REPLY_KINDS`.
+
+        Not `binds`: the services say that the id belongs to a request that is not this one.
+        """
         entry = self._entries.pop(request_id, None)
         if entry is not None:
-            self._answered.add(request_id)
+            self._answered.add(request_id, entry.fingerprint if binds else "")
             entry.future.set_result(answer)
             return "matched"
         if request_id in self._timed_out:
-            self._timed_out.discard(request_id)
-            self._answered.add(request_id)
+            fingerprint = self._timed_out.pop(request_id)
+            self._answered.add(request_id, fingerprint if binds else "")
             return "late"
         return "duplicate" if request_id in self._answered else "unknown"
 
@@ -106,8 +115,9 @@ class Pending(Generic[Answer]):
                 break
             expired.append(request_id)
         for request_id in expired:
-            self._timed_out.add(request_id)
-            self._entries.pop(request_id).future.set_result(answer(request_id))
+            entry = self._entries.pop(request_id)
+            self._timed_out.add(request_id, entry.fingerprint)
+            entry.future.set_result(answer(request_id))
         self._answered.forget(now_s)
         self._timed_out.forget(now_s)
         return len(expired)

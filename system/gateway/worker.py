@@ -22,7 +22,9 @@ from system.kafka_security import KafkaSecurity, KafkaSecurityError
 
 log = logging.getLogger(__name__)
 
-BACKLOG = 1024
+BACKLOG = 4096
+"""So many clients may wait to be accepted; of more the kernel drops the first packet, and they try
+again after seconds. It is what Linux allows by default."""
 OTHER_FILES_MAX = 128
 """So many files are open besides connections: listener, Kafka's connections, libraries."""
 EXIT_START_FAILED = 3

@@ -140,7 +140,7 @@ def _identified(path: Path, descriptor: int, made_with: Mapping[str, str]) -> Da
         stack_id = str(found.pop("id"))
     except FileNotFoundError:
         temporary = path / f"{MANIFEST}.new"
-        if {each.name for each in path.iterdir()} - {LOCK_NAME, temporary.name, "logs"}:
+        if _holds_more(path, {LOCK_NAME, temporary.name, "logs"}):
             (path / LOCK_NAME).unlink()
             raise StackError(
                 f"{path} is not empty, and holds no stack's data: choose a new or empty folder"
@@ -163,6 +163,12 @@ def _identified(path: Path, descriptor: int, made_with: Mapping[str, str]) -> Da
             "was made with, choose another --data-dir, or remove it"
         )
     return DataFolder(path, descriptor, stack_id, is_resumed=True)
+
+
+def _holds_more(path: Path, known: set[str]) -> bool:
+    """Empty folders don't count: disks of their own may be mounted there, as ``kafka/log``."""
+    others = [each for each in path.iterdir() if each.name not in known]
+    return any(not inner.is_dir() for each in others for inner in (each, *each.rglob("*")))
 
 
 @contextmanager

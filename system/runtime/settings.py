@@ -109,8 +109,6 @@ FLINK: dict[str, str | int] = {
     # A dead TaskManager is noticed after 4 s instead of 50, which bounds the time to recovery.
     "heartbeat.interval": "1 s",
     "heartbeat.timeout": "4 s",
-    # Ten seconds by default, which a crowded machine needs: the start's own limits end what hangs.
-    "pekko.startup-timeout": "120 s",
     # How old may be what it tells who measures; nothing is gathered unless somebody asks.
     "metrics.fetcher.update-interval": "1 s",
     "web.refresh-interval": "1 s",
@@ -154,6 +152,9 @@ FLINK_JVM = (
     "--add-exports=java.security.jgss/sun.security.krb5=ALL-UNNAMED",
     "--add-opens=java.base/sun.nio.ch=ALL-UNNAMED",
     *(f"--add-opens=java.base/java.{package}=ALL-UNNAMED" for package in _OPENED.split()),
+    # Ten seconds by default, which a crowded machine needs: the start's own limits end what hangs.
+    # Flink's own setting for it, pekko.startup-timeout, goes where Pekko 1.x does not look.
+    "-Dpekko.remote.classic.startup-timeout=120s",
 )
 
 SHORT_LIVED_JVM = ("-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1")

@@ -1,6 +1,7 @@
 """A fault whose run keeps every promise, and each way in which one does not."""
 
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -9,7 +10,15 @@ from hypothesis import strategies as st
 from support.made_run import PhaseSpec, made_run
 
 from bench.faults.fault import FAULTS
-from bench.faults.judgement import COUNTERS_LOST, Found, judge, recovered_s
+from bench.faults.judgement import (
+    COUNTERS_LOST,
+    RESPONSES,
+    Bitten,
+    Found,
+    Loaded,
+    judge,
+    recovered_s,
+)
 from bench.faults.table import into, table
 from bench.judge.ledger import balance
 from bench.records.request_log import Row
@@ -51,9 +60,10 @@ def rows(run: RunRecord, silent_s: tuple[float, float] = (10, 14)) -> list[Row]:
 
 def judged(run: RunRecord, name: str = "kill-broker", **given: Any) -> Found:
     began_ns = opened_ns(run) + 10 * SECOND_NS
-    bite = given.get("bite", (began_ns, began_ns + SECOND_NS, "it ended"))
+    bite = given.get("bite", Bitten(began_ns, began_ns + SECOND_NS, "it ended"))
     history = given.get("history", rows(run))
-    return judge(name, FAULTS[name], run, history, bite, given.get("in_flight", 0))
+    loaded = Loaded(run, Path(), history, [], given.get("in_flight", 0))
+    return judge(name, FAULTS[name], loaded, bite)
 
 
 def test_every_promise_is_kept(run: RunRecord) -> None:
@@ -82,7 +92,9 @@ def test_each_broken_promise_is_told(run: RunRecord) -> None:
     entry = EntryRecord("records of the gateway", 3, {"replied": 2}, 1)
     six_s = opened_ns(run) + 6 * SECOND_NS + 1
     for found, told in (
-        (judged(run, bite=(opened_ns(run), None, "")), "nothing shows that the fault bit"),
+        (judged(run, bite=Bitten(opened_ns(run), None, "")), "nothing shows that the fault bit"),
+        (judged(run, bite=Bitten(opened_ns(run), None, "", ("it is slow",))), "it is slow"),
+        (judged(run, "poison"), "40 requests of others failed"),
         (judged(replace(run, invariants=doubled)), "money: 2"),
         (judged(replace(run, ledger=LedgerRecord([entry], []))),
          "records of the gateway: 1 unaccounted for"),
@@ -105,6 +117,45 @@ def test_only_a_killed_gateway_may_cut_connections_and_lose_its_counts(run: RunR
     assert balance([], [], None).missing == [COUNTERS_LOST]
 
 
+def test_others_may_ask_more_and_never_less(run: RunRecord) -> None:
+    for remainder, broken in ((3, []), (-3, [f"{RESPONSES}: -3 unaccounted for"])):
+        ledger = LedgerRecord([EntryRecord(RESPONSES, 10, {}, remainder)], [])
+        found = judged(replace(run, ledger=ledger), "fuzzed-requests", history=rows(run, (0, 0)))
+        assert found.broken == broken
+
+
+def many(run: RunRecord, during_ms: int, after_ms: int = 10) -> list[Row]:
+    """A hundred requests a second over 30 s: the first ten take 10 ms each."""
+    found = []
+    for number in range(3000):
+        at_ns = opened_ns(run) + number * SECOND_NS // 100
+        took_ms = 10 if number < 1000 else during_ms if number < 2000 else after_ms
+        found.append(Row("checkout", "/", None, at_ns, at_ns + took_ms * 1_000_000, 200, {}))
+    return found
+
+
+def test_a_crowd_may_double_the_latency_of_a_normal_client(run: RunRecord) -> None:
+    began_ns = opened_ns(run) + 10 * SECOND_NS
+    bite = Bitten(began_ns, began_ns + 10 * SECOND_NS, "they came")
+
+    def found(history: list[Row]) -> Found:
+        return judged(run, "slow-headers", bite=bite, history=history)
+
+    assert found(many(run, 20)).state == "hold"
+    told = "p99 was 21 ms during, 10 ms before, 10 ms after: more than 2 times"
+    assert found(many(run, 21)).broken == [told]
+    uneven = found(many(run, 21, after_ms=11))
+    assert (uneven.state, uneven.broken) == ("unknown", [])
+    few = found(rows(run, (0, 0)))
+    assert few.unsure == ["fewer than 500 requests to compare: 100 during, 100 before, 100 after"]
+
+
+def test_what_begins_to_fail_later_has_not_recovered_before(run: RunRecord) -> None:
+    """A JobManager's death is noticed some seconds later."""
+    assert judged(run, history=rows(run, (13, 17))).recovered_s == pytest.approx(7, abs=0.3)
+    assert judged(run, history=rows(run, (13, 30))).recovered_s is None
+
+
 @given(st.integers(0, 80), st.integers(5, 20))
 def test_a_recovery_is_when_the_silence_ends(silent: int, per_s: int) -> None:
     """In tenths of a second."""
@@ -112,7 +163,7 @@ def test_a_recovery_is_when_the_silence_ends(silent: int, per_s: int) -> None:
     began_ns = 10 * SECOND_NS
     healed_ns = began_ns + silent * SECOND_NS // 10
     answers = [at_ns for at_ns in times if not began_ns <= at_ns < healed_ns]
-    found = recovered_s(answers, 0, began_ns, began_ns)
+    found = recovered_s(answers, (0, 40 * SECOND_NS), began_ns, began_ns)
     assert found is not None
     assert silent / 10 - 0.5 <= found <= silent / 10 + 0.2
 
@@ -120,8 +171,9 @@ def test_a_recovery_is_when_the_silence_ends(silent: int, per_s: int) -> None:
 def test_the_table_goes_into_its_page(run: RunRecord) -> None:
     found = replace(judged(run), recovered_s=4.0)
     text = table([found, replace(found, broken=["money: 2"], recovered_s=None)], "Here.")
-    assert "| kill-broker | 1 | 1.0 | 300 | 260 | 0 | 0.01 | 4.0 | 20 |" in text
-    assert "| 20 | 0 | money: 2 |" in text
+    assert "| kill-broker | 1 | 1.0 | 300 | 260 | 0 | 0.01 | 4.0 | 20 | 0 | hold | 0 |" in text
+    assert "| 20 | 0 | broken: money: 2 | 0 |" in text
+    assert "the promises held in 1, were broken in 1. In all 600 requests, 520 paid" in text
     page = into("# A\n<!-- faults:begin -->\nold\n<!-- faults:end -->\nend\n", text)
     assert page == f"# A\n<!-- faults:begin -->\n{text}<!-- faults:end -->\nend\n"
     with pytest.raises(ValueError, match="no place"):

@@ -2,10 +2,9 @@
 
 import random
 
-import pytest
+import orjson
 
-from bench.faults.fault import FAULTS
-from bench.faults.records import KEYS, SERVICES, poison_of
+from bench.faults.records import KEYS, SERVICES, changed, poison_of
 from system.routes import SERVICES as HOSTED
 from system.services.user import USER
 from system.wire import WireError, decode_request
@@ -30,9 +29,10 @@ def test_all_services_with_entities_are_met() -> None:
     assert set(SERVICES) <= set(KEYS)
 
 
-@pytest.mark.parametrize("name", FAULTS)
-def test_a_fault_is_healed_before_it_is_judged(name: str) -> None:
-    fault = FAULTS[name]
-    assert fault.span_s >= fault.start_s > 0
-    assert fault.duration_s > fault.wait_s or not fault.wait_s
-    assert (fault.duration_s > 0) == (fault.kind != "kill")
+def test_a_changed_request_keeps_its_id_and_differs_in_its_amounts() -> None:
+    record = {"request_id": "a", "sink": "s", "method": "add_credit",
+              "params": {"user_id": "u", "amount": 3}}  # fmt: skip
+    again = changed(orjson.dumps(record))
+    assert again is not None
+    assert orjson.loads(again) == record | {"params": {"user_id": "u", "amount": 4}}
+    assert changed(orjson.dumps(record | {"params": {"user_id": "u"}})) is None

@@ -10,7 +10,9 @@ from system.gateway.errors import RefusedError
 from system.gateway.limits import Limits
 from system.gateway.pending import REPLY_KINDS, Pending
 
-LIMITS = Limits(in_flight_max=3, waiters_max=2, timeout_s=5, remembered_max=10_000)
+LIMITS = Limits(
+    in_flight_max=3, waiters_max=2, timeout_s=5, remembered_max=10_000, remembered_s=10_000
+)
 IDS = st.sampled_from("abcdef")
 
 
@@ -36,14 +38,15 @@ class PendingMachine(RuleBasedStateMachine):
         self.pending = Pending(LIMITS, FakeFuture)
         self.now_s = 1.0
         self.open = {}  # request_id → (future, fingerprint, waiters, deadline)
-        self.timed_out, self.answered = set(), set()
+        self.timed_out, self.answered = {}, {}  # request_id → fingerprint
         self.replies = Counter()
 
     @rule(id_=IDS, print_=st.sampled_from("xy"))
     def request(self, id_, print_):
         known = self.open.get(id_)
         full = len(self.open) == LIMITS.in_flight_max
-        if known and known[1] != print_:
+        bound = known[1] if known else self.timed_out.get(id_) or self.answered.get(id_)
+        if bound and bound != print_:
             refusal = "idempotency_key_reused"
         else:
             crowded = known[2] == LIMITS.waiters_max if known else full
@@ -61,20 +64,21 @@ class PendingMachine(RuleBasedStateMachine):
         else:
             self.open[id_] = (future, print_, 1, self.now_s + LIMITS.timeout_s)
 
-    @rule(id_=IDS)
-    def reply(self, id_):
-        kind = self.pending.settle(id_, "reply")
+    @rule(id_=IDS, binds=st.booleans())
+    def reply(self, id_, binds):
+        kind = self.pending.settle(id_, "reply", binds=binds)
         self.replies[kind] += 1
         if id_ in self.open:
             assert kind == "matched"
-            assert self.open.pop(id_)[0].results == ["reply"]
+            future, print_, *_ = self.open.pop(id_)
+            assert future.results == ["reply"]
         elif id_ in self.timed_out:
             assert kind == "late"
-            self.timed_out.discard(id_)
+            print_ = self.timed_out.pop(id_)
         else:
             assert kind == ("duplicate" if id_ in self.answered else "unknown")
         if kind in ("matched", "late"):
-            self.answered.add(id_)
+            self.answered[id_] = print_ if binds else None
 
     @rule(id_=IDS)
     def not_sent(self, id_):
@@ -91,8 +95,9 @@ class PendingMachine(RuleBasedStateMachine):
         due = {id_ for id_, entry in self.open.items() if entry[3] <= self.now_s}
         assert self.pending.expire(self.now_s, lambda id_: f"timeout {id_}") == len(due)
         for id_ in due:
-            assert self.open.pop(id_)[0].results == [f"timeout {id_}"]
-            self.timed_out.add(id_)
+            future, print_, *_ = self.open.pop(id_)
+            assert future.results == [f"timeout {id_}"]
+            self.timed_out[id_] = print_
 
     @invariant()
     def nothing_is_lost(self):
@@ -113,6 +118,26 @@ def test_what_is_remembered_expires():
     for now_s in (10, 20):
         pending.expire(now_s, str)
     assert pending.settle("a", "reply") == "unknown"
+
+
+def test_a_reply_of_another_request_with_the_key_finds_nobody():
+    """It was answered 504; its reply is on its way when the key comes with another request."""
+    pending = Pending(LIMITS, FakeFuture)
+    pending.register("key", "first", 0)
+    pending.expire(5, str)
+    with pytest.raises(RefusedError, match="belongs to another request"):
+        pending.register("key", "second", 6)
+    assert pending.settle("key", "of the first") == "late"
+    with pytest.raises(RefusedError, match="belongs to another request"):
+        pending.register("key", "second", 6)
+    assert pending.register("key", "first", 6)[1]
+
+
+def test_a_key_that_the_services_refuse_is_not_bound():
+    pending = Pending(LIMITS, FakeFuture)
+    pending.register("key", "second", 0)
+    pending.settle("key", "it came with another request before", binds=False)
+    assert pending.register("key", "first", 1)[1]
 
 
 @pytest.mark.parametrize("name", ["timeout_s", "in_flight_max", "retry_after_s"])

@@ -166,3 +166,17 @@ def test_a_place_where_none_can_be(tmp_path):
         data_folder(tmp_path / "file" / "below", None, MADE_WITH),
     ):
         pass
+
+
+def test_empty_folders_may_be_where_disks_are_mounted(tmp_path):
+    (tmp_path / "kafka" / "log").mkdir(parents=True)
+    with data_folder(tmp_path, None, MADE_WITH) as folder:
+        assert not folder.is_resumed
+    other = tmp_path / "other"
+    (other / "kafka" / "log").mkdir(parents=True)
+    (other / "kafka" / "log" / "mine").write_text("precious")
+    with (
+        pytest.raises(StackError, match=r"is not empty, and holds no stack's data"),
+        data_folder(other, None, MADE_WITH),
+    ):
+        pass

@@ -1,0 +1,122 @@
+"""A campaign puts in fault after fault, seed after seed; what is recorded is not done again."""
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import asdict, fields, replace
+from pathlib import Path
+
+import orjson
+
+from bench.atomic_files import to_json, write
+from bench.faults.fault import FAULTS, Fault, Planned
+from bench.faults.judgement import Bitten, Found, Loaded, judge
+from bench.faults.up import Up
+from bench.run.environment import commit
+from bench.run.settings import Settings
+
+WARM_UP_S = 10.0
+"""The longest warm-up: a stack that just came up still compiles."""
+FILE = "fault.json"
+
+
+Load = Callable[[Settings, Up, Sequence[Planned]], Loaded]
+"""`Load` loads a stack, and puts faults in meanwhile."""
+Progress = Callable[[str], object]
+"""`Progress` takes a line that tells a person how far it is."""
+
+
+class Campaign:
+    """A campaign has a load, and a stack that lives as long as all its promises hold."""
+
+    def __init__(
+        self, load: Load, rate_per_s: float, after_s: float | None, results: Path,
+        progress: Progress,
+    ) -> None:  # fmt: skip
+        """The load goes on for `after_s` after each healing; None: as the fault says."""
+        self._load = load
+        self._rate_per_s, self._after_s = rate_per_s, after_s
+        self._results, self._progress = results, progress
+        self._stack = ExitStack()
+        self._up: Up | None = None
+        self._has_small_disks = False
+
+    def __enter__(self) -> "Campaign":
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._end_stack()
+
+    def recorded(self) -> dict[tuple[str, int], Found]:
+        """`recorded` returns what an earlier campaign of this commit left, at this rate, by fault
+        and seed: the newest of each."""
+        found: dict[tuple[str, int], Found] = {}
+        for path in sorted(self._results.glob(f"*/{FILE}")):
+            one = read_found(path)
+            if one is None or one.fault not in FAULTS:
+                continue
+            if one.commit.split()[0] == commit().id and one.rate_per_s == self._rate_per_s:
+                found[one.fault, one.seed] = one
+        return found
+
+    def run(self, names: Sequence[str], seeds: Sequence[int]) -> Iterator[tuple[Found, Path]]:
+        """`run` yields what was found, and the folder of its run, which has it as fault.json.
+
+        Faults that need other disks come last, so that each seed has two stacks. It raises
+        `BenchError` for what can't be written, and `StackError`.
+        """
+        for seed in seeds:
+            for name in sorted(names, key=lambda name: FAULTS[name].needs_small_disks):
+                yield self._one(name, FAULTS[name].of(seed), seed)
+
+    def _one(self, name: str, fault: Fault, seed: int) -> tuple[Found, Path]:
+        began_s = time.monotonic()
+        settings = settings_of(fault, seed, self._rate_per_s, self._after_s)
+        self._progress(f"fault {name}, seed {seed}: {settings.duration_s:g} s of load")
+        up = self._stack_for(fault)
+        if not up.is_fresh:
+            settings = replace(settings, first_warmup_s=0.0)
+        up.is_fresh = False
+        loaded = self._load(settings, up, [Planned(name, fault, seed, fault.start_s)])
+        bitten = Bitten(None, None, "")
+        for _, _, began_ns, healed_ns, bite in loaded.injected:
+            bitten = Bitten(began_ns, healed_ns, bite.proof, bite.broken, bite.unsure)
+        found = judge(name, fault, loaded, bitten)
+        found = replace(found, took_s=round(time.monotonic() - began_s, 1))
+        write(loaded.folder / FILE, to_json(asdict(found)))
+        if found.broken:  # whatever is left of it is no next fault's doing
+            self._end_stack()
+        return found, loaded.folder
+
+    def _stack_for(self, fault: Fault) -> Up:
+        if self._up is not None and self._has_small_disks != fault.needs_small_disks:
+            self._end_stack()
+        if self._up is None:
+            self._has_small_disks = fault.needs_small_disks
+            self._up = self._stack.enter_context(
+                Up(self._progress, small_disks=fault.needs_small_disks)
+            )
+        self._up.until_ready()
+        return self._up
+
+    def _end_stack(self) -> None:
+        self._stack.close()
+        self._up = None
+
+
+def settings_of(fault: Fault, seed: int, rate_per_s: float, after_s: float | None) -> Settings:
+    """`settings_of` returns those of the load: an open loop, of which any share may fail."""
+    measured_s = fault.span_s + (fault.after_s if after_s is None else after_s)
+    return Settings(
+        users=(), rate=f"{rate_per_s:g}", seed=seed, duration_s=measured_s, max_failed=1.0,
+        first_warmup_s=WARM_UP_S,
+    )  # fmt: skip
+
+
+def read_found(path: Path) -> Found | None:
+    """`read_found` returns what a fault.json says; None where another version wrote it."""
+    try:
+        content = orjson.loads(path.read_bytes())
+        return Found(**content) if content.keys() == {f.name for f in fields(Found)} else None
+    except (OSError, ValueError, AttributeError):
+        return None

@@ -1,0 +1,74 @@
+"""A disk is full: the broker's logs and the checkpoints have small ones of their own."""
+
+import errno
+import os
+import time
+from collections.abc import Iterable
+from contextlib import suppress
+from pathlib import Path
+
+from bench.faults.fault import Bite
+from bench.faults.up import Scene
+
+FULL = "No space left on device"
+CHUNK_BYTES = 1024 * 1024
+"""The filler grows by so much at a time, and by bytes at the end."""
+BLOCK_BYTES = 512
+"""A file's blocks are counted in these, whatever the disk's own are."""
+REFILL_S = 0.2
+"""Room that becomes free meanwhile is taken again after this time."""
+
+
+def fill(scene: Scene) -> Bite:
+    """`fill` takes all room that is left on the disk, and gives it back when the time is over.
+
+    A part that could not write says so in its log: that is the proof.
+    """
+    disk, logs = scene.up.disk(scene.fault.what), scene.up.logs()
+    sizes = {log: log.stat().st_size for log in logs}
+    filler = disk / "filler"
+    end_s = time.monotonic() + scene.fault.duration_s
+    try:
+        with filler.open("ab", buffering=0) as file:
+            while time.monotonic() < end_s:
+                _take_all(file.fileno())
+                if scene.stopping.wait(REFILL_S):
+                    break
+    finally:
+        filler.unlink(missing_ok=True)
+    healed_ns = time.monotonic_ns()
+    told = {log.stem: _said(log, sizes[log]) for log in logs}
+    who = [f"{part} {times} times" for part, times in told.items() if times]
+    return Bite(f"the disk was full, said {', '.join(who)}" if who else "", healed_ns=healed_ns)
+
+
+def size_bytes(folder: Path) -> int:
+    """`size_bytes` returns how much room its files take; of those that go meanwhile nothing."""
+    total = 0
+    for parent, _, names in os.walk(folder):
+        for name in names:
+            with suppress(OSError):
+                total += os.lstat(os.path.join(parent, name)).st_blocks * BLOCK_BYTES
+    return total
+
+
+def _take_all(descriptor: int) -> None:
+    size = CHUNK_BYTES
+    while size:
+        try:
+            os.write(descriptor, bytes(size))
+        except OSError as cause:
+            if cause.errno != errno.ENOSPC:
+                raise
+            size //= 2
+
+
+def _said(log: Path, from_byte: int) -> int:
+    with suppress(OSError), log.open("rb") as file:
+        file.seek(from_byte)
+        return _count(file)
+    return 0
+
+
+def _count(lines: Iterable[bytes]) -> int:
+    return sum(FULL.encode() in line for line in lines)

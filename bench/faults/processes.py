@@ -1,0 +1,99 @@
+"""These faults meet processes: they are killed, stopped, or slowed down."""
+
+import os
+import signal
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+
+import psutil
+
+from bench.faults.fault import Bite
+from bench.faults.up import Scene
+
+ENDED_WAIT_S = 30.0
+"""A part that was killed is noticed and started anew by then, on a busy machine too."""
+POLL_S = 0.05
+"""This time passes between looks whether something has been started anew."""
+SPEED = 0.2
+"""A part that is slowed down runs for this share of the time."""
+TURN_S = 0.1
+"""A part of each so long stretch it runs, the rest it is stopped: shorter than any timeout."""
+SPEED_MAX = 0.3
+"""More than this share, and the fault did not bite: whoever stops it was late itself."""
+
+
+def kill(scene: Scene) -> Bite:
+    """`kill` ends the parts by SIGKILL; healed is when each has been started anew."""
+    roots = scene.up.roots()
+    before = {part: roots.get(part) for part in scene.fault.parts}
+    pids = [pid for part in before for pid in scene.up.pids().get(part, ())]
+    for pid in pids:
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+    until_s = time.monotonic() + ENDED_WAIT_S
+    while time.monotonic() < until_s:
+        now = scene.up.roots()
+        if all(now.get(part) not in (None, pid) for part, pid in before.items()):
+            return Bite(f"SIGKILL ended {' and '.join(before)} ({len(pids)} processes)")
+        time.sleep(POLL_S)
+    return Bite("")
+
+
+def kill_up(scene: Scene) -> Bite:
+    """`kill_up` ends all at once, what supervises them too, and brings the stack up again.
+
+    It raises `StackError` when it does not come up.
+    """
+    number = sum(map(len, scene.up.pids().values()))
+    scene.up.kill()
+    began_s = time.monotonic()
+    scene.up.start()
+    lasted_s = time.monotonic() - began_s
+    return Bite(f"SIGKILL ended all ({number} processes), `up` took {lasted_s:.1f} s")
+
+
+def pause(scene: Scene) -> Bite:
+    """`pause` stops the parts by SIGSTOP; whoever runs on in the meantime was not stopped."""
+    with _resumed(scene) as processes:
+        for process in processes:
+            process.suspend()
+        used_s = _cpu_s(processes)
+        scene.stopping.wait(scene.fault.duration_s)
+        used_s = _cpu_s(processes) - used_s
+        is_stopped = all(each.status() == psutil.STATUS_STOPPED for each in processes)
+    return Bite(f"SIGSTOP held it ({used_s:.2f} s of CPU meanwhile)" if is_stopped else "")
+
+
+def slow(scene: Scene) -> Bite:
+    """`slow` has the parts run for a fifth of the time."""
+    began_s, ran_s = time.monotonic(), 0.0
+    with _resumed(scene) as processes:
+        while time.monotonic() < began_s + scene.fault.duration_s and not scene.stopping.is_set():
+            for process in processes:
+                process.suspend()
+            time.sleep((1 - SPEED) * TURN_S)
+            resumed_s = time.monotonic()
+            for process in processes:
+                process.resume()
+            time.sleep(SPEED * TURN_S)
+            ran_s += time.monotonic() - resumed_s
+        share = ran_s / max(1e-9, time.monotonic() - began_s)
+    bit = bool(processes) and 0 < share <= SPEED_MAX
+    return Bite(f"SIGSTOP let it run for {share:.0%} of the time" if bit else "")
+
+
+@contextmanager
+def _resumed(scene: Scene) -> Iterator[list[psutil.Process]]:
+    pids = scene.up.pids()
+    processes = [psutil.Process(pid) for part in scene.fault.parts for pid in pids.get(part, ())]
+    try:
+        yield processes
+    finally:
+        for process in processes:
+            with suppress(psutil.NoSuchProcess):
+                process.resume()
+
+
+def _cpu_s(processes: Sequence[psutil.Process]) -> float:
+    return sum(sum(process.cpu_times()[:2]) for process in processes)

@@ -1,0 +1,244 @@
+"""A soak is one long load with a fault again and again; what the system holds must not grow."""
+
+import random
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+import psutil
+
+from bench.atomic_files import to_json, write
+from bench.faults.campaign import WARM_UP_S, Load, Progress
+from bench.faults.disks import size_bytes
+from bench.faults.fault import CHECKPOINTS, FAULTS, LOGS, Fault, Injected, Planned
+from bench.faults.judgement import Bitten, Found, Loaded, judge
+from bench.faults.up import Up
+from bench.records.series import Series
+from bench.records.series_file import read_series
+from bench.run.settings import Settings
+from bench.stats.growth import growth_share
+from system.runtime.settings import TOPIC
+from system.runtime.stack import GATEWAY, JOBMANAGER, KAFKA, TASKMANAGER
+
+EVERY_S = 15.0
+"""A fault comes after each so long time."""
+FAULTS_BEGIN_S = 5.0
+"""The first fault comes so long after the begin."""
+GENTLE = ("pause-broker-5", "poison", "replay-at-once", "replay-changed")
+KILLS = ("kill-gateway", "kill-taskmanager", "kill-jobmanager", "kill-broker")
+NAMES = (*KILLS, *GENTLE)
+"""These faults come; the kills in the first third only, so that each process can be judged."""
+JUDGED_S_MIN = 240.0
+"""Growth over a shorter time is not judged: a JVM takes minutes to its size."""
+TOPICS_GROW_S = (int(TOPIC["retention.ms"]) + int(TOPIC["segment.ms"])) / 1e3
+"""The topics grow until their oldest records go."""
+STATE_GROWS_S = 23 * 60.0
+"""The state grows until the services forget: 15 minutes are promised, 22 are kept."""
+MIB = 1024 * 1024
+"""A MiB has so many bytes."""
+
+
+@dataclass(frozen=True)
+class Held:
+    """A part holds something, which a series tells of."""
+
+    series: str
+    part: str
+    grows_s: float
+    """It grows by design for so long after the begin."""
+    share_max: float
+    """It may grow by this share after that."""
+
+
+RSS_SHARE_MAX = 0.02
+"""Resident memory may grow by this share over the last two thirds."""
+FILES_SHARE_MAX = 0.05
+"""Open files may grow by this share: each connection is one, and comes and goes."""
+DISK_SHARE_MAX = 0.1
+"""Topics and checkpoints may grow by this share: they shrink by whole segments and files only."""
+HELD = (
+    *(
+        Held(series, part, 0.0, RSS_SHARE_MAX)
+        for series, part in (
+            *(("rss_mib.gateway", GATEWAY), ("rss_mib.kafka", KAFKA)),
+            *((f"part.rss_mib.{part}", part) for part in (JOBMANAGER, TASKMANAGER)),
+        )
+    ),
+    *(
+        Held(f"files.{part}", part, 0.0, FILES_SHARE_MAX)
+        for part in (GATEWAY, KAFKA, JOBMANAGER, TASKMANAGER)
+    ),
+    Held("disk_mib.topics", "", TOPICS_GROW_S, DISK_SHARE_MAX),
+    Held("disk_mib.checkpoints", "", STATE_GROWS_S, DISK_SHARE_MAX),
+)
+"""`HELD` has all that must be flat."""
+
+
+@dataclass(frozen=True)
+class Grown:
+    """A part grew by a share."""
+
+    series: str
+    watched_s: float
+    """It was judged over so long, at the end."""
+    share: float | None
+    """The share is None where it is not known."""
+    share_max: float
+
+
+@dataclass(frozen=True)
+class Soaked:
+    """A soak found this."""
+
+    found: Found
+    faults: list[str]
+    """These lines tell of each fault, and what proves it."""
+    grown: list[Grown]
+
+
+def plan(seed: int, names: Sequence[str], duration_s: float, every_s: float) -> list[Planned]:
+    """`plan` returns the faults of a soak: each once in a round, in an order that the seed chooses.
+
+    Where growth can be judged at all, what kills comes in the first third only.
+    """
+    chance = random.Random(seed)
+    gentle = [name for name in names if not FAULTS[name].kills]
+    planned: list[Planned] = []
+    left: list[str] = []
+    for number in range(int(duration_s // every_s)):
+        at_s = number * every_s + FAULTS_BEGIN_S
+        is_late = duration_s * 2 / 3 >= JUDGED_S_MIN and at_s > duration_s / 3
+        allowed = gentle if is_late else list(names)
+        left = [name for name in left if name in allowed]
+        if not left:
+            left = chance.sample(allowed, len(allowed))
+        if left:
+            name = left.pop()
+            one_seed = chance.randrange(2**31)
+            planned.append(Planned(name, FAULTS[name].of(one_seed), one_seed, at_s))
+    return planned
+
+
+def soak(
+    load: Load, seed: int, rate_per_s: float, duration_s: float, planned: Sequence[Planned],
+    progress: Progress,
+) -> tuple[Soaked, Path]:  # fmt: skip
+    """`soak` returns what was found, and the folder of its run, which has it as soak.json.
+
+    It raises `BenchError` for what can't be written, and `StackError`.
+    """
+    settings = Settings(
+        users=(), rate=f"{rate_per_s:g}", seed=seed, duration_s=duration_s, max_failed=1.0,
+        first_warmup_s=WARM_UP_S,
+    )  # fmt: skip
+    with Up(progress) as up:
+        loaded = load(settings, up, planned)
+    found = judge("soak", together(loaded.injected), loaded, bitten(loaded.injected))
+    grown = list(growths(loaded))
+    found = replace(
+        found,
+        broken=found.broken + [told(each) for each in grown if _is_over(each)],
+        unsure=found.unsure + [told(each) for each in grown if each.share is None],
+    )
+    faults = [f"{each.name}: {each.bite.proof}" for each in loaded.injected]
+    soaked = Soaked(found, faults, grown)
+    write(loaded.folder / "soak.json", to_json(asdict(soaked)))
+    return soaked, loaded.folder
+
+
+def together(done: Sequence[Injected]) -> Fault:
+    """`together` returns what may be expected of a load that met all of these faults."""
+    parts = {part for each in done for part in each.fault.kills}
+    return Fault(
+        "kill", max((each.fault.recovery_s_max for each in done), default=0.0), "",
+        tuple(sorted(parts)), others_ask=any(each.fault.others_ask for each in done),
+        may_cut=any(each.fault.may_cut for each in done),
+    )  # fmt: skip
+
+
+def bitten(done: Sequence[Injected]) -> Bitten:
+    """`bitten` returns all of the faults as one, from the last of which the recovery counts."""
+    if not done:
+        return Bitten(None, None, "")
+    missed = [each.name for each in done if not each.bite.proof]
+    broken = [f"{name}: nothing shows that it bit" for name in missed]
+    broken += [f"{each.name}: {line}" for each in done for line in each.bite.broken]
+    unsure = [f"{each.name}: {line}" for each in done for line in each.bite.unsure]
+    last = done[-1]
+    proof = f"{len(done)} faults"
+    return Bitten(last.began_ns, last.healed_ns, proof, broken, unsure)
+
+
+def held_by(up: Up) -> dict[str, float]:
+    """`held_by` returns how many files each part has open, and what lies on the disk, in MiB."""
+    found: dict[str, float] = {
+        "disk_mib.topics": size_bytes(up.disk(LOGS)) / MIB,
+        "disk_mib.checkpoints": size_bytes(up.disk(CHECKPOINTS)) / MIB,
+    }
+    for part, pid in up.roots().items():
+        with suppress(psutil.Error):
+            found[f"files.{part}"] = psutil.Process(pid).num_fds()
+    return found
+
+
+def growths(loaded: Loaded) -> Iterator[Grown]:
+    """`growths` yields how much each of `HELD` grew over the last two thirds of the window; of a
+    part that was killed after that, from then on."""
+    phase = loaded.run.phases[-1]
+    if phase.window is None or phase.series is None:
+        return
+    opened_ns, closed_ns = phase.window.opened_ns, phase.window.closed_ns
+    series = read_series(loaded.folder / phase.series)
+    for held in HELD:
+        began = [opened_ns + (closed_ns - opened_ns) // 3, opened_ns + int(held.grows_s * 1e9)]
+        began += [each.healed_ns for each in loaded.injected if held.part in each.fault.kills]
+        yield grown_since(series, held, max(began), closed_ns)
+
+
+def grown_since(series: Series, held: Held, from_ns: int, closed_ns: int) -> Grown:
+    """`grown_since` returns how much it grew between two times; unknown where they are too near."""
+    watched_s = max(0.0, (closed_ns - from_ns) / 1e9)
+    share = None
+    if watched_s >= JUDGED_S_MIN:
+        known = [
+            (at_ns / 1e9, value)
+            for at_ns, value in zip(series.at_ns, series.series.get(held.series, ()), strict=False)
+            if value is not None and from_ns <= at_ns <= closed_ns
+        ]
+        share = growth_share([at_s for at_s, _ in known], [value for _, value in known])
+    return Grown(held.series, round(watched_s, 1), share, held.share_max)
+
+
+def _is_over(grown: Grown) -> bool:
+    return grown.share is not None and grown.share > grown.share_max
+
+
+def told(grown: Grown) -> str:
+    """`told` returns it as a line."""
+    if grown.share is None:
+        least = f"too short to tell, at least {JUDGED_S_MIN:g} s are needed"
+        return f"{grown.series}: watched for {grown.watched_s:.0f} s: {least}"
+    return f"{grown.series}: {grown.share:+.1%} in {grown.watched_s:.0f} s"
+
+
+def summary(soaked: Soaked, figures: Mapping[str, object]) -> str:
+    """`summary` returns Markdown."""
+    found = soaked.found
+    told_of = ", ".join(f"{name} {value}" for name, value in figures.items())
+    lines = [
+        f"Soak: {told_of}; {found.requests:,} requests, {found.checkouts:,} paid checkouts, "
+        f"{found.unknown:,} of unknown outcome, {found.violations} violations.",
+        "",
+        f"Promises: {found.state}",
+        *(f"- {line}" for line in (*found.broken, *found.unsure)),
+        "",
+        "| held | watched s | grew | at most |",
+        "| --- | --: | --: | --: |",
+    ]
+    lines += [
+        f"| {each.series} | {each.watched_s:.0f} "
+        f"| {'unknown' if each.share is None else f'{each.share:+.1%}'} | {each.share_max:+.0%} |"
+        for each in soaked.grown
+    ]
+    return "\n".join([*lines, "", *(f"- {line}" for line in soaked.faults)]) + "\n"

@@ -1,0 +1,209 @@
+"""``python -m system up`` is what faults are put into: a stack as a person has it."""
+
+import os
+import shutil
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack, suppress
+from functools import partial
+from pathlib import Path
+from types import TracebackType
+from typing import NamedTuple, Self
+
+import psutil
+
+from bench.errors import BenchError
+from bench.faults.fault import CHECKPOINTS, LOGS, Bite, Fault
+from bench.project import PROJECT_DIR
+from machine import ports
+from machine.errors import StackError
+from machine.http import answers
+from machine.processes import Child, Supervisor
+from system.credentials import shop_headers
+from system.runtime import registry
+from system.runtime.data_folder import held_folder
+from system.runtime.stack import JOBMANAGER, KAFKA, TASKMANAGER
+
+START_TIMEOUT_S = 300.0
+"""A start takes at most this long; its own limits, one for each of its steps, end it first."""
+DOWN_TIMEOUT_S = 120.0
+"""An end takes at most this long, the recording of Java's classes included."""
+READY_TIMEOUT_S = 300.0
+"""A stack answers again so long after a fault, on a busy machine too."""
+ANSWER_TIMEOUT_S = 6.0
+"""One request takes at most this long meanwhile: longer than the gateway waits for a reply."""
+POLL_S = 0.05
+"""This much time passes between looks at a stack that starts or mends itself."""
+SMALL_DISK_MIB = 256
+"""A small disk has this size: some minutes of topics, and any checkpoint, several times over."""
+
+FOLDERS = {LOGS: "kafka/log", CHECKPOINTS: "flink/checkpoints"}
+"""A disk that may fill up is at this place of the data folder."""
+SMALL_DISKS = """
+mount -t tmpfs -o size={size_mib}m,mode=700 tmpfs "$1"
+mount -t tmpfs -o size={size_mib}m,mode=700 tmpfs "$2"
+shift 2
+exec "$@"
+"""
+"""This shell script mounts them in a mount namespace of its own, which ends with the stack."""
+
+
+class Up:
+    """A stack is up from entering to leaving; it has a data folder and fixed ports, so that it can
+    be brought up again."""
+
+    def __init__(self, progress: Callable[[str], object], *, small_disks: bool = False) -> None:
+        self._progress = progress
+        self._small_disks = small_disks
+        self._name = f"faults-{time.time_ns():x}"
+        self._supervisor = Supervisor()
+        self._cleanup = ExitStack()
+        self._child: Child | None = None
+        self.is_fresh = True
+        """Nothing has loaded it yet."""
+
+    def __enter__(self) -> Self:
+        with ExitStack() as cleanup:
+            folder = cleanup.enter_context(held_folder("faults"))
+            cleanup.push(partial(_removed, folder))
+            self.data_dir = folder / "data"
+            self._log = folder / "up.log"
+            self._ports = {
+                option: ports.choose(0, option)
+                for option in ("--port", "--kafka-port", "--flink-rest-port")
+            }
+            for disk in FOLDERS.values() if self._small_disks else ():
+                (self.data_dir / disk).mkdir(parents=True)
+            cleanup.callback(self._supervisor.close)
+            cleanup.callback(self._supervisor.stop, ("up",), DOWN_TIMEOUT_S)
+            self.start()
+            self._cleanup = cleanup.pop_all()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._progress("ending the stack")
+        self._cleanup.__exit__(kind, error, trace)
+
+    def start(self) -> None:
+        """`start` returns when it is ready. It raises `StackError` when it does not come up."""
+        began_s = time.monotonic()
+        child = self._supervisor.start("up", self._command(), log=self._log, cwd=PROJECT_DIR)
+        self._supervisor.wait_for(lambda: self._is_up_as(child.pid), "the stack", START_TIMEOUT_S)
+        entry = registry.find(self._name)
+        assert entry is not None
+        self.url, self.bootstrap_servers = entry.url, entry.bootstrap_servers
+        self.flink_rest = entry.flink_rest
+        self._child = child
+        self._progress(f"the stack is up after {time.monotonic() - began_s:.1f} s at {self.url}")
+
+    def _is_up_as(self, pid: int) -> bool:
+        entry = registry.find(self._name)  # one that was killed may have left its own
+        return entry is not None and entry.pid == pid
+
+    def kill(self) -> None:
+        """`kill` ends everything at once by SIGKILL: the parts, and what supervises them."""
+        pids = [pid for part in self.pids().values() for pid in part]
+        child, self._child = self._child, None
+        assert child is not None
+        self._supervisor.children.pop("up", None)
+        child.process.kill()
+        for pid in pids:
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        child.process.wait()
+
+    def check(self) -> None:
+        """`check` raises `BenchError` when it has ended, and nobody killed it."""
+        child = self._child
+        if child is not None and child.exit_code() is not None:
+            raise BenchError(child.describe_exit())
+
+    def pids(self) -> dict[str, list[int]]:
+        """`pids` returns the processes of each part, as far as they live; the first started the
+        others."""
+        return {part: _tree(pid) for part, pid in self.roots().items()}
+
+    def roots(self) -> dict[str, int]:
+        """`roots` returns the process of each part that started its others; none of a part that has
+        ended, as far as its supervisor knows."""
+        entry = registry.find(self._name)
+        return {} if entry is None else {part: pids[0] for part, pids in entry.pids.items() if pids}
+
+    def is_ready(self) -> bool:
+        """`is_ready` returns whether the services answer."""
+        ready = answers(f"{self.url}/health/ready", ANSWER_TIMEOUT_S)
+        return ready and answers(f"{self.url}/echo/ready", ANSWER_TIMEOUT_S, shop_headers())
+
+    def until_ready(self) -> None:
+        """`until_ready` returns when they do. It raises `BenchError` when they never do."""
+        until_s = time.monotonic() + READY_TIMEOUT_S
+        while not self.is_ready():
+            self.check()
+            if time.monotonic() > until_s:
+                raise BenchError(f"{self.url} was not ready again after {READY_TIMEOUT_S:g} s")
+            time.sleep(POLL_S)
+
+    def disk(self, name: str) -> Path:
+        """`disk` returns the folder of a disk, as the stack itself sees it."""
+        folder, child = self.data_dir / FOLDERS[name], self._child
+        return folder if child is None else Path(f"/proc/{child.pid}/root{folder}")
+
+    def logs(self) -> Sequence[Path]:
+        """`logs` returns what each part says."""
+        return sorted((self.data_dir / "logs").glob("*.log"))
+
+    def gc_logs(self) -> Mapping[str, Path]:
+        """`gc_logs` returns the log of pauses of each JVM."""
+        return {
+            KAFKA: self.data_dir / "kafka" / "gc.log",
+            JOBMANAGER: self.data_dir / "flink" / "jobmanager-gc.log",
+            TASKMANAGER: self.data_dir / "flink" / "taskmanager-gc.log",
+        }
+
+    def _command(self) -> list[str]:
+        chosen = [str(word) for port in self._ports.items() for word in port]
+        command = [sys.executable, "-m", "system", "up", "--name", self._name, *chosen]
+        command += ["--data-dir", str(self.data_dir)]
+        if not self._small_disks:
+            return command
+        script = SMALL_DISKS.format(size_mib=SMALL_DISK_MIB)
+        inside = ["unshare", "--map-root-user", "--mount", "sh", "-e", "-c", script, "-"]
+        return [*inside, *(str(self.data_dir / disk) for disk in FOLDERS.values()), *command]
+
+
+class Scene(NamedTuple):
+    """A scene is a fault, with the parts that the seed chose, and the stack that meets it."""
+
+    fault: Fault
+    up: Up
+    seed: int
+    stopping: threading.Event
+    """The event is set when the load is over: nothing is waited for any more."""
+
+
+Injector = Callable[[Scene], Bite]
+
+
+def _removed(folder: Path, kind: type[BaseException] | None, *_: object) -> None:
+    """Removes it, but not the logs that an error names; the next one removes those."""
+    if kind is None or not issubclass(kind, StackError | BenchError):
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _tree(pid: int) -> list[int]:
+    """The process and its descendants; none where it has ended."""
+    try:
+        root = psutil.Process(pid)
+        if root.status() == psutil.STATUS_ZOMBIE:
+            return []
+        return [pid, *(child.pid for child in root.children(recursive=True))]
+    except psutil.NoSuchProcess:
+        return []

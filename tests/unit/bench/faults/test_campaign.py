@@ -1,0 +1,52 @@
+"""A campaign goes on from what is recorded, and only from what is of the same commit and rate."""
+
+from dataclasses import asdict, replace
+from pathlib import Path
+
+import pytest
+
+from bench.atomic_files import to_json, write
+from bench.faults import campaign
+from bench.faults.campaign import Campaign, read_found, settings_of
+from bench.faults.fault import FAULTS
+from bench.faults.judgement import Found, Loaded
+from bench.records.run_record import CommitRecord
+
+FOUND = Found(
+    fault="kill-broker", seed=1, run_id="a", commit="abc with changes", rate_per_s=100.0,
+    span_s=1.0, proof="it ended", requests=10, checkouts=1, unknown=0, cut=0, longest_s=1.0,
+    recovered_s=None, recovery_s_max=20.0, violations=0, broken=[], unsure=[], took_s=3.0,
+)  # fmt: skip
+
+
+def never(*_: object) -> Loaded:
+    raise AssertionError("nothing is to be loaded")
+
+
+def record(folder: Path, name: str, found: Found) -> None:
+    (folder / name).mkdir()
+    write(folder / name / "fault.json", to_json(asdict(found)))
+
+
+def test_what_is_recorded_is_not_done_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(campaign, "commit", lambda: CommitRecord("abc", dirty=False))
+    record(tmp_path, "1", FOUND)
+    record(tmp_path, "2", replace(FOUND, requests=20))
+    record(tmp_path, "3", replace(FOUND, seed=2, commit="def"))
+    record(tmp_path, "4", replace(FOUND, seed=3, rate_per_s=200.0))
+    record(tmp_path, "5", replace(FOUND, fault="none-any-more"))
+    (tmp_path / "6").mkdir()
+    (tmp_path / "6" / "fault.json").write_text('{"fault": "of another version"}')
+    (tmp_path / "7").mkdir()
+    with Campaign(never, 100.0, None, tmp_path, print) as one:
+        assert one.recorded() == {("kill-broker", 1): replace(FOUND, requests=20)}
+    assert read_found(tmp_path / "6" / "fault.json") is None
+    assert read_found(tmp_path / "7" / "fault.json") is None
+
+
+def test_the_load_outlasts_the_recovery() -> None:
+    fault = FAULTS["kill-jobmanager"]
+    assert settings_of(fault, 1, 100.0, None).duration_s == fault.start_s + 30 + 5
+    assert settings_of(fault, 1, 100.0, 5.0).duration_s == fault.start_s + 5

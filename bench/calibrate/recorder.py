@@ -99,16 +99,16 @@ class Recorder:
         if up.is_shared:
             cluster = stacks.cluster(base)
 
-            def begin(side: Side) -> Subject:
-                return stacks.gateway(side, cluster)
+            def begin(*sides: Side) -> dict[str, Subject]:
+                return {side.letter: stacks.gateway(side, cluster) for side in sides}
 
-        found = {side.letter: begin(side) for side in sides}
+        found = begin(*sides)
         self._warm(found[sides[0].letter], sides[0].letter, self._options.first_warmup_s)
         cost = self._cost(found[sides[0].letter])
         for name in up.slowdowns:
             slowed = trees.enter_context(checked_out(self._commit, parent / name))
             slow_down(slowed, SLOWDOWNS[name], cost)
-            found[name] = begin(Side(name, self._commit, slowed, base.python, is_patched=True))
+            found |= begin(Side(name, self._commit, slowed, base.python, is_patched=True))
         found = apart(found)
         next_s = NEXT_WARMUP_S if up.is_shared else self._options.first_warmup_s
         for letter in list(found)[1:]:

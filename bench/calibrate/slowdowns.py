@@ -71,16 +71,17 @@ def of_group(group: Group) -> list[str]:
 
 class Set(NamedTuple):
     bases: int
-    """So many systems are unchanged; to compare it with itself takes two."""
+    """So many systems are unchanged: two of them are the base and the base again, and to compare it
+    with itself takes a third."""
     slowdowns: tuple[str, ...] = ()
     is_shared: bool = False
     """The flag says whether they are on one Kafka and Flink."""
 
 
 SETS = {
-    "gateway": Set(2, tuple(of_group("gateway")), is_shared=True),
-    "service-unchanged": Set(2),
-    **{name: Set(1, (name,)) for name in of_group("service")},
+    "gateway": Set(3, tuple(of_group("gateway")), is_shared=True),
+    "service-unchanged": Set(3),
+    **{name: Set(2, (name,)) for name in of_group("service")},
 }
 
 

@@ -10,10 +10,10 @@ from bench.cli.compare import COMPARISON_COMMAND_EXITS, add_budgets, add_spreads
 from bench.errors import ExitCode, progress
 from bench.regression import job
 from bench.regression.job import Job
-from bench.regression.runs import DURATION_S_MAX, RATE_PER_S_MAX, Options
+from bench.regression.runs import DURATION_S_MAX, RATE_PER_S_MAX, USERS_MAX, Options
 from bench.regression.worktree import fork_point, is_dirty, resolve
 from bench.run.run import measure
-from machine.arguments import positive, real
+from machine.arguments import positive, real, whole
 
 WARMUP_S_MAX = 300.0
 """The `--warmup` is at most this long."""
@@ -26,8 +26,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="the newer one (default: the commit that is checked out)")  # fmt: skip
     add("--rate", type=positive(RATE_PER_S_MAX), default=default.rate_per_s, metavar="RATE",
         help="requests/s, about half of the capacity (default: %(default)g)")  # fmt: skip
+    add("--users", type=whole("users", USERS_MAX), default=default.users, metavar="N",
+        help="that saturate it (default: %(default)s)")  # fmt: skip
     add("--duration", type=positive(DURATION_S_MAX), default=default.duration_s, metavar="S",
-        help="seconds measured of each run (default: %(default)g)")  # fmt: skip
+        help="seconds, at the rate and again at saturation (default: %(default)g)")  # fmt: skip
     add("--warmup", type=positive(WARMUP_S_MAX), default=default.first_warmup_s, metavar="S",
         help="at most, of a stack that was just started (default: %(default)g)")  # fmt: skip
     add("--budget-s", type=real(job.BUDGET_S_MAX, job.BUDGET_S_MIN), metavar="S",
@@ -55,6 +57,7 @@ def run(args: argparse.Namespace) -> ExitCode:
         progress("note: system/ has changes that are not committed; they are not measured")
     options = Options(
         rate_per_s=args.rate,
+        users=args.users,
         duration_s=args.duration,
         warmup_s=min(Options().warmup_s, args.duration),
         first_warmup_s=args.warmup,

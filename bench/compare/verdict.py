@@ -22,6 +22,10 @@ FRESH_PAIRS_MIN = 4
 NEGLIGIBLE = 0.5
 """A change that is surely there counts as none below this part of a threshold."""
 
+BASE_LEVEL = 0.95
+"""The interval of what the base differs by from itself has this level, for each metric by itself:
+it may rather stop a finding than let it pass."""
+
 MetricVerdict = Literal["regression", "faster", "same", "inconclusive"]
 Why = Literal[
     "repeated",
@@ -32,6 +36,8 @@ Why = Literal[
     "below the threshold",
     "within the threshold",
     "not interleaved",
+    "base moved",
+    "base unknown",
 ]
 
 
@@ -52,6 +58,43 @@ class Finding(NamedTuple):
     def is_suspect(self) -> bool:
         """A suspect is what a fresh batch would settle."""
         return self.why == "no fresh batch"
+
+
+class BaseNoise(NamedTuple):
+    """The noise is what the base differs by from itself: no change at all."""
+
+    state: Literal["same", "moved", "unknown"]
+    """The base moved where the interval excludes zero, and the estimate is more than the negligible
+    part of the threshold; with too few pairs that is unknown."""
+    pairs: int
+    estimate: float
+    low: float
+    high: float
+
+
+def base_noise(differences: Sequence[float], rule: Rule) -> BaseNoise | None:
+    """`base_noise` judges pairs of the base with itself; None where there is none."""
+    if not differences:
+        return None
+    walsh = walsh_averages(differences)
+    estimate = float(shift(walsh))
+    low, high = map(float, interval(walsh, BASE_LEVEL))
+    if len(differences) < pairs_needed(BASE_LEVEL):
+        return BaseNoise("unknown", len(differences), estimate, low, high)
+    moved = not low <= 0 <= high and abs(estimate) > rule.threshold * NEGLIGIBLE
+    return BaseNoise("moved" if moved else "same", len(differences), estimate, low, high)
+
+
+def beside_base(found: Finding, noise: BaseNoise | None) -> Finding:
+    """`beside_base` returns what can be said beside the noise: what the base shows of itself is no
+    change of B's, and where that is unknown nothing is called a change."""
+    if noise is not None and noise.state == "same":
+        return found
+    if noise is not None and noise.state == "moved" and found.verdict != "inconclusive":
+        return found._replace(verdict="inconclusive", why="base moved")
+    if found.verdict in ("regression", "faster"):
+        return found._replace(verdict="inconclusive", why="base unknown")
+    return found
 
 
 def holm_levels(p_values: Sequence[float], alpha: float) -> list[float]:

@@ -15,7 +15,7 @@ from bench.compare.metric import Rule
 from bench.compare.verdict import ALPHA, FRESH_PAIRS_MIN, Finding, judge
 from bench.stats.signed_rank import pairs_needed
 
-LOOKS_MAX = 3
+LOOKS_MAX = 2
 """A comparison looks at its pairs at most so often: each look spends a part of alpha."""
 MORE_PAIRS_MAX = 100
 """A further batch has at most this many pairs, however much time there is: with four times as many
@@ -26,15 +26,18 @@ SPARE_PAIRS = 2
 Action = Literal["measure", "repeat", "stop"]
 
 
-def turns(pairs: int, seed: int) -> str:
-    """`turns` says who runs when, two letters a pair: blocks of ABBA or BAAB, which a coin chooses.
+def turns(letters: Sequence[str], rounds: int, seed: int) -> list[Sequence[str]]:
+    """`turns` says who runs when, in each round: of two rounds the second one is the first one
+    backwards, as ABBA, and a coin chooses the first.
 
-    Within a block a steady drift of the machine cancels out. The coin keeps anything that comes
-    back every few runs from always meeting the same side.
+    So a steady drift of the machine cancels out. The coin keeps anything that comes back every few
+    runs from always meeting the same side.
     """
-    random = Random(seed)
-    blocks = (random.choice(("ABBA", "BAAB")) for _ in range(ceil(pairs / 2)))
-    return "".join(blocks)[: 2 * pairs]
+    random, found = Random(seed), list[Sequence[str]]()
+    for _ in range(ceil(rounds / 2)):
+        order = random.sample(letters, len(letters))
+        found += [order, order[::-1]]
+    return found[:rounds]
 
 
 def look_needs(metrics: int, looks_max: int) -> int:

@@ -55,18 +55,21 @@ def test_a_commit_is_no_regression_of_itself(tmp_path: Path) -> None:
     assert comparison["verdict"] in ("same", "faster", "inconclusive")
     assert (out / "comment.md").read_text().startswith(MARK)
     assert ElementTree.parse(out / "junit.xml").getroot().tag == "testsuites"
-    assert not (out / "benchmark-bigger.json").exists()
     assert (out / "benchmark-smaller.json").exists() == bool(comparison["metrics"])
-    runs = [read_run(path) for path in tmp_path.glob("regression-*/batch/[AB]/*")]
-    assert len(runs) >= 2
+    assert all(metric["base"] for metric in comparison["metrics"])
+    folders = {path.parent.name for path in tmp_path.glob("regression-*/batch/A*/*")}
+    assert folders == {"A", "A2"}
+    runs = [read_run(path) for path in tmp_path.glob("regression-*/batch/[AB]*/*")]
+    assert len(runs) >= 6
     for run in runs:
         assert run.verdict in ("valid", "void"), run.reasons
         (control,) = run.probes or ()
         assert control.name == "control"
-        ((_, window),) = run.windows
-        amounts = window.per_request
-        assert 2 < amounts["kafka_records"] < 5
-        assert all(amounts[f"{group}_allocated_bytes"] > 1000 for group in ("kafka", "flink"))
+        assert [phase.name for phase, _ in run.windows] == ["open", "users-64"]
+        for _, window in run.windows:
+            amounts = window.per_request
+            assert 2 < amounts["kafka_records"] < 5
+            assert all(amounts[f"{group}_allocated_bytes"] > 1000 for group in ("kafka", "flink"))
     assert trees() == []
 
 

@@ -7,7 +7,7 @@ import pytest
 from support.made_sets import Change, a_set, cpu, failed, record, verdict, write_set
 
 from bench.compare.budgets import DEFAULT_FILE, BudgetError, read_budgets
-from bench.compare.comparison import compare
+from bench.compare.comparison import Folders, compare
 from bench.compare.comparison_record import Comparison
 from bench.compare.metric import Rule
 from bench.compare.outcomes import RUNS_MIN, judge, void_by_side
@@ -44,7 +44,7 @@ def every(nth: int, change: Change) -> Change:
 def compared(tmp_path: Path, *changes: Change, pairs: int = 24) -> Comparison:
     a = write_set(tmp_path / "a", a_set("A", pairs, refused(0.05)))
     b = write_set(tmp_path / "b", a_set("B", pairs, refused(0.05), *changes))
-    return compare(a, b, BUDGETS)
+    return compare(Folders(a, b), BUDGETS)
 
 
 def test_sides_that_answer_alike(tmp_path: Path) -> None:
@@ -103,7 +103,7 @@ def test_few_runs_can_only_be_suspected() -> None:
 def test_sides_that_were_not_measured_in_turns(tmp_path: Path) -> None:
     a = write_set(tmp_path / "a", a_set("A", 10))
     b = write_set(tmp_path / "b", a_set("B", 10, refused(1.0), begin=50))
-    assert compare(a, b, BUDGETS).verdict == "inconclusive"
+    assert compare(Folders(a, b), BUDGETS).verdict == "inconclusive"
 
 
 # ---- void by the side
@@ -185,4 +185,4 @@ def test_a_warm_side_beside_a_cold_one(tmp_path: Path) -> None:
     pairs = 24
     a = write_set(tmp_path / "a", a_set("A", pairs, cpu("flink", 1.3), compiling(0.6)))
     b = write_set(tmp_path / "b", a_set("B", pairs))
-    assert compare(a, b, BUDGETS).verdict != "faster"
+    assert compare(Folders(a, b), BUDGETS).verdict != "faster"

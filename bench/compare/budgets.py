@@ -86,6 +86,16 @@ class Budgets(NamedTuple):
     """The rules are by operation and kind."""
     levels: list[Level]
     moved_max: float
+    names: frozenset[str] | None = None
+    """Metrics of these names decide, and all others are shown; None: each has the role of its
+    rule."""
+
+    def rule_among(self, metric: Metric, loops: Collection[str | None]) -> MetricRule | None:
+        """`rule_among` returns a metric's rule as it is for runs that have these loops."""
+        rule = self.rule(metric)
+        if rule is None or self.names is None:
+            return None if rule is None else rule.among(metric, loops)
+        return rule._replace(role="decides" if metric.name in self.names else "shown")
 
     def rule(self, metric: Metric) -> MetricRule | None:
         """`rule` returns a metric's rule; None for a metric that the file does not name."""

@@ -102,8 +102,8 @@ def _ruled(
     )
     loops = {metric.loop for metric in metrics}
     for metric in metrics:
-        if (rule := budgets.rule(metric)) is not None:
-            yield metric, rule.among(metric, loops), _runs_without(metric, pairs, sides), sides
+        if (rule := budgets.rule_among(metric, loops)) is not None:
+            yield metric, rule, _runs_without(metric, pairs, sides), sides
 
 
 def _runs_without(metric: Metric, pairs: Sequence[Pair], sides: Sequence[Sides]) -> list[str]:

@@ -57,8 +57,11 @@ class Job:
         spreads: Spreads | None,
         measure: Measure,
         progress: Progress,
+        comparisons: int = 1,
     ) -> None:
+        """The job is one of so many `comparisons`, which share alpha."""
         self._measure_run = measure
+        self._comparisons = comparisons
         self._commits = {"A": base, "B": head}
         self._options = options
         self._budgets = budgets
@@ -91,7 +94,7 @@ class Job:
             batch,
             self._budgets,
             fresh if fresh.a.exists() else None,
-            LOOKS_MAX,
+            LOOKS_MAX * self._comparisons,
             self._spreads,
         )
 
@@ -111,7 +114,9 @@ class Job:
             ready_s = time.monotonic()
             spent_before_s = ready_s - self._began_s
             budget_s = max(0.0, options.budget_s - CLOSING_S - spent_before_s)
-            plan = Plan.of(len(gated.rules), budget_s, fresh_start_s=ready_s - started_s)
+            plan = Plan.of(
+                len(gated.rules), budget_s, ready_s - started_s, comparisons=self._comparisons
+            )
             stacks = [batch]
 
             def measure(step: Step) -> list[Pair]:

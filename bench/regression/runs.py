@@ -15,12 +15,12 @@ USERS = 64
 only wait longer."""
 USERS_MAX = 1000
 """More `--users` of a regression job are refused: saturation is reached by far fewer."""
-DURATION_S = 4.0
+DURATION_S = 3.0
 """Each run of a regression job is measured for this long at the fixed rate, and again at
 saturation: many short runs tell more than few long ones."""
 WARMUP_S = 1.0
 """Each window has this warm-up: connections open, and caches hold this run's entities."""
-FIRST_WARMUP_S = 40.0
+FIRST_WARMUP_S = 30.0
 """A stack that was just started is warmed up this long at most: until it is steady."""
 BUDGET_S = 1080.0
 """A whole job has this budget, all included, so that it takes less than 20 minutes."""

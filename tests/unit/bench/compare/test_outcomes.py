@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support.made_sets import Change, a_set, cpu, failed, record, verdict, write_set
+from support.made_sets import Change, a_set, cpu, failed, record, refused, verdict, write_set
 
 from bench.compare.budgets import DEFAULT_FILE, BudgetError, read_budgets
 from bench.compare.comparison import Folders, compare
@@ -16,19 +16,6 @@ from bench.regression.stopping_rule import Plan, Sequential, Step
 
 BUDGETS = read_budgets(DEFAULT_FILE)
 Run = dict[str, Any]
-
-
-def refused(share: float, kind: str = "409 order_empty") -> Change:
-    """So large a share of all checkouts is refused, and costs little."""
-
-    def change(run: Run) -> None:
-        window = run["phases"][0]["window"]
-        figures = window["operations"]["checkout"]
-        figures["refused"] = {kind: round(share * figures["requests"])}
-        window["refused"] = dict(figures["refused"])
-        window["checkout_paid_share"] = 1 - share
-
-    return change
 
 
 def records(runs: list[Run]) -> list[RunRecord]:

@@ -29,13 +29,18 @@ from bench.errors import BenchError
 from bench.records.run_files import read_run
 from bench.records.run_record import RunRecord
 from bench.regression.pair_loop import gate, take
+from bench.regression.runs import USERS
 from bench.regression.stopping_rule import LOOKS_MAX, Plan, Step, look_needs
 from bench.stats.signed_rank import shift, walsh_averages
 
 COMPARISONS = 40
-SHOWN: dict[Group, str] = {"gateway": "open gateway CPU ratio", "service": "open flink CPU ratio"}
+SATURATION = f"users-{USERS}"
+SHOWN: dict[Group, str] = {
+    "gateway": f"{SATURATION} gateway CPU ratio",
+    "service": f"{SATURATION} flink CPU ratio",
+}
 """A slowdown of the group adds to this metric."""
-RECORDS = "open kafka_records per request"
+RECORDS = f"{SATURATION} kafka_records per request"
 UNLIMITED_S = 1e9
 """Comparisons that are drawn, not measured, have this time budget: no end of it."""
 
@@ -302,5 +307,5 @@ def _measured(rounds: Sequence[Round], variant: str) -> str:
     for metric in (SHOWN[SLOWDOWNS[variant].group], RECORDS):
         share = achieved(rounds, variant, metric)
         if share is not None:
-            parts.append(f"{metric.removeprefix('open ')} {share:+.1%}")
+            parts.append(f"{metric.removeprefix(f'{SATURATION} ')} {share:+.1%}")
     return ", ".join(parts)

@@ -1,4 +1,4 @@
-"""Real slowdowns of the system are patches: they show how often a comparison finds them.
+"""Real slowdowns and failures of the system are patches: they show how often they are found.
 
 A patch that takes CPU time has one constant, ``SPIN_TURNS``: of an empty loop, for each request of
 the gateway, or each record of the service ``order``. It is computed from what the unchanged system
@@ -55,12 +55,18 @@ SLOWDOWNS = {
     "gateway-tail": Slowdown(
         "gateway-tail", GATEWAY_FILE, "gateway", "+2 ms on 1 % of requests in the gateway"
     ),
+    "gateway-failing": Slowdown(
+        "gateway-failing", GATEWAY_FILE, "gateway", "0.5 % of requests fail in the gateway"
+    ),
     **_cpu("service", "system/services/service.py"),
     "service-record": Slowdown(
         "service-record",
         "system/flink_job/host.py",
         "service",
         "one more Kafka record per request",
+    ),
+    "service-refusing": Slowdown(
+        "service-refusing", "system/services/order.py", "service", "checkout refuses every order"
     ),
 }
 

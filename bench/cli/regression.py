@@ -43,8 +43,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_json(parser)
 
 
-def add_measuring(parser: argparse.ArgumentParser) -> None:
-    """`add_measuring` adds the options of a comparison of two commits."""
+def add_measuring(parser: argparse.ArgumentParser, *, results: bool = True) -> None:
+    """`add_measuring` adds the options of a comparison of two commits; `results`: and where they
+    are kept."""
     add, default = parser.add_argument, Options()
     add("--rate", type=positive(RATE_PER_S_MAX), default=default.rate_per_s, metavar="RATE",
         help="requests/s, about half of the capacity (default: %(default)g)")  # fmt: skip
@@ -59,7 +60,8 @@ def add_measuring(parser: argparse.ArgumentParser) -> None:
     add_seed(parser, default.seed)
     add_budgets(parser)
     add_spreads(parser)
-    add_results(parser, "--results")
+    if results:
+        add_results(parser, "--results")
 
 
 def options_of(args: argparse.Namespace) -> Options:

@@ -40,10 +40,34 @@ def trees() -> list[str]:
     return [line for line in listed.stdout.splitlines() if place in line]
 
 
-def test_a_commit_is_no_regression_of_itself(tmp_path: Path) -> None:
-    out = tmp_path / "out"
+def git(*arguments: str, index: Path, content: str = "") -> str:
     done = subprocess.run(
-        command("HEAD", *SMALL, "--results", str(tmp_path), "--out", str(out)),
+        ["git", "-c", "user.name=a", "-c", "user.email=a@b", *arguments],
+        cwd=PROJECT_DIR,
+        env={**os.environ, "GIT_INDEX_FILE": str(index)},
+        input=content,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return done.stdout.strip()
+
+
+def with_a_comment_in_the_gateway(index: Path) -> str:
+    """A commit on HEAD that no branch has: so both sides run on one Kafka and Flink."""
+    path = "system/gateway/app.py"
+    content = (PROJECT_DIR / path).read_text() + "\n# nothing changes\n"
+    git("read-tree", "HEAD", index=index)
+    blob = git("hash-object", "-w", "--stdin", index=index, content=content)
+    git("update-index", "--cacheinfo", f"100644,{blob},{path}", index=index)
+    tree = git("write-tree", index=index)
+    return git("commit-tree", tree, "-p", "HEAD", "-m", "a comment", index=index)
+
+
+def test_a_comment_is_no_regression(tmp_path: Path) -> None:
+    out, head = tmp_path / "out", with_a_comment_in_the_gateway(tmp_path / "index")
+    done = subprocess.run(
+        command("HEAD", head, *SMALL, "--results", str(tmp_path), "--out", str(out)),
         capture_output=True,
         text=True,
         timeout=TIMEOUT_S,
@@ -84,7 +108,7 @@ def test_ctrl_c_ends_it_and_leaves_nothing_behind(
             env={**os.environ, "PYTHONUNBUFFERED": "1"},
         )
     try:
-        until(lambda: job.poll() is not None or b"starting one Kafka" in log.read_bytes())
+        until(lambda: job.poll() is not None or b"starting the stack of" in log.read_bytes())
         job.send_signal(signal.SIGINT)
         assert job.wait(TIMEOUT_S) == 130, log.read_text()
     finally:

@@ -180,7 +180,10 @@ SHOP_SETTINGS = {"scenario", "zipf", "workers", "trace_every"}
 def _meaningless(settings: RunSettings) -> set[str]:
     """The settings that say nothing about this run: a service of somebody else's is no shop."""
     found: set[str] = set() if settings.workload is None else SHOP_SETTINGS
-    found = found | ({"saturation_users"} if settings.rate is None else {"users"})
+    if settings.rate is not None:
+        found = found | {"users"}
+    if not settings.saturation_users:
+        found = found | {"saturation_users"}
     if settings.target is None or not settings.target.startswith("https:"):
         found = found | {"ca", "insecure"}
     return found

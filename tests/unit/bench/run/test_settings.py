@@ -22,7 +22,8 @@ def test_a_foreign_record_says_nothing_of_the_shop() -> None:
     ("settings", "without"),
     [
         (Settings(), {"saturation_users", "ca", "insecure"}),
-        (Settings(rate="5"), {"users", "ca", "insecure"}),
+        (Settings(rate="5"), {"users", "saturation_users", "ca", "insecure"}),
+        (Settings(rate="5", saturation_users=64), {"users", "ca", "insecure"}),
         (Settings(workload="w"), {*tables.SHOP_SETTINGS, "saturation_users", "ca", "insecure"}),
         (Settings(workload="w", target="https://a"), {*tables.SHOP_SETTINGS, "saturation_users"}),
     ],

@@ -48,7 +48,7 @@ from bench.compare.verdict import (
     without_interleaving,
 )
 from bench.errors import COMPARISON_EXITS
-from bench.records.run_files import MissingFigureError, read_run
+from bench.records.run_files import ChangedError, MissingFigureError, read_run
 from bench.records.run_record import CONTROL, RunRecord
 from bench.records.versioned_json import RunFileError, VersionError
 from bench.stats.signed_rank import pairs_needed
@@ -164,6 +164,8 @@ def _read_run(where: Path) -> RunRecord:
 def _fault(cause: RunFileError) -> Fault:
     if isinstance(cause, VersionError):
         return "other_schema"
+    if isinstance(cause, ChangedError):
+        return "invalid"
     return "missing_metric" if isinstance(cause, MissingFigureError) else "unreadable"
 
 

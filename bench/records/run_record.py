@@ -358,6 +358,9 @@ class RunRecord:
     ledger: LedgerRecord | None
     invariants: InvariantsRecord | None
     wrong_answers: WrongAnswers
+    digests: dict[str, str] = field(default_factory=dict, metadata=OPTIONAL)
+    """The digests (SHA-256) are of run.json without its own, and of the files of samples: they tell
+    that one was changed after it was recorded. Older records have none."""
 
     @property
     def windows(self) -> Iterator[tuple[PhaseRecord, WindowFigures]]:

@@ -189,9 +189,10 @@ def _compare(
         used -= _held_back(used, len(gated), alpha)
         pairs, fresh_pairs = pairs[:used], pairs[used:]
     noise = {row.metric.name: base_noise(row.base_worsenings, row.limits) for row in found}
+    judged = judge_rows(gated, used, alpha)
     findings = {
-        name: beside_base(finding, noise[name])
-        for name, finding in judge_rows(gated, used, alpha).items()
+        row.metric.name: beside_base(judged[row.metric.name], noise[row.metric.name], row.limits)
+        for row in gated
     }
     if not (is_interleaved(pairs) and is_interleaved(fresh_pairs)):
         findings = {name: without_interleaving(finding) for name, finding in findings.items()}

@@ -10,7 +10,7 @@ from typing import Literal
 
 from bench.compare.budgets import Checked, Limit, Role
 from bench.compare.metric import Scale
-from bench.compare.verdict import FRESH_PAIRS_MIN, Finding, MetricVerdict
+from bench.compare.verdict import FRESH_PAIRS_MIN, BaseState, Finding, MetricVerdict
 from bench.records.run_record import CommitRecord
 from bench.stats.signed_rank import pairs_needed
 
@@ -59,9 +59,8 @@ class StatisticsRecord:
 class BaseRecord:
     """The record says what the base differs by from itself, which is no change at all."""
 
-    state: Literal["same", "moved", "unknown"]
-    """It moved where the interval excludes zero, and the change is more than negligible; with too
-    few pairs that is unknown, and the interval None."""
+    state: BaseState
+    """The interval of what is unknown is None."""
     pairs: int
     change: float
     low: float | None

@@ -60,16 +60,24 @@ class Finding(NamedTuple):
         return self.why == "no fresh batch"
 
 
+BaseState = Literal["same", "moved", "beyond", "unknown"]
+"""The base is the same as itself where the interval includes zero; it moved where not, and lies
+beyond where all of the interval is beyond the threshold. With too few pairs that is unknown."""
+
+
 class BaseNoise(NamedTuple):
     """The noise is what the base differs by from itself: no change at all."""
 
-    state: Literal["same", "moved", "unknown"]
-    """The base moved where the interval excludes zero, and the estimate is more than the negligible
-    part of the threshold; with too few pairs that is unknown."""
+    state: BaseState
     pairs: int
     estimate: float
     low: float
     high: float
+
+    @property
+    def room(self) -> float:
+        """The room is what a change must be larger by."""
+        return abs(self.estimate) if self.state == "moved" else 0.0
 
 
 def base_noise(differences: Sequence[float], rule: Rule) -> BaseNoise | None:
@@ -77,24 +85,29 @@ def base_noise(differences: Sequence[float], rule: Rule) -> BaseNoise | None:
     if not differences:
         return None
     walsh = walsh_averages(differences)
-    estimate = float(shift(walsh))
     low, high = map(float, interval(walsh, BASE_LEVEL))
+    state: BaseState = "same" if low <= 0 <= high else "moved"
+    if low > rule.threshold or high < -rule.threshold:
+        state = "beyond"
     if len(differences) < pairs_needed(BASE_LEVEL):
-        return BaseNoise("unknown", len(differences), estimate, low, high)
-    moved = not low <= 0 <= high and abs(estimate) > rule.threshold * NEGLIGIBLE
-    return BaseNoise("moved" if moved else "same", len(differences), estimate, low, high)
+        state = "unknown"
+    return BaseNoise(state, len(differences), float(shift(walsh)), low, high)
 
 
-def beside_base(found: Finding, noise: BaseNoise | None) -> Finding:
+def beside_base(found: Finding, noise: BaseNoise | None, rule: Rule) -> Finding:
     """`beside_base` returns what can be said beside the noise: what the base shows of itself is no
     change of B's, and where that is unknown nothing is called a change."""
-    if noise is not None and noise.state == "same":
+    if found.verdict == "inconclusive":
         return found
-    if noise is not None and noise.state == "moved" and found.verdict != "inconclusive":
-        return found._replace(verdict="inconclusive", why="base moved")
-    if found.verdict in ("regression", "faster"):
-        return found._replace(verdict="inconclusive", why="base unknown")
-    return found
+    doubtful = found._replace(verdict="inconclusive", why="base moved")
+    if noise is not None and noise.state == "beyond":
+        return doubtful
+    if found.verdict == "same":
+        return found
+    if noise is None or noise.state == "unknown":
+        return doubtful._replace(why="base unknown")
+    surely = min(abs(found.estimate), abs(found.fresh or 0.0))
+    return found if surely - noise.room > rule.alarm else doubtful
 
 
 def holm_levels(p_values: Sequence[float], alpha: float) -> list[float]:

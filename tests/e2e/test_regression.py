@@ -19,7 +19,7 @@ from bench.project import PROJECT_DIR
 from bench.records.run_files import read_run
 from machine.cache import cache_dir
 
-TIMEOUT_S = 400.0
+TIMEOUT_S = 1200.0
 SMALL = ("--rate", "60", "--duration", "1", "--warmup", "4", "--budget-s", "31")
 CODES = {ExitCode.DONE, ExitCode.INCONCLUSIVE}
 

@@ -152,20 +152,35 @@ def test_a_is_the_mean_of_both_of_its_systems(tmp_path: Path) -> None:
     gateway = metric(found, GATEWAY)
     assert gateway.change == pytest.approx(1.2 / 1.02**0.5 - 1, abs=0.005)
     assert gateway.base is not None
-    assert (gateway.base.state, gateway.base.pairs) == ("same", PAIRS)
+    assert (gateway.base.state, gateway.base.pairs) == ("moved", PAIRS)
     assert gateway.base.change == pytest.approx(0.02, abs=0.001)
     assert len(found.a.runs) == 2 * PAIRS
 
 
-@pytest.mark.parametrize("b", [0.8, 1.0, 1.2])
-def test_what_the_base_shows_of_itself_is_no_change(tmp_path: Path, b: float) -> None:
+@pytest.mark.parametrize("b", [0.5, 1.0, 1.5])
+def test_a_base_that_is_surely_not_itself_says_nothing(tmp_path: Path, b: float) -> None:
     found = with_again(tmp_path, PAIRS, a=0.97, again=1.03, b=b)
     gateway = metric(found, GATEWAY)
     assert gateway.base is not None
-    assert gateway.base.state == "moved"
+    assert gateway.base.state == "beyond"
     assert (found.verdict, gateway.verdict) == ("inconclusive", "inconclusive")
     assert "but the base differs from itself by +6.2 % to +6.2 %" in gateway.reason
     assert "+6.2 % to +6.2 %" in markdown(found)
+
+
+@pytest.mark.parametrize(
+    ("b", "verdict"),
+    [(1.0, "same"), (1.08, "inconclusive"), (1.12, "regression"), (0.8, "faster")],
+)
+def test_a_change_must_be_larger_by_what_the_base_shows_of_itself(
+    tmp_path: Path, b: float, verdict: str
+) -> None:
+    """With an alarm beyond 5 % and a base that moved by 4 %."""
+    found = with_again(tmp_path, PAIRS, a=0.98, again=1.02, b=b)
+    gateway = metric(found, GATEWAY)
+    assert gateway.base is not None
+    assert gateway.base.state == "moved"
+    assert gateway.verdict == verdict
 
 
 def test_one_start_shows_nothing_of_what_another_makes(tmp_path: Path) -> None:

@@ -127,6 +127,12 @@ def regression(session: nox.Session) -> None:
 
 
 @nox.session
+def bisect(session: nox.Session) -> None:
+    """Finds the first commit that is worse: ``nox -s bisect -- GOOD BAD``."""
+    run(session, "bench", "bisect", *session.posargs)
+
+
+@nox.session
 def history(session: nox.Session) -> None:
     """Draws each metric over commits: ``nox -s history -- DIR``."""
     run(session, "bench", "history", *session.posargs)

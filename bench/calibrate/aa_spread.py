@@ -1,6 +1,6 @@
 """The spread is how far comparisons of a commit with itself scatter, from their files."""
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from math import expm1, log1p
 from pathlib import Path
@@ -43,6 +43,12 @@ def read_spreads(folder: Path) -> dict[str, float]:
     return spreads
 
 
+def read_verdicts(folder: Path) -> Counter[str]:
+    """`read_verdicts` returns how often comparisons below the folder ended how. It raises
+    `SpreadError`."""
+    return Counter(_read(path).verdict for path in sorted(folder.rglob("comparison.json")))
+
+
 class Spread(NamedTuple):
     name: str
     scale: Scale
@@ -55,12 +61,7 @@ class Spread(NamedTuple):
 
 
 def _changes(path: Path) -> list[tuple[Spread, float]]:
-    try:
-        comparison = of_plain(Comparison, orjson.loads(path.read_bytes()))
-    except OSError as cause:
-        raise SpreadError(f"cannot read {path}: {cause.strerror}") from None
-    except (ValueError, KeyError, TypeError, AttributeError):
-        raise SpreadError(f"{path} is not a comparison") from None
+    comparison = _read(path)
     if comparison.a is None or comparison.b is None:
         return []
     if comparison.a.commit != comparison.b.commit:
@@ -70,3 +71,12 @@ def _changes(path: Path) -> list[tuple[Spread, float]]:
         for metric in comparison.metrics
         if metric.change is not None
     ]
+
+
+def _read(path: Path) -> Comparison:
+    try:
+        return of_plain(Comparison, orjson.loads(path.read_bytes()))
+    except OSError as cause:
+        raise SpreadError(f"cannot read {path}: {cause.strerror}") from None
+    except (ValueError, KeyError, TypeError, AttributeError):
+        raise SpreadError(f"{path} is not a comparison") from None

@@ -28,7 +28,7 @@ from bench.calibrate.slowdowns import (
     slow_down,
     spin,
 )
-from bench.errors import BenchError
+from bench.errors import BenchError, UsageError
 from bench.observe.kafka_offsets import TrafficMeter
 from bench.records.run_record import GroupCpu, RunRecord
 from bench.regression.python_env import python_of
@@ -48,16 +48,41 @@ COST_BETWEEN = (0.5, 0.9)
 """The records are counted in this part of that time, from the begin of the run: all is load."""
 
 
-CYCLES, ROUNDS = 13, 2
-DURATION_S, WARMUP_S = 3.0, 0.5
-"""A run takes this long, after a warm-up: shorter than those of ``regression``, and so noisier."""
-FIRST_WARMUP_S = 40.0
-"""A stack that was just started is warmed up this long at most, where error rates are recorded."""
+CYCLES, ROUNDS = 16, 10
+"""A round has cycles enough for the first look of a job, of its void ones for the fresh batch, and
+a row of the table has so many restarts."""
+START_S = 60.0
+"""It takes about so long until the systems of a round are up."""
+OVERHEAD_S = 4.0
+"""A run takes about so much longer than its windows: processes start, all is read and judged."""
+BUDGETS_FILE = "budgets.toml"
+"""The copy of the budgets says which roles were settled before the first round."""
 SPIN_SAMPLE_TURNS, SPIN_INTERVAL_S = 20_000, 0.1
 """The slowdowns' empty loop is measured so beside those runs."""
 NEXT_WARMUP_S = 2.0
 """A further gateway on a warm Flink is warmed up this long."""
 SEEDS_PER_ROUND = 1000
+
+
+def round_s(up: Set, options: Options, cycles: int) -> float:
+    """`round_s` returns about how long a round takes on an idle machine."""
+    systems = up.bases + len(up.slowdowns)
+    run_s = 2 * (options.warmup_s + options.duration_s) + OVERHEAD_S
+    warm_ups = 1 if up.is_shared else systems
+    return START_S + warm_ups * options.first_warmup_s + systems * (cycles + 1) * run_s
+
+
+def freeze(folder: Path, budgets: Path) -> None:
+    """`freeze` keeps the budgets that all comparisons of the recordings are judged by. It raises
+    `UsageError` where others are kept already."""
+    kept, content = folder / BUDGETS_FILE, budgets.read_bytes()
+    if kept.exists() and kept.read_bytes() != content:
+        raise UsageError(
+            f"{kept} differs from {budgets}: roles that were changed after runs were seen say "
+            "nothing of new ones; record into another folder"
+        )
+    write(kept, content)
+
 
 Tell = Callable[[str], object]
 
@@ -79,10 +104,14 @@ class Recorder:
         self._cycles = cycles
         self._tell = tell
 
+    def rounds(self, name: str) -> int:
+        """`rounds` returns how many a set has, whole or not."""
+        return len(list((self._folder / name).glob("round-*")))
+
     def record(self, name: str) -> None:
         """`record` records a round. It raises `StackError`, and `KeyboardInterrupt` after which the
         runs are kept."""
-        number = len(list((self._folder / name).glob("round-*"))) + 1
+        number = self.rounds(name) + 1
         folder = self._folder / name / f"round-{number}"
         self._tell(f"{folder}: {self._cycles} cycles")
         with ExitStack() as trees:
@@ -99,16 +128,16 @@ class Recorder:
         if up.is_shared:
             cluster = stacks.cluster(base)
 
-            def begin(side: Side) -> Subject:
-                return stacks.gateway(side, cluster)
+            def begin(*sides: Side) -> dict[str, Subject]:
+                return {side.letter: stacks.gateway(side, cluster) for side in sides}
 
-        found = {side.letter: begin(side) for side in sides}
+        found = begin(*sides)
         self._warm(found[sides[0].letter], sides[0].letter, self._options.first_warmup_s)
         cost = self._cost(found[sides[0].letter])
         for name in up.slowdowns:
             slowed = trees.enter_context(checked_out(self._commit, parent / name))
             slow_down(slowed, SLOWDOWNS[name], cost)
-            found[name] = begin(Side(name, self._commit, slowed, base.python, is_patched=True))
+            found |= begin(Side(name, self._commit, slowed, base.python, is_patched=True))
         found = apart(found)
         next_s = NEXT_WARMUP_S if up.is_shared else self._options.first_warmup_s
         for letter in list(found)[1:]:

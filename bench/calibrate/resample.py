@@ -29,13 +29,18 @@ from bench.errors import BenchError
 from bench.records.run_files import read_run
 from bench.records.run_record import RunRecord
 from bench.regression.pair_loop import gate, take
+from bench.regression.runs import USERS
 from bench.regression.stopping_rule import LOOKS_MAX, Plan, Step, look_needs
 from bench.stats.signed_rank import shift, walsh_averages
 
 COMPARISONS = 40
-SHOWN: dict[Group, str] = {"gateway": "open gateway CPU ratio", "service": "open flink CPU ratio"}
+SATURATION = f"users-{USERS}"
+SHOWN: dict[Group, str] = {
+    "gateway": f"{SATURATION} gateway CPU ratio",
+    "service": f"{SATURATION} flink CPU ratio",
+}
 """A slowdown of the group adds to this metric."""
-RECORDS = "open kafka_records per request"
+RECORDS = f"{SATURATION} kafka_records per request"
 UNLIMITED_S = 1e9
 """Comparisons that are drawn, not measured, have this time budget: no end of it."""
 
@@ -105,20 +110,20 @@ def compare_drawn(
 
 
 def _draw(found: Round, a: Sequence[str], b: str, random: Random) -> list[Pair]:
-    """All pairs that a round has, in any order; in each cycle any of `a` is the partner."""
+    """All pairs that a round has, in any order; in each cycle any two of `a` are the base and the
+    base again."""
     names = [name for name in a if name != b]
     pairs = []
-    for cycle in found.cycles(b):
-        partners = [name for name in names if cycle in found.runs[name]]
-        if partners:
-            pairs.append(Pair(found.runs[random.choice(partners)][cycle], found.runs[b][cycle]))
+    for cycle in found.cycles(*names, b):
+        base, again = random.sample(names, 2)
+        runs = (found.runs[name][cycle] for name in (base, b, again))
+        pairs.append(Pair(*runs))
     random.shuffle(pairs)
     return pairs
 
 
 def _sides(pairs: Sequence[Pair]) -> Sides:
-    in_time = sorted(pairs, key=lambda pair: pair.started)
-    return Sides([pair.a for pair in in_time], [pair.b for pair in in_time])
+    return Sides.of(sorted(pairs, key=lambda pair: pair.started))
 
 
 class Rates(NamedTuple):
@@ -185,8 +190,8 @@ def _roles(both: tuple[Round, Round], variant: str, random: Random) -> tuple[lis
     bases = [name for name in both[0].bases if name in both[1].bases]
     if variant != BASE:
         return bases, variant
-    a, b = random.sample(bases, 2)
-    return [a], b
+    *a, b = random.sample(bases, 3)
+    return a, b
 
 
 def achieved(rounds: Sequence[Round], variant: str, metric: str) -> float | None:
@@ -282,7 +287,7 @@ def resample(
         if len(rounds) < 2:
             tell(f"{recorded} has {len(rounds)} rounds; a fresh batch needs a second one")
             continue
-        for variant in [BASE, *up.slowdowns] if up.bases > 1 else up.slowdowns:
+        for variant in [BASE, *up.slowdowns] if up.bases > 2 else up.slowdowns:
             row = rates(rounds, variant, comparisons, budgets, spreads, seed)
             if variant == BASE:
                 where = "on one Kafka and Flink" if up.is_shared else "a whole stack each"
@@ -302,5 +307,5 @@ def _measured(rounds: Sequence[Round], variant: str) -> str:
     for metric in (SHOWN[SLOWDOWNS[variant].group], RECORDS):
         share = achieved(rounds, variant, metric)
         if share is not None:
-            parts.append(f"{metric.removeprefix('open ')} {share:+.1%}")
+            parts.append(f"{metric.removeprefix(f'{SATURATION} ')} {share:+.1%}")
     return ", ".join(parts)

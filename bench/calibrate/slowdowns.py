@@ -1,4 +1,4 @@
-"""Real slowdowns of the system are patches: they show how often a comparison finds them.
+"""Real slowdowns and failures of the system are patches: they show how often they are found.
 
 A patch that takes CPU time has one constant, ``SPIN_TURNS``: of an empty loop, for each request of
 the gateway, or each record of the service ``order``. It is computed from what the unchanged system
@@ -55,12 +55,18 @@ SLOWDOWNS = {
     "gateway-tail": Slowdown(
         "gateway-tail", GATEWAY_FILE, "gateway", "+2 ms on 1 % of requests in the gateway"
     ),
+    "gateway-failing": Slowdown(
+        "gateway-failing", GATEWAY_FILE, "gateway", "0.5 % of requests fail in the gateway"
+    ),
     **_cpu("service", "system/services/service.py"),
     "service-record": Slowdown(
         "service-record",
         "system/flink_job/host.py",
         "service",
         "one more Kafka record per request",
+    ),
+    "service-refusing": Slowdown(
+        "service-refusing", "system/services/order.py", "service", "checkout refuses every order"
     ),
 }
 
@@ -71,16 +77,17 @@ def of_group(group: Group) -> list[str]:
 
 class Set(NamedTuple):
     bases: int
-    """So many systems are unchanged; to compare it with itself takes two."""
+    """So many systems are unchanged: two of them are the base and the base again, and to compare it
+    with itself takes a third."""
     slowdowns: tuple[str, ...] = ()
     is_shared: bool = False
     """The flag says whether they are on one Kafka and Flink."""
 
 
 SETS = {
-    "gateway": Set(2, tuple(of_group("gateway")), is_shared=True),
-    "service-unchanged": Set(2),
-    **{name: Set(1, (name,)) for name in of_group("service")},
+    "gateway": Set(3, tuple(of_group("gateway")), is_shared=True),
+    "service-unchanged": Set(3),
+    **{name: Set(2, (name,)) for name in of_group("service")},
 }
 
 

@@ -7,7 +7,7 @@ from bench.atomic_files import make_folder
 from bench.calibrate.aa_spread import read_spreads
 from bench.cli.arguments import Command, add_json, show, show_json
 from bench.compare.budgets import DEFAULT_FILE, Budgets, read_budgets
-from bench.compare.comparison import compare
+from bench.compare.comparison import Folders, compare
 from bench.compare.comparison_record import Comparison
 from bench.compare.metric_pairs import Spreads
 from bench.compare.outputs import markdown, write_outputs
@@ -53,6 +53,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("a", type=Path, metavar="RUN_A", help="older: a run's folder, or one that holds several")
     add("b", type=Path, metavar="RUN_B", help="newer: the same")
+    add("--again", type=Path, metavar="RUN_A2",
+        help="the older side on a second system, measured in the same turns")  # fmt: skip
     add("--fresh", type=Path, nargs=2, metavar=("RUN_A", "RUN_B"),
         help="a later batch, to repeat what the first shows")  # fmt: skip
     add("--out", type=Path, metavar="FOLDER", help="for the Markdown, JSON and XML files of CI")
@@ -65,8 +67,9 @@ def run(args: argparse.Namespace) -> ExitCode:
     budgets, spreads = rules(args)
     if args.out:
         make_folder(args.out)
-    fresh = tuple(args.fresh) if args.fresh else None
-    comparison = compare(args.a, args.b, budgets, fresh, spreads=spreads)
+    batch = Folders(args.a, args.b, args.again)
+    fresh = Folders(*args.fresh) if args.fresh else None
+    comparison = compare(batch, budgets, fresh, spreads=spreads)
     return finish(comparison, args.out, args.json)
 
 

@@ -25,6 +25,7 @@ PLACES = {
     "report": "report:COMMAND",
     "compare": "compare:COMMAND",
     "regression": "regression:COMMAND",
+    "bisect": "regression:BISECT",
     "history": "history:COMMAND",
     "calibrate": "calibrate:COMMAND",
     "error-rates": "error_rates:COMMAND",

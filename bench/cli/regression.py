@@ -1,44 +1,80 @@
-"""The command ``regression`` builds, measures and compares two commits."""
+"""The commands ``regression`` and ``bisect`` build, measure and compare commits."""
 
 import argparse
+from collections.abc import Collection
 from datetime import UTC, datetime
 from pathlib import Path
 
-from bench.atomic_files import make_folder
-from bench.cli.arguments import STACK_EXITS, Command, add_json, add_results, add_seed
+from bench.atomic_files import make_folder, write
+from bench.cli.arguments import (
+    ANY_EXITS,
+    STACK_EXITS,
+    Command,
+    add_json,
+    add_results,
+    add_seed,
+    show,
+    show_json,
+)
 from bench.cli.compare import COMPARISON_COMMAND_EXITS, add_budgets, add_spreads, finish, rules
+from bench.compare.comparison_record import Comparison
+from bench.compare.outputs import write_outputs
 from bench.errors import ExitCode, progress
-from bench.regression import job
+from bench.records.typed_json import to_plain
+from bench.regression import bisection, job
 from bench.regression.job import Job
-from bench.regression.runs import DURATION_S_MAX, RATE_PER_S_MAX, Options
-from bench.regression.worktree import fork_point, is_dirty, resolve
+from bench.regression.runs import DURATION_S_MAX, RATE_PER_S_MAX, USERS_MAX, Options
+from bench.regression.worktree import Commit, fork_point, is_dirty, resolve
 from bench.run.run import measure
-from machine.arguments import positive, real
+from machine.arguments import positive, real, whole
 
 WARMUP_S_MAX = 300.0
 """The `--warmup` is at most this long."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    add, default = parser.add_argument, Options()
+    add = parser.add_argument
     add("base", metavar="BASE", help="the older commit: an id, a branch, a tag")
     add("head", metavar="HEAD", nargs="?", default="HEAD",
         help="the newer one (default: the commit that is checked out)")  # fmt: skip
+    add("--out", type=Path, metavar="FOLDER",
+        help="for the Markdown, JSON and XML files of CI (default: beside the runs)")  # fmt: skip
+    add_measuring(parser)
+    add_json(parser)
+
+
+def add_measuring(parser: argparse.ArgumentParser, *, results: bool = True) -> None:
+    """`add_measuring` adds the options of a comparison of two commits; `results`: and where they
+    are kept."""
+    add, default = parser.add_argument, Options()
     add("--rate", type=positive(RATE_PER_S_MAX), default=default.rate_per_s, metavar="RATE",
         help="requests/s, about half of the capacity (default: %(default)g)")  # fmt: skip
+    add("--users", type=whole("users", USERS_MAX), default=default.users, metavar="N",
+        help="that saturate it (default: %(default)s)")  # fmt: skip
     add("--duration", type=positive(DURATION_S_MAX), default=default.duration_s, metavar="S",
-        help="seconds measured of each run (default: %(default)g)")  # fmt: skip
+        help="seconds, at the rate and again at saturation (default: %(default)g)")  # fmt: skip
     add("--warmup", type=positive(WARMUP_S_MAX), default=default.first_warmup_s, metavar="S",
         help="at most, of a stack that was just started (default: %(default)g)")  # fmt: skip
     add("--budget-s", type=real(job.BUDGET_S_MAX, job.BUDGET_S_MIN), metavar="S",
-        default=default.budget_s, help="for all of it (default: %(default)g)")  # fmt: skip
-    add("--out", type=Path, metavar="FOLDER",
-        help="for the Markdown, JSON and XML files of CI (default: beside the runs)")  # fmt: skip
+        default=default.budget_s, help="for it all (default: %(default)g)")  # fmt: skip
     add_seed(parser, default.seed)
     add_budgets(parser)
     add_spreads(parser)
-    add_results(parser, "--results")
-    add_json(parser)
+    if results:
+        add_results(parser, "--results")
+
+
+def options_of(args: argparse.Namespace) -> Options:
+    """`options_of` returns what `add_measuring` reads."""
+    return Options(
+        rate_per_s=args.rate,
+        users=args.users,
+        duration_s=args.duration,
+        warmup_s=min(Options().warmup_s, args.duration),
+        first_warmup_s=args.warmup,
+        budget_s=args.budget_s,
+        seed=args.seed,
+    )
 
 
 def run(args: argparse.Namespace) -> ExitCode:
@@ -47,27 +83,22 @@ def run(args: argparse.Namespace) -> ExitCode:
     if base.id != asked.id:
         progress(f"{args.base} went on since {base.short}, which is what is compared with")
     budgets, spreads = rules(args)
-    now = f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}"
-    folder = args.results / f"regression-{now}-{base.short}-{head.short}"
+    folder = args.results / f"regression-{_now()}-{base.short}-{head.short}"
     for place in filter(None, (folder, args.out)):
         make_folder(place)
     if args.head == "HEAD" and is_dirty():
         progress("note: system/ has changes that are not committed; they are not measured")
-    options = Options(
-        rate_per_s=args.rate,
-        duration_s=args.duration,
-        warmup_s=min(Options().warmup_s, args.duration),
-        first_warmup_s=args.warmup,
-        budget_s=args.budget_s,
-        seed=args.seed,
-    )
     try:
-        job = Job(base, head, options, budgets, spreads, measure, progress)
+        job = Job(base, head, options_of(args), budgets, spreads, measure, progress)
         comparison = job.execute(folder)
     except KeyboardInterrupt:
         progress(f"runs that were measured are kept in {folder}")
         raise
     return finish(comparison, args.out or folder, args.json)
+
+
+def _now() -> str:
+    return f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}"
 
 
 COMMAND = Command(
@@ -77,4 +108,54 @@ COMMAND = Command(
     add_arguments,
     run,
     (*COMPARISON_COMMAND_EXITS, *STACK_EXITS),
+)
+
+
+# ---- bisect
+
+
+def add_search(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("good", metavar="GOOD", help="the older commit, which is fast")
+    parser.add_argument("bad", metavar="BAD", nargs="?", default="HEAD",
+                        help="the newer one, which is slow (default: HEAD)")  # fmt: skip
+    add_measuring(parser)
+    add_json(parser)
+
+
+def bisect(args: argparse.Namespace) -> ExitCode:
+    good, bad = resolve(args.good), resolve(args.bad)
+    budgets, spreads = rules(args)
+    options = options_of(args)
+    folder = args.results / f"bisect-{good.short}-{bad.short}"
+    make_folder(folder)
+
+    def compare(commit: Commit, metrics: Collection[str], comparisons: int) -> Comparison:
+        gated, place = bisection.only(budgets, metrics), folder / f"{commit.short}-{_now()}"
+        job = Job(good, commit, options, gated, spreads, measure, progress, comparisons)
+        comparison = job.execute(place)
+        write_outputs(comparison, place)
+        return comparison
+
+    told = f"{options}, {args.budgets}, {args.aa}"
+    try:
+        search = bisection.Bisection(good, bad, compare, folder, told, progress).find()
+    except KeyboardInterrupt:
+        progress(f"the steps so far are kept in {folder}: the same command goes on with them")
+        raise
+    text = bisection.report(search)
+    write(folder / "bisect.md", text.encode())
+    if args.json:
+        show_json(to_plain(search))
+    else:
+        show(text)
+    return ExitCode.DONE if len(search.first_bad) == 1 else ExitCode.INCONCLUSIVE
+
+
+BISECT = Command(
+    "bisect",
+    "the first commit that is worse than a good one, by git bisect",
+    "v1.0 main --budget-s 900",
+    add_search,
+    bisect,
+    (*ANY_EXITS, ExitCode.INCONCLUSIVE, ExitCode.UNREADABLE, *STACK_EXITS),
 )

@@ -1,7 +1,7 @@
 """The budget file says what counts as a change of a metric, and sets operations' service levels."""
 
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from fnmatch import fnmatchcase
 from pathlib import Path
 from statistics import median
@@ -9,7 +9,7 @@ from typing import Any, Literal, NamedTuple, get_args
 
 from bench.compare.metric import OPERATION_KINDS, Metric, Rule
 from bench.errors import UnreadableError
-from bench.records.run_record import Figures, RunRecord
+from bench.records.run_record import Figures, Loop, RunRecord
 
 DEFAULT_FILE = Path(__file__).with_name("budgets.toml")
 THRESHOLD_MAX = 10.0
@@ -40,6 +40,14 @@ class MetricRule(NamedTuple):
     role: Role = "decides"
     aa_spread: float = 0.0
     """The spread is as `threshold`: 0.01 for 1 %."""
+    loop: Loop | None = None
+    """The loop is the one in which the metric is gated where runs have both, and it is shown of the
+    other; None: it is gated in both."""
+
+    def among(self, metric: Metric, loops: Collection[str | None]) -> "MetricRule":
+        """`among` returns the rule as it is for a metric of runs that have these loops."""
+        is_elsewhere = metric.loop != self.loop and self.loop is not None and self.loop in loops
+        return self._replace(role="shown") if is_elsewhere else self
 
     def of(self, metric: Metric) -> Rule:
         return Rule(metric.limit(self.threshold), metric.limit(self.aa_spread))
@@ -78,6 +86,16 @@ class Budgets(NamedTuple):
     """The rules are by operation and kind."""
     levels: list[Level]
     moved_max: float
+    names: frozenset[str] | None = None
+    """Metrics of these names decide, and all others are shown; None: each has the role of its
+    rule."""
+
+    def rule_among(self, metric: Metric, loops: Collection[str | None]) -> MetricRule | None:
+        """`rule_among` returns a metric's rule as it is for runs that have these loops."""
+        rule = self.rule(metric)
+        if rule is None or self.names is None:
+            return None if rule is None else rule.among(metric, loops)
+        return rule._replace(role="decides" if metric.name in self.names else "shown")
 
     def rule(self, metric: Metric) -> MetricRule | None:
         """`rule` returns a metric's rule; None for a metric that the file does not name."""
@@ -135,7 +153,10 @@ def _rules(place: str, content: Any) -> dict[str, MetricRule]:
         if not threshold:
             raise BudgetError(f"{here}.threshold = 0: nothing would ever be the same")
         spread = _number(f"{here}.aa_spread", table.get("aa_spread", 0.0), THRESHOLD_MAX)
-        rules[kind] = MetricRule(threshold, role, spread)
+        loop = table.get("loop")
+        if loop is not None and loop not in get_args(Loop):
+            raise BudgetError(f"{here}.loop = {loop!r}: one of {', '.join(get_args(Loop))}")
+        rules[kind] = MetricRule(threshold, role, spread, loop)
         if (why := never_the_same(here, rules[kind])) is not None:
             raise BudgetError(why)
     return rules

@@ -1,5 +1,6 @@
 """Two sets of recorded runs become one comparison, as compare.schema.json describes it."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from math import isfinite
@@ -11,6 +12,7 @@ from bench.compare import comparability, outcomes
 from bench.compare.budgets import Budgets, Checked, check_levels
 from bench.compare.comparison_record import (
     SCHEMA_VERSION,
+    BaseRecord,
     Comparison,
     LevelRecord,
     MetricRecord,
@@ -24,6 +26,7 @@ from bench.compare.comparison_record import (
     level_line,
     too_few,
 )
+from bench.compare.metric import Metric
 from bench.compare.metric_pairs import Row, Spreads, judge_rows, rows, usable, voided
 from bench.compare.run_pairs import (
     Fault,
@@ -34,9 +37,18 @@ from bench.compare.run_pairs import (
     pair_up,
     refuse_unfit,
 )
-from bench.compare.verdict import ALPHA, FRESH_PAIRS_MIN, Finding, overall, without_interleaving
+from bench.compare.verdict import (
+    ALPHA,
+    FRESH_PAIRS_MIN,
+    BaseNoise,
+    Finding,
+    base_noise,
+    beside_base,
+    overall,
+    without_interleaving,
+)
 from bench.errors import COMPARISON_EXITS
-from bench.records.run_files import MissingFigureError, read_run
+from bench.records.run_files import ChangedError, MissingFigureError, read_run
 from bench.records.run_record import CONTROL, RunRecord
 from bench.records.versioned_json import RunFileError, VersionError
 from bench.stats.signed_rank import pairs_needed
@@ -53,21 +65,42 @@ NO_PAIR: Verdict = "inconclusive"
 class Sides(NamedTuple):
     a: list[RunRecord]
     b: list[RunRecord]
+    again: list[RunRecord]
+    """These runs are of the base again, on a system of its own; none where that was not
+    measured."""
 
     def __add__(self, other: "Sides") -> "Sides":  # type: ignore[override]
-        return Sides([*self.a, *other.a], [*self.b, *other.b])
+        return Sides(*([*ours, *theirs] for ours, theirs in zip(self, other, strict=True)))
+
+    @property
+    def base(self) -> list[RunRecord]:
+        return [*self.a, *self.again]
+
+    @classmethod
+    def of(cls, pairs: Sequence[Pair]) -> "Sides":
+        again = [pair.again for pair in pairs if pair.again is not None]
+        return cls([pair.a for pair in pairs], [pair.b for pair in pairs], again)
+
+
+NONE = Sides([], [], [])
+
+
+class Folders(NamedTuple):
+    """A folder holds the runs of a side."""
+
+    a: Path
+    b: Path
+    again: Path | None = None
 
 
 def compare(
-    a: Path,
-    b: Path,
+    batch: Folders,
     budgets: Budgets,
-    fresh: tuple[Path, Path] | None = None,
+    fresh: Folders | None = None,
     looks: int = 1,
     spreads: Spreads | None = None,
 ) -> Comparison:
-    """`compare` compares recorded runs; `fresh` are the folders of the batch that must repeat a
-    finding.
+    """`compare` compares recorded runs; `fresh` is the batch that must repeat a finding.
 
     Without one the last third of the pairs is held back as such, where enough are left.
     `looks`: how often the runs may have been looked at while they were measured, by
@@ -75,8 +108,7 @@ def compare(
     compared is a comparison too, with a verdict that says why.
     """
     try:
-        sides = _read(a, b)
-        fresh_sides = _read(*fresh) if fresh else Sides([], [])
+        sides, fresh_sides = _read(batch), _read(fresh) if fresh else NONE
     except UnfitError as cause:
         return unfit(cause)
     return compare_sets(sides, fresh_sides, budgets, looks, spreads)
@@ -97,11 +129,12 @@ def unfit(cause: UnfitError) -> Comparison:
     return _described(cause.fault, list(cause.lines))
 
 
-def _read(a: Path, b: Path) -> Sides:
-    sides = Sides(_read_set(a), _read_set(b))
-    twice = {run.run_id for run in sides.a} & {run.run_id for run in sides.b}
+def _read(folders: Folders) -> Sides:
+    sides = Sides(*([] if where is None else _read_set(where) for where in folders))
+    ids = Counter(run.run_id for side in sides for run in side)
+    twice = [run_id for run_id, times in ids.items() if times > 1]
     if twice:
-        raise UnfitError("invalid", f"run {min(twice)} is in A and in B")
+        raise UnfitError("invalid", f"run {min(twice)} is on two sides")
     return sides
 
 
@@ -131,6 +164,8 @@ def _read_run(where: Path) -> RunRecord:
 def _fault(cause: RunFileError) -> Fault:
     if isinstance(cause, VersionError):
         return "other_schema"
+    if isinstance(cause, ChangedError):
+        return "invalid"
     return "missing_metric" if isinstance(cause, MissingFigureError) else "unreadable"
 
 
@@ -138,12 +173,12 @@ def _compare(
     sides: Sides, fresh: Sides, budgets: Budgets, looks: int, spreads: Spreads
 ) -> Comparison:
     both = sides + fresh
-    unlike = comparability.differences(*both)
+    unlike = comparability.differences(both.base, both.b)
     if unlike:
         raise UnfitError("incomparable", *(f"A and B differ: {line}" for line in unlike))
     pairs, voids = usable(pair_up(*sides), budgets)
     fresh_pairs, fresh_voids = usable(pair_up(*fresh), budgets)
-    void_line = outcomes.void_by_side(*both)
+    void_line = outcomes.void_by_side(both.base, both.b)
     if not pairs:
         why = [f"no usable pair is left: {voids[0]}"]
         return _described("regression", [void_line]) if void_line else _described(NO_PAIR, why)
@@ -153,17 +188,25 @@ def _compare(
     if looks == 1 and not fresh_pairs:
         used -= _held_back(used, len(gated), alpha)
         pairs, fresh_pairs = pairs[:used], pairs[used:]
-    findings = judge_rows(gated, used, alpha)
+    noise = {row.metric.name: base_noise(row.base_worsenings, row.limits) for row in found}
+    judged = judge_rows(gated, used, alpha)
+    findings = {
+        row.metric.name: beside_base(judged[row.metric.name], noise[row.metric.name], row.limits)
+        for row in gated
+    }
     if not (is_interleaved(pairs) and is_interleaved(fresh_pairs)):
         findings = {name: without_interleaving(finding) for name, finding in findings.items()}
     shown = [row for row in found if row.rule.role == "shown" and not row.bounds]
     findings_shown = {
         name: f for row in shown for name, f in judge_rows([row], used, alpha).items()
     }
-    metrics = [_metric(row, {**findings_shown, **findings}) for row in found]
+    metrics = [
+        _metric(row, {**findings_shown, **findings}, noise[row.metric.name]) for row in found
+    ]
     checked = check_levels(budgets.levels, [run for run in both.b if run.verdict == "valid"])
     verdict = _overall(found, findings, checked)
-    ended = outcomes.judge(*_sides_of(pairs + fresh_pairs))
+    used_sides = Sides.of(pairs + fresh_pairs)
+    ended = outcomes.judge(used_sides.base, used_sides.b)
     in_turns = is_interleaved(pairs) and is_interleaved(fresh_pairs)
     otherwise = [each.line for each in ended if each.state == "changed" and in_turns]
     otherwise += [void_line] if void_line else []
@@ -182,9 +225,14 @@ def _compare(
             *voided(pairs + fresh_pairs, budgets),
             *_notes(both, pairs, [*voids, *fresh_voids]),
         ],
-        a=_side(both.a),
+        a=_side(both.base),
         b=_side(both.b),
-        pairs=PairsRecord(used, len(fresh_pairs), voids + fresh_voids),
+        pairs=PairsRecord(
+            used,
+            len(fresh_pairs),
+            voids + fresh_voids,
+            "another system" if used_sides.again else "consecutive runs",
+        ),
         statistics=StatisticsRecord(alpha, looks, len(gated)),
         levels=[LevelRecord(*level, level.is_broken, level_line(level)) for level in checked],
         outcomes=[
@@ -202,10 +250,6 @@ def _cold(found: Sequence[Row]) -> list[str]:
         for row in found
         if row.metric.kind == "compiling" and median(row.a) - median(row.b) > row.rule.threshold
     ]
-
-
-def _sides_of(pairs: Sequence[Pair]) -> Sides:
-    return Sides([pair.a for pair in pairs], [pair.b for pair in pairs])
 
 
 def _held_back(pairs: int, gated: int, alpha: float) -> int:
@@ -240,7 +284,7 @@ def _reasons(
 
 
 def _notes(sides: Sides, pairs: Sequence[Pair], voids: Sequence[str]) -> list[str]:
-    first, runs = sides.a[0], [*sides.a, *sides.b]
+    first, runs = sides.a[0], [*sides.base, *sides.b]
     notes = [f"part of the change: {line}" for line in comparability.software(first, sides.b[0])]
     notes += [f"a pair is void: {why}" for why in voids]
     if len(sides.a) != len(sides.b):
@@ -255,7 +299,7 @@ def _notes(sides: Sides, pairs: Sequence[Pair], voids: Sequence[str]) -> list[st
     return notes
 
 
-def _metric(row: Row, findings: Mapping[str, Finding]) -> MetricRecord:
+def _metric(row: Row, findings: Mapping[str, Finding], noise: BaseNoise | None) -> MetricRecord:
     metric, name = row.metric, row.metric.name
     found = findings.get(name)
     lost = f"requests had no answer in {row.bounds} runs, so only a lower bound is known"
@@ -279,23 +323,37 @@ def _metric(row: Row, findings: Mapping[str, Finding]) -> MetricRecord:
         level=None,
         p_value=None,
         fresh_change=None,
+        base=None if noise is None else _base(metric, noise),
         verdict="inconclusive",
         reason=f"{name}: {lost}",
     )
     if found is None:
         return described
-    low, high = sorted((metric.shown(found.low), metric.shown(found.high)))
+    low, high = _interval(metric, found.low, found.high)
     described = replace(
         described,
         change=metric.shown(found.estimate),
-        low=low if isfinite(found.low) else None,
-        high=high if isfinite(found.high) else None,
+        low=low,
+        high=high,
         level=found.level,
         p_value=found.p_value,
         fresh_change=None if found.fresh is None else metric.shown(found.fresh),
         verdict=found.verdict,
     )
     return replace(described, reason=f"{name}: {because(described, found)}")
+
+
+def _base(metric: Metric, noise: BaseNoise) -> BaseRecord:
+    low, high = _interval(metric, noise.low, noise.high)
+    return BaseRecord(noise.state, noise.pairs, metric.shown(noise.estimate), low, high)
+
+
+def _interval(metric: Metric, low: float, high: float) -> tuple[float | None, float | None]:
+    """Its ends as people say them; None where there are too few pairs for its level."""
+    if not isfinite(low):
+        return None, None
+    first, last = sorted((metric.shown(low), metric.shown(high)))
+    return first, last
 
 
 def _described(

@@ -10,11 +10,11 @@ from typing import Literal
 
 from bench.compare.budgets import Checked, Limit, Role
 from bench.compare.metric import Scale
-from bench.compare.verdict import FRESH_PAIRS_MIN, Finding, MetricVerdict
+from bench.compare.verdict import FRESH_PAIRS_MIN, BaseState, Finding, MetricVerdict
 from bench.records.run_record import CommitRecord
 from bench.stats.signed_rank import pairs_needed
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 Verdict = Literal[
     "same",
@@ -43,6 +43,8 @@ class PairsRecord:
     fresh: int
     void: list[str]
     """The lines say why each void pair is one."""
+    base: Literal["another system", "consecutive runs"]
+    """The base is paired with itself on another system, or each run of it with the next one."""
 
 
 @dataclass(frozen=True)
@@ -51,6 +53,18 @@ class StatisticsRecord:
     """The chance is that of a false finding, of one look at all gated metrics."""
     looks: int
     gated: int
+
+
+@dataclass(frozen=True)
+class BaseRecord:
+    """The record says what the base differs by from itself, which is no change at all."""
+
+    state: BaseState
+    """The interval of what is unknown is None."""
+    pairs: int
+    change: float
+    low: float | None
+    high: float | None
 
 
 @dataclass(frozen=True)
@@ -84,6 +98,8 @@ class MetricRecord:
     p_value: float | None
     fresh_change: float | None
     """The change is the fresh batch's estimate."""
+    base: BaseRecord | None
+    """The base against itself; None where it was measured once only."""
     verdict: MetricVerdict
     reason: str
 
@@ -172,6 +188,10 @@ def because(metric: MetricRecord, found: Finding) -> str:
         return f"{surely}: a fresh batch of at least {FRESH_PAIRS_MIN} pairs must repeat it"
     if found.why == "not interleaved":
         return f"{surely}: A and B did not take turns, so a drift of the machine would look so too"
+    if found.why == "base moved":
+        return f"{surely}: but the base differs from itself by {base_change(metric)}"
+    if found.why == "base unknown":
+        return f"{surely}: but what the base differs by from itself is not known"
     if found.why == "within the threshold":
         return f"{surely}: within {same}"
     fresh = size(metric, metric.fresh_change, signed=True)
@@ -210,6 +230,15 @@ def interval(metric: MetricRecord) -> str:
     if metric.low is None:
         return "-"
     low, high = (size(metric, end, signed=True) for end in (metric.low, metric.high))
+    return f"{low} to {high}"
+
+
+def base_change(metric: MetricRecord) -> str:
+    """`base_change` returns what the base differs by from itself, with its interval."""
+    base = metric.base
+    if base is None or base.low is None or base.high is None:
+        return "unknown"
+    low, high = (size(metric, end, signed=True) for end in (base.low, base.high))
     return f"{low} to {high}"
 
 

@@ -1,6 +1,8 @@
 """A metric says in which scale it changes, and from when on a change matters."""
 
+from collections.abc import Sequence
 from math import exp, expm1, log
+from statistics import fmean, geometric_mean
 from typing import Literal, NamedTuple
 
 LATENCIES = ("latency.p50", "latency.p99")
@@ -23,6 +25,12 @@ class Metric(NamedTuple):
     """Shares of failed requests are mostly 0, which has no ratio: their scale is the difference."""
     operation: str | None = None
     """The operation is None for all operations."""
+    loop: str | None = None
+    """The loop is that of its phase, open or closed; None where it is of no phase."""
+
+    def mean(self, values: Sequence[float]) -> float:
+        """`mean` returns that of its scale: the geometric one of what has ratios."""
+        return fmean(values) if self.scale == "difference" else geometric_mean(values)
 
     def worsening(self, base: float, head: float) -> float:
         """`worsening` compares base and head, and is positive where it got worse: log ratio, or

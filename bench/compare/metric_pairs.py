@@ -21,13 +21,21 @@ class Row(NamedTuple):
     metric: Metric
     rule: MetricRule
     a: list[float]
+    """The values of A are means, where the base was measured twice."""
     b: list[float]
+    base: list[tuple[float, float]]
+    """These are values of the base and of the base again, see `base_of`."""
     bounds: int
     """So many runs know only a lower bound of it: then nothing can be said."""
 
     @property
     def worsenings(self) -> list[float]:
         return [self.metric.worsening(*values) for values in zip(self.a, self.b, strict=True)]
+
+    @property
+    def base_worsenings(self) -> list[float]:
+        """`base_worsenings` returns what the base differs by from itself."""
+        return [self.metric.worsening(*values) for values in self.base]
 
     @property
     def is_gated(self) -> bool:
@@ -54,7 +62,7 @@ def rows(pairs: Sequence[Pair], budgets: Budgets, spreads: Spreads) -> list[Row]
     """
     found = []
     for metric, rule, without, sides in _ruled(pairs, budgets):
-        if rule.role == "decides" and 0 < len(without) < 2 * len(pairs):
+        if rule.role == "decides" and 0 < len(without) < _runs(pairs):
             line = f"{metric.name} is missing in run {without[0]}, and other runs have it"
             raise UnfitError("missing_metric", line)
         if not without:
@@ -65,44 +73,78 @@ def rows(pairs: Sequence[Pair], budgets: Budgets, spreads: Spreads) -> list[Row]
     return found
 
 
+def _runs(pairs: Sequence[Pair]) -> int:
+    return sum(len(pair.runs) for pair in pairs)
+
+
 def voided(pairs: Sequence[Pair], budgets: Budgets) -> list[str]:
     """`voided` returns a line for each metric that some runs lack, and of which therefore nothing
     is known."""
     return [
-        f"can't tell: {metric.name}, which is missing in {len(without)} of {2 * len(pairs)} runs"
+        f"can't tell: {metric.name}, which is missing in {len(without)} of {_runs(pairs)} runs"
         for metric, _, without, _ in _ruled(pairs, budgets)
-        if 0 < len(without) < 2 * len(pairs)
+        if 0 < len(without) < _runs(pairs)
     ]
+
+
+Sides = tuple[list[Readings], Readings]
+"""The sides of a pair are the base, once or twice, and the other one."""
 
 
 def _ruled(
     pairs: Sequence[Pair], budgets: Budgets
-) -> Iterator[tuple[Metric, MetricRule, list[str], Sequence[tuple[Readings, Readings]]]]:
+) -> Iterator[tuple[Metric, MetricRule, list[str], Sequence[Sides]]]:
     """Each metric that the budgets name, its rule, the runs that lack it, and all readings."""
     of_run = partial(readings, operations=list(budgets.operation_metrics))
-    sides = [(of_run(pair.a), of_run(pair.b)) for pair in pairs]
-    for metric in dict.fromkeys(metric for side in sides for found in side for metric in found):
-        if (rule := budgets.rule(metric)) is not None:
+    sides = [([of_run(run) for run in pair.base], of_run(pair.b)) for pair in pairs]
+    metrics = dict.fromkeys(
+        metric for base, other in sides for found in (*base, other) for metric in found
+    )
+    loops = {metric.loop for metric in metrics}
+    for metric in metrics:
+        if (rule := budgets.rule_among(metric, loops)) is not None:
             yield metric, rule, _runs_without(metric, pairs, sides), sides
 
 
-def _runs_without(
-    metric: Metric, pairs: Sequence[Pair], sides: Sequence[tuple[Readings, Readings]]
-) -> list[str]:
+def _runs_without(metric: Metric, pairs: Sequence[Pair], sides: Sequence[Sides]) -> list[str]:
     return [
         run.run_id
-        for pair, side in zip(pairs, sides, strict=True)
-        for run, found in zip(pair, side, strict=True)
+        for pair, (base, other) in zip(pairs, sides, strict=True)
+        for run, found in zip(pair.runs, (*base, other), strict=True)
         if metric not in found or found[metric].value is None
     ]
 
 
-def _row(metric: Metric, rule: MetricRule, sides: Sequence[tuple[Readings, Readings]]) -> Row:
-    a, b = (
-        [value for side in sides if (value := side[place][metric].value) is not None]
-        for place in (0, 1)
+def _row(metric: Metric, rule: MetricRule, sides: Sequence[Sides]) -> Row:
+    """The row of a metric that each run has."""
+
+    def value(found: Readings) -> float:
+        known = found[metric].value
+        assert known is not None
+        return known
+
+    bases = [[value(found) for found in base] for base, _ in sides]
+    return Row(
+        metric,
+        rule,
+        [metric.mean(values) for values in bases],
+        [value(other) for _, other in sides],
+        base_of(bases),
+        sum(found[metric].at_least for base, other in sides for found in (*base, other)),
     )
-    return Row(metric, rule, a, b, sum(found[metric].at_least for side in sides for found in side))
+
+
+def base_of(bases: Sequence[Sequence[float]]) -> list[tuple[float, float]]:
+    """`base_of` pairs the base with itself: a system with another one where both were measured,
+    else each run with the next one of the same system.
+
+    The latter tells what the machine does from run to run, and nothing of what a start of its own
+    makes of a system.
+    """
+    twice = [(values[0], values[1]) for values in bases if len(values) > 1]
+    if twice:
+        return twice
+    return [(first[0], then[0]) for first, then in zip(bases[::2], bases[1::2], strict=False)]
 
 
 def judge_rows(found: Sequence[Row], used: int, alpha: float) -> dict[str, Finding]:

@@ -20,6 +20,9 @@ from bench.records.run_record import (
 
 GENERATOR = "generator"
 """The group is not part of the system under test, and no change of it can touch that."""
+SYSTEM = "system"
+"""This is the name of all groups of the system together, where all are known."""
+SYSTEM_GROUPS = frozenset({"gateway", "kafka", "flink"})
 JVM_GROUPS = frozenset({"kafka", "flink"})
 """These groups' processes compile while they run."""
 
@@ -46,7 +49,7 @@ def readings(run: RunRecord, operations: Collection[tuple[str, str]] = ()) -> Re
     for phase in run.fixed_phases:
         if phase.window is not None:
             for metric, reading in _of_phase(phase, phase.window, operations):
-                found[metric] = reading
+                found[metric._replace(loop=phase.loop)] = reading
     if run.capacity is not None:
         knee = Metric("capacity", "capacity", "requests/s", False)
         found[knee] = Reading(run.capacity.knee_per_s)
@@ -64,6 +67,8 @@ def _of_phase(
 ) -> Iterator[tuple[Metric, Reading]]:
     name = phase.name
     groups = {group: cpu for group, cpu in window.cpu.items() if group != GENERATOR}
+    if groups.keys() == SYSTEM_GROUPS:
+        groups[SYSTEM] = _together(groups.values())
     yield from _cpu_ratios(name, groups, window.cpu.get(GENERATOR))
     if groups.keys() >= JVM_GROUPS:
         compiled_s = sum(groups[group].compiling_s for group in JVM_GROUPS)
@@ -82,6 +87,15 @@ def _of_phase(
     for group, cpu in groups.items():
         metric = Metric(f"{name} {group} CPU", f"cpu.{group}", "µs/request")
         yield metric, Reading(cpu.us_per_request)
+
+
+def _together(groups: Collection[GroupCpu]) -> GroupCpu:
+    per_request = [cpu.us_per_request for cpu in groups if cpu.us_per_request is not None]
+    return GroupCpu(
+        sum(cpu.cpu_s for cpu in groups),
+        sum(per_request) if len(per_request) == len(groups) else None,
+        sum(cpu.compiling_s for cpu in groups),
+    )
 
 
 def _cpu_ratios(

@@ -12,6 +12,7 @@ from bench.compare.comparison_record import (
     MetricRecord,
     SideRecord,
     Verdict,
+    base_change,
     count,
     interval,
     size,
@@ -23,6 +24,13 @@ MARK = "<!-- kaflinkshop: regression -->"
 BENCHMARKS = {"benchmark-smaller.json": True, "benchmark-bigger.json": False}
 """The files of github-action-benchmark say whether lower is better: each of its tools reads one.
 More is better of a closed loop's throughput and of a capacity; an open loop has no such figure."""
+BASES = {
+    "another system": "A was measured twice in each pair, on a system of its own each, and what is "
+    "compared with B is their mean",
+    "consecutive runs": "each run of A with its next one, as no second system of A was measured; "
+    "what a start of its own makes of a system is not in it",
+}
+"""The words say how the base was measured against itself."""
 CHART_COLUMNS = 41
 CHART_ALARMS = 2.0
 """The chart ends at so many times what an alarm lies beyond."""
@@ -77,7 +85,8 @@ def _sides(comparison: Comparison) -> Iterator[str]:
     yield (
         f"A is {_commit(a)}, B is {_commit(b)}. {count(pairs.used, 'pair')} of runs, "
         f"{pairs.fresh} more as the fresh batch, {len(pairs.void)} void. "
-        f"{count(statistics.gated, 'gated metric')}, alpha {statistics.alpha:.2g} for all."
+        f"{count(statistics.gated, 'gated metric')}, alpha {statistics.alpha:.2g} for all. "
+        f"A against itself: {BASES[pairs.base]}."
     )
     yield ""
 
@@ -87,8 +96,8 @@ def _commit(side: SideRecord) -> str:
 
 
 def _table(comparison: Comparison) -> Iterator[str]:
-    yield "| metric | A | B | B against A | interval | alarm beyond | verdict |"
-    yield "| --- | ---: | ---: | ---: | ---: | ---: | --- |"
+    yield "| metric | A | B | B against A | interval | A against itself | alarm beyond | verdict |"
+    yield "| --- | ---: | ---: | ---: | ---: | ---: | ---: | --- |"
     for metric in comparison.metrics:
         cells = (
             metric.name,
@@ -96,6 +105,7 @@ def _table(comparison: Comparison) -> Iterator[str]:
             _value(metric, metric.b_median),
             size(metric, metric.change, signed=True),
             interval(metric),
+            base_change(metric),
             size(metric, metric.alarm_beyond),
             _shown_verdict(metric),
         )

@@ -1,4 +1,8 @@
-"""Runs pair up, A and B, in the order of measuring, where they can be compared."""
+"""Runs pair up, A and B, in the order of measuring, where they can be compared.
+
+A third run of a pair may be of the base again, on a system of its own. A is then the mean of both,
+and what lies between them is what the comparison makes of no change at all.
+"""
 
 from collections.abc import Sequence
 from itertools import pairwise
@@ -30,10 +34,20 @@ def refuse_unfit(run: RunRecord) -> None:
 
 
 class Pair(NamedTuple):
-    """A pair is two runs, one after the other, in either order."""
+    """A pair is two runs, or three, one after the other, in any order."""
 
     a: RunRecord
     b: RunRecord
+    again: RunRecord | None = None
+    """The base again is on another system than `a`; None where it was not measured."""
+
+    @property
+    def base(self) -> list[RunRecord]:
+        return [self.a] if self.again is None else [self.a, self.again]
+
+    @property
+    def runs(self) -> list[RunRecord]:
+        return [*self.base, self.b]
 
     @property
     def is_a_first(self) -> bool:
@@ -41,9 +55,9 @@ class Pair(NamedTuple):
 
     @property
     def started(self) -> tuple[str, str]:
-        """`started` returns the earlier and the later one's time."""
-        first, second = sorted((self.a.started_utc, self.b.started_utc))
-        return first, second
+        """`started` returns the first one's time and the last one's."""
+        times = [run.started_utc for run in self.runs]
+        return min(times), max(times)
 
     def void_because(self, moved_max: float) -> str | None:
         """`void_because` returns why it says nothing: a bottleneck beside the system, or the
@@ -51,25 +65,28 @@ class Pair(NamedTuple):
 
         `moved_max`: how far the control workload may move, 0.1 for 10 %.
         """
-        for run in self:
+        for run in self.runs:
             if run.verdict == "void":
                 return f"run {run.run_id} is VOID: {'; '.join(run.reasons)}"
-        ours, theirs = self.a.controls, self.b.controls
-        for name in ours.keys() & theirs.keys():
-            if abs(log(theirs[name] / ours[name])) > log(1 + moved_max):
-                moved = theirs[name] / ours[name] - 1
-                return f"the machine moved: control {name} {moved:+.0%} from A to B"
+        for name in set.intersection(*(set(run.controls) for run in self.runs)):
+            figures = [run.controls[name] for run in self.runs]
+            if log(max(figures) / min(figures)) > log(1 + moved_max):
+                moved = max(figures) / min(figures) - 1
+                return f"the machine moved: control {name} by {moved:.0%} between the runs"
         return None
 
 
-def pair_up(a: Sequence[RunRecord], b: Sequence[RunRecord]) -> list[Pair]:
+def pair_up(
+    a: Sequence[RunRecord], b: Sequence[RunRecord], again: Sequence[RunRecord] = ()
+) -> list[Pair]:
     """`pair_up` pairs by the order of time; what one set has more stays without a partner."""
-    return [Pair(*runs) for runs in zip(a, b, strict=False)]
+    missing = [None] * max(0, len(a) - len(again))
+    return [Pair(*runs) for runs in zip(a, b, [*again, *missing], strict=False)]
 
 
 def is_interleaved(pairs: Sequence[Pair]) -> bool:
-    """The pairs are interleaved when each was over before the next began, so that a drift of the
-    machine hits both sides."""
+    """The pairs are interleaved when each had begun its last run before the next began, so that a
+    drift of the machine hits both sides."""
     return all(pair.started[1] < after.started[0] for pair, after in pairwise(pairs))
 
 

@@ -22,6 +22,10 @@ FRESH_PAIRS_MIN = 4
 NEGLIGIBLE = 0.5
 """A change that is surely there counts as none below this part of a threshold."""
 
+BASE_LEVEL = 0.95
+"""The interval of what the base differs by from itself has this level, for each metric by itself:
+it may rather stop a finding than let it pass."""
+
 MetricVerdict = Literal["regression", "faster", "same", "inconclusive"]
 Why = Literal[
     "repeated",
@@ -32,6 +36,8 @@ Why = Literal[
     "below the threshold",
     "within the threshold",
     "not interleaved",
+    "base moved",
+    "base unknown",
 ]
 
 
@@ -52,6 +58,56 @@ class Finding(NamedTuple):
     def is_suspect(self) -> bool:
         """A suspect is what a fresh batch would settle."""
         return self.why == "no fresh batch"
+
+
+BaseState = Literal["same", "moved", "beyond", "unknown"]
+"""The base is the same as itself where the interval includes zero; it moved where not, and lies
+beyond where all of the interval is beyond the threshold. With too few pairs that is unknown."""
+
+
+class BaseNoise(NamedTuple):
+    """The noise is what the base differs by from itself: no change at all."""
+
+    state: BaseState
+    pairs: int
+    estimate: float
+    low: float
+    high: float
+
+    @property
+    def room(self) -> float:
+        """The room is what a change must be larger by."""
+        return abs(self.estimate) if self.state == "moved" else 0.0
+
+
+def base_noise(differences: Sequence[float], rule: Rule) -> BaseNoise | None:
+    """`base_noise` judges pairs of the base with itself; None where there is none."""
+    if not differences:
+        return None
+    walsh = walsh_averages(differences)
+    low, high = map(float, interval(walsh, BASE_LEVEL))
+    state: BaseState = "same" if low <= 0 <= high else "moved"
+    if low > rule.threshold or high < -rule.threshold:
+        state = "beyond"
+    if len(differences) < pairs_needed(BASE_LEVEL):
+        state = "unknown"
+    return BaseNoise(state, len(differences), float(shift(walsh)), low, high)
+
+
+def beside_base(found: Finding, noise: BaseNoise | None, rule: Rule) -> Finding:
+    """`beside_base` returns what can be said beside the noise: what the base shows of itself is no
+    change of B's, and where that is unknown nothing is called a change."""
+    if found.verdict == "inconclusive":
+        return found
+    doubtful = found._replace(verdict="inconclusive", why="base moved")
+    if noise is not None and noise.state == "beyond":
+        return doubtful
+    if found.verdict == "same":
+        return found
+    if noise is None or noise.state == "unknown":
+        return doubtful._replace(why="base unknown")
+    surely = min(abs(found.estimate), abs(found.fresh or 0.0))
+    return found if surely - noise.room > rule.alarm else doubtful
 
 
 def holm_levels(p_values: Sequence[float], alpha: float) -> list[float]:

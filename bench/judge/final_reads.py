@@ -24,6 +24,10 @@ read: the checker names it. While the services do not answer, nor do their timeo
 SETTLE_INTERVAL_S = 0.2
 """This much time passes between looks at orders whose checkout is under way."""
 
+TRIES_MAX = 5
+"""An entity is read so often at most: a system of which one request in a hundred fails can be
+judged, and one that is down is found out at once."""
+
 READS = {
     "user_id": ("find_user", "/users/find/"),
     "order_id": ("find_order", "/orders/find/"),
@@ -99,9 +103,12 @@ async def _read(client: Client, kind: str, ids: Sequence[str]) -> dict[str, Enti
 
 
 async def _entity(client: Client, call: Call) -> Entity:
-    row = await client.outcome(call)
-    if row.status == 200:
-        return row.body
-    if row.status == 404:
-        return None
+    for _ in range(TRIES_MAX):
+        row = await client.outcome(call)
+        if row.status == 200:
+            return row.body
+        if row.status == 404:
+            return None
+        if row.status < 500:
+            break
     raise BenchError(f"the final read GET {call.path} was answered {row.status} {row.code}")

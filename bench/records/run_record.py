@@ -80,6 +80,9 @@ class RunSettings:
     rate: str | None = None
     """The rate is an open loop's schedule, as `bench.workload.arrivals.parse` reads it; None: a
     closed loop."""
+    saturation_users: int = field(default=0, metadata=OPTIONAL)
+    """So many users send again as soon as they are answered, after the open loop; 0: no such
+    phase."""
     arrivals: Literal["poisson", "constant"] = "poisson"
     in_flight_max: int = IN_FLIGHT_MAX
     """Each generator of an open loop has at most this many requests under way; more are dropped."""
@@ -355,6 +358,9 @@ class RunRecord:
     ledger: LedgerRecord | None
     invariants: InvariantsRecord | None
     wrong_answers: WrongAnswers
+    digests: dict[str, str] = field(default_factory=dict, metadata=OPTIONAL)
+    """The digests (SHA-256) are of run.json without its own, and of the files of samples: they tell
+    that one was changed after it was recorded. Older records have none."""
 
     @property
     def windows(self) -> Iterator[tuple[PhaseRecord, WindowFigures]]:

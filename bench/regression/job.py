@@ -12,7 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from bench.compare.budgets import Budgets
-from bench.compare.comparison import compare, unfit
+from bench.compare.comparison import Folders, compare, unfit
 from bench.compare.comparison_record import Comparison
 from bench.compare.metric_pairs import Spreads
 from bench.compare.run_pairs import Pair, UnfitError
@@ -40,9 +40,11 @@ CLOSING_S = 30.0
 """This part of the budget is kept free to end stacks and to compare."""
 
 
+AGAIN = "A2"
+"""The base again has this letter: a system of its own, as no change at all looks."""
 PAIRS_MIN = 2
-"""A batch has at least so many pairs, even when the time is over: one block of ABBA, so that there
-is something to show."""
+"""A batch has at least so many pairs, even when the time is over: one block of turns, so that
+there is something to show."""
 
 
 class Job:
@@ -55,8 +57,11 @@ class Job:
         spreads: Spreads | None,
         measure: Measure,
         progress: Progress,
+        comparisons: int = 1,
     ) -> None:
+        """The job is one of so many `comparisons`, which share alpha."""
         self._measure_run = measure
+        self._comparisons = comparisons
         self._commits = {"A": base, "B": head}
         self._options = options
         self._budgets = budgets
@@ -81,12 +86,15 @@ class Job:
                 self._measure(sides, shared, folder)
             except UnfitError as cause:
                 return unfit(cause)
-        batch, fresh = ((folder / name / "A", folder / name / "B") for name in ("batch", "fresh"))
+        batch, fresh = (
+            Folders(*(folder / name / letter for letter in ("A", "B", AGAIN)))
+            for name in ("batch", "fresh")
+        )
         return compare(
-            *batch,
+            batch,
             self._budgets,
-            fresh if fresh[0].exists() else None,
-            LOOKS_MAX,
+            fresh if fresh.a.exists() else None,
+            LOOKS_MAX * self._comparisons,
             self._spreads,
         )
 
@@ -95,12 +103,9 @@ class Job:
         with folder_for_trees() as parent:
             a, b = self._commits.values()
             with checked_out(a, parent / "A") as a_tree, checked_out(b, parent / "B") as b_tree:
-                yield [
-                    Side(letter, commit, tree, python_of(tree, self._progress))
-                    for (letter, commit), tree in zip(
-                        self._commits.items(), (a_tree, b_tree), strict=True
-                    )
-                ]
+                base = Side("A", a, a_tree, python_of(a_tree, self._progress))
+                head = Side("B", b, b_tree, python_of(b_tree, self._progress))
+                yield [base, base._replace(letter=AGAIN), head]
 
     def _measure(self, sides: list[Side], shared: bool, folder: Path) -> None:
         options, started_s = self._options, time.monotonic()
@@ -109,7 +114,9 @@ class Job:
             ready_s = time.monotonic()
             spent_before_s = ready_s - self._began_s
             budget_s = max(0.0, options.budget_s - CLOSING_S - spent_before_s)
-            plan = Plan.of(len(gated.rules), budget_s, fresh_start_s=ready_s - started_s)
+            plan = Plan.of(
+                len(gated.rules), budget_s, ready_s - started_s, comparisons=self._comparisons
+            )
             stacks = [batch]
 
             def measure(step: Step) -> list[Pair]:
@@ -181,29 +188,26 @@ class Batch:
         """`warm` loads each side until it is steady, and measures it once; these runs do not
         count."""
         settings = replace(self._options.settings(0), first_warmup_s=self._options.first_warmup_s)
-        found = []
+        found = {}
         for letter in self._subjects:
             self._progress(f"{letter}: warming up, {settings.first_warmup_s:g} s at most")
-            found.append(self.run(letter, settings, self._folder / "warm-up", "warm"))
-        return Pair(*found)
+            found[letter] = self.run(letter, settings, self._folder / "warm-up", "warm")
+        return _pair(found)
 
     def measure(self, pairs: int, first: int, deadline_s: float) -> list[Pair]:
         """`measure` measures pairs in turns, from number `first` on; fewer where the time is over
         before."""
         found: list[Pair] = []
-        order = turns(pairs, self._options.seed + first)
-        for place in range(pairs):
+        orders = turns(list(self._subjects), pairs, self._options.seed + first)
+        for place, letters in enumerate(orders):
             if place >= PAIRS_MIN and time.monotonic() > deadline_s:
                 break
-            settings = self._options.settings(first + place + 1)
-            letters = order[2 * place : 2 * place + 2]
+            settings, what = self._options.settings(first + place + 1), f"{place + 1} of {pairs}"
             runs = {
-                letter: self.run(
-                    letter, settings, self._folder / letter, f"pair {place + 1} of {pairs}"
-                )
+                letter: self.run(letter, settings, self._folder / letter, what)
                 for letter in letters
             }
-            found.append(Pair(runs["A"], runs["B"]))
+            found.append(_pair(runs))
         return found
 
     def run(self, letter: str, settings: Settings, folder: Path, what: str) -> RunRecord:
@@ -213,3 +217,7 @@ class Batch:
         if run.verdict == "interrupted":
             raise KeyboardInterrupt
         return run
+
+
+def _pair(runs: Mapping[str, RunRecord]) -> Pair:
+    return Pair(runs["A"], runs["B"], runs[AGAIN])

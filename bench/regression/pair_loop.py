@@ -27,7 +27,7 @@ class Gate(NamedTuple):
 def gate(first: Pair, budgets: Budgets, spreads: Spreads) -> Gate:
     """`gate` makes it from a run of each side. It raises `UnfitError` where they have no metric
     that decides, or one that could never be the same."""
-    for run in first:
+    for run in first.runs:
         refuse_unfit(run)
     gated = [row for row in rows([first], budgets, spreads) if row.rule.role != "shown"]
     hopeless = [
@@ -64,7 +64,7 @@ def take(
         tell(f"{step.action} {step.pairs} pairs: {step.why}")
         pairs = measure(step)
         for pair in pairs:
-            for run in pair:
+            for run in pair.runs:
                 refuse_unfit(run)
         (taken.fresh if step.action == "repeat" else taken.pairs).extend(pairs)
         kept, voids = usable(pairs, budgets)

@@ -10,12 +10,17 @@ from bench.run.settings import Settings
 
 RATE_PER_S = 200.0
 """The `--rate` defaults to about half of what two cores answer, next to everything else on them."""
-DURATION_S = 5.0
-"""Each run of a regression job is measured for this long: many short runs tell more than few long
-ones."""
+USERS = 64
+"""So many users by default load a side to saturation: with twice as many it answers no more, they
+only wait longer."""
+USERS_MAX = 1000
+"""More `--users` of a regression job are refused: saturation is reached by far fewer."""
+DURATION_S = 3.0
+"""Each run of a regression job is measured for this long at the fixed rate, and again at
+saturation: many short runs tell more than few long ones."""
 WARMUP_S = 1.0
 """Each window has this warm-up: connections open, and caches hold this run's entities."""
-FIRST_WARMUP_S = 40.0
+FIRST_WARMUP_S = 30.0
 """A stack that was just started is warmed up this long at most: until it is steady."""
 BUDGET_S = 1080.0
 """A whole job has this budget, all included, so that it takes less than 20 minutes."""
@@ -31,6 +36,7 @@ given."""
 
 class Options(NamedTuple):
     rate_per_s: float = RATE_PER_S
+    users: int = USERS
     duration_s: float = DURATION_S
     warmup_s: float = WARMUP_S
     first_warmup_s: float = FIRST_WARMUP_S
@@ -38,10 +44,10 @@ class Options(NamedTuple):
     seed: int = 1
 
     def settings(self, number: int) -> Settings:
-        """`settings` returns those of both runs of a pair: they send the same requests at the same
-        times."""
+        """`settings` returns those of all runs of a round: a fixed rate, and then saturation."""
         return Settings(
             rate=f"{self.rate_per_s:g}",
+            saturation_users=self.users,
             first_warmup_s=0.0,
             warmup_s=self.warmup_s,
             duration_s=self.duration_s,
@@ -52,10 +58,13 @@ class Options(NamedTuple):
 def described(run: RunRecord) -> str:
     """`described` returns a run in a line."""
     parts = []
-    for _, window in run.windows:
+    for phase, window in run.windows:
         latency = window.latency_ms
-        if latency:
+        if latency and phase.is_open:
             parts.append(f"p50 {latency.p50:.1f} ms, p99 {latency.p99:.1f} ms")
+        elif latency:
+            parts.append(f"{window.throughput_per_s:,.0f} requests/s")
+    for _, window in list(run.windows)[-1:]:
         parts += [
             f"{group} {cpu.us_per_request:,.0f} µs"
             for group, cpu in window.cpu.items()

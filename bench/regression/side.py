@@ -125,19 +125,25 @@ class Stacks:
         finally:
             self._supervisor.close()
 
-    def whole(self, side: Side) -> Subject:
-        """`whole` starts a stack of its own. It raises `StackError` when it does not come up."""
-        self._progress(f"{side.letter}: starting the stack of {side.commit.short}")
-        began_s = time.monotonic()
-        entry = self._up(side)
-        self._progress(f"{side.letter}: up after {time.monotonic() - began_s:.0f} s")
-        return self._subject(side, entry, entry["url"], entry["pids"])
+    def whole(self, *sides: Side) -> dict[str, Subject]:
+        """`whole` starts a stack of each side, by letter, all at once: so they are of one age. It
+        raises `StackError` when one does not come up."""
+        began_s, found = time.monotonic(), {}
+        for side in sides:
+            self._progress(f"{side.letter}: starting the stack of {side.commit.short}")
+            self._begin(side)
+        for side in sides:
+            entry = self._entry(side)
+            self._progress(f"{side.letter}: up after {time.monotonic() - began_s:.0f} s")
+            found[side.letter] = self._subject(side, entry, entry["url"], entry["pids"])
+        return found
 
     def cluster(self, side: Side) -> Cluster:
         """`cluster` returns the side's Kafka and Flink, for gateways of all sides. It raises
         `StackError`."""
         self._progress(f"starting one Kafka and Flink for all, of {side.commit.short}")
-        return self._up(side)
+        self._begin(side)
+        return self._entry(side)
 
     def gateway(self, side: Side, cluster: Cluster) -> Subject:
         """`gateway` returns the side's gateway on it. It raises `StackError`."""
@@ -165,19 +171,25 @@ class Stacks:
         with bench_errors():
             self._supervisor.check()
 
-    def _up(self, side: Side) -> Cluster:
-        name = f"regression-{self._run}-{side.letter}"
-        command = [str(side.python), "-m", "system", "up", "--name", name, *FREE_PORTS]
+    def _begin(self, side: Side) -> None:
+        command = [str(side.python), "-m", "system", "up", "--name", self._name(side), *FREE_PORTS]
         self._start(f"stack {side.letter}", side, command)
+
+    def _entry(self, side: Side) -> Cluster:
+        """What its own `status` says of a stack that was begun, once it is up."""
         deadline_s = time.monotonic() + START_TIMEOUT_S
+        command = ("-m", "system", "status", "--name", self._name(side), "--json")
         while True:
             self._supervisor.check()
-            answer = json.loads(_output(side, "-m", "system", "status", "--name", name, "--json"))
+            answer = json.loads(_output(side, *command))
             if answer["up"]:
                 return dict(answer)
             if time.monotonic() > deadline_s:
                 raise StackError(f"stack {side.letter} took longer than {START_TIMEOUT_S:g} s")
             time.sleep(STATUS_INTERVAL_S)
+
+    def _name(self, side: Side) -> str:
+        return f"regression-{self._run}-{side.letter}"
 
     def _gateway(self, side: Side, bootstrap: str) -> tuple[str, dict[str, list[int]]]:
         port = choose(0, "")
@@ -211,7 +223,7 @@ def subjects(
             cluster = stacks.cluster(sides[0])
             found = {side.letter: stacks.gateway(side, cluster) for side in sides}
         else:
-            found = {side.letter: stacks.whole(side) for side in sides}
+            found = stacks.whole(*sides)
         yield apart(found)
 
 

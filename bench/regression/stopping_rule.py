@@ -15,7 +15,7 @@ from bench.compare.metric import Rule
 from bench.compare.verdict import ALPHA, FRESH_PAIRS_MIN, Finding, judge
 from bench.stats.signed_rank import pairs_needed
 
-LOOKS_MAX = 3
+LOOKS_MAX = 2
 """A comparison looks at its pairs at most so often: each look spends a part of alpha."""
 MORE_PAIRS_MAX = 100
 """A further batch has at most this many pairs, however much time there is: with four times as many
@@ -26,21 +26,24 @@ SPARE_PAIRS = 2
 Action = Literal["measure", "repeat", "stop"]
 
 
-def turns(pairs: int, seed: int) -> str:
-    """`turns` says who runs when, two letters a pair: blocks of ABBA or BAAB, which a coin chooses.
+def turns(letters: Sequence[str], rounds: int, seed: int) -> list[Sequence[str]]:
+    """`turns` says who runs when, in each round: of two rounds the second one is the first one
+    backwards, as ABBA, and a coin chooses the first.
 
-    Within a block a steady drift of the machine cancels out. The coin keeps anything that comes
-    back every few runs from always meeting the same side.
+    So a steady drift of the machine cancels out. The coin keeps anything that comes back every few
+    runs from always meeting the same side.
     """
-    random = Random(seed)
-    blocks = (random.choice(("ABBA", "BAAB")) for _ in range(ceil(pairs / 2)))
-    return "".join(blocks)[: 2 * pairs]
+    random, found = Random(seed), list[Sequence[str]]()
+    for _ in range(ceil(rounds / 2)):
+        order = random.sample(letters, len(letters))
+        found += [order, order[::-1]]
+    return found[:rounds]
 
 
-def look_needs(metrics: int, looks_max: int) -> int:
-    """`look_needs` returns the pairs with which a look at so many gated metrics can find anything
-    at all."""
-    return pairs_needed(1 - ALPHA / looks_max / max(1, metrics))
+def look_needs(metrics: int, looks: int) -> int:
+    """`look_needs` returns the pairs with which one of so many looks at so many gated metrics can
+    find anything at all."""
+    return pairs_needed(1 - ALPHA / looks / max(1, metrics))
 
 
 class Plan(NamedTuple):
@@ -56,12 +59,27 @@ class Plan(NamedTuple):
     docs/regressions.md."""
     looks_max: int = LOOKS_MAX
     more_pairs_max: int = MORE_PAIRS_MAX
+    comparisons: int = 1
+    """The comparison is one of so many that share alpha."""
 
     @staticmethod
-    def of(metrics: int, budget_s: float, fresh_start_s: float = 0.0) -> "Plan":
+    def of(
+        metrics: int, budget_s: float, fresh_start_s: float = 0.0, comparisons: int = 1
+    ) -> "Plan":
         """`of` returns a plan for so many gated metrics."""
-        first = _even(look_needs(metrics, LOOKS_MAX) + SPARE_PAIRS)
-        return Plan(budget_s, first, _even(first / 2), fresh_start_s=fresh_start_s)
+        first = _even(look_needs(metrics, LOOKS_MAX * comparisons) + SPARE_PAIRS)
+        return Plan(
+            budget_s,
+            first,
+            _even(first / 2),
+            fresh_start_s=fresh_start_s,
+            comparisons=comparisons,
+        )
+
+    @property
+    def looks(self) -> int:
+        """`looks` returns all that share alpha."""
+        return self.looks_max * self.comparisons
 
 
 class Step(NamedTuple):
@@ -91,7 +109,7 @@ class Sequential:
     @property
     def alpha(self) -> float:
         """The chance is that of one look."""
-        return ALPHA / self._plan.looks_max
+        return ALPHA / self._plan.looks
 
     def add(self, step: Step, pairs: Mapping[str, Sequence[float]], void: int = 0) -> None:
         """`add` takes differences of the usable pairs by metric, as `Rule` has them, and how many
@@ -152,7 +170,7 @@ class Sequential:
 
     def _is_look_possible(self) -> bool:
         """A look with fewer pairs could find nothing, and is not counted."""
-        needed = look_needs(len(self._rules), self._plan.looks_max)
+        needed = look_needs(len(self._rules), self._plan.looks)
         return all(len(self._batch[name]) >= needed for name in self._rules)
 
 

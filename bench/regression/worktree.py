@@ -81,11 +81,10 @@ def changed(base: Commit, head: Commit, project: Path = PROJECT_DIR) -> list[str
 
 
 def is_gateway_only(paths: Sequence[str]) -> bool:
-    """`is_gateway_only` returns whether both sides can run on the same Kafka and Flink: nothing
-    there has changed."""
-    return not any(
-        path.split("/")[0] in MEASURED and not path.startswith("system/gateway/") for path in paths
-    )
+    """`is_gateway_only` returns whether the gateway changed, and nothing else that is measured:
+    then both sides can run on the same Kafka and Flink."""
+    measured = [path for path in paths if path.split("/")[0] in MEASURED]
+    return bool(measured) and all(path.startswith("system/gateway/") for path in measured)
 
 
 @contextmanager

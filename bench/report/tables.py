@@ -182,6 +182,8 @@ def _meaningless(settings: RunSettings) -> set[str]:
     found: set[str] = set() if settings.workload is None else SHOP_SETTINGS
     if settings.rate is not None:
         found = found | {"users"}
+    if not settings.saturation_users:
+        found = found | {"saturation_users"}
     if settings.target is None or not settings.target.startswith("https:"):
         found = found | {"ca", "insecure"}
     return found

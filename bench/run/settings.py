@@ -30,16 +30,20 @@ class Settings(RunSettings):
         return parse(self.rate, self.duration_s, self.arrivals)
 
     def phases(self) -> list[Phase]:
-        if self.rate is not None:
-            schedule = self.schedule()
+        if self.rate is None:
+            warm = Phase("warmup", max(self.users), self.first_warmup_s, 0.0)
+            return [warm, *map(self._closed_phase, self.users)]
+        schedule, users = self.schedule(), self.saturation_users
+        measured = [self.open_phase("open", schedule)]
+        if users:
+            measured.append(self._closed_phase(users))
+            warm = Phase("warmup", users, self.first_warmup_s, 0.0)
+        else:
             warm = self.warm_up(schedule.requests / schedule.duration_s)
-            measured = self.open_phase("open", schedule)
-            return [warm, measured] if self.first_warmup_s else [measured]
-        most = max(self.users)
-        warm = Phase("warmup", most, self.first_warmup_s, 0.0)
-        return [warm] + [
-            Phase(f"users-{users}", users, self.warmup_s, self.duration_s) for users in self.users
-        ]
+        return [warm, *measured] if self.first_warmup_s else measured
+
+    def _closed_phase(self, users: int) -> Phase:
+        return Phase(f"users-{users}", users, self.warmup_s, self.duration_s)
 
     def warm_up(self, rate_per_s: float) -> Phase:
         stages = (Stage(rate_per_s, rate_per_s, self.first_warmup_s),)

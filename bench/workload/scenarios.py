@@ -1,8 +1,14 @@
-"""An open loop plays scenarios: what is prepared, and which journey starts next."""
+"""An open loop plays scenarios: what is prepared, and which journey starts next.
+
+A journey has a number, and random numbers of its own: its kind and all that it draws are a pure
+function of the seed and that number, whatever was answered until then, and in which order. Which
+entity stands at a drawn place of a pool depends on answers: only they say which there are.
+"""
 
 from collections import deque
 from collections.abc import Iterator
 from itertools import accumulate
+from itertools import count as counting
 from math import ceil
 from random import Random
 
@@ -24,6 +30,12 @@ RATE_PER_CUSTOMER = 10.0
 to 64 in all."""
 
 
+def draws(seed: int, number: int) -> Random:
+    """`draws` returns the random numbers of one journey. Text is hashed as a seed; of two whole
+    numbers some have the same random numbers, as 2 and 2**32 + 2 do."""
+    return Random(f"{seed} {number}")
+
+
 def customers_of(rate_per_s: float) -> int:
     return max(CUSTOMERS_MIN, min(CUSTOMERS_MAX, ceil(rate_per_s / RATE_PER_CUSTOMER)))
 
@@ -33,6 +45,8 @@ class ShopCustomers:
 
     def __init__(self, seed: int, count: int = CUSTOMERS_MAX) -> None:
         self._count = count
+        self._seed = seed
+        self._numbers = counting()
         self._shop = Shop(Random(seed))
         self._own: deque[str] = deque()
         """No other journey touches these users: the credit routine checks their balance."""
@@ -42,15 +56,15 @@ class ShopCustomers:
 
     def prepare(self) -> Iterator[Journey]:
         for _ in range(self._count):
-            yield self._shop.prepare()
+            yield self._shop.drawing(draws(self._seed, next(self._numbers))).prepare()
             yield self._create_own()
 
     def start(self) -> Journey:
-        random = self._shop.random
+        random = draws(self._seed, next(self._numbers))
         if random.random() * self._all_weights < CREDIT_ROUTINE_WEIGHT:
             return self._credit_routine() if self._own else self._create_own()
         (journey,) = random.choices(self._starts, cum_weights=self._weights)
-        return journey(self._shop)
+        return journey(self._shop.drawing(random))
 
     def _create_own(self) -> Journey:
         user_id = yield from create_user(CREDIT)
@@ -68,22 +82,28 @@ class SaleCustomers:
 
     def __init__(self, seed: int, zipf: float, count: int = CUSTOMERS_MAX) -> None:
         self._count = count
+        self._seed = seed
+        self._numbers = counting()
         self._sale = Sale(Random(seed), zipf)
         self._free: deque[str] = deque()
 
     def prepare(self) -> Iterator[Journey]:
         share = Sale.ITEMS // self._count + 1
-        yield from (self._sale.prepare(share) for _ in range(self._count))
+        yield from (self._next_sale().prepare(share) for _ in range(self._count))
         yield from (self._create_buyer() for _ in range(self._count))
 
     def start(self) -> Journey:
-        return self._buy(self._free.popleft()) if self._free else self._create_buyer()
+        sale = self._next_sale()
+        return self._buy(sale, self._free.popleft()) if self._free else self._create_buyer()
+
+    def _next_sale(self) -> Sale:
+        return self._sale.drawing(draws(self._seed, next(self._numbers)))
 
     def _create_buyer(self) -> Journey:
         user_id = yield from create_user(CREDIT * 100)
         if user_id:
             self._free.append(user_id)
 
-    def _buy(self, user_id: str) -> Journey:
-        yield from self._sale.buy(user_id)
+    def _buy(self, sale: Sale, user_id: str) -> Journey:
+        yield from sale.buy(user_id)
         self._free.append(user_id)

@@ -7,6 +7,7 @@ not as it must be raises `WrongAnswerError`.
 
 from collections import deque
 from collections.abc import Callable, Generator
+from copy import copy
 from itertools import accumulate, count
 from random import Random
 from uuid import uuid4
@@ -66,6 +67,12 @@ class Shop:
         self._keys = (f"{series}-{number}" for series in (uuid4().hex[:16],) for number in count())
         """The keys are of no other load, whatever its seed: a key belongs to one request for
         ever."""
+
+    def drawing(self, random: Random) -> "Shop":
+        """`drawing` returns the same shop, whose choices are drawn from other random numbers."""
+        found = copy(self)
+        found.random = random
+        return found
 
     def prepare(self) -> Journey:
         for _ in range(PREPARED):
@@ -270,6 +277,12 @@ class Sale:
         self.items: list[str] = []
         popularity = (rank**-zipf for rank in range(1, self.ITEMS + 1))
         self.weights = list(accumulate(popularity))
+
+    def drawing(self, random: Random) -> "Sale":
+        """`drawing` returns the same sale, whose choices are drawn from other random numbers."""
+        found = copy(self)
+        found.random = random
+        return found
 
     def choose_item(self) -> str:
         weights = self.weights[: len(self.items)]

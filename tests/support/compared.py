@@ -7,7 +7,7 @@ import jsonschema
 import orjson
 
 from bench.compare.budgets import DEFAULT_FILE, Budgets, read_budgets
-from bench.compare.comparison import SCHEMA_FILE, compare
+from bench.compare.comparison import SCHEMA_FILE, Folders, compare
 from bench.compare.comparison_record import Comparison, MetricRecord
 from bench.errors import COMPARISON_EXITS
 from bench.records.typed_json import of_plain, to_plain
@@ -23,8 +23,8 @@ def compared(
     folder: Path, a: list[Run], b: list[Run], budgets: Budgets = BUDGETS, **more: Any
 ) -> Comparison:
     """The comparison of two sets, which is as its schema says."""
-    a_folder, b_folder = write_set(folder / "a", a), write_set(folder / "b", b)
-    found = compare(a_folder, b_folder, budgets, **more)
+    batch = Folders(write_set(folder / "a", a), write_set(folder / "b", b))
+    found = compare(batch, budgets, **more)
     written = to_plain(found)
     jsonschema.validate(written, SCHEMA)
     assert of_plain(Comparison, written) == found

@@ -22,7 +22,7 @@ def paired(noise: Floats, seed: int = 1) -> Floats:
     """B minus A of each pair of runs that take turns: (simulations, runs) to (…, runs / 2)."""
     simulations, runs = noise.shape
     signs = np.array([
-        [1.0 if first == "A" else -1.0 for first in turns(runs // 2, seed + index)[::2]]
+        [1.0 if order[0] == "A" else -1.0 for order in turns("AB", runs // 2, seed + index)]
         for index in range(simulations)
     ])  # fmt: skip
     differences: Floats = signs * (noise[:, 1::2] - noise[:, ::2])

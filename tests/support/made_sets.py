@@ -184,6 +184,19 @@ def failed(count: int) -> Change:
     return change
 
 
+def refused(share: float, kind: str = "409 order_empty") -> Change:
+    """So large a share of all checkouts is refused, and costs little."""
+
+    def change(run: Run) -> None:
+        window = run["phases"][0]["window"]
+        figures = window["operations"]["checkout"]
+        figures["refused"] = {kind: round(share * figures["requests"])}
+        window["refused"] = dict(figures["refused"])
+        window["checkout_paid_share"] = 1 - share
+
+    return change
+
+
 def verdict(name: str, *reasons: str) -> Change:
     return lambda run: run.update(verdict=name, reasons=list(reasons))
 

@@ -164,7 +164,11 @@ def test_a_wrong_value_is_one_line(
         ("regression HEAD --out {file} --results {folder}", ExitCode.FAILED, "cannot write to"),
         ("error-rates record {file}", ExitCode.FAILED, "cannot write to {file}"),
         ("error-rates record x --commit none", ExitCode.USAGE, "no commit none"),
-        ("error-rates resample {folder}", ExitCode.FAILED, "has no two rounds of any set"),
+        ("error-rates resample {folder}", ExitCode.UNREADABLE, "cannot read {folder}/budgets.toml"),
+        ("error-rates unchanged {file}", ExitCode.FAILED, "cannot write to {file}"),
+        ("bisect no-such-commit", ExitCode.USAGE, "no commit no-such-commit"),
+        ("bisect HEAD HEAD --results {file}", ExitCode.FAILED, "cannot write to {file}"),
+        ("bisect HEAD HEAD --results {folder}", ExitCode.USAGE, "changes what is measured"),
     ],
 )
 def test_what_a_person_can_do_wrong_is_said_before_anything_starts(

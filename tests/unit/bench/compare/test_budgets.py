@@ -160,3 +160,18 @@ def test_levels_are_for_open_loops_or_for_the_phases_that_are_named(tmp_path: Pa
 
 def test_an_operation_that_no_run_has(tmp_path: Path) -> None:
     assert checked(tmp_path, a_set("B", 1), "[operations.other]\np99_ms_max = 1") == {}
+
+
+def test_where_runs_have_both_loops_a_metric_is_gated_in_one() -> None:
+    budgets = read_budgets(DEFAULT_FILE)
+    roles = {}
+    for loop in ("open", "closed"):
+        for kind in ("cpu_ratio.gateway", "failed", "latency.p99"):
+            metric = Metric("", kind, "", loop=loop)
+            rule = budgets.rule(metric)
+            assert rule is not None
+            assert rule.among(metric, {loop}).role == rule.role, "there is no other"
+            roles[kind, loop] = rule.among(metric, {"open", "closed"}).role
+    assert roles["cpu_ratio.gateway", "open"] == roles["failed", "closed"] == "shown"
+    assert roles["cpu_ratio.gateway", "closed"] == roles["failed", "open"] == "decides"
+    assert roles["latency.p99", "open"] == "alarms"

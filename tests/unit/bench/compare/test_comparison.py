@@ -22,9 +22,11 @@ from support.made_sets import (
 )
 
 from bench.compare.budgets import MetricRule
-from bench.compare.comparison import compare
-from bench.compare.comparison_record import PairsRecord, StatisticsRecord
+from bench.compare.comparison import Folders, compare
+from bench.compare.comparison_record import Comparison, PairsRecord, StatisticsRecord
 from bench.compare.outputs import junit, markdown
+
+GATEWAY = "open gateway CPU ratio"
 
 # ---- verdicts
 
@@ -33,7 +35,7 @@ def test_the_same(tmp_path: Path) -> None:
     found = changed(tmp_path)
     assert (found.verdict, found.exit_code) == ("same", 0)
     assert found.headline == "SAME: 6 gated metrics are within their thresholds"
-    assert found.pairs == PairsRecord(10, 4, [])
+    assert found.pairs == PairsRecord(10, 4, [], "consecutive runs")
     gated = [m for m in found.metrics if m.role != "shown"]
     assert {m.verdict for m in gated} == {"same"}
 
@@ -102,13 +104,13 @@ def test_without_a_fresh_batch_a_finding_is_not_confirmed(tmp_path: Path) -> Non
 def test_the_fresh_batch_of_other_folders(tmp_path: Path) -> None:
     for factor, expected in ((1.1, "regression"), (1.0, "inconclusive")):
         folder = tmp_path / expected
-        fresh = (
+        fresh = Folders(
             write_set(folder / "fresh-a", a_set("A", 4, begin=FRESH_AT)),
             write_set(folder / "fresh-b", a_set("B", 4, cpu("gateway", factor), begin=FRESH_AT)),
         )
         found = changed(folder, cpu("gateway", 1.1), pairs=9, fresh=fresh)
         assert found.verdict == expected
-        assert found.pairs == PairsRecord(9, 4, [])
+        assert found.pairs == PairsRecord(9, 4, [], "consecutive runs")
         assert len(found.b.runs) == 13
     assert "did not repeat it" in found.headline
 
@@ -116,7 +118,95 @@ def test_the_fresh_batch_of_other_folders(tmp_path: Path) -> None:
 def test_looks_spend_alpha_and_hold_nothing_back(tmp_path: Path) -> None:
     found = changed(tmp_path, looks=3)
     assert found.statistics == StatisticsRecord(0.05 / 3, 3, 6)
-    assert found.pairs == PairsRecord(PAIRS, 0, [])
+    assert found.pairs == PairsRecord(PAIRS, 0, [], "consecutive runs")
+
+
+# ---- the base against itself
+
+
+def with_again(
+    folder: Path, pairs: int, a: float = 1.0, again: float = 1.0, b: float = 1.0
+) -> Comparison:
+    """Of three systems, whose gateways take more by these factors."""
+    runs = {name: a_set("A", pairs, cpu("gateway", by)) for name, by in (("a", a), ("2", again))}
+    for run in runs["2"]:
+        run["run_id"] += "-again"
+    fresh, batch = (
+        Folders(
+            write_set(folder / f"{name}-a", runs["a"][begin:end]),
+            write_set(
+                folder / f"{name}-b",
+                a_set("B", end - begin, cpu("gateway", b), begin=begin),
+            ),
+            write_set(folder / f"{name}-2", runs["2"][begin:end]),
+        )
+        for name, begin, end in (("fresh", pairs - 4, pairs), ("batch", 0, pairs - 4))
+    )
+    return compare(batch, BUDGETS, fresh)
+
+
+def test_a_is_the_mean_of_both_of_its_systems(tmp_path: Path) -> None:
+    found = with_again(tmp_path, PAIRS, a=1.0, again=1.02, b=1.2)
+    assert found.verdict == "regression"
+    assert found.pairs == PairsRecord(10, 4, [], "another system")
+    gateway = metric(found, GATEWAY)
+    assert gateway.change == pytest.approx(1.2 / 1.02**0.5 - 1, abs=0.005)
+    assert gateway.base is not None
+    assert (gateway.base.state, gateway.base.pairs) == ("moved", PAIRS)
+    assert gateway.base.change == pytest.approx(0.02, abs=0.001)
+    assert len(found.a.runs) == 2 * PAIRS
+
+
+@pytest.mark.parametrize("b", [0.5, 1.0, 1.5])
+def test_a_base_that_is_surely_not_itself_says_nothing(tmp_path: Path, b: float) -> None:
+    found = with_again(tmp_path, PAIRS, a=0.97, again=1.03, b=b)
+    gateway = metric(found, GATEWAY)
+    assert gateway.base is not None
+    assert gateway.base.state == "beyond"
+    assert (found.verdict, gateway.verdict) == ("inconclusive", "inconclusive")
+    assert "but the base differs from itself by +6.2 % to +6.2 %" in gateway.reason
+    assert "+6.2 % to +6.2 %" in markdown(found)
+
+
+@pytest.mark.parametrize(
+    ("b", "verdict"),
+    [(1.0, "same"), (1.08, "inconclusive"), (1.12, "regression"), (0.8, "faster")],
+)
+def test_a_change_must_be_larger_by_what_the_base_shows_of_itself(
+    tmp_path: Path, b: float, verdict: str
+) -> None:
+    """With an alarm beyond 5 % and a base that moved by 4 %."""
+    found = with_again(tmp_path, PAIRS, a=0.98, again=1.02, b=b)
+    gateway = metric(found, GATEWAY)
+    assert gateway.base is not None
+    assert gateway.base.state == "moved"
+    assert gateway.verdict == verdict
+
+
+def test_one_start_shows_nothing_of_what_another_makes(tmp_path: Path) -> None:
+    """Which is why a second system of the base is measured: see docs/regressions.md."""
+    once = changed(tmp_path / "once", cpu("gateway", 1.08))
+    gateway = metric(once, GATEWAY)
+    assert gateway.base is not None
+    assert gateway.base.state == "same"
+    assert once.pairs.base == "consecutive runs"
+    assert once.verdict == "regression"
+    twice = with_again(tmp_path / "twice", PAIRS, a=1.0, again=1.08, b=1.08)
+    assert twice.verdict == "inconclusive"
+
+
+def test_a_base_of_too_few_pairs_is_unknown(tmp_path: Path) -> None:
+    """Six pairs find one gated metric, four repeat it, and five pairs of the base tell nothing."""
+    one = BUDGETS._replace(
+        metrics={"cpu_ratio.gateway": BUDGETS.metrics["cpu_ratio"]}, operation_metrics={}
+    )
+    found = changed(tmp_path, cpu("gateway", 1.2), pairs=10, budgets=one)
+    gateway = metric(found, GATEWAY)
+    assert gateway.base is not None
+    assert gateway.base.state == "unknown"
+    assert gateway.base.low is None
+    assert found.verdict == "inconclusive"
+    assert "what the base differs by from itself is not known" in gateway.reason
 
 
 def test_a_wide_interval_is_never_the_same(tmp_path: Path) -> None:
@@ -127,7 +217,7 @@ def test_a_wide_interval_is_never_the_same(tmp_path: Path) -> None:
     relaxed = BUDGETS._replace(
         metrics={**BUDGETS.metrics, "cpu_ratio.flink": MetricRule(0.05, "alarms")}
     )
-    found = compare(tmp_path / "a", tmp_path / "b", relaxed)
+    found = compare(Folders(tmp_path / "a", tmp_path / "b"), relaxed)
     assert found.verdict == "same"
     assert found.headline.endswith("can't tell: open flink CPU ratio")
 
@@ -166,7 +256,9 @@ def test_a_machine_that_moved_voids_the_pair(tmp_path: Path) -> None:
     found = compared(tmp_path, a, b)
     assert found.verdict == "same"
     assert found.pairs.used + found.pairs.fresh == PAIRS - 2
-    assert found.pairs.void == ["the machine moved: control loops_per_s -30% from A to B"] * 2
+    assert (
+        found.pairs.void == ["the machine moved: control loops_per_s by 43% between the runs"] * 2
+    )
 
 
 def test_a_void_run_voids_its_pair(tmp_path: Path) -> None:

@@ -21,7 +21,7 @@ from support.made_sets import (
 
 from bench.cli.main import call
 from bench.compare.budgets import MetricRule
-from bench.compare.comparison import compare
+from bench.compare.comparison import Folders, compare
 from bench.compare.outputs import markdown
 from bench.records.typed_json import to_plain
 
@@ -72,7 +72,7 @@ def test_a_broken_input_is_one_clear_line(
 ) -> None:
     content, code, says = CASES[case]
     a, b = write_set(tmp_path / "a", a_set("A", 3)), broken_set(tmp_path / "b", content)
-    found = compare(a, b, BUDGETS)
+    found = compare(Folders(a, b), BUDGETS)
     jsonschema.validate(to_plain(found), SCHEMA)
     assert found.exit_code == code
     (reason,) = found.reasons
@@ -96,32 +96,31 @@ def test_a_reading_that_is_missing_voids_its_metric_alone(
             del window["cpu"][part]
 
     runs = [*a_set("B", 9), a_run(9, "B", lose)]
-    found = compare(
-        write_set(tmp_path / "a", a_set("A", 10)), write_set(tmp_path / "b", runs), BUDGETS
-    )
+    found = compared(tmp_path, a_set("A", 10), runs)
     assert found.verdict == "same"
     assert f"can't tell: {lost}, which is missing in 1 of 20 runs" in found.notes
     assert lost not in [metric.name for metric in found.metrics]
 
 
 def test_a_folder_without_runs(tmp_path: Path) -> None:
-    found = compare(tmp_path, tmp_path, BUDGETS)
+    found = compare(Folders(tmp_path, tmp_path), BUDGETS)
     assert (found.exit_code, len(found.reasons)) == (14, 1)
     assert "has no run.json" in found.headline
-    assert compare(tmp_path / "none", tmp_path, BUDGETS).exit_code == 14
+    assert compare(Folders(tmp_path / "none", tmp_path), BUDGETS).exit_code == 14
 
 
 def test_a_set_and_itself(tmp_path: Path) -> None:
     folder = write_set(tmp_path, a_set("A", 3))
-    found = compare(folder, folder, BUDGETS)
-    assert (found.verdict, "is in A and in B" in found.headline) == ("invalid", True)
+    found = compare(Folders(folder, folder), BUDGETS)
+    assert (found.verdict, "is on two sides" in found.headline) == ("invalid", True)
 
 
 def test_one_run_by_its_folder_or_its_file(tmp_path: Path) -> None:
     a, b = write_set(tmp_path / "a", a_set("A", 1)), write_set(tmp_path / "b", a_set("B", 1))
     (run,) = b.iterdir()
-    expected = compare(a, b, BUDGETS)
-    assert compare(a, run, BUDGETS) == compare(a, run / "run.json", BUDGETS) == expected
+    expected = compare(Folders(a, b), BUDGETS)
+    for where in (run, run / "run.json"):
+        assert compare(Folders(a, where), BUDGETS) == expected
 
 
 def test_a_metric_that_no_run_has_is_not_compared(tmp_path: Path) -> None:

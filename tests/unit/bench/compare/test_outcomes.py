@@ -4,10 +4,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support.made_sets import Change, a_set, cpu, failed, record, verdict, write_set
+from support.made_sets import Change, a_set, cpu, failed, record, refused, verdict, write_set
 
 from bench.compare.budgets import DEFAULT_FILE, BudgetError, read_budgets
-from bench.compare.comparison import compare
+from bench.compare.comparison import Folders, compare
 from bench.compare.comparison_record import Comparison
 from bench.compare.metric import Rule
 from bench.compare.outcomes import RUNS_MIN, judge, void_by_side
@@ -16,19 +16,6 @@ from bench.regression.stopping_rule import Plan, Sequential, Step
 
 BUDGETS = read_budgets(DEFAULT_FILE)
 Run = dict[str, Any]
-
-
-def refused(share: float, kind: str = "409 order_empty") -> Change:
-    """So large a share of all checkouts is refused, and costs little."""
-
-    def change(run: Run) -> None:
-        window = run["phases"][0]["window"]
-        figures = window["operations"]["checkout"]
-        figures["refused"] = {kind: round(share * figures["requests"])}
-        window["refused"] = dict(figures["refused"])
-        window["checkout_paid_share"] = 1 - share
-
-    return change
 
 
 def records(runs: list[Run]) -> list[RunRecord]:
@@ -44,7 +31,7 @@ def every(nth: int, change: Change) -> Change:
 def compared(tmp_path: Path, *changes: Change, pairs: int = 24) -> Comparison:
     a = write_set(tmp_path / "a", a_set("A", pairs, refused(0.05)))
     b = write_set(tmp_path / "b", a_set("B", pairs, refused(0.05), *changes))
-    return compare(a, b, BUDGETS)
+    return compare(Folders(a, b), BUDGETS)
 
 
 def test_sides_that_answer_alike(tmp_path: Path) -> None:
@@ -103,7 +90,7 @@ def test_few_runs_can_only_be_suspected() -> None:
 def test_sides_that_were_not_measured_in_turns(tmp_path: Path) -> None:
     a = write_set(tmp_path / "a", a_set("A", 10))
     b = write_set(tmp_path / "b", a_set("B", 10, refused(1.0), begin=50))
-    assert compare(a, b, BUDGETS).verdict == "inconclusive"
+    assert compare(Folders(a, b), BUDGETS).verdict == "inconclusive"
 
 
 # ---- void by the side
@@ -185,4 +172,4 @@ def test_a_warm_side_beside_a_cold_one(tmp_path: Path) -> None:
     pairs = 24
     a = write_set(tmp_path / "a", a_set("A", pairs, cpu("flink", 1.3), compiling(0.6)))
     b = write_set(tmp_path / "b", a_set("B", pairs))
-    assert compare(a, b, BUDGETS).verdict != "faster"
+    assert compare(Folders(a, b), BUDGETS).verdict != "faster"

@@ -83,7 +83,7 @@ def test_the_form_of_github_action_benchmark(tmp_path: Path) -> None:
     found = compared(tmp_path, a_set("A", PAIRS, with_capacity), a_set("B", PAIRS, with_capacity))
     smaller, bigger = (action_benchmark(found, lower) for lower in (True, False))
     assert [entry["name"] for entry in bigger] == ["capacity"]
-    assert len(smaller) == 10
+    assert len(smaller) == 12
     for entry in (*smaller, *bigger):
         assert set(entry) == {"name", "unit", "value", "extra"}
         assert isinstance(entry["value"], float)

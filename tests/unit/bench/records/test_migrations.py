@@ -7,7 +7,7 @@ import orjson
 import pytest
 from support.compared import BUDGETS
 
-from bench.compare.comparison import compare
+from bench.compare.comparison import Folders, compare
 from bench.compare.history import read_history
 from bench.compare.metrics import readings
 from bench.records.migrations import OLDEST, UPDATES, update
@@ -75,7 +75,7 @@ def test_it_is_compared_and_has_a_place_in_the_history(tmp_path: Path, version: 
         run_id = f"run-{number}"
         parts = {"run_id": run_id, "started_utc": started, "verdict": "valid"}
         recorded(tmp_path / run_id, version, **parts)
-    found = compare(tmp_path / "run-0", tmp_path / "run-1", BUDGETS)
+    found = compare(Folders(tmp_path / "run-0", tmp_path / "run-1"), BUDGETS)
     assert (found.verdict, len(found.metrics) > 5) == ("inconclusive", True)
     history = read_history(tmp_path, BUDGETS)
     assert (history.runs, history.left_out) == (2, [])

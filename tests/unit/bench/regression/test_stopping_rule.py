@@ -145,18 +145,23 @@ def test_a_plan_has_pairs_enough_for_its_looks(metrics: int) -> None:
 # ---- turns
 
 
-@given(st.integers(0, 40), st.integers(0, 1000))
-def test_the_sides_take_turns(pairs: int, seed: int) -> None:
-    order = turns(pairs, seed)
-    assert len(order) == 2 * pairs
-    for begin in range(0, len(order) - 3, 4):
-        assert order[begin : begin + 4] in ("ABBA", "BAAB")
-    assert turns(pairs, seed) == order
+LETTERS = ("A", "A2", "B")
+
+
+@given(st.sampled_from([2, 3]), st.integers(0, 40), st.integers(0, 1000))
+def test_the_sides_take_turns(sides: int, rounds: int, seed: int) -> None:
+    letters = LETTERS[-sides:]
+    order = turns(letters, rounds, seed)
+    assert len(order) == rounds
+    assert all(sorted(each) == sorted(letters) for each in order)
+    for first, then in zip(order[::2], order[1::2], strict=False):
+        assert list(then) == list(reversed(first)), "a steady drift cancels out"
+    assert turns(letters, rounds, seed) == order
 
 
 def test_a_coin_chooses_who_begins() -> None:
-    begins = [turns(2, seed)[0] for seed in range(200)]
-    assert 60 < begins.count("A") < 140
+    begins = Counter(turns(LETTERS, 2, seed)[0][0] for seed in range(300))
+    assert all(70 < begins[letter] < 130 for letter in LETTERS)
 
 
 # ---- looking again and again: a smaller version of the table in docs/regressions.md
@@ -223,4 +228,4 @@ def test_five_percent_more_are_never_the_same() -> None:
 
 
 def test_on_a_quiet_machine_it_can_tell_that_nothing_changed() -> None:
-    assert verdicts(QUIET, slower=0.0)["same"] >= 0.75 * COMPARISONS
+    assert verdicts(QUIET, slower=0.0)["same"] >= 0.7 * COMPARISONS

@@ -1,5 +1,6 @@
 """run.json and summary.md of hand-made runs."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -92,7 +93,7 @@ def a_run(folder: Path, judgement: Judgement) -> RunRecord:
 def test_the_verdict_and_its_reasons(tmp_path: Path, judgement: Judgement, verdict: str) -> None:
     run = a_run(tmp_path, judgement)
     write_run(tmp_path, run)
-    assert read_run(tmp_path) == run
+    assert replace(read_run(tmp_path), digests={}) == run
     assert run.verdict == verdict
     assert bool(run.reasons) == (verdict != "valid")
     text = summarize(run)

@@ -21,10 +21,11 @@ def test_a_foreign_record_says_nothing_of_the_shop() -> None:
 @pytest.mark.parametrize(
     ("settings", "without"),
     [
-        (Settings(), {"ca", "insecure"}),
-        (Settings(rate="5"), {"users", "ca", "insecure"}),
-        (Settings(workload="w"), {*tables.SHOP_SETTINGS, "ca", "insecure"}),
-        (Settings(workload="w", target="https://a"), tables.SHOP_SETTINGS),
+        (Settings(), {"saturation_users", "ca", "insecure"}),
+        (Settings(rate="5"), {"users", "saturation_users", "ca", "insecure"}),
+        (Settings(rate="5", saturation_users=64), {"users", "ca", "insecure"}),
+        (Settings(workload="w"), {*tables.SHOP_SETTINGS, "saturation_users", "ca", "insecure"}),
+        (Settings(workload="w", target="https://a"), {*tables.SHOP_SETTINGS, "saturation_users"}),
     ],
 )
 def test_what_is_shown_means_something(settings: Settings, without: set[str]) -> None:

@@ -1,0 +1,260 @@
+"""The bisection finds the first commit that is worse than a good one, by `git bisect`.
+
+    found = Bisection(good, bad, compare, folder, progress).find()
+
+Each step compares one commit with the good one, on systems that were started for it. Runs of the
+good commit are never paired with those of another step: only what follows each other shares the
+machine's speed. What is kept over the steps is the level of their intervals, which all share; the
+metrics by which BAD is worse, which alone are gated from then on; and each verdict, so that a
+search goes on where it was interrupted.
+"""
+
+import re
+from collections.abc import Callable, Collection
+from contextlib import suppress
+from dataclasses import dataclass
+from math import ceil, log2
+from pathlib import Path
+from typing import Literal
+
+import orjson
+
+from bench.atomic_files import to_json, write
+from bench.compare.budgets import Budgets
+from bench.compare.comparison_record import Comparison
+from bench.errors import BenchError, UnreadableError, UsageError
+from bench.git import git
+from bench.project import PROJECT_DIR
+from bench.records.typed_json import of_plain, to_plain
+from bench.regression.worktree import (
+    MEASURED,
+    Commit,
+    ancestors,
+    checked_out,
+    folder_for_trees,
+)
+from bench.run.model import Progress
+from machine.errors import StackError
+
+STEPS_FILE = "bisect.json"
+COMMITS_MAX = 10_000
+"""A search is through at most so many commits: more is a mistake in a name."""
+FIRST_BAD = re.compile(r"^# (?:possible )?first bad commit: \[([0-9a-f]+)\]", re.MULTILINE)
+
+Answer = Literal["good", "bad", "skip"]
+CODES: dict[Answer, int] = {"good": 0, "bad": 1, "skip": 125}
+"""These are the exit codes of a command that ``git bisect run`` calls."""
+
+
+@dataclass(frozen=True)
+class Step:
+    """A step is a commit that was compared with the good one."""
+
+    commit: str
+    answer: Answer
+    code: int
+    """The code is that of ``git bisect run``: 0 good, 1 bad, 125 can't tell."""
+    verdict: str
+    why: str
+
+
+@dataclass(frozen=True)
+class Search:
+    """A search is what its file holds: whoever begins the same again goes on with it."""
+
+    good: str
+    bad: str
+    options: str
+    """The options are those of each comparison; another search has others."""
+    metrics: list[str]
+    """BAD is worse by these metrics; none where only its requests end otherwise."""
+    steps: list[Step]
+    first_bad: list[str]
+    """The first bad commit is one of these: a single one where no step was skipped."""
+
+
+Compare = Callable[[Commit, Collection[str], int], Comparison]
+"""A comparison is of a commit with the good one, by metrics of these names (none: all), as one of
+so many that share alpha. It raises `StackError` where the commit can't be built or started."""
+
+
+class Bisection:
+    def __init__(
+        self,
+        good: Commit,
+        bad: Commit,
+        compare: Compare,
+        folder: Path,
+        options: str,
+        progress: Progress,
+        project: Path = PROJECT_DIR,
+    ) -> None:
+        self._good = good
+        self._bad = bad
+        self._compare = compare
+        self._path = folder / STEPS_FILE
+        self._progress = progress
+        self._project = project
+        self._search = Search(good.id, bad.id, options, [], [], [])
+        self._comparisons = comparisons(len(self._between()))
+
+    def find(self) -> Search:
+        """`find` returns the search, with the first bad commits where BAD is worse.
+
+        It raises `UsageError` where nothing that is measured differs, or the folder is of another
+        search; `StackError` where BAD or the good commit does not start; and `KeyboardInterrupt`,
+        after which the steps so far are kept.
+        """
+        self._resume()
+        end = self._step(self._bad)
+        if end.answer != "bad":
+            return self._search
+        with (
+            folder_for_trees() as parent,
+            checked_out(self._bad, parent / "bisect", self._project) as tree,
+        ):
+            self._git(tree, "start", "--no-checkout", self._bad.id, self._good.id, "--", *MEASURED)
+            while not (found := FIRST_BAD.findall(git(tree, "bisect", "log"))):
+                candidate = git(tree, "rev-parse", "BISECT_HEAD").strip()
+                step = self._step(Commit(candidate, candidate))
+                with suppress(BenchError):  # git ends with 2 where only skipped ones are left
+                    self._git(tree, step.answer)
+        return self._keep(first_bad=found)
+
+    def _git(self, tree: Path, *arguments: str) -> None:
+        lines = git(tree, "bisect", *arguments).strip().splitlines()
+        if lines:
+            self._progress(lines[0])
+
+    def _between(self) -> list[str]:
+        """The commits that may be it, newest first."""
+        good, bad = self._good, self._bad
+        if good.id not in ancestors(bad, self._project):
+            raise UsageError(f"{bad.name} does not build on {good.name}: there is nothing between")
+        reach = f"{good.id}..{bad.id}"
+        found = git(self._project, "rev-list", reach, "--", *MEASURED).split()
+        if not found:
+            raise UsageError(f"no commit of {good.name}..{bad.name} changes what is measured")
+        if len(found) > COMMITS_MAX:
+            raise UsageError(f"{len(found)} commits are between, at most {COMMITS_MAX} may be")
+        return found
+
+    def _step(self, commit: Commit) -> Step:
+        known = [step for step in self._search.steps if step.commit == commit.id]
+        if known:
+            return known[0]
+        self._progress(f"{commit.short}: against {self._good.short}")
+        is_end, metrics = commit.id == self._bad.id, self._search.metrics
+        try:
+            comparison = self._compare(commit, metrics, self._comparisons)
+        except StackError as cause:
+            if is_end:
+                raise
+            step = Step(commit.id, "skip", CODES["skip"], "stack_failed", str(cause))
+        else:
+            answer = answer_of(comparison, metrics)
+            why = told(comparison, metrics)
+            step = Step(commit.id, answer, CODES[answer], comparison.verdict, why)
+            if is_end and answer == "bad":
+                metrics = worse(comparison)
+        self._progress(f"{commit.short}: {step.answer} ({step.code}): {step.why}")
+        self._keep(steps=[*self._search.steps, step], metrics=metrics)
+        return step
+
+    def _keep(self, **changes: object) -> Search:
+        self._search = Search(**{**vars(self._search), **changes})
+        write(self._path, to_json(to_plain(self._search)))
+        return self._search
+
+    def _resume(self) -> None:
+        if not self._path.exists():
+            return
+        found = read_search(self._path)
+        ours = (self._search.good, self._search.bad, self._search.options)
+        if (found.good, found.bad, found.options) != ours:
+            raise UsageError(
+                f"{self._path.parent} has a search of other commits or options: name another folder"
+            )
+        self._progress(f"going on after {len(found.steps)} steps: {self._path}")
+        self._search = found
+
+
+def read_search(path: Path) -> Search:
+    """`read_search` reads what a search keeps. It raises `UnreadableError`."""
+    try:
+        return of_plain(Search, orjson.loads(path.read_bytes()))
+    except OSError as cause:
+        raise UnreadableError(f"cannot read {path}: {cause.strerror}") from None
+    except (ValueError, KeyError, TypeError, AttributeError):
+        raise UnreadableError(f"{path} is no search: remove it to begin anew") from None
+
+
+def comparisons(commits: int) -> int:
+    """`comparisons` returns how many a search through so many commits makes: BAD, and one for each
+    halving."""
+    return 1 + ceil(log2(commits)) if commits > 1 else 1
+
+
+def worse(comparison: Comparison) -> list[str]:
+    """`worse` returns the names of the metrics that are a regression."""
+    return [
+        metric.name
+        for metric in comparison.metrics
+        if metric.verdict == "regression" and metric.role != "shown"
+    ]
+
+
+def answer_of(comparison: Comparison, metrics: Collection[str]) -> Answer:
+    """`answer_of` returns what git is told: bad where one of the metrics is a regression, good
+    where all are not, and skip where one can't tell; without metrics the verdict counts."""
+    verdicts: set[str] = {comparison.verdict}
+    if metrics:
+        verdicts = {each.verdict for each in comparison.metrics if each.name in metrics}
+    if "regression" in verdicts:
+        return "bad"
+    return "good" if verdicts and verdicts <= {"same", "faster"} else "skip"
+
+
+def told(comparison: Comparison, metrics: Collection[str]) -> str:
+    """`told` returns why, in a line."""
+    found = [each.reason for each in comparison.metrics if each.name in metrics]
+    return "; ".join(found) or comparison.headline
+
+
+def only(budgets: Budgets, comparison_metrics: Collection[str]) -> Budgets:
+    """`only` returns budgets that gate these metrics, which then decide; none: as they are.
+
+    Fewer gated metrics need fewer pairs, and so less time.
+    """
+    if not comparison_metrics:
+        return budgets
+    return budgets._replace(names=frozenset(comparison_metrics), levels=[])
+
+
+def report(search: Search, project: Path = PROJECT_DIR) -> str:
+    """`report` returns Markdown: the first bad commit, and how it was found."""
+    lines = [f"## {headline(search)}", ""]
+    for commit in search.first_bad:
+        about = git(project, "log", "-1", "--format=%an, %as: %s", commit).strip()
+        lines.append(f"- `{commit}`: {about}")
+    lines += ["", "| commit | git bisect | verdict | why |", "| --- | --- | --- | --- |"]
+    lines += [
+        f"| `{step.commit[:10]}` | {step.answer} ({step.code}) | {step.verdict} "
+        f"| {step.why.replace('|', chr(92) + '|')} |"
+        for step in search.steps
+    ]
+    return "\n".join([*lines, ""])
+
+
+def headline(search: Search) -> str:
+    """`headline` returns what was found, in a line."""
+    found, good = search.first_bad, search.good[:10]
+    if not found:
+        end = search.steps[0]
+        return (
+            f"NOTHING TO SEARCH: {end.commit[:10]} is not known to be worse than {good}: {end.why}"
+        )
+    if len(found) == 1:
+        return f"FIRST BAD COMMIT: {found[0][:10]}"
+    names = ", ".join(commit[:10] for commit in found)
+    return f"CAN'T TELL: the first bad commit is one of {names}, as steps between them were skipped"

@@ -1,0 +1,56 @@
+"""What is settled before the first run is recorded, and how long all of it takes."""
+
+from pathlib import Path
+
+import pytest
+from support.made_sets import a_set, write_set
+
+from bench.calibrate.aa_spread import SpreadError, read_verdicts
+from bench.calibrate.recorder import BUDGETS_FILE, CYCLES, ROUNDS, freeze, round_s
+from bench.calibrate.slowdowns import SETS, SLOWDOWNS
+from bench.compare.budgets import DEFAULT_FILE, read_budgets
+from bench.compare.comparison import Folders, compare
+from bench.compare.outputs import write_outputs
+from bench.errors import UsageError
+from bench.regression.runs import Options
+from bench.regression.stopping_rule import LOOKS_MAX, look_needs
+
+GATED = 9
+"""Metrics of a job with the budgets as they stand."""
+
+
+def test_budgets_are_settled_once(tmp_path: Path) -> None:
+    freeze(tmp_path, DEFAULT_FILE)
+    freeze(tmp_path, DEFAULT_FILE)
+    assert read_budgets(tmp_path / BUDGETS_FILE) == read_budgets(DEFAULT_FILE)
+    other = tmp_path / "other.toml"
+    other.write_text("[metrics.failed]\nthreshold = 1\n")
+    with pytest.raises(UsageError, match="record into another folder"):
+        freeze(tmp_path, other)
+    assert read_budgets(tmp_path / BUDGETS_FILE) == read_budgets(DEFAULT_FILE)
+
+
+def test_every_row_has_restarts_and_cycles_enough() -> None:
+    assert ROUNDS >= 10
+    assert look_needs(GATED, LOOKS_MAX) + 2 < CYCLES
+    assert {name for up in SETS.values() for name in up.slowdowns} == set(SLOWDOWNS)
+    assert all(up.bases == (3 if not up.slowdowns or up.is_shared else 2) for up in SETS.values())
+
+
+def test_a_longer_round_has_more_systems_or_cycles() -> None:
+    options, up = Options(), SETS["service-unchanged"]
+    assert round_s(up, options, 20) > round_s(up, options, 10)
+    assert round_s(SETS["gateway"], options, 10) > round_s(up, options, 10)
+
+
+def test_how_jobs_ended(tmp_path: Path) -> None:
+    for number in range(3):
+        a, b = (
+            write_set(tmp_path / f"runs-{side}-{number}", a_set(side, 14)) for side in ("A", "B")
+        )
+        found = compare(Folders(a, b), read_budgets(DEFAULT_FILE))
+        write_outputs(found, tmp_path / f"job-{number}")
+    assert read_verdicts(tmp_path) == {"same": 3}
+    (tmp_path / "job-0" / "comparison.json").write_text("{}")
+    with pytest.raises(SpreadError, match="is not a comparison"):
+        read_verdicts(tmp_path)

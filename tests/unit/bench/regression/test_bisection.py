@@ -1,0 +1,199 @@
+"""A search for the first bad commit, in a repository that the test makes; made-up runs in place of
+measured ones, slower by what each commit's own file says."""
+
+import subprocess
+from collections.abc import Collection
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from support.compared import BUDGETS
+from support.made_sets import a_set, cpu, record, refused
+
+from bench.compare.comparison import Sides, compare_sets
+from bench.compare.comparison_record import Comparison
+from bench.errors import UnreadableError, UsageError
+from bench.git import git as quiet_git
+from bench.regression.bisection import (
+    STEPS_FILE,
+    Bisection,
+    Search,
+    comparisons,
+    only,
+    read_search,
+    report,
+)
+from bench.regression.stopping_rule import LOOKS_MAX
+from bench.regression.worktree import Commit, resolve
+from machine.errors import StackError
+
+AUTHOR = ("-c", "user.name=a", "-c", "user.email=a@b", "-c", "commit.gpgsign=false")
+FACTOR = Path("system") / "factor"
+BROKEN, REFUSING = "broken", "refusing"
+METRIC = "open gateway CPU ratio"
+
+
+def git(where: Path, *arguments: str) -> str:
+    done = subprocess.run(
+        ["git", *AUTHOR, *arguments], cwd=where, check=True, capture_output=True, text=True
+    )
+    return done.stdout.strip()
+
+
+def repository(root: Path, *states: str) -> list[Commit]:
+    """A commit for each state: by which factor its gateway takes more, or how it is broken."""
+    (root / FACTOR.parent).mkdir(parents=True)
+    git(root, "init", "--quiet", "--initial-branch", "main")
+    found = []
+    for number, state in enumerate(states):
+        (root / FACTOR).write_text(f"{state}\n{number}\n")
+        git(root, "add", ".")
+        git(root, "commit", "--quiet", "--message", f"number {number} | {state}")
+        found.append(resolve("HEAD", root))
+    return found
+
+
+class Measured:
+    """What `Bisection` asks to be compared."""
+
+    def __init__(self, root: Path, pairs: int = 20) -> None:
+        self.root, self.pairs = root, pairs
+        self.asked: list[str] = []
+        self.metrics: list[set[str]] = []
+
+    def __call__(self, commit: Commit, metrics: Collection[str], count: int) -> Comparison:
+        self.asked.append(commit.id)
+        self.metrics.append(set(metrics))
+        state = quiet_git(self.root, "show", f"{commit.id}:{FACTOR.as_posix()}").split()[0]
+        if state == BROKEN:
+            raise StackError("its gateway does not start")
+        change = refused(1.0) if state == REFUSING else cpu("gateway", float(state))
+        both = [
+            Sides(
+                [record(run) for run in a_set("A", pairs, begin=begin)],
+                [record(run) for run in a_set("B", pairs, change, begin=begin)],
+                [],
+            )
+            for pairs, begin in ((self.pairs, 0), (6, 100))
+        ]
+        return compare_sets(*both, only(BUDGETS, metrics), LOOKS_MAX * count)
+
+
+def search(root: Path, good: Commit, bad: Commit, compare: Measured, folder: str = "") -> Search:
+    where = root.parent / (folder or "search")
+    where.mkdir(exist_ok=True)
+    return Bisection(good, bad, compare, where, "options", lambda _: None, root).find()
+
+
+def test_the_first_slow_commit_is_found(tmp_path: Path) -> None:
+    commits = repository(tmp_path / "p", *["1"] * 6, *["1.2"] * 5)
+    compare = Measured(tmp_path / "p")
+    found = search(tmp_path / "p", commits[0], commits[-1], compare)
+    assert found.first_bad == [commits[6].id]
+    assert compare.asked[0] == commits[-1].id, "first it is made sure that there is something"
+    assert compare.metrics == [set(), *[{METRIC}] * (len(compare.asked) - 1)]
+    assert len(compare.asked) <= comparisons(10) == 5
+    assert {step.commit: step.code for step in found.steps}[commits[6].id] == 1
+    text = report(found, tmp_path / "p")
+    assert text.startswith(f"## FIRST BAD COMMIT: {commits[6].short}\n")
+    assert "number 6 | 1.2" in text
+    assert git(tmp_path / "p", "status", "--porcelain") == ""
+    assert "BISECT" not in "".join(path.name for path in (tmp_path / "p" / ".git").iterdir())
+
+
+@settings(max_examples=8, deadline=None)
+@given(st.data())
+def test_wherever_it_is(tmp_path_factory: pytest.TempPathFactory, data: st.DataObject) -> None:
+    root = tmp_path_factory.mktemp("bisect") / "p"
+    count = data.draw(st.integers(2, 9))
+    slow = data.draw(st.integers(1, count - 1))
+    commits = repository(root, *["1"] * slow, *["1.15"] * (count - slow))
+    found = search(root, commits[0], commits[-1], Measured(root))
+    assert found.first_bad == [commits[slow].id]
+
+
+def test_a_commit_that_can_not_tell_is_skipped(tmp_path: Path) -> None:
+    commits = repository(tmp_path / "p", "1", "1", BROKEN, "1.2", "1.2")
+    found = search(tmp_path / "p", commits[0], commits[-1], Measured(tmp_path / "p"))
+    assert sorted(found.first_bad) == sorted(commit.id for commit in commits[2:4])
+    (skipped,) = [step for step in found.steps if step.answer == "skip"]
+    assert (skipped.code, skipped.why) == (125, "its gateway does not start")
+    assert report(found, tmp_path / "p").startswith("## CAN'T TELL: the first bad commit is one of")
+
+
+def test_a_step_within_the_threshold_is_good_and_one_at_it_is_skipped(tmp_path: Path) -> None:
+    commits = repository(tmp_path / "p", "1", "1.01", "1.049", "1.2")
+    found = search(tmp_path / "p", commits[0], commits[-1], Measured(tmp_path / "p"))
+    answers = {step.commit: step.answer for step in found.steps}
+    assert answers[commits[2].id] == "skip"
+    assert answers.get(commits[1].id, "good") == "good"
+
+
+def test_requests_that_end_otherwise_are_searched_for_too(tmp_path: Path) -> None:
+    commits = repository(tmp_path / "p", "1", "1", REFUSING, REFUSING)
+    compare = Measured(tmp_path / "p")
+    found = search(tmp_path / "p", commits[0], commits[-1], compare)
+    assert found.first_bad == [commits[2].id]
+    assert found.metrics == []
+
+
+def test_nothing_to_search(tmp_path: Path) -> None:
+    commits = repository(tmp_path / "p", "1", "1.2", "1")
+    compare = Measured(tmp_path / "p")
+    found = search(tmp_path / "p", commits[0], commits[-1], compare)
+    assert (found.first_bad, compare.asked) == ([], [commits[-1].id])
+    assert report(found, tmp_path / "p").startswith("## NOTHING TO SEARCH: ")
+    broken = repository(tmp_path / "q", "1", BROKEN)
+    with pytest.raises(StackError, match="its gateway does not start"):
+        search(tmp_path / "q", *broken, Measured(tmp_path / "q"), "q-search")
+
+
+def test_an_interrupted_search_goes_on(tmp_path: Path) -> None:
+    commits = repository(tmp_path / "p", *["1"] * 5, *["1.2"] * 4)
+    compare = Measured(tmp_path / "p")
+
+    class Interrupted(Measured):
+        def __call__(self, *given: object) -> Comparison:
+            if len(self.asked) == 2:
+                raise KeyboardInterrupt
+            return super().__call__(*given)  # type: ignore[arg-type]
+
+    first = Interrupted(tmp_path / "p")
+    with pytest.raises(KeyboardInterrupt):
+        search(tmp_path / "p", commits[0], commits[-1], first)
+    found = search(tmp_path / "p", commits[0], commits[-1], compare)
+    assert found.first_bad == [commits[5].id]
+    assert set(first.asked).isdisjoint(compare.asked), "no commit is measured twice"
+    again = Measured(tmp_path / "p")
+    assert search(tmp_path / "p", commits[0], commits[-1], again) == found
+    assert again.asked == []
+
+
+def test_what_a_person_can_do_wrong(tmp_path: Path) -> None:
+    root = tmp_path / "p"
+    good, bad, other = repository(root, "1", "1.2", "1.3")
+    compare = Measured(root)
+    with pytest.raises(UsageError, match="does not build on"):
+        search(root, bad, good, compare)
+    with pytest.raises(UsageError, match="changes what is measured"):
+        search(root, good, good, compare)
+    (root / "README.md").write_text("words\n")
+    git(root, "add", ".")
+    git(root, "commit", "--quiet", "--message", "words")
+    with pytest.raises(UsageError, match="changes what is measured"):
+        search(root, other, resolve("HEAD", root), compare)
+    search(root, good, bad, compare)
+    with pytest.raises(UsageError, match="a search of other commits or options"):
+        search(root, good, other, compare)
+    kept = tmp_path / "search" / STEPS_FILE
+    kept.write_text("{}")
+    with pytest.raises(UnreadableError, match="is no search: remove it"):
+        search(root, good, bad, compare)
+    with pytest.raises(UnreadableError, match="cannot read"):
+        read_search(tmp_path / "none")
+
+
+@pytest.mark.parametrize(("commits", "count"), [(1, 1), (2, 2), (3, 3), (8, 4), (9, 5)])
+def test_how_many_comparisons_share_alpha(commits: int, count: int) -> None:
+    assert comparisons(commits) == count

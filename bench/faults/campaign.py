@@ -51,11 +51,12 @@ class Campaign:
         """`recorded` returns what an earlier campaign of this commit left, at this rate, by fault
         and seed: the newest of each."""
         found: dict[tuple[str, int], Found] = {}
+        own_id = commit().id
         for path in sorted(self._results.glob(f"*/{FILE}")):
             one = read_found(path)
             if one is None or one.fault not in FAULTS:
                 continue
-            if one.commit.split()[0] == commit().id and one.rate_per_s == self._rate_per_s:
+            if one.commit.split()[0] == own_id and one.rate_per_s == self._rate_per_s:
                 found[one.fault, one.seed] = one
         return found
 

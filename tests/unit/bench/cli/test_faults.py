@@ -1,11 +1,16 @@
 """What the command says of wrong usage, before anything starts."""
 
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
 
+from bench.atomic_files import to_json, write
 from bench.cli.main import call
 from bench.errors import ExitCode
+from bench.faults import campaign
+from bench.faults.judgement import Found
+from bench.records.run_record import CommitRecord
 
 
 def test_a_page_without_a_place_is_refused(
@@ -37,3 +42,28 @@ def test_an_unknown_fault_is_refused(capsys: pytest.CaptureFixture[str]) -> None
         call(["faults", "kill-everything"])
     assert ended.value.code == ExitCode.USAGE
     assert "kill-broker" in capsys.readouterr().err
+
+
+def test_a_campaign_that_was_done_is_a_table(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Nothing is started: both seeds are recorded."""
+    monkeypatch.setattr(campaign, "commit", lambda: CommitRecord("abc", dirty=False))
+    found = Found(
+        fault="kill-broker", seed=1, run_id="a", commit="abc", rate_per_s=100.0, span_s=1.0,
+        proof="it ended", requests=10, checkouts=1, unknown=0, cut=0, longest_s=1.0,
+        recovered_s=2.0, recovery_s_max=20.0, violations=0, broken=[], unsure=[], took_s=30.0,
+    )  # fmt: skip
+    for seed in (1, 2):
+        (tmp_path / str(seed)).mkdir()
+        write(tmp_path / str(seed) / "fault.json", to_json(asdict(replace(found, seed=seed))))
+    page = tmp_path / "page.md"
+    page.write_text("<!-- faults:begin -->\n<!-- faults:end -->\n")
+    arguments = ["faults", "kill-broker", "--seeds", "2", "--resume", "--out", str(tmp_path)]
+    assert call([*arguments, "--doc", str(page)]) == ExitCode.DONE
+    shown = capsys.readouterr().out
+    assert "2 runs took 1 minutes: the promises held in 2." in shown
+    assert shown.strip() in page.read_text()
+    record = replace(found, unsure=["the machine is uneven"])
+    write(tmp_path / "2" / "fault.json", to_json(asdict(replace(record, seed=2))))
+    assert call(arguments) == ExitCode.VOID

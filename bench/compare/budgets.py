@@ -25,6 +25,7 @@ KINDS = (
     "per_request",
     "failed",
     "latency",
+    "queueing",
     "throughput",
     "capacity",
 )

@@ -20,6 +20,8 @@ from bench.records.run_record import (
 
 GENERATOR = "generator"
 """The group is not part of the system under test, and no change of it can touch that."""
+QUEUEING = "queueing.p99"
+"""A closed loop's p99 is of this kind: its users wait for each other."""
 SYSTEM = "system"
 """This is the name of all groups of the system together, where all are known."""
 SYSTEM_GROUPS = frozenset({"gateway", "kafka", "flink"})
@@ -77,7 +79,7 @@ def _of_phase(
     for what, amount in window.per_request.items():
         metric = Metric(f"{name} {what} per request", f"per_request.{what}", "per request")
         yield metric, Reading(amount)
-    kinds = ("failed", *(LATENCIES if phase.is_open else ["throughput"]))
+    kinds = ("failed", *(LATENCIES if phase.is_open else ("throughput", QUEUEING)))
     yield from (_figure(name, window, kind) for kind in kinds)
     for operation, kind in operations:
         if operation in window.operations and (kind == "failed" or phase.is_open):
@@ -120,7 +122,7 @@ def _figure(name: str, figures: Figures, kind: str) -> tuple[Metric, Reading]:
     if kind == "throughput":
         metric = Metric(f"{name} throughput", kind, "requests/s", is_lower_better=False)
         return metric, Reading(figures.throughput_per_s)
-    quantile: QuantileName = "p99" if kind == "latency.p99" else "p50"
+    quantile: QuantileName = "p50" if kind == "latency.p50" else "p99"
     metric = Metric(f"{name} {quantile}", kind, "ms")
     latency = figures.latency_ms
     if latency is None:

@@ -6,14 +6,23 @@ import pytest
 from support.made_sets import a_set, write_set
 
 from bench.calibrate.aa_spread import SpreadError, read_verdicts
-from bench.calibrate.recorder import BUDGETS_FILE, CYCLES, ROUNDS, freeze, round_s
+from bench.calibrate.recorder import (
+    BUDGETS_FILE,
+    CYCLES,
+    OVERHEAD_S,
+    ROUNDS,
+    START_S,
+    freeze,
+    round_s,
+)
 from bench.calibrate.slowdowns import SETS, SLOWDOWNS
 from bench.compare.budgets import DEFAULT_FILE, read_budgets
 from bench.compare.comparison import Folders, compare
 from bench.compare.outputs import write_outputs
 from bench.errors import UsageError
+from bench.regression.job import CLOSING_S
 from bench.regression.runs import Options
-from bench.regression.stopping_rule import LOOKS_MAX, look_needs
+from bench.regression.stopping_rule import LOOKS_MAX, Plan, look_needs
 
 GATED = 9
 """Metrics of a job with the budgets as they stand."""
@@ -41,6 +50,16 @@ def test_a_longer_round_has_more_systems_or_cycles() -> None:
     options, up = Options(), SETS["service-unchanged"]
     assert round_s(up, options, 20) > round_s(up, options, 10)
     assert round_s(SETS["gateway"], options, 10) > round_s(up, options, 10)
+
+
+def test_the_default_budget_is_enough_for_a_finding_that_is_repeated() -> None:
+    """Twice all systems are started and warmed up; a pair is a run of each."""
+    options, systems = Options(), 3
+    pair_s = systems * (2 * (options.warmup_s + options.duration_s) + OVERHEAD_S)
+    ready_s = START_S + systems * options.first_warmup_s + pair_s
+    plan = Plan.of(GATED, options.budget_s)
+    needed_s = 2 * ready_s + (plan.first_pairs + plan.fresh_pairs) * pair_s + CLOSING_S
+    assert needed_s <= options.budget_s <= 18 * 60
 
 
 def test_how_jobs_ended(tmp_path: Path) -> None:

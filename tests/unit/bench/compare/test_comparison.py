@@ -17,6 +17,7 @@ from support.made_sets import (
     failed,
     latency,
     p99,
+    phase,
     verdict,
     write_set,
 )
@@ -119,6 +120,34 @@ def test_looks_spend_alpha_and_hold_nothing_back(tmp_path: Path) -> None:
     found = changed(tmp_path, looks=3)
     assert found.statistics == StatisticsRecord(0.05 / 3, 3, 6)
     assert found.pairs == PairsRecord(PAIRS, 0, [], "consecutive runs")
+
+
+def saturated(run: Run) -> None:
+    """A job's run: the fixed rate, and then saturation."""
+    again = phase("users-64", 1.0, users=64)
+    again["window"]["per_request"] = {"kafka_records": 3.2, "kafka_bytes": 700.0}
+    again["window"]["cpu"] = run["phases"][0]["window"]["cpu"]
+    run["phases"].append(again)
+
+
+def test_what_is_gated_of_a_job(tmp_path: Path) -> None:
+    found = compared(tmp_path, a_set("A", 20, saturated), a_set("B", 20, saturated))
+    assert found.verdict == "same"
+    roles = {each.name: each.role for each in found.metrics}
+    assert {name for name, role in roles.items() if role == "decides"} == {
+        "open failed",
+        "users-64 gateway CPU ratio",
+        "users-64 flink CPU ratio",
+        "users-64 kafka_records per request",
+        "users-64 kafka_bytes per request",
+    }
+    assert {name for name, role in roles.items() if role == "alarms"} == {
+        "open p50",
+        "open p99",
+        "users-64 compiling",
+        "users-64 throughput",
+    }
+    assert {"open gateway CPU ratio", "users-64 system CPU", "users-64 p99"} <= roles.keys()
 
 
 # ---- the base against itself

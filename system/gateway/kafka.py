@@ -17,7 +17,6 @@ import logging
 from asyncio import Future
 from collections.abc import Callable, Iterable
 from itertools import chain
-from struct import unpack_from
 from time import time_ns
 from typing import Any, NamedTuple
 
@@ -41,6 +40,7 @@ from aiokafka.record.default_records import DefaultRecordBatchBuilder
 from aiokafka.record.memory_records import MemoryRecords
 
 from system.gateway.errors import RefusedError, StartError
+from system.gateway.partitioner import partition
 from system.kafka_security import KafkaSecurity
 
 log = logging.getLogger(__name__)
@@ -53,6 +53,12 @@ default."""
 PRODUCE_REQUESTS_MAX = 1
 """The gateway has at most this many produce requests in flight: while they are, records gather to
 larger batches."""
+LOADED_RECORDS = 4
+"""A batch or a fetch of so many records says that more are on their way; one user has at most one
+of each."""
+HOLD_S = 0.001
+"""A batch gathers for this long under load, and so do the replies of a fetch: a request to the
+broker costs the same with more records in it. It is a small part of what any answer takes then."""
 FETCH_BYTES_MAX = 4 * 1024 * 1024
 """A fetch brings at most this much of replies: seconds of load after a pause."""
 FETCH_WAIT_MS = 500
@@ -128,6 +134,8 @@ class Kafka:
         self._partitions: dict[str, int] = {}
         self._queue: list[Record] = []
         self._drain_scheduled = False
+        self._drained_records = 0
+        """The last batches had so many records together."""
         self._producing: set[asyncio.Task[None]] = set()
         self._reader: asyncio.Task[None] | None = None
         self._position = 0
@@ -235,12 +243,19 @@ class Kafka:
         target = TopicPartition(topic, partition(raw_key, self._partitions[topic]))
         self._queue.append(Record(target, raw_key, value, request_id, future, stamps))
         if not self._drain_scheduled and len(self._producing) < PRODUCE_REQUESTS_MAX:
-            self._drain_scheduled = True
+            self._schedule_drain()
+
+    def _schedule_drain(self) -> None:
+        self._drain_scheduled = True
+        if self._drained_records < LOADED_RECORDS:
             self._loop.call_soon(self._drain)
+        else:
+            self._loop.call_later(HOLD_S, self._drain)
 
     def _drain(self) -> None:
         self._drain_scheduled = False
         queue, self._queue = self._queue, []
+        self._drained_records = len(queue)
         leaders: dict[int, dict[TopicPartition, list[Record]]] = {}
         for record in queue:
             node = self._out.cluster.leader_for_partition(record.target)
@@ -258,7 +273,7 @@ class Kafka:
         self._producing.discard(task)
         task.result()
         if self._queue and not self._drain_scheduled:
-            self._drain()
+            self._schedule_drain()
 
     async def _produce(self, node: int, batches: dict[TopicPartition, list[Record]]) -> None:
         topics: dict[str, list[tuple[int, bytes]]] = {}
@@ -335,11 +350,13 @@ class Kafka:
             log.warning("%s lost records: reading on at %d", reply.topic, self._position)
         elif error is not NoError:
             raise error()
-        elif data:
-            self._take(data)
+        elif data and self._take(data) >= LOADED_RECORDS:
+            await asyncio.sleep(HOLD_S)
 
-    def _take(self, data: bytes) -> None:
+    def _take(self, data: bytes) -> int:
+        """Returns the number of records."""
         self.fetched_ns = time_ns()
+        begin = self._position
         batches = MemoryRecords(data)
         while batches.has_next():
             batch = batches.next_batch()
@@ -348,6 +365,7 @@ class Kafka:
                     if record.offset >= self._position:
                         self._on_reply(record.value or b"")
             self._position = batch.next_offset
+        return self._position - begin
 
     async def _offset(self, which: int) -> int:
         wanted = [(self._reply.topic, [(self._reply.partition, which)])]
@@ -367,23 +385,3 @@ class Kafka:
         if self.reachable:
             log.warning("Kafka at %s is not reachable: %s", self.bootstrap, why)
             self.reachable = False
-
-
-def partition(key: bytes, partitions: int) -> int:
-    """Kafka's Java clients, and so Flink's sinks, put a record with this key into this
-    partition."""
-    return (murmur2(key) & 0x7FFFFFFF) % partitions if partitions > 1 else 0
-
-
-def murmur2(data: bytes) -> int:
-    """`murmur2` returns 32 bits, as org.apache.kafka.common.utils.Utils.murmur2 does, unsigned."""
-    size = len(data)
-    hash_ = 0x9747B28C ^ size
-    for word in unpack_from(f"<{size // 4}I", data):
-        word = word * 0x5BD1E995 & 0xFFFFFFFF
-        word = (word ^ word >> 24) * 0x5BD1E995 & 0xFFFFFFFF
-        hash_ = hash_ * 0x5BD1E995 & 0xFFFFFFFF ^ word
-    if rest := data[size & ~3 :]:
-        hash_ = (hash_ ^ int.from_bytes(rest, "little")) * 0x5BD1E995 & 0xFFFFFFFF
-    hash_ = (hash_ ^ hash_ >> 13) * 0x5BD1E995 & 0xFFFFFFFF
-    return hash_ ^ hash_ >> 15

@@ -105,6 +105,7 @@ class Gateway:
             self._sink,
             self._topics.values(),
             security,
+            in_flight=self.pending.__len__,
             on_reply=self._on_reply,
             on_not_sent=self._on_not_sent,
             on_fate=self._on_fate,

@@ -53,12 +53,11 @@ default."""
 PRODUCE_REQUESTS_MAX = 1
 """The gateway has at most this many produce requests in flight: while they are, records gather to
 larger batches."""
-LOADED_RECORDS = 4
-"""A batch or a fetch of so many records says that more are on their way; one user has at most one
-of each."""
+LOADED_REQUESTS = 16
+"""So many requests in flight are load: each waits for others, far longer than for a hold."""
 HOLD_S = 0.001
 """A batch gathers for this long under load, and so do the replies of a fetch: a request to the
-broker costs the same with more records in it. It is a small part of what any answer takes then."""
+broker costs the same with more records in it, here and there."""
 FETCH_BYTES_MAX = 4 * 1024 * 1024
 """A fetch brings at most this much of replies: seconds of load after a pause."""
 FETCH_WAIT_MS = 500
@@ -98,8 +97,9 @@ class Record(NamedTuple):
 class Kafka:
     """`Kafka` reads one reply topic, and writes to the input topics.
 
-    `on_reply(value)` gets each reply record, `on_not_sent(request_id, future)` each record that the
-    broker surely does not have, `on_fate(name, records)` the fate of each, by topic.
+    `in_flight()` is the number of requests that wait for a reply. `on_reply(value)` gets each reply
+    record, `on_not_sent(request_id, future)` each record that the broker surely does not have,
+    `on_fate(name, records)` the fate of each, by topic.
     """
 
     def __init__(
@@ -109,6 +109,7 @@ class Kafka:
         input_topics: Iterable[str],
         security: KafkaSecurity,
         *,
+        in_flight: Callable[[], int],
         on_reply: Callable[[bytes], None],
         on_not_sent: "Callable[[str, Future[Any] | None], None]",
         on_fate: Callable[[str, list[Record]], None],
@@ -128,14 +129,13 @@ class Kafka:
         self._in = AIOKafkaClient(**self._options)
         self._reply = TopicPartition(reply_topic, REPLY_PARTITION)
         self._input_topics = sorted(input_topics)
+        self._in_flight = in_flight
         self._on_reply = on_reply
         self._on_not_sent = on_not_sent
         self._on_fate = on_fate
         self._partitions: dict[str, int] = {}
         self._queue: list[Record] = []
         self._drain_scheduled = False
-        self._drained_records = 0
-        """The last batches had so many records together."""
         self._producing: set[asyncio.Task[None]] = set()
         self._reader: asyncio.Task[None] | None = None
         self._position = 0
@@ -247,7 +247,7 @@ class Kafka:
 
     def _schedule_drain(self) -> None:
         self._drain_scheduled = True
-        if self._drained_records < LOADED_RECORDS:
+        if self._in_flight() < LOADED_REQUESTS:
             self._loop.call_soon(self._drain)
         else:
             self._loop.call_later(HOLD_S, self._drain)
@@ -255,7 +255,6 @@ class Kafka:
     def _drain(self) -> None:
         self._drain_scheduled = False
         queue, self._queue = self._queue, []
-        self._drained_records = len(queue)
         leaders: dict[int, dict[TopicPartition, list[Record]]] = {}
         for record in queue:
             node = self._out.cluster.leader_for_partition(record.target)
@@ -350,13 +349,13 @@ class Kafka:
             log.warning("%s lost records: reading on at %d", reply.topic, self._position)
         elif error is not NoError:
             raise error()
-        elif data and self._take(data) >= LOADED_RECORDS:
-            await asyncio.sleep(HOLD_S)
+        elif data:
+            self._take(data)
+            if self._in_flight() >= LOADED_REQUESTS:
+                await asyncio.sleep(HOLD_S)
 
-    def _take(self, data: bytes) -> int:
-        """Returns the number of records."""
+    def _take(self, data: bytes) -> None:
         self.fetched_ns = time_ns()
-        begin = self._position
         batches = MemoryRecords(data)
         while batches.has_next():
             batch = batches.next_batch()
@@ -365,7 +364,6 @@ class Kafka:
                     if record.offset >= self._position:
                         self._on_reply(record.value or b"")
             self._position = batch.next_offset
-        return self._position - begin
 
     async def _offset(self, which: int) -> int:
         wanted = [(self._reply.topic, [(self._reply.partition, which)])]

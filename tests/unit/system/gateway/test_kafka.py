@@ -4,23 +4,25 @@ from types import SimpleNamespace
 import pytest
 from aiokafka.errors import NoError
 
-from system.gateway.kafka import HOLD_S, LOADED_RECORDS, Kafka
+from system.gateway.kafka import HOLD_S, LOADED_REQUESTS, Kafka
 from system.kafka_security import KafkaSecurity
 
 
 @pytest.fixture
 async def kafka(monkeypatch):
-    """It is connected to a broker that acknowledges all; `fates` has what became of records."""
+    """It is connected to a broker that acknowledges all; `fates` has what became of records,
+    and `load` requests are in flight."""
     kafka = Kafka(
         "127.0.0.1:9",
         "gateway_out_test",
         ["user_in"],
         KafkaSecurity(),
+        in_flight=lambda: kafka.load,
         on_reply=None,
         on_not_sent=None,
         on_fate=lambda fate, records: kafka.fates.put_nowait((fate, len(records))),
     )
-    kafka.fates = asyncio.Queue()
+    kafka.fates, kafka.load = asyncio.Queue(), 0
 
     async def send(node, request):
         return SimpleNamespace(topics=[("user_in", [(0, NoError.errno, 0)])])
@@ -52,14 +54,11 @@ async def test_a_traced_record_is_stamped_before_it_is_written(kafka, monkeypatc
 
 
 @pytest.mark.parametrize(
-    ("before", "holds"), [(1, 0), (LOADED_RECORDS - 1, 0), (LOADED_RECORDS, 1)]
+    ("load", "holds"), [(1, 0), (LOADED_REQUESTS - 1, 0), (LOADED_REQUESTS, 1)]
 )
-async def test_a_batch_is_held_back_under_load_only(kafka, monkeypatch, before, holds):
+async def test_a_batch_is_held_back_under_load_only(kafka, monkeypatch, load, holds):
     loop, timers = asyncio.get_running_loop(), []
-    for _ in range(before):
-        kafka.send("user_in", "u", b"{}", "a")
-    assert await kafka.fates.get() == ("acknowledged", before)
-    await asyncio.wait(kafka._producing)
+    kafka.load = load
     monkeypatch.setattr(
         kafka,
         "_loop",

@@ -152,12 +152,12 @@ def measured(stack: Entry, users: int, duration_s: float) -> Window:
 def draw(stack: Entry, users: int, duration_s: float, folder: Path) -> None:
     """`draw` leaves three flame graphs in the folder; it raises `BenchError`."""
     gateway, task_manager = stack.pids["gateway"][0], stack.pids["flink_taskmanager"][0]
-    for name, title, pid, holding_lock in (
+    for name, title, pid, in_jvm in (
         ("gateway", "gateway", gateway, False),
         ("taskmanager-python", "TaskManager's Python", task_manager, True),
     ):
         with load(stack, users, duration_s):
-            stacks = python_profile(pid, duration_s, holding_lock=holding_lock)
+            stacks = python_profile(pid, duration_s, in_jvm=in_jvm)
         write(folder / f"{name}.svg", svg(title, stacks).encode())
     with load(stack, users, duration_s):
         recording = JvmProfile(task_manager)

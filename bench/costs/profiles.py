@@ -22,25 +22,21 @@ classes."""
 EVENTS = "jdk.ExecutionSample,jdk.NativeMethodSample"
 DEPTH = 64
 """Stacks are cut off at so many methods."""
-WAITING = (
-    "sun.nio.ch.EPoll.wait",
-    "sun.nio.ch.Net.accept",
-    "sun.nio.ch.Net.poll",
-    "java.net.PlainSocketImpl.socketAccept",
-)
-"""A thread in one of these native methods only waits."""
+WAITING = ("EPoll.wait", "Native.epollWait0", "Native.epollWait", "Net.accept", "Net.poll")
+"""A thread in one of these native methods, of the JDK or of Netty, only waits."""
 
 
-def python_profile(pid: int, duration_s: float, *, holding_lock: bool) -> Folded:
-    """`python_profile` returns the stacks of a process's Python: all that run, or of those that
-    hold the interpreter lock. It raises `BenchError`."""
+def python_profile(pid: int, duration_s: float, *, in_jvm: bool) -> Folded:
+    """`python_profile` returns the stacks of what runs in a process: with functions in C below
+    Python's, or in a JVM those of Python that hold the interpreter lock. It raises
+    `BenchError`."""
     with TemporaryDirectory() as folder:
         file = Path(folder, "raw")
         _run(
             [
                 *(str(Path(sys.executable).with_name("py-spy")), "record", "--pid", str(pid)),
                 *("--format", "raw", "--output", str(file), "--rate", str(RATE_PER_S)),
-                *("--duration", f"{duration_s:.0f}", *(["--gil"] if holding_lock else [])),
+                *("--duration", f"{duration_s:.0f}", "--gil" if in_jvm else "--native"),
             ],
             duration_s,
         )
@@ -72,13 +68,14 @@ class JvmProfile:
 
 
 def java_stacks(events: Sequence[dict[str, Any]]) -> Folded:
-    """`java_stacks` reads events as ``jfr print --json`` writes them."""
+    """`java_stacks` reads events as ``jfr print --json`` writes them; methods are named with their
+    class, without its package."""
     stacks: Folded = Counter()
     for event in events:
         values = event["values"]
         trace = (values["stackTrace"] or {}).get("frames", ())
         methods = [
-            f"{frame['method']['type']['name'].replace('/', '.')}.{frame['method']['name']}"
+            f"{frame['method']['type']['name'].rpartition('.')[2]}.{frame['method']['name']}"
             for frame in trace
         ]
         if methods and methods[0] not in WAITING:

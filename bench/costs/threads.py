@@ -14,7 +14,7 @@ SHARES: Mapping[str, Mapping[str, str]] = {
         "C2 CompilerThre": COMPILERS,
     },
     "flink_taskmanager": {
-        "Source: request": "task: Python and state",
+        "Source: ": "task: Python and state",
         "Source Data Fet": "reading from Kafka",
         "kafka-producer-": "writing to Kafka",
         "rocksdb": "RocksDB's flushes and compactions",

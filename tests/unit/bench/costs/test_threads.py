@@ -10,6 +10,8 @@ from bench.costs.threads import COMPILERS, REST, ThreadMeter, share_of
     ("part", "thread", "share"),
     [
         ("flink_taskmanager", "Source: request", "task: Python and state"),
+        ("flink_taskmanager", "Source: user_in", "task: Python and state"),
+        ("flink_taskmanager", "Source Data Fet", "reading from Kafka"),
         ("flink_taskmanager", "kafka-producer-", "writing to Kafka"),
         ("flink_taskmanager", "rocksdb:low", "RocksDB's flushes and compactions"),
         ("flink_taskmanager", "GC Thread#0", REST),

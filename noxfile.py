@@ -145,6 +145,12 @@ def calibrate(session: nox.Session) -> None:
 
 
 @nox.session
+def costs(session: nox.Session) -> None:
+    """CPU time a request by part, of stacks that are up: ``nox -s costs -- before now``."""
+    run(session, "bench.costs", *session.posargs)
+
+
+@nox.session
 def locust(session: nox.Session) -> None:
     """The stack with Locust's web page; arguments go to ``python -m bench locust``."""
     run(session, "bench", "locust", *session.posargs)

@@ -3,9 +3,6 @@
 Of a row, PyFlink would convert each field by itself. InputRecord.java writes what comes,
 OutboxWriter.java reads what goes.
 
-Of a row, PyFlink would convert each field by itself. InputRecord.java writes what comes,
-OutboxWriter.java reads what goes.
-
     in   topic's length, partition, timestamp, key's length (-1: none); topic, key, value
     out  topic's length, key's length (-1: none), reason's length;      topic, key, reason, value
 """

@@ -2,18 +2,20 @@
 
 import asyncio
 from asyncio import Future
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from functools import partial
 from time import perf_counter, time_ns
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import orjson
-from aiohttp.http import HttpVersion11
+from aiohttp.hdrs import AUTHORIZATION, EXPECT
+from aiohttp.http import HttpVersion11, RawRequestMessage
 from aiohttp.web import BaseRequest, HTTPRequestEntityTooLarge, RequestPayloadError, Response
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
 from system import __version__, wire
 from system.gateway import request_id as ids
-from system.gateway.connection import JSON, error_body
+from system.gateway.connection import JSON, Connection, error_body
 from system.gateway.errors import RefusedError
 from system.gateway.kafka import Kafka, Record, Stamps
 from system.gateway.limits import Limits
@@ -26,10 +28,12 @@ from system.gateway.tokens import Tokens
 from system.kafka_security import KafkaSecurity
 from system.routes import CLAIM, ROUTES, Route
 
+if TYPE_CHECKING:
+    from multidict import CIMultiDictProxy
+
 KEY_HEADER = "Idempotency-Key"
 TRACE_HEADER = "X-Trace"
 """A request with this header asks for its trace, where the value is 1."""
-EXPECT_HEADER = "Expect"
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 OWN_ROUTES = tuple(
     Route("GET", path, OWN, method, "")
@@ -53,6 +57,23 @@ class Answer(NamedTuple):
     body: bytes
     trace: tuple[tuple[str, int] | wire.Hop, ...] = ()
     """A traced request has here the services that it came through, and when its reply came."""
+
+
+class Asked:
+    """This is known of an HTTP request while it is under way."""
+
+    __slots__ = ("headers", "may_close", "method", "stamps", "started_s")
+
+    def __init__(self, headers: "CIMultiDictProxy[str]") -> None:
+        self.headers = headers
+        self.started_s = perf_counter()
+        self.method = "none"
+        self.may_close = False
+        """Whoever waits for leave to send a body may keep it now: what comes next is not known."""
+        self.stamps: Stamps | None = None
+        """A traced request has stamps."""
+        if headers.get(TRACE_HEADER) == "1":
+            self.stamps = [("gateway_in", time_ns())]
 
 
 class Gateway:
@@ -87,6 +108,7 @@ class Gateway:
             self._sink,
             self._topics.values(),
             security,
+            in_flight=self.pending.__len__,
             on_reply=self._on_reply,
             on_not_sent=self._on_not_sent,
             on_fate=self._on_fate,
@@ -104,7 +126,7 @@ class Gateway:
         self._metrics_text: Future[bytes] | None = None
         """Those who wait for /metrics wait for this."""
         self._metrics_due_s = 0.0
-        self._headers = {
+        self.headers: Mapping[int, Mapping[str, str]] = {
             401: JSON | {"WWW-Authenticate": "Bearer"},
             503: JSON | {"Retry-After": str(limits.retry_after_s)},
         }
@@ -129,62 +151,93 @@ class Gateway:
         """`close` stops the timer; what is in flight stays unanswered."""
         self._expire_timer.cancel()
 
-    async def handle(self, request: BaseRequest) -> Response:
-        """`handle` answers one HTTP request."""
-        started_s = perf_counter()
-        traced = request.headers.get(TRACE_HEADER) == "1"
-        stamps: Stamps | None = [("gateway_in", time_ns())] if traced else None
-        method, may_close = "none", False
+    def ask(self, message: RawRequestMessage, client: Connection) -> bool:
+        """`ask` has `client` answer a request of a service that has no body, and leaves others to
+        `handle`."""
+        asked = Asked(message.headers)
         try:
-            match = self._router.match(request.method, request.raw_path)
+            match = self._admit(message.method, message.path, asked)
+            if match.route.service == OWN:
+                return False
+            self._forward(match, asked).add_done_callback(partial(self._tell, client, asked))
+        except RefusedError as refusal:
+            self._send(client, asked, self._refused(refusal, asked))
+        return True
+
+    def _tell(self, client: Connection, asked: Asked, answer: "Future[Answer]") -> None:
+        try:
+            self._send(client, asked, answer.result())
+        except Exception as bug:  # noqa: BLE001 (whatever it is, this client gets an answer)
+            client.fail(bug)
+
+    def _send(self, client: Connection, asked: Asked, answer: Answer) -> None:
+        status, body, _ = self._finished(answer, asked)
+        self.metrics.abandoned += not client.answer(status, body, closes=self.draining)
+
+    async def handle(self, request: BaseRequest) -> Response:
+        """`handle` answers any HTTP request."""
+        asked = Asked(request.headers)
+        try:
+            match = self._admit(request.method, request.raw_path, asked)
             if match.route.service == OWN:
                 return await self._answer_own(match.route.method, request)
-            method = match.route.method
-            if self._guarded:
-                self._check_token(request, traced=traced)
             if request.body_exists:
                 await self._check_body(request)
-            answer = await self._forward(match, request.headers.getall(KEY_HEADER, []), stamps)
+            answer = await self._forward(match, asked)
         except RefusedError as refusal:
-            body = error_body(refusal.code, refusal.message, refusal.request_id)
-            answer = Answer(wire.HTTP_STATUS[refusal.code], body)
-            # Whoever waits for leave to send a body may keep it now: what comes next is not known.
-            may_close = answer.status == 413 or EXPECT_HEADER in request.headers
-            if answer.status == 401:
-                stamps = None
-        self.metrics.responses[method, answer.status] += 1
-        self.metrics.observe(perf_counter() - started_s)
-        if request.transport is None:
-            self.metrics.abandoned += 1
-        if stamps is not None:
-            answer = _with_trace(answer, stamps)
-        headers = self._headers.get(answer.status, JSON)
-        response = Response(status=answer.status, body=answer.body, headers=headers)
-        if may_close or self.draining:
+            answer = self._refused(refusal, asked)
+        status, body, _ = self._finished(answer, asked)
+        self.metrics.abandoned += request.transport is None
+        response = Response(status=status, body=body, headers=self.headers.get(status, JSON))
+        if asked.may_close or self.draining:
             response.force_close()
         return response
+
+    def _admit(self, verb: str, target: str, asked: Asked) -> Match:
+        """The route of a request that may take it. Raises `RefusedError`."""
+        match = self._router.match(verb, target)
+        if match.route.service == OWN:
+            return match
+        asked.method = match.route.method
+        if self._guarded:
+            self._check_token(asked)
+        return match
+
+    def _refused(self, refusal: RefusedError, asked: Asked) -> Answer:
+        answer = _failed(refusal.code, refusal.message, refusal.request_id)
+        asked.may_close = answer.status == 413 or EXPECT in asked.headers
+        if answer.status == 401:
+            asked.stamps = None
+        return answer
+
+    def _finished(self, answer: Answer, asked: Asked) -> Answer:
+        """Counts the answer; what is to be sent to who asked."""
+        self.metrics.responses[asked.method, answer.status] += 1
+        self.metrics.observe(perf_counter() - asked.started_s)
+        return answer if asked.stamps is None else _with_trace(answer, asked.stamps)
 
     async def _answer_own(self, method: str, request: BaseRequest) -> Response:
         """Answers a route of `OWN_ROUTES`, which /metrics does not count."""
         if method != "metrics":
             return self._own[method]()
-        if not self._tokens.allow_metrics(_authorization(request)):
+        if not self._tokens.allow_metrics(request.headers.get(AUTHORIZATION)):
             body = error_body("unauthorized", "this needs a bearer token")
-            return Response(status=401, body=body, headers=self._headers[401])
+            return Response(status=401, body=body, headers=self.headers[401])
         text = await asyncio.shield(self._metrics_soon())  # others wait for it too
         return Response(body=text, headers={"Content-Type": CONTENT_TYPE_LATEST})
 
-    def _check_token(self, request: BaseRequest, *, traced: bool) -> None:
+    def _check_token(self, asked: Asked) -> None:
         """Raises `RefusedError`."""
-        given = _authorization(request)
+        given = asked.headers.get(AUTHORIZATION)
         if not self._tokens.allow_shop(given):
             raise RefusedError("unauthorized", "this needs a bearer token")
-        if traced and not self._tokens.allow_metrics(given):
+        if asked.stamps is not None and not self._tokens.allow_metrics(given):
             raise RefusedError("unauthorized", f"{TRACE_HEADER} needs the token of /metrics")
 
-    def _forward(self, match: Match, keys: list[str], stamps: Stamps | None) -> "Future[Answer]":
+    def _forward(self, match: Match, asked: Asked) -> "Future[Answer]":
         """Sends the request on unless it is in flight already. Raises `RefusedError`."""
         route, params = match
+        keys, stamps = asked.headers.getall(KEY_HEADER, ()), asked.stamps
         fingerprint = ids.fingerprint(route.service, route.method, params)
         claimed = False
         if not keys:
@@ -226,10 +279,10 @@ class Gateway:
         limit = self._limits.body_bytes_max
         if (request.content_length or 0) > limit:
             raise RefusedError("too_large", f"a body of at most {limit} bytes is allowed")
-        expected = request.headers.get(EXPECT_HEADER)
+        expected = request.headers.get(EXPECT)
         if expected is not None and request.version >= HttpVersion11:
             if expected.lower() != "100-continue":
-                raise RefusedError("bad_request", f"{EXPECT_HEADER}: 100-continue, or nothing")
+                raise RefusedError("bad_request", f"{EXPECT}: 100-continue, or nothing")
             await request.writer.write(CONTINUE)
             request.writer.output_size = 0  # nothing of the answer itself is sent
         try:
@@ -301,7 +354,7 @@ class Gateway:
         if why is None:
             return Response(body=orjson.dumps({"ready": True}), headers=JSON)
         body = orjson.dumps({"ready": False} | wire.error("unavailable", why))
-        return Response(status=503, body=body, headers=self._headers[503])
+        return Response(status=503, body=body, headers=self.headers[503])
 
     def _metrics_soon(self) -> "Future[bytes]":
         """The text of /metrics as of a time after this call."""
@@ -317,17 +370,13 @@ class Gateway:
         waiting.set_result(self.metrics.text())
 
 
-def _authorization(request: BaseRequest) -> str | None:
-    return request.headers.get("Authorization")
-
-
 def _with_trace(answer: Answer, stamps: Stamps) -> Answer:
     """The answer to who asked for the trace."""
     trace = (*stamps, *answer.trace, ("gateway_out", time_ns()))
     return Answer(answer.status, orjson.dumps(orjson.loads(answer.body) | {"trace": trace}))
 
 
-def _failed(code: str, message: str, request_id: str) -> Answer:
+def _failed(code: str, message: str, request_id: str | None) -> Answer:
     return Answer(wire.HTTP_STATUS[code], error_body(code, message, request_id))
 
 

@@ -1,17 +1,31 @@
-"""These HTTP connections are aiohttp's, with JSON errors and limits on slow and many clients."""
+"""These HTTP connections are aiohttp's, with JSON errors and limits on slow and many clients.
+
+What nearly all clients send, one request without a body after the other, is handed to the
+application within the call that brings it, and answered within the one that brings its reply.
+aiohttp's task, which each connection has, handles all else.
+"""
 
 import asyncio
 import logging
+import time
+from collections.abc import Awaitable, Mapping
 from http import HTTPStatus
-from typing import cast
+from typing import Protocol, cast
 
 import orjson
 from aiohttp.abc import AbstractStreamWriter
-from aiohttp.http import HttpRequestParser, RawRequestMessage
+from aiohttp.hdrs import EXPECT
+from aiohttp.helpers import rfc822_formatted_time
+from aiohttp.http import (
+    SERVER_SOFTWARE,
+    HttpRequestParser,
+    HttpVersion11,
+    RawRequestMessage,
+)
 from aiohttp.http_exceptions import LineTooLong
 from aiohttp.streams import EMPTY_PAYLOAD, StreamReader
 from aiohttp.web import BaseRequest, RequestPayloadError, Response, Server
-from aiohttp.web_protocol import RequestHandler, _RequestHandler
+from aiohttp.web_protocol import RequestHandler
 
 from system import wire
 from system.gateway.limits import Limits
@@ -20,6 +34,20 @@ log = logging.getLogger(__name__)
 READ_BYTES = 64 * 1024
 """A body is read ahead of its handler up to this size."""
 JSON = {"Content-Type": "application/json"}
+
+
+class Application(Protocol):
+    """The application answers requests. `headers` leads from a status to the headers of its
+    answers, where they are more than `JSON`."""
+
+    headers: Mapping[int, Mapping[str, str]]
+
+    def ask(self, message: RawRequestMessage, client: "Connection") -> bool:
+        """`ask` takes a request without a body, and has `client.answer` called once, now or later;
+        it returns False, and does nothing, where the request is one for `handle`."""
+
+    def handle(self, request: BaseRequest) -> Awaitable[Response]:
+        """`handle` returns the response to any request."""
 
 
 def error_body(code: str, message: str, request_id: str | None = None) -> bytes:
@@ -35,6 +63,7 @@ class Connection(RequestHandler):
     """
 
     __slots__ = (
+        "_asking",
         "_body",
         "_counted",
         "_half_closed",
@@ -75,6 +104,8 @@ class Connection(RequestHandler):
         self._head_bytes = 0
         """So many bytes have come of a request that is not whole yet."""
         self._half_closed = False
+        self._asking = False
+        """The flag says whether a request is under way of which aiohttp's task knows nothing."""
         self._body: StreamReader = EMPTY_PAYLOAD
         """The request that was taken last has this body."""
         self._counted = True
@@ -120,20 +151,97 @@ class Connection(RequestHandler):
 
     def _is_idle(self) -> bool:
         """Whether all that came was answered."""
-        return self._waiter is not None and not self._messages
+        return self._waiter is not None and not self._messages and not self._asking
 
     def data_received(self, data: bytes) -> None:
         before = self._request_count
-        super().data_received(data)
+        waiter = self._waiter
+        if waiter is None:
+            super().data_received(data)
+        else:
+            self._waiter = None  # so that aiohttp's task does not wake up yet
+            super().data_received(data)
+            self._waiter = waiter
+            if self._messages and not self._asking and not self._ask():
+                self._wake()
         if self._request_count > before:
             self._stop_receive_timer()
             self._head_bytes = 0
-        elif before == 0 or self._waiter is not None:
+        elif before == 0 or (self._waiter is not None and not self._asking):
             self._head_bytes += len(data)
             if self._head_bytes > self._limits.head_bytes_max:
                 self._reject(431, "too_large", "the headers are too large")
             elif self._receive_timer is None:
                 self._receive_timer = self._loop.call_later(self._limits.receive_s, self._too_slow)
+
+    # ---- one request after the other
+
+    def _ask(self) -> bool:
+        """Hands the only request that has come to the application; False where that is not for
+        it."""
+        message, payload = self._messages[0]
+        if (
+            len(self._messages) > 1
+            or payload is not EMPTY_PAYLOAD
+            or type(message) is not RawRequestMessage
+            or message.should_close
+            or message.upgrade
+            or message.version is not HttpVersion11
+            or message.method == "HEAD"
+            or EXPECT in message.headers
+            or self._buffer_paused
+            or self._paused
+        ):
+            return False
+        assert isinstance(self._manager, HttpServer)
+        self._messages.popleft()
+        self._asking = True
+        try:
+            taken = self._manager.application.ask(message, self)
+        except Exception as bug:  # noqa: BLE001 (whatever it is, this client gets an answer)
+            self.fail(bug)
+            taken = True
+        if taken:
+            assert self._parser is not None
+            self._parser.message_consumed()
+        else:
+            self._asking = False
+            self._messages.appendleft((message, payload))
+        return taken
+
+    def answer(self, status: int, body: bytes, *, closes: bool) -> bool:
+        """`answer` sends the answer to what was asked; it returns whether the client is still
+        there. A connection that `closes` takes no more requests."""
+        self._asking = False
+        if self.transport is None or not isinstance(self._manager, HttpServer):
+            return False
+        closes = closes or self._close
+        head = self._manager.head(status, closes=closes)
+        self.transport.write(b"%b%d\r\n\r\n%b" % (head, len(body), body))
+        if closes:
+            self.force_close()
+        elif self._messages:
+            self._wake()
+        else:
+            self._next_keepalive_close_time = self._loop.time() + self._keepalive_timeout
+        return True
+
+    def fail(self, bug: Exception) -> None:
+        """`fail` answers that the application failed."""
+        log.error("request failed", exc_info=bug)
+        self.answer(500, error_body("internal", "the gateway failed"), closes=True)
+
+    def _wake(self) -> None:
+        """aiohttp's task takes what has come."""
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
+
+    def _process_keepalive(self) -> None:
+        if self._asking:
+            self._next_keepalive_close_time = self._loop.time() + self._keepalive_timeout
+        super()._process_keepalive()
+
+    # ---- any request
 
     def take(self, body: StreamReader) -> None:
         """`take` says that the next request begins to be handled."""
@@ -216,13 +324,39 @@ class Connection(RequestHandler):
 class HttpServer(Server):
     """The server makes a `Connection` for each client."""
 
-    def __init__(self, handler: _RequestHandler, limits: Limits) -> None:
-        super().__init__(handler, request_factory=self._request)
+    def __init__(self, application: Application, limits: Limits) -> None:
+        super().__init__(application.handle, request_factory=self._request)
+        self.application = application
         self.limits = limits
         self.connections_open = 0
+        self._heads: dict[tuple[int, bool], bytes] = {}
+        self._heads_s = 0
+        """The heads bear this time, in s since 1970."""
 
     def __call__(self) -> RequestHandler:
         return Connection(self, loop=self._loop)
+
+    def head(self, status: int, *, closes: bool) -> bytes:
+        """`head` returns what comes before the length of a JSON body, as aiohttp would write it;
+        it is made once a second."""
+        now_s = int(time.time())
+        if now_s != self._heads_s:
+            self._heads_s = now_s
+            self._heads.clear()
+        head = self._heads.get((status, closes))
+        if head is None:
+            fields = {
+                **self.application.headers.get(status, JSON),
+                "Date": rfc822_formatted_time(),
+                "Server": SERVER_SOFTWARE,
+                **({"Connection": "close"} if closes else {}),
+            }
+            lines = (f"{name}: {value}\r\n" for name, value in fields.items())
+            head = (
+                f"HTTP/1.1 {status} {HTTPStatus(status).phrase}\r\n{''.join(lines)}Content-Length: "
+            ).encode()
+            self._heads[status, closes] = head
+        return head
 
     def make_room(self, newcomer: Connection) -> bool:
         """`make_room` returns whether a newcomer may stay: those that have waited longest for their

@@ -17,7 +17,6 @@ import logging
 from asyncio import Future
 from collections.abc import Callable, Iterable
 from itertools import chain
-from struct import unpack_from
 from time import time_ns
 from typing import Any, NamedTuple
 
@@ -41,6 +40,7 @@ from aiokafka.record.default_records import DefaultRecordBatchBuilder
 from aiokafka.record.memory_records import MemoryRecords
 
 from system.gateway.errors import RefusedError, StartError
+from system.gateway.partitioner import partition
 from system.kafka_security import KafkaSecurity
 
 log = logging.getLogger(__name__)
@@ -53,6 +53,12 @@ default."""
 PRODUCE_REQUESTS_MAX = 1
 """The gateway has at most this many produce requests in flight: while they are, records gather to
 larger batches."""
+LOADED_REQUESTS = 32
+"""So many requests in flight are load: each waits for others, far longer than for a hold."""
+HOLD_S = 0.002
+"""A batch gathers for this long under load, and so do the replies of a fetch: a request to the
+broker costs the same with more records in it, here and there. Timers count whole ms, and begin with
+the one that has begun: it is 1 to 2 ms."""
 FETCH_BYTES_MAX = 4 * 1024 * 1024
 """A fetch brings at most this much of replies: seconds of load after a pause."""
 FETCH_WAIT_MS = 500
@@ -92,8 +98,9 @@ class Record(NamedTuple):
 class Kafka:
     """`Kafka` reads one reply topic, and writes to the input topics.
 
-    `on_reply(value)` gets each reply record, `on_not_sent(request_id, future)` each record that the
-    broker surely does not have, `on_fate(name, records)` the fate of each, by topic.
+    `in_flight()` is the number of requests that wait for a reply. `on_reply(value)` gets each reply
+    record, `on_not_sent(request_id, future)` each record that the broker surely does not have,
+    `on_fate(name, records)` the fate of each, by topic.
     """
 
     def __init__(
@@ -103,6 +110,7 @@ class Kafka:
         input_topics: Iterable[str],
         security: KafkaSecurity,
         *,
+        in_flight: Callable[[], int],
         on_reply: Callable[[bytes], None],
         on_not_sent: "Callable[[str, Future[Any] | None], None]",
         on_fate: Callable[[str, list[Record]], None],
@@ -122,6 +130,7 @@ class Kafka:
         self._in = AIOKafkaClient(**self._options)
         self._reply = TopicPartition(reply_topic, REPLY_PARTITION)
         self._input_topics = sorted(input_topics)
+        self._in_flight = in_flight
         self._on_reply = on_reply
         self._on_not_sent = on_not_sent
         self._on_fate = on_fate
@@ -235,8 +244,14 @@ class Kafka:
         target = TopicPartition(topic, partition(raw_key, self._partitions[topic]))
         self._queue.append(Record(target, raw_key, value, request_id, future, stamps))
         if not self._drain_scheduled and len(self._producing) < PRODUCE_REQUESTS_MAX:
-            self._drain_scheduled = True
+            self._schedule_drain()
+
+    def _schedule_drain(self) -> None:
+        self._drain_scheduled = True
+        if self._in_flight() < LOADED_REQUESTS:
             self._loop.call_soon(self._drain)
+        else:
+            self._loop.call_later(HOLD_S, self._drain)
 
     def _drain(self) -> None:
         self._drain_scheduled = False
@@ -258,7 +273,7 @@ class Kafka:
         self._producing.discard(task)
         task.result()
         if self._queue and not self._drain_scheduled:
-            self._drain()
+            self._schedule_drain()
 
     async def _produce(self, node: int, batches: dict[TopicPartition, list[Record]]) -> None:
         topics: dict[str, list[tuple[int, bytes]]] = {}
@@ -337,6 +352,8 @@ class Kafka:
             raise error()
         elif data:
             self._take(data)
+            if self._in_flight() >= LOADED_REQUESTS:
+                await asyncio.sleep(HOLD_S)
 
     def _take(self, data: bytes) -> None:
         self.fetched_ns = time_ns()
@@ -367,23 +384,3 @@ class Kafka:
         if self.reachable:
             log.warning("Kafka at %s is not reachable: %s", self.bootstrap, why)
             self.reachable = False
-
-
-def partition(key: bytes, partitions: int) -> int:
-    """Kafka's Java clients, and so Flink's sinks, put a record with this key into this
-    partition."""
-    return (murmur2(key) & 0x7FFFFFFF) % partitions if partitions > 1 else 0
-
-
-def murmur2(data: bytes) -> int:
-    """`murmur2` returns 32 bits, as org.apache.kafka.common.utils.Utils.murmur2 does, unsigned."""
-    size = len(data)
-    hash_ = 0x9747B28C ^ size
-    for word in unpack_from(f"<{size // 4}I", data):
-        word = word * 0x5BD1E995 & 0xFFFFFFFF
-        word = (word ^ word >> 24) * 0x5BD1E995 & 0xFFFFFFFF
-        hash_ = hash_ * 0x5BD1E995 & 0xFFFFFFFF ^ word
-    if rest := data[size & ~3 :]:
-        hash_ = (hash_ ^ int.from_bytes(rest, "little")) * 0x5BD1E995 & 0xFFFFFFFF
-    hash_ = (hash_ ^ hash_ >> 13) * 0x5BD1E995 & 0xFFFFFFFF
-    return hash_ ^ hash_ >> 15

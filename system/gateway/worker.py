@@ -1,6 +1,7 @@
 """A worker is one gateway process, from the bound port to the drained exit."""
 
 import asyncio
+import gc
 import logging
 import os
 import resource
@@ -149,7 +150,7 @@ async def _serve(options: Options, listener: socket.socket, guards: Guards) -> i
         echoes=options.echoes,
         topic_prefix=options.topic_prefix,
     )
-    http = HttpServer(gateway.handle, options.limits)
+    http = HttpServer(gateway, options.limits)
     server = await loop.create_server(
         http,
         sock=listener,
@@ -166,6 +167,7 @@ async def _serve(options: Options, listener: socket.socket, guards: Guards) -> i
             reader = starting.result()
             host, port = listener.getsockname()[:2]
             scheme = "http" if guards.tls is None else "https"
+            gc.freeze()  # what there is now stays: nobody need look at it for garbage
             print(f"gateway {options.gateway_id} is ready on {scheme}://{host}:{port}", flush=True)
             await asyncio.wait((stopping, reader), return_when=asyncio.FIRST_COMPLETED)
             if reader.done():

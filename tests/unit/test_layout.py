@@ -21,7 +21,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("bench",),
     *((f"bench.{room}",) for room in ("records", "stats", "workload", "generator", "observe")),
     *((f"bench.{room}",) for room in ("judge", "probes", "run", "faults", "compare")),
-    *((f"bench.{room}",) for room in ("report", "regression", "calibrate", "cli")),
+    *((f"bench.{room}",) for room in ("report", "regression", "calibrate", "cli", "costs")),
     ("bench.__main__",),
     ("locustfiles",),
 )

@@ -3,55 +3,46 @@ from types import SimpleNamespace
 
 import pytest
 from aiokafka.errors import NoError
-from aiokafka.partitioner import DefaultPartitioner
-from aiokafka.partitioner import murmur2 as aiokafka_murmur2
-from hypothesis import given
-from hypothesis import strategies as st
 
-from system.gateway.kafka import Kafka, murmur2, partition
+from system.gateway.kafka import HOLD_S, LOADED_REQUESTS, Kafka
 from system.kafka_security import KafkaSecurity
 
 
-@given(st.binary(max_size=70))
-def test_murmur2_is_aiokafkas(key):
-    assert murmur2(key) == aiokafka_murmur2(key)
-
-
-@given(st.binary(min_size=1, max_size=70), st.integers(1, 50))
-def test_partitions_are_aiokafkas(key, partitions):
-    everything = list(range(partitions))
-    assert partition(key, partitions) == DefaultPartitioner()(key, everything, everything)
-
-
-@pytest.mark.parametrize(
-    ("key", "expected"), [(b"21", -973932308), (b"foobar", -790332482), (b"abc", 479470107)]
-)
-def test_murmur2_is_kafkas(key, expected):
-    """Vectors of Kafka's own UtilsTest, as signed integers."""
-    assert murmur2(key) == expected & 0xFFFFFFFF
-
-
-async def test_a_traced_record_is_stamped_before_it_is_written(monkeypatch):
-    fates, written = [], []
+@pytest.fixture
+async def kafka(monkeypatch):
+    """It is connected to a broker that acknowledges all; `fates` has what became of records,
+    and `load` requests are in flight."""
     kafka = Kafka(
         "127.0.0.1:9",
         "gateway_out_test",
         ["user_in"],
         KafkaSecurity(),
+        in_flight=lambda: kafka.load,
         on_reply=None,
         on_not_sent=None,
-        on_fate=lambda fate, records: fates.append((fate, len(records))),
+        on_fate=lambda fate, records: kafka.fates.put_nowait((fate, len(records))),
     )
-    stamps = [("queued", 1)]
+    kafka.fates, kafka.load = asyncio.Queue(), 0
 
     async def send(node, request):
-        written.append(list(stamps))
         return SimpleNamespace(topics=[("user_in", [(0, NoError.errno, 0)])])
 
     monkeypatch.setattr(kafka, "reachable", True)
     monkeypatch.setattr(kafka, "_partitions", {"user_in": 1})
     monkeypatch.setattr(kafka._out.cluster, "leader_for_partition", lambda target: 0)
     monkeypatch.setattr(kafka._out, "send", send)
+    return kafka
+
+
+async def test_a_traced_record_is_stamped_before_it_is_written(kafka, monkeypatch):
+    stamps, written = [("queued", 1)], []
+    send = kafka._out.send
+
+    async def watched(node, request):
+        written.append(list(stamps))
+        return await send(node, request)
+
+    monkeypatch.setattr(kafka._out, "send", watched)
     future = asyncio.get_running_loop().create_future()
     kafka.send("user_in", "u", b"{}", "a", future, stamps)
     kafka.send("user_in", "u", b"{}", "b", future)
@@ -59,4 +50,27 @@ async def test_a_traced_record_is_stamped_before_it_is_written(monkeypatch):
     await kafka.stop()
     assert [name for name, _ in stamps] == ["queued", "produced"]
     assert written == [stamps]
-    assert fates == [("acknowledged", 2)]
+    assert kafka.fates.get_nowait() == ("acknowledged", 2)
+
+
+@pytest.mark.parametrize(
+    ("load", "holds"), [(1, 0), (LOADED_REQUESTS - 1, 0), (LOADED_REQUESTS, 1)]
+)
+async def test_a_batch_is_held_back_under_load_only(kafka, monkeypatch, load, holds):
+    loop, timers = asyncio.get_running_loop(), []
+    kafka.load = load
+    monkeypatch.setattr(
+        kafka,
+        "_loop",
+        SimpleNamespace(
+            call_soon=loop.call_soon,
+            create_task=loop.create_task,
+            call_later=lambda *timer: timers.append(timer),
+        ),
+    )
+    kafka.send("user_in", "u", b"{}", "b")
+    kafka.send("user_in", "u", b"{}", "c")
+    assert [after_s for after_s, _ in timers] == [HOLD_S] * holds
+    for _, drain in timers:
+        drain()
+    assert await kafka.fates.get() == ("acknowledged", 2)

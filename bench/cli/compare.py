@@ -51,7 +51,9 @@ def finish(comparison: Comparison, folder: Path | None, is_json: bool) -> ExitCo
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
-    add("a", type=Path, metavar="RUN_A", help="older: a run's folder, or one that holds several")
+    add("a", type=Path, metavar="RUN_A",
+        help="older: a run's folder, or one that holds several; or a file of vegeta, k6, oha or "
+        "Locust, or a folder of such files")  # fmt: skip
     add("b", type=Path, metavar="RUN_B", help="newer: the same")
     add("--fresh", type=Path, nargs=2, metavar=("RUN_A", "RUN_B"),
         help="a later batch, to repeat what the first shows")  # fmt: skip

@@ -24,7 +24,17 @@ from bench.compare.comparison_record import (
     level_line,
     too_few,
 )
-from bench.compare.metric_pairs import Row, Spreads, judge_rows, rows, usable, voided
+from bench.compare.metric_pairs import (
+    Row,
+    Spreads,
+    judge_rows,
+    rows,
+    shown_rows,
+    usable,
+    voided,
+)
+from bench.compare.metrics import Readings
+from bench.compare.metrics import imported as read_figures
 from bench.compare.run_pairs import (
     Fault,
     Pair,
@@ -36,6 +46,8 @@ from bench.compare.run_pairs import (
 )
 from bench.compare.verdict import ALPHA, FRESH_PAIRS_MIN, Finding, overall, without_interleaving
 from bench.errors import COMPARISON_EXITS
+from bench.imports.formats import files_in
+from bench.imports.runs import ImportedRun, read_imported, unlike_rates
 from bench.records.run_files import MissingFigureError, read_run
 from bench.records.run_record import CONTROL, RunRecord
 from bench.records.versioned_json import RunFileError, VersionError
@@ -48,6 +60,7 @@ RUNS_MAX = 500
 so many."""
 NO_PAIR: Verdict = "inconclusive"
 """The verdict is this where every pair is void, and not because of one side."""
+ONLY_FIGURES = "without the requests behind them are shown and never judged"
 
 
 class Sides(NamedTuple):
@@ -106,9 +119,9 @@ def _read(a: Path, b: Path) -> Sides:
 
 
 def _read_set(where: Path) -> list[RunRecord]:
-    """The runs of a folder, of its subfolders, or of one run.json, by time. Raises `UnfitError`."""
+    """The runs of a folder, of its subfolders, or of one file, by time. Raises `UnfitError`."""
     if where.is_dir() and not (where / "run.json").exists():
-        paths = sorted(where.glob("*/run.json"))
+        paths = sorted(where.glob("*/run.json")) or files_in(where)
     else:
         paths = [where]
     if not paths:
@@ -122,8 +135,9 @@ def _read_set(where: Path) -> list[RunRecord]:
 
 
 def _read_run(where: Path) -> RunRecord:
+    is_own = where.is_dir() or where.name == "run.json"
     try:
-        return read_run(where)
+        return read_run(where) if is_own else read_imported(where)
     except RunFileError as cause:
         raise UnfitError(_fault(cause), str(cause)) from None
 
@@ -141,6 +155,11 @@ def _compare(
     unlike = comparability.differences(*both)
     if unlike:
         raise UnfitError("incomparable", *(f"A and B differ: {line}" for line in unlike))
+    imported = [run for run in (*both.a, *both.b) if isinstance(run, ImportedRun)]
+    if (line := unlike_rates(imported)) is not None:
+        raise UnfitError("incomparable", line)
+    if imported and imported[0].figures:
+        return _shown(both, budgets)
     pairs, voids = usable(pair_up(*sides), budgets)
     fresh_pairs, fresh_voids = usable(pair_up(*fresh), budgets)
     void_line = outcomes.void_by_side(*both)
@@ -194,6 +213,28 @@ def _compare(
     )
 
 
+def _shown(both: Sides, budgets: Budgets) -> Comparison:
+    """What other tools' files say that hold figures alone: side by side, without a verdict."""
+    pairs = pair_up(*both)
+    sides = [(_figures(pair.a), _figures(pair.b)) for pair in pairs]
+    why = f"{both.a[0].phases[0].name} {ONLY_FIGURES}"
+    metrics = [
+        replace(_metric(row, {}), reason=f"{row.metric.name}: {why}")
+        for row in shown_rows(sides, budgets)
+    ]
+    return replace(
+        _described(NO_PAIR, [why], metrics),
+        notes=_notes(both, pairs, []),
+        a=_side(both.a),
+        b=_side(both.b),
+        pairs=PairsRecord(len(pairs), 0, []),
+    )
+
+
+def _figures(run: RunRecord) -> Readings:
+    return read_figures(run.tool, run.figures) if isinstance(run, ImportedRun) else {}
+
+
 def _cold(found: Sequence[Row]) -> list[str]:
     """A line where A was not warm yet: whatever B is better at may be that alone."""
     return [
@@ -241,7 +282,8 @@ def _reasons(
 
 def _notes(sides: Sides, pairs: Sequence[Pair], voids: Sequence[str]) -> list[str]:
     first, runs = sides.a[0], [*sides.a, *sides.b]
-    notes = [f"part of the change: {line}" for line in comparability.software(first, sides.b[0])]
+    notes = first.unknown if isinstance(first, ImportedRun) else []
+    notes += [f"part of the change: {line}" for line in comparability.software(first, sides.b[0])]
     notes += [f"a pair is void: {why}" for why in voids]
     if len(sides.a) != len(sides.b):
         notes.append(f"A has {len(sides.a)} runs and B {len(sides.b)}: the rest has no partner")

@@ -65,6 +65,16 @@ def rows(pairs: Sequence[Pair], budgets: Budgets, spreads: Spreads) -> list[Row]
     return found
 
 
+def shown_rows(sides: Sequence[tuple[Readings, Readings]], budgets: Budgets) -> list[Row]:
+    """`shown_rows` returns what both sides of all pairs have, to be shown and not judged."""
+    return [
+        _row(metric, rule._replace(role="shown"), sides)
+        for metric in sides[0][0]
+        if (rule := budgets.rule(metric)) is not None
+        and all(found[metric].value is not None for side in sides for found in side)
+    ]
+
+
 def voided(pairs: Sequence[Pair], budgets: Budgets) -> list[str]:
     """`voided` returns a line for each metric that some runs lack, and of which therefore nothing
     is known."""

@@ -177,7 +177,7 @@ class Generator:
 
     def _feed(self) -> None:
         """Closed loop, and before the load."""
-        while self.in_flight < self._feeding:
+        for _ in range(self._feeding - self.in_flight):
             chosen = self._source.next_prepared() if self._preparing else self._source.next()
             if chosen is None:
                 break
@@ -197,7 +197,7 @@ class Generator:
         await self._idle_event.wait()
 
     def _check_idle(self) -> None:
-        if not self.in_flight and self._next >= len(self._times):
+        if not (self._under_way or self._waiting) and self._next >= len(self._times):
             self._idle_event.set()
 
     # ---- sending
@@ -295,11 +295,16 @@ class Generator:
         del self._under_way[connection]
         label = self._source.answered(context, connection, times_ns)
         self._add((label, *times_ns))
-        if connection.reusable:
+        if not connection.reusable:
+            self._gone()
+        elif self._waiting:
             self._take_back(connection)
         else:
-            self._gone()
-        self._next_turn()
+            self._idle.append(connection)
+        if self._feeding:
+            self._feed()
+        elif not self._under_way:
+            self._check_idle()
 
     def broken(self, connection: Connection, outcome: str) -> None:
         if connection.context is None:

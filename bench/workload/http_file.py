@@ -104,8 +104,9 @@ class Workload(NamedTuple):
 def read_workload(path: Path) -> Workload:
     """`read_workload` reads a file; those that it names are relative to its folder. It raises
     `WorkloadError`."""
+    content = _content(path)
     try:
-        return parse(tomllib.loads(_content(path).decode()), path.parent)
+        return parse(tomllib.loads(content.decode()), path.parent)
     except (UnicodeDecodeError, tomllib.TOMLDecodeError) as cause:
         raise WorkloadError(f"{path} is not TOML: {cause}") from None
     except WorkloadError as cause:
@@ -384,7 +385,7 @@ def _content(path: Path) -> bytes:
         with path.open("rb") as file:
             content = file.read(FILE_BYTES_MAX + 1)
     except OSError as cause:
-        raise WorkloadError(f"{path}: {cause.strerror}") from None
+        raise WorkloadError(f"cannot read {path}: {cause.strerror}") from None
     if len(content) > FILE_BYTES_MAX:
-        raise WorkloadError(f"{path}: at most {FILE_BYTES_MAX} bytes are read")
+        raise WorkloadError(f"{path} is too large: at most {FILE_BYTES_MAX} bytes are read")
     return content

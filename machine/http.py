@@ -20,6 +20,11 @@ are some KiB."""
 class HttpError(Exception):
     """A server gave no answer, or one that is not a 2xx; the message names the URL."""
 
+    def __init__(self, message: str, status: int | None = None) -> None:
+        super().__init__(message)
+        self.status = status
+        """The status is None where there was no answer."""
+
 
 class KeepAlive:
     """A `KeepAlive` is one connection to a server that is asked again and again; several threads
@@ -56,7 +61,7 @@ class KeepAlive:
             self.close()
             raise HttpError(f"{self._url}{path} answers with more than {BODY_BYTES_MAX:,} bytes")
         if not 200 <= response.status < 300:
-            raise HttpError(f"{self._url}{path} answers {response.status}")
+            raise HttpError(f"{self._url}{path} answers {response.status}", response.status)
         return body
 
     def close(self) -> None:

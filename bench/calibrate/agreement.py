@@ -1,4 +1,4 @@
-"""This generator, wrk and Locust's own table are compared on a server whose latencies are known.
+"""This generator and its rivals are compared on a server whose latencies are known.
 
 All at the same rate: a closed loop has as many users as it needs for that.
 """

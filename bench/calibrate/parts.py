@@ -17,7 +17,7 @@ from statistics import median
 from typing import NamedTuple, Protocol
 
 from bench.calibrate import rivals
-from bench.calibrate.agreement import DURATION_S, Agreement, closed_users
+from bench.calibrate.agreement import DURATION_S, RATE_PER_S, Agreement, closed_users
 from bench.calibrate.bare_server import KINDS, Kind
 from bench.calibrate.lab import Lab, Load, Ran, Server, kept_and_not
 from bench.calibrate.table import Estimate, Section, Target, located, ratio, span, table
@@ -290,7 +290,9 @@ PARTS: dict[str, Callable[[Plan], Part]] = {
     "recording": Recording,
     "tracing": Tracing,
     "agreement": lambda plan: Agreement(
-        plan.folder, rivals.sides(plan.folder, closed_users(), DURATION_S), plan.progress
+        plan.folder,
+        rivals.sides(plan.folder, closed_users(), RATE_PER_S, DURATION_S),
+        plan.progress,
     ),
 }
 

@@ -20,7 +20,8 @@ import numpy as np
 
 from bench.calibrate.slowdowns import BASE, SETS, SLOWDOWNS, Group
 from bench.compare.budgets import Budgets
-from bench.compare.comparison import Sides, compare_sets, unfit
+from bench.compare.comparability import Sides
+from bench.compare.comparison import compare_sets, unfit
 from bench.compare.comparison_record import Comparison
 from bench.compare.metric_pairs import Spreads, usable
 from bench.compare.metrics import readings

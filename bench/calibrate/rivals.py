@@ -1,6 +1,8 @@
-"""The rivals are wrk and Locust: what they say of the same server, by their own tables.
+"""The rivals are wrk, Locust, vegeta and oha: what they say of the same server.
 
-Both are closed loops. wrk (https://github.com/wg/wrk) is used where it is installed.
+The first two are closed loops. wrk (https://github.com/wg/wrk), vegeta
+(https://github.com/tsenart/vegeta) and oha (https://github.com/hatoo/oha) are used where they are
+installed.
 """
 
 import csv
@@ -15,10 +17,16 @@ import orjson
 from bench.calibrate.lab import Lab, Ran, Server
 from bench.calibrate.table import Told
 from bench.errors import BenchError
+from bench.imports.formats import OHA_UNFINISHED
+from bench.imports.runs import read_imported
 from bench.records.run_record import PERCENTS, QuantileName
 
 WRK_TIMEOUT_S = 30
 """A request of wrk's is given up after this time; its own default of 2 s would cut off a stall."""
+
+OHA_CONNECTIONS = 512
+"""oha opens so many connections: above what is under way at the rate and the latencies of
+`bench.calibrate.truth_server`, 2 s of stall included, so that none of them is waited for."""
 
 LUA = """
 done = function(summary, latency, requests)
@@ -47,8 +55,11 @@ def has_wrk() -> bool:
     return shutil.which("wrk") is not None
 
 
-def sides(folder: Path, users: int, duration_s: float) -> dict[str, Callable[[Lab, Server], Told]]:
-    """`sides` returns how to make each rival load a server; `folder` is for their files."""
+def sides(
+    folder: Path, users: int, rate_per_s: float, duration_s: float
+) -> dict[str, Callable[[Lab, Server], Told]]:
+    """`sides` returns how to make each rival load a server: with `users` as a closed loop, or with
+    `rate_per_s` as an open one. `folder` is for their files."""
     found: dict[str, Callable[[Lab, Server], Told]] = {}
     if has_wrk():
         found[f"wrk, {users} connections"] = lambda lab, server: wrk(
@@ -57,6 +68,14 @@ def sides(folder: Path, users: int, duration_s: float) -> dict[str, Callable[[La
     found[f"Locust's table, {users} users"] = lambda lab, server: locust(
         lab, server, folder, users, duration_s
     )
+    if shutil.which("vegeta") is not None:
+        found["vegeta, open loop"] = lambda lab, server: vegeta(
+            lab, server, folder, rate_per_s, duration_s
+        )
+    if shutil.which("oha") is not None:
+        found["oha, --latency-correction"] = lambda lab, server: oha(
+            lab, server, rate_per_s, duration_s
+        )
     return found
 
 
@@ -88,6 +107,54 @@ def locust(lab: Lab, server: Server, folder: Path, users: int, duration_s: float
     ]
     lab.command(server, command, duration_s)
     return parse_locust((folder / "locust_stats.csv").read_text())
+
+
+def vegeta(lab: Lab, server: Server, folder: Path, rate_per_s: float, duration_s: float) -> Told:
+    """`vegeta` is read by its file of requests, without those that failed. It raises
+    `BenchError`."""
+    targets, results, lines = (folder / f"vegeta.{end}" for end in ("txt", "bin", "json"))
+    targets.write_text(f"GET {server.url}/\n")
+    attack = [
+        *("vegeta", "attack", "-targets", str(targets), "-output", str(results)),
+        *("-rate", f"{rate_per_s:g}", "-duration", f"{duration_s:g}s"),
+    ]
+    lab.command(server, attack, duration_s)
+    encode = ["vegeta", "encode", "-to", "json", "-output", str(lines), str(results)]
+    lab.command(server, encode, duration_s)
+    ((_, window),) = read_imported(lines).windows
+    found = window.latency_ms
+    if found is None or found.at_least:
+        raise BenchError(f"vegeta: {window.failed} of {window.requests} requests failed")
+    latency_ms = {name: found.of(name) for name in PERCENTS}
+    return Told(window.requests, window.requests / window.length_s, latency_ms)
+
+
+def oha(lab: Lab, server: Server, rate_per_s: float, duration_s: float) -> Told:
+    """`oha` counts from when a request should have been sent. It raises `BenchError`."""
+    command = [
+        *("oha", "--no-tui", "-z", f"{duration_s:g}s", "-q", f"{rate_per_s:g}"),
+        *("-c", f"{OHA_CONNECTIONS}", "--latency-correction", "--stats-success-breakdown"),
+        *("--output-format", "json", f"{server.url}/"),
+    ]
+    printed, *_ = lab.command(server, command, duration_s)
+    return parse_oha(printed)
+
+
+def parse_oha(printed: str) -> Told:
+    """`parse_oha` reads its JSON, the latencies of answers below 400. What was under way at the
+    end counts as a request. It raises `BenchError`."""
+    try:
+        told = orjson.loads(printed)
+        summary, broken = told["summary"], dict(told["errorDistribution"])
+        requests = sum(told["statusCodeDistribution"].values()) + broken.pop(OHA_UNFINISHED, 0)
+        seconds = {**told["latencyPercentilesSuccessful"], "pmax": summary["slowest"]}
+        latency_ms = {name: seconds[f"p{name.removeprefix('p')}"] * 1e3 for name in PERCENTS}
+        per_s = requests / summary["total"]
+    except (ArithmeticError, KeyError, TypeError, AttributeError, ValueError):
+        raise BenchError(f"oha printed {printed[-200:]!r}") from None
+    if broken or not requests:
+        raise BenchError(f"oha: {broken} broken, {requests} requests")
+    return Told(requests, per_s, latency_ms)
 
 
 def parse_wrk(printed: str) -> Told:

@@ -7,7 +7,8 @@ from bench.atomic_files import make_folder
 from bench.calibrate.aa_spread import read_spreads
 from bench.cli.arguments import Command, add_json, show, show_json
 from bench.compare.budgets import DEFAULT_FILE, Budgets, read_budgets
-from bench.compare.comparison import Folders, compare
+from bench.compare.comparability import Folders
+from bench.compare.comparison import compare
 from bench.compare.comparison_record import Comparison
 from bench.compare.metric_pairs import Spreads
 from bench.compare.outputs import markdown, write_outputs
@@ -51,7 +52,9 @@ def finish(comparison: Comparison, folder: Path | None, is_json: bool) -> ExitCo
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
-    add("a", type=Path, metavar="RUN_A", help="older: a run's folder, or one that holds several")
+    add("a", type=Path, metavar="RUN_A",
+        help="older: a run's folder, or one that holds several; or a file of vegeta, k6, oha or "
+        "Locust, or a folder of such files")  # fmt: skip
     add("b", type=Path, metavar="RUN_B", help="newer: the same")
     add("--again", type=Path, metavar="RUN_A2",
         help="the older side on a second system, measured in the same turns")  # fmt: skip

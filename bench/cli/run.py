@@ -98,7 +98,7 @@ def plan(args: argparse.Namespace) -> Plan:
 
 COMMAND = Command(
     "run",
-    "the shop under load: simulated users (--users), or an open loop (--rate)",
+    "the shop, or any HTTP service, under load: users (--users), or an open loop (--rate)",
     "--rate 300 --duration 20 --seed 7",
     add_arguments,
     exits=RUN_COMMAND_EXITS,

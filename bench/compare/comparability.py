@@ -1,15 +1,25 @@
-"""Two sets of runs can be compared with the same machine, settings, schema and workload.
+"""Runs of two sets are read; they can be compared with the same machine, settings and workload.
 
 Versions of Python and of packages may differ: a change may be one of them. They are named. But what
 measures must be the same, or it would be compared too.
 """
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from math import isclose
+from pathlib import Path
 from typing import Any, NamedTuple
 
+from bench.compare.run_pairs import Fault, Pair, UnfitError, refuse_unfit
+from bench.imports.formats import files_in
+from bench.imports.runs import read_imported
+from bench.records.run_files import ChangedError, MissingFigureError, read_run
 from bench.records.run_record import RunRecord
+from bench.records.versioned_json import RunFileError, VersionError
 
+RUNS_MAX = 500
+"""A set has at most this many runs; the exact distribution of more takes long, and nobody measures
+so many."""
 MEMORY_SHARE_MAX = 0.01
 """Memory may differ by this share: a kernel keeps a little more or less for itself at each boot."""
 MEASURING_PACKAGES = ("gevent", "httptools", "locust")
@@ -17,6 +27,80 @@ IGNORED_SETTINGS = ("seed", "target", "max_failed")
 """These settings may differ. A seed is noise, and a target's address says nothing; whether there is
 one does. How many requests may fail before a run counts as failed does not change what it
 measures."""
+
+
+class Sides(NamedTuple):
+    """The sides have runs that were read already, each by time."""
+
+    a: list[RunRecord]
+    b: list[RunRecord]
+    again: list[RunRecord]
+    """These runs are of the base again, on a system of its own; none where that was not
+    measured."""
+
+    def __add__(self, other: "Sides") -> "Sides":  # type: ignore[override]
+        return Sides(*([*ours, *theirs] for ours, theirs in zip(self, other, strict=True)))
+
+    @property
+    def base(self) -> list[RunRecord]:
+        return [*self.a, *self.again]
+
+    @classmethod
+    def of(cls, pairs: Sequence[Pair]) -> "Sides":
+        again = [pair.again for pair in pairs if pair.again is not None]
+        return cls([pair.a for pair in pairs], [pair.b for pair in pairs], again)
+
+
+class Folders(NamedTuple):
+    """A folder holds the runs of a side."""
+
+    a: Path
+    b: Path
+    again: Path | None = None
+
+
+def read_sides(folders: Folders | None) -> Sides:
+    """`read_sides` reads all runs in the folders, none where there are no folders. It raises
+    `UnfitError`."""
+    places = folders or (None, None, None)
+    sides = Sides(*([] if where is None else _read_set(where) for where in places))
+    ids = Counter(run.run_id for side in sides for run in side)
+    twice = [run_id for run_id, times in ids.items() if times > 1]
+    if twice:
+        raise UnfitError("invalid", f"run {min(twice)} is on two sides")
+    return sides
+
+
+def _read_set(where: Path) -> list[RunRecord]:
+    """The runs of a folder, of its subfolders, or of one file, by time. Raises `UnfitError`."""
+    if where.is_dir() and not (where / "run.json").exists():
+        paths = sorted(where.glob("*/run.json")) or files_in(where)
+    else:
+        paths = [where]
+    if not paths:
+        raise UnfitError("unreadable", f"{where} has no run.json, nor has a folder in it")
+    if len(paths) > RUNS_MAX:
+        raise UnfitError("unreadable", f"{where} has {len(paths)} runs, at most {RUNS_MAX} do")
+    runs = [_read_run(path) for path in paths]
+    for run in runs:
+        refuse_unfit(run)
+    return sorted(runs, key=lambda run: (run.started_utc, run.run_id))
+
+
+def _read_run(where: Path) -> RunRecord:
+    is_own = where.is_dir() or where.name == "run.json"
+    try:
+        return read_run(where) if is_own else read_imported(where)
+    except RunFileError as cause:
+        raise UnfitError(_fault(cause), str(cause)) from None
+
+
+def _fault(cause: RunFileError) -> Fault:
+    if isinstance(cause, VersionError):
+        return "other_schema"
+    if isinstance(cause, ChangedError):
+        return "invalid"
+    return "missing_metric" if isinstance(cause, MissingFigureError) else "unreadable"
 
 
 class Difference(NamedTuple):

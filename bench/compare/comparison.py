@@ -1,15 +1,14 @@
 """Two sets of recorded runs become one comparison, as compare.schema.json describes it."""
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from math import isfinite
 from pathlib import Path
 from statistics import median
-from typing import NamedTuple
 
 from bench.compare import comparability, outcomes
 from bench.compare.budgets import Budgets, Checked, check_levels
+from bench.compare.comparability import Folders, Sides, read_sides
 from bench.compare.comparison_record import (
     SCHEMA_VERSION,
     BaseRecord,
@@ -27,16 +26,18 @@ from bench.compare.comparison_record import (
     too_few,
 )
 from bench.compare.metric import Metric
-from bench.compare.metric_pairs import Row, Spreads, judge_rows, rows, usable, voided
-from bench.compare.run_pairs import (
-    Fault,
-    Pair,
-    UnfitError,
-    is_balanced,
-    is_interleaved,
-    pair_up,
-    refuse_unfit,
+from bench.compare.metric_pairs import (
+    Row,
+    Spreads,
+    judge_rows,
+    rows,
+    shown_rows,
+    usable,
+    voided,
 )
+from bench.compare.metrics import Readings
+from bench.compare.metrics import imported as read_figures
+from bench.compare.run_pairs import Pair, UnfitError, is_balanced, is_interleaved, pair_up
 from bench.compare.verdict import (
     ALPHA,
     FRESH_PAIRS_MIN,
@@ -48,49 +49,15 @@ from bench.compare.verdict import (
     without_interleaving,
 )
 from bench.errors import COMPARISON_EXITS
-from bench.records.run_files import ChangedError, MissingFigureError, read_run
+from bench.imports.runs import ImportedRun, unlike_rates
 from bench.records.run_record import CONTROL, RunRecord
-from bench.records.versioned_json import RunFileError, VersionError
 from bench.stats.signed_rank import pairs_needed
 
 SCHEMA_FILE = Path(__file__).with_name("compare.schema.json")
 
-RUNS_MAX = 500
-"""A set has at most this many runs; the exact distribution of more takes long, and nobody measures
-so many."""
 NO_PAIR: Verdict = "inconclusive"
 """The verdict is this where every pair is void, and not because of one side."""
-
-
-class Sides(NamedTuple):
-    a: list[RunRecord]
-    b: list[RunRecord]
-    again: list[RunRecord]
-    """These runs are of the base again, on a system of its own; none where that was not
-    measured."""
-
-    def __add__(self, other: "Sides") -> "Sides":  # type: ignore[override]
-        return Sides(*([*ours, *theirs] for ours, theirs in zip(self, other, strict=True)))
-
-    @property
-    def base(self) -> list[RunRecord]:
-        return [*self.a, *self.again]
-
-    @classmethod
-    def of(cls, pairs: Sequence[Pair]) -> "Sides":
-        again = [pair.again for pair in pairs if pair.again is not None]
-        return cls([pair.a for pair in pairs], [pair.b for pair in pairs], again)
-
-
-NONE = Sides([], [], [])
-
-
-class Folders(NamedTuple):
-    """A folder holds the runs of a side."""
-
-    a: Path
-    b: Path
-    again: Path | None = None
+ONLY_FIGURES = "without the requests behind them are shown and never judged"
 
 
 def compare(
@@ -108,7 +75,7 @@ def compare(
     compared is a comparison too, with a verdict that says why.
     """
     try:
-        sides, fresh_sides = _read(batch), _read(fresh) if fresh else NONE
+        sides, fresh_sides = read_sides(batch), read_sides(fresh)
     except UnfitError as cause:
         return unfit(cause)
     return compare_sets(sides, fresh_sides, budgets, looks, spreads)
@@ -129,46 +96,6 @@ def unfit(cause: UnfitError) -> Comparison:
     return _described(cause.fault, list(cause.lines))
 
 
-def _read(folders: Folders) -> Sides:
-    sides = Sides(*([] if where is None else _read_set(where) for where in folders))
-    ids = Counter(run.run_id for side in sides for run in side)
-    twice = [run_id for run_id, times in ids.items() if times > 1]
-    if twice:
-        raise UnfitError("invalid", f"run {min(twice)} is on two sides")
-    return sides
-
-
-def _read_set(where: Path) -> list[RunRecord]:
-    """The runs of a folder, of its subfolders, or of one run.json, by time. Raises `UnfitError`."""
-    if where.is_dir() and not (where / "run.json").exists():
-        paths = sorted(where.glob("*/run.json"))
-    else:
-        paths = [where]
-    if not paths:
-        raise UnfitError("unreadable", f"{where} has no run.json, nor has a folder in it")
-    if len(paths) > RUNS_MAX:
-        raise UnfitError("unreadable", f"{where} has {len(paths)} runs, at most {RUNS_MAX} do")
-    runs = [_read_run(path) for path in paths]
-    for run in runs:
-        refuse_unfit(run)
-    return sorted(runs, key=lambda run: (run.started_utc, run.run_id))
-
-
-def _read_run(where: Path) -> RunRecord:
-    try:
-        return read_run(where)
-    except RunFileError as cause:
-        raise UnfitError(_fault(cause), str(cause)) from None
-
-
-def _fault(cause: RunFileError) -> Fault:
-    if isinstance(cause, VersionError):
-        return "other_schema"
-    if isinstance(cause, ChangedError):
-        return "invalid"
-    return "missing_metric" if isinstance(cause, MissingFigureError) else "unreadable"
-
-
 def _compare(
     sides: Sides, fresh: Sides, budgets: Budgets, looks: int, spreads: Spreads
 ) -> Comparison:
@@ -176,6 +103,11 @@ def _compare(
     unlike = comparability.differences(both.base, both.b)
     if unlike:
         raise UnfitError("incomparable", *(f"A and B differ: {line}" for line in unlike))
+    imported = [run for run in (*both.a, *both.b) if isinstance(run, ImportedRun)]
+    if (line := unlike_rates(imported)) is not None:
+        raise UnfitError("incomparable", line)
+    if imported and imported[0].figures:
+        return _shown(both, budgets)
     pairs, voids = usable(pair_up(*sides), budgets)
     fresh_pairs, fresh_voids = usable(pair_up(*fresh), budgets)
     void_line = outcomes.void_by_side(both.base, both.b)
@@ -242,6 +174,28 @@ def _compare(
     )
 
 
+def _shown(both: Sides, budgets: Budgets) -> Comparison:
+    """What other tools' files say that hold figures alone: side by side, without a verdict."""
+    pairs = pair_up(*both)
+    sides = [([*map(_figures, pair.base)], _figures(pair.b)) for pair in pairs]
+    why = f"{both.a[0].phases[0].name} {ONLY_FIGURES}"
+    metrics = [
+        replace(_metric(row, {}, None), reason=f"{row.metric.name}: {why}")
+        for row in shown_rows(sides, budgets)
+    ]
+    return replace(
+        _described(NO_PAIR, [why], metrics),
+        notes=_notes(both, pairs, []),
+        a=_side(both.a),
+        b=_side(both.b),
+        pairs=PairsRecord(len(pairs), 0, [], "consecutive runs"),
+    )
+
+
+def _figures(run: RunRecord) -> Readings:
+    return read_figures(run.tool, run.figures) if isinstance(run, ImportedRun) else {}
+
+
 def _cold(found: Sequence[Row]) -> list[str]:
     """A line where A was not warm yet: whatever B is better at may be that alone."""
     return [
@@ -285,7 +239,8 @@ def _reasons(
 
 def _notes(sides: Sides, pairs: Sequence[Pair], voids: Sequence[str]) -> list[str]:
     first, runs = sides.a[0], [*sides.base, *sides.b]
-    notes = [f"part of the change: {line}" for line in comparability.software(first, sides.b[0])]
+    notes = first.unknown if isinstance(first, ImportedRun) else []
+    notes += [f"part of the change: {line}" for line in comparability.software(first, sides.b[0])]
     notes += [f"a pair is void: {why}" for why in voids]
     if len(sides.a) != len(sides.b):
         notes.append(f"A has {len(sides.a)} runs and B {len(sides.b)}: the rest has no partner")

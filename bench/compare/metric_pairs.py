@@ -115,6 +115,17 @@ def _runs_without(metric: Metric, pairs: Sequence[Pair], sides: Sequence[Sides])
     ]
 
 
+def shown_rows(sides: Sequence[Sides], budgets: Budgets) -> list[Row]:
+    """`shown_rows` returns what both sides of all pairs have, to be shown and not judged."""
+    found = [each for base, other in sides for each in (*base, other)]
+    return [
+        _row(metric, rule._replace(role="shown"), sides)
+        for metric in found[0]
+        if (rule := budgets.rule(metric)) is not None
+        and all(readings[metric].value is not None for readings in found)
+    ]
+
+
 def _row(metric: Metric, rule: MetricRule, sides: Sequence[Sides]) -> Row:
     """The row of a metric that each run has."""
 

@@ -58,6 +58,19 @@ def readings(run: RunRecord, operations: Collection[tuple[str, str]] = ()) -> Re
     return {metric: _in_scale(metric, reading) for metric, reading in found.items()}
 
 
+def imported(tool: str, figures: Mapping[str, float]) -> Readings:
+    """`imported` returns the figures of another tool's file, which are named as in
+    `bench.imports.formats.Summary`."""
+    forms = {
+        "failed": Metric(f"{tool} failed", "failed", "of requests", scale="difference"),
+        "p50": Metric(f"{tool} p50", "latency.p50", "ms"),
+        "p99": Metric(f"{tool} p99", "latency.p99", "ms"),
+        "requests/s": Metric(f"{tool} rate", "throughput", "requests/s", is_lower_better=False),
+    }
+    found = {metric: Reading(figures.get(name)) for name, metric in forms.items()}
+    return {metric: _in_scale(metric, reading) for metric, reading in found.items()}
+
+
 def _in_scale(metric: Metric, reading: Reading) -> Reading:
     if metric.scale == "ratio" and reading.value is not None and reading.value <= 0:
         return reading._replace(value=None)

@@ -164,12 +164,13 @@ class Connection(asyncio.Protocol):
         return final_head(self._received)
 
     def send(self, request: bytes) -> None:
-        assert self._transport is not None
+        transport = self._transport
+        assert transport is not None
         self._row = self._row.send
         self._head_only = request[0] == _H and request.startswith(b"HEAD ")
         self.parts.clear()
         self._body_bytes = 0
-        self._transport.write(request)
+        transport.write(request)
 
     def abort(self) -> None:
         """`abort` ends the connection without a word to the owner."""
@@ -237,12 +238,14 @@ class Connection(asyncio.Protocol):
             self._row = row.head_of_tail
 
     def on_body(self, part: bytes) -> None:
-        row = self._row = self._row.part
-        if row is _BODY or row is _TAIL:
+        row = self._row
+        if row is _BODY or row is _TAIL:  # which a part does not change
             self.parts.append(part)
             self._body_bytes += len(part)
             if self._body_bytes > BODY_BYTES_MAX:
                 self._row = row.too_long
+        else:
+            self._row = row.part
 
     def on_message_complete(self) -> None:
         self._row = self._row.complete

@@ -41,9 +41,9 @@ deadline only."""
 CONNECTIONS_READY = 32
 """So many connections are opened before the load; more are as they are needed."""
 OPENING_MAX = 16
-"""So many connections are opened at a time. To open one takes longer than to send some requests:
-after a pause, hundreds at once would make those late that are due meanwhile, while connections that
-are open come back."""
+"""So many connections are opened at a time, besides those that the server holds up. To open one
+takes longer than to send some requests: after a pause, hundreds at once would make late what is due
+meanwhile, while connections that are open come back."""
 NO_OPERATION = "(not sent)"
 """A dropped request has this operation: nothing was chosen for that time."""
 
@@ -99,6 +99,11 @@ class Generator:
         self._waiting: deque[tuple[Any, bytes, int, int]] = deque()
         """These wait for a connection: context, request, intended time, and since when."""
         self._opening: set[asyncio.Task[None]] = set()
+        self._swept: set[asyncio.Task[None]] = set()
+        """The last sweep saw these connections being opened."""
+        self._held_up: set[asyncio.Task[None]] = set()
+        """These were being opened for longer than a sweep: a server whose listen queue is full lets
+        them wait for a second and more, which takes no time of this process."""
         self._feeding = 0
         """A closed loop keeps so many requests under way."""
         self._preparing = False
@@ -177,7 +182,7 @@ class Generator:
 
     def _feed(self) -> None:
         """Closed loop, and before the load."""
-        while self.in_flight < self._feeding:
+        for _ in range(self._feeding - self.in_flight):
             chosen = self._source.next_prepared() if self._preparing else self._source.next()
             if chosen is None:
                 break
@@ -197,7 +202,7 @@ class Generator:
         await self._idle_event.wait()
 
     def _check_idle(self) -> None:
-        if not self.in_flight and self._next >= len(self._times):
+        if not (self._under_way or self._waiting) and self._next >= len(self._times):
             self._idle_event.set()
 
     # ---- sending
@@ -220,7 +225,7 @@ class Generator:
         connection.send(request)
 
     def _open_where_needed(self) -> None:
-        opening = len(self._opening)
+        opening = len(self._opening) - len(self._held_up)
         has_room = self._connections < self._in_flight_max and opening < OPENING_MAX
         if has_room and len(self._waiting) > opening:
             self._open()
@@ -233,6 +238,7 @@ class Generator:
 
     def _opened(self, task: asyncio.Task[None]) -> None:
         self._opening.discard(task)
+        self._held_up.discard(task)
         if not task.cancelled():
             self._open_where_needed()
 
@@ -295,11 +301,16 @@ class Generator:
         del self._under_way[connection]
         label = self._source.answered(context, connection, times_ns)
         self._add((label, *times_ns))
-        if connection.reusable:
+        if not connection.reusable:
+            self._gone()
+        elif self._waiting:
             self._take_back(connection)
         else:
-            self._gone()
-        self._next_turn()
+            self._idle.append(connection)
+        if self._feeding:
+            self._feed()
+        elif not self._under_way:
+            self._check_idle()
 
     def broken(self, connection: Connection, outcome: str) -> None:
         if connection.context is None:
@@ -355,6 +366,9 @@ class Generator:
             self.broken(connection, TIMEOUT)
         if overdue:
             self._next_turn()
+        self._held_up = self._opening & self._swept
+        self._swept = set(self._opening)
+        self._open_where_needed()
         self._samples.flush()
         self._sweep_timer = self._loop.call_later(SWEEP_S, self._sweep)
 

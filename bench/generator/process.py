@@ -42,7 +42,8 @@ def source_of(spec: Spec, address: Address, samples: Writer) -> Source:
     if spec.workload not in SCENARIOS:
         workload = read_workload(Path(spec.workload))
         draws = Draws(workload, spec.seed, spec.index, spec.count)
-        return (Templates if workload.is_plain else Flows)(draws, address, samples.label)
+        kind = Templates if workload.is_plain else Flows
+        return kind(draws, address, samples.label, samples.first_answer)
     count = customers_for(spec)
     customers = (
         ShopCustomers(seed, count)

@@ -9,7 +9,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from bench.errors import BenchError, bench_errors
 from bench.records.gateway_counts import Metrics
-from machine.http import KeepAlive, call
+from machine.http import HttpError, KeepAlive, call
 from system.credentials import metrics_headers
 
 PREFIX = "kaflinkshop_gateway_"
@@ -21,6 +21,8 @@ SCRAPE_TIMEOUT_S = 5.0
 """One scrape may take this long."""
 GAUGE_TIMEOUT_S = 1.0
 """One reading of a gauge may take this long: what comes later than the next sample is of no use."""
+NO_GATEWAY = frozenset({400, 404, 405, 501})
+"""These are answers of servers that have no /metrics; a gateway's refusals are others."""
 SCRAPES_PER_WORKER_MAX = 64
 """Each worker is worth at most this many scrapes: workers share one port, and a scrape reaches one
 of them by chance."""
@@ -35,17 +37,32 @@ QUIET_INTERVAL_S = 0.25
 
 
 def scrape(url: str, workers: int) -> Metrics:
-    """`scrape` returns what all workers counted. It raises `BenchError` when one can't be
-    reached."""
+    """`scrape` returns what all workers counted. It raises `BenchError` when one can't be reached,
+    or the server is no gateway."""
     latest: dict[str, str] = {}
     for _ in range(SCRAPES_PER_WORKER_MAX * workers):
-        with bench_errors():
-            asked = url.rstrip("/") + "/metrics"
-            text = call("GET", asked, SCRAPE_TIMEOUT_S, headers=metrics_headers()).decode()
-        latest[_gateway_id(text, url)] = text
+        gateway_id, text = _scraped(url)
+        latest[gateway_id] = text
         if len(latest) == workers:
             return _sum(latest)
     raise BenchError(f"{url} has {len(latest)} gateway workers, not {workers}: give --workers")
+
+
+def _scraped(url: str) -> tuple[str, str]:
+    """A worker's id, and what it counted."""
+    asked = url.rstrip("/") + "/metrics"
+    try:
+        text = call("GET", asked, SCRAPE_TIMEOUT_S, headers=metrics_headers()).decode()
+        return _gateway_id(text), text
+    except HttpError as cause:
+        if cause.status not in NO_GATEWAY:
+            raise BenchError(str(cause)) from None
+    except (ValueError, LookupError):
+        pass
+    raise BenchError(
+        f"{url} is no gateway of KaflinkShop; for any other server say with --workload FILE what "
+        "to send it (docs/any-service.md)"
+    )
 
 
 def scrape_quiet(url: str, workers: int) -> Metrics:
@@ -59,12 +76,13 @@ def scrape_quiet(url: str, workers: int) -> Metrics:
         time.sleep(QUIET_INTERVAL_S)
 
 
-def _gateway_id(text: str, url: str) -> str:
+def _gateway_id(text: str) -> str:
+    """Raises `ValueError` or `LookupError` for what no gateway says."""
     for family in text_string_to_metric_families(text):
         for sample in family.samples:
             if sample.name == PREFIX + "build_info":
                 return str(sample.labels["gateway_id"])
-    raise BenchError(f"{url}/metrics is not of a gateway of KaflinkShop")
+    raise LookupError(PREFIX)
 
 
 def _sum(texts: dict[str, str]) -> Metrics:

@@ -203,6 +203,9 @@ class WindowFigures(Figures):
     per_request: dict[str, float] = field(default_factory=dict, metadata={"optional": True})
     """An answered request took this, of what was counted: kafka_records and kafka_bytes, in all
     topics but Kafka's own; kafka_allocated_bytes and flink_allocated_bytes, of their JVMs."""
+    first_answers: dict[str, str] = field(default_factory=dict, metadata={"optional": True})
+    """The texts say how the first answer of each kind that failed began, by "operation:
+    outcome"."""
 
 
 @dataclass(frozen=True)

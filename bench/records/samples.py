@@ -9,6 +9,7 @@ and NAME.jsonl, which names the indexes in the order in which they came up, and 
     {"schema_version": 1, "monotonic_ns": ..., "wall_ns": ...}
     {"operation": "find_user"}
     {"outcome": "200"}
+    {"answer": "Not here", "of": "find_user: unexpected 500"}
     {"ready": true}                                  a generator, or one of its users, is prepared
     {"watch": {"at_ns": ..., "loop_lag_ns": ..., "in_flight": ..., "cpu_ns": ...,
                "sent": ...}}
@@ -34,6 +35,9 @@ SCHEMA_VERSION = 1
 FIELDS = 4
 SAMPLE_BYTES = FIELDS * 8
 """A recorded sample takes so many bytes: a label and three times."""
+FIRST_ANSWERS_MAX = 20
+"""One generator keeps the first answer of at most this many kinds that failed: a person reads no
+more, and the first ones are nearly always the cause of the others."""
 LABELS_MAX = 1 << 16
 """One generator has at most this many operations, and as many outcomes."""
 
@@ -97,6 +101,7 @@ class Writer:
         self.add: Callable[[Iterable[int]], object] = self._buffer.extend
         self._operations: dict[str, int] = {}
         self._outcomes: dict[str, int] = {}
+        self._answers = 0
         self._samples: BinaryIO = path.open("xb", buffering=0)
         self._marks: BinaryIO = path.with_suffix(".jsonl").open("xb", buffering=0)
         self._mark(schema_version=SCHEMA_VERSION, monotonic_ns=monotonic_ns(), wall_ns=time_ns())
@@ -107,6 +112,13 @@ class Writer:
             self._index(self._operations, "operation", operation) << 16
             | self._index(self._outcomes, "outcome", outcome)
         )  # fmt: skip
+
+    def first_answer(self, operation: str, outcome: str, text: str) -> None:
+        """`first_answer` keeps how the first answer of a kind began, for at most
+        `FIRST_ANSWERS_MAX` kinds."""
+        self._answers += 1
+        if self._answers <= FIRST_ANSWERS_MAX:
+            self._mark(answer=text, of=f"{operation}: {outcome}")
 
     def operation_of(self, label: int) -> str:
         return list(self._operations)[label >> 16]
@@ -253,6 +265,8 @@ class Reader:
         self.operations: list[str] = []
         self.outcomes: list[str] = []
         self.watched: list[dict[str, int]] = []
+        self.answers: dict[str, str] = {}
+        """The first answers are by operation and outcome, "find_user: unexpected 500"."""
         self.ready = 0
         self.monotonic_ns = 0
         self.wall_ns = 0
@@ -301,6 +315,8 @@ class Reader:
             self.outcomes.append(mark["outcome"])
         elif "watch" in mark:
             self.watched.append(mark["watch"])
+        elif "answer" in mark:
+            self.answers.setdefault(mark["of"], mark["answer"])
         elif "ready" in mark:
             self.ready += 1
         else:

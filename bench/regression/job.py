@@ -12,7 +12,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from bench.compare.budgets import Budgets
-from bench.compare.comparison import Folders, compare, unfit
+from bench.compare.comparability import Folders
+from bench.compare.comparison import compare, unfit
 from bench.compare.comparison_record import Comparison
 from bench.compare.metric_pairs import Spreads
 from bench.compare.run_pairs import Pair, UnfitError

@@ -45,6 +45,9 @@ def _notes(run: RunRecord) -> Iterator[str]:
         title = phrases.phase_title(phase)
         for what, kinds in tables.kinds(window):
             yield f"- {title}, {what}: {kinds}"
+        for what, text in tables.first_answers(window):
+            code = text.replace("`", "'")
+            yield f"- {title}, {what}: `{code}`"
         if (paid := window.checkout_paid_share) is not None:
             yield f"- {title}, checkouts paid: {phrases.share(paid)}"
         if (steadiness := phrases.steadiness(phase)) is not None:

@@ -255,7 +255,7 @@ def _stages(phase: PhaseData) -> Iterator[Html]:
 def _operations(phase: PhaseData) -> Iterator[Html]:
     if phase.window:
         yield _table(tables.operations(phase.window), f"Operations, {phase.title}")
-        yield _definitions(tables.kinds(phase.window))
+        yield _definitions([*tables.kinds(phase.window), *tables.first_answers(phase.window)])
 
 
 # ---- probes and checks

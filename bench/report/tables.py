@@ -98,6 +98,14 @@ def kinds(window: WindowFigures) -> list[tuple[str, str]]:
     ]
 
 
+def first_answers(window: WindowFigures) -> list[tuple[str, str]]:
+    """`first_answers` returns how the first answer of each kind that failed began."""
+    return [
+        (f"first answer, {kind}", text or "(no body)")
+        for kind, text in window.first_answers.items()
+    ]
+
+
 def capacity(found: CapacityRecord) -> Table:
     heads = ["rate/s", "level", "requests/s", "p50 ms", "p99 ms", "p99.9 ms", "failed", "dropped",
              "lag p99 ms", "why"]  # fmt: skip

@@ -4,7 +4,7 @@ Read from the recorded samples alone.
 """
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -52,6 +52,9 @@ class Findings(NamedTuple):
     not_sent: int = 0
     """So many requests of the window were dropped because too many were under way."""
     silent: float = 0.0
+    first_answers: Mapping[str, str] = {}
+    """The first answers are those of the window's kinds that failed, see
+    `bench.records.samples.Reader.answers`."""
     """The share is the longest stretch of a closed loop's window without an answer."""
 
     @property
@@ -101,7 +104,22 @@ def examine(measured: Measured) -> Findings:
         void = [f"{measured.phase.name}: {why}" for why in doubts(checks)]
     footers = [reader.footer for reader in readers]
     sent = len(samples) - dropped
-    return Findings(measured, summary, settled, void, sent, dropped, footers, not_sent, silent)
+    answers_kept = _first_answers(readers, summary)
+    return Findings(
+        *(measured, summary, settled, void, sent, dropped, footers, not_sent, silent, answers_kept)
+    )
+
+
+def _first_answers(readers: Sequence[Reader], summary: Summary | None) -> dict[str, str]:
+    found: dict[str, str] = {}
+    for reader in readers:
+        found = reader.answers | found
+    kinds = [
+        f"{name}: {outcome}"
+        for name, figures in (summary.operations.items() if summary else ())
+        for outcome in figures.failed
+    ]
+    return {kind: found[kind] for kind in kinds if kind in found}
 
 
 def _clock(samples: Samples) -> Check:
@@ -170,6 +188,7 @@ def _window(findings: Findings) -> WindowFigures | None:
         checkout_paid_share=_paid_share(summary.operations.get("checkout")),
         cpu={group: _cpu(cpu, total.answered) for group, cpu in measured.cpu.items()},
         per_request=per_request,
+        first_answers=dict(findings.first_answers),
     )
 
 

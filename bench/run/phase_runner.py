@@ -42,12 +42,17 @@ class Live:
         self._phase = phase
         self._progress = progress
         self._parts: list[Samples] = []
-        self._since_s = self._started_s = time.monotonic()
+        self._since_s = self._begun_s = time.monotonic()
+        self._stage = ""
+        self._limits_s = {"warm up": phase.warmup_s, "measure": phase.duration_s}
+        """The stages take at most so long, as far as that is known."""
 
     def see(self, samples: Samples, stage: str, in_flight: int | None) -> None:
         """`see` takes samples; `in_flight` requests were under way, as far as that is known."""
         self._parts.append(samples)
         now_s = time.monotonic()
+        if stage != self._stage:
+            self._stage, self._begun_s = stage, now_s
         if now_s - self._since_s < PROGRESS_INTERVAL_S:
             return
         seen = merge(self._parts)
@@ -65,8 +70,11 @@ class Live:
         lost = f"  dropped {dropped}" if self._phase.schedule is not None else ""
         under_way = "" if in_flight is None else f"  in flight {in_flight}"
         rate = len(answered) / (now_s - self._since_s)
+        limit_s = self._limits_s.get(stage)
+        of = "" if limit_s is None else f"/{limit_s:.0f}"
+        spent = f"{now_s - self._begun_s:.0f}{of} s"
         self._progress(
-            f"{self._phase.name:>8} {now_s - self._started_s:4.0f} s  {stage:<8}"
+            f"{self._phase.name:>8}  {stage:<8}{spent:>9}"
             f"{rate:8,.0f}/s  {quantiles}{under_way}  {failed}{lost}"
         )
         self._parts, self._since_s = [], now_s

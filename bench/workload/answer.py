@@ -1,6 +1,7 @@
 """An HTTP answer is kept as its bytes came; more than its status is read where that counts."""
 
-from collections.abc import Iterator, Mapping
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import NamedTuple, Protocol
 
 import orjson
@@ -12,6 +13,24 @@ lost the connection."""
 TEXT_CHARS_MAX = 8_192
 """A captured text has at most this many characters: above it no server takes a request that has it
 in its path or headers."""
+
+
+EXCERPT_CHARS_MAX = 200
+"""So many characters of an answer are shown: enough for what an error says first."""
+EXCERPT_BYTES_MAX = 4_096
+"""So many bytes of an answer are looked at for them; patterns are searched in these alone."""
+SECRET_CHARS_MIN = 4
+"""A shorter text is no secret, and would blank out parts of words."""
+HIDDEN = "[hidden]"
+_KEYED = re.compile(
+    r"""((?:token|secret|passw(?:or)?d|credential|session|cookie|authorization|api[-_]?key)"""
+    r"""[\w-]{0,32}\\?["']?\s{0,8}[:=]\s{0,8})"""
+    r"""("(?:[^"\\]|\\.)*(?:"|$)|'[^']*(?:'|$)|\\".*?(?:\\"|$)|\[[^\]]*(?:\]|$)|[^\s,;&})<]+)""",
+    re.IGNORECASE | re.DOTALL,
+)
+"""A key that names a secret, and its value: of JSON, a header, a query or a cookie."""
+_TOKEN = re.compile(r"\beyJ[\w-]{8,}(?:\.[\w-]*){0,4}|\b(?:Bearer|Basic)\s+[\w.~+/=-]{4,}")
+"""A JSON Web Token, or what an Authorization header holds."""
 
 
 class Answer(Protocol):
@@ -35,6 +54,30 @@ class Received(NamedTuple):
     status: int
     head: bytes
     parts: list[bytes]
+
+
+Show = Callable[[str, str, str], object]
+"""`show(operation, outcome, text)` is called with the first answer of a kind that failed."""
+
+
+def forget(operation: str, outcome: str, text: str) -> None:
+    """`forget` is the `Show` of whoever doesn't look."""
+
+
+def excerpt(answer: Answer, secrets: Iterable[str] = ()) -> str:
+    """`excerpt` returns how an answer's body begins, as one line of printable text.
+
+    It has at most `EXCERPT_CHARS_MAX` characters, without `secrets`, and without what looks like
+    one.
+    """
+    text = b"".join(answer.parts)[:EXCERPT_BYTES_MAX].decode(errors="replace")
+    for secret in sorted(secrets, key=len, reverse=True):
+        if len(secret) >= SECRET_CHARS_MIN:
+            text = text.replace(secret, HIDDEN)
+    text = _KEYED.sub(rf"\1{HIDDEN}", _TOKEN.sub(HIDDEN, text))
+    text = " ".join("".join(c if c.isprintable() else " " for c in text).split())
+    is_whole = len(text) <= EXCERPT_CHARS_MAX
+    return text if is_whole else f"{text[: EXCERPT_CHARS_MAX - 1]}…"
 
 
 def final_head(received: bytes) -> bytes:

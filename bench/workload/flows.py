@@ -4,9 +4,9 @@ from collections import deque
 from collections.abc import Callable
 from typing import NamedTuple
 
-from bench.records.samples import UNEXPECTED
+from bench.records.samples import UNEXPECTED, kind_of
 from bench.workload.address import Address
-from bench.workload.answer import Answer, NoValueError, texts
+from bench.workload.answer import Answer, NoValueError, Show, excerpt, forget, texts
 from bench.workload.draws import Draws
 from bench.workload.template import Template
 
@@ -18,16 +18,27 @@ class Step(NamedTuple):
     """The steps are this one and those after it."""
     values: dict[str, str]
     """The values are by place; what is captured is added."""
+    captured: tuple[str, ...] = ()
+    """The names are those of what has been captured."""
 
 
 class Flows:
     """Each intended time gets the next request of a sequence that can go on, else of a new one. So
     no answer is waited for; a sequence ends at an answer that is not as expected."""
 
-    def __init__(self, draws: Draws, address: Address, label: Callable[[str, str], int]) -> None:
+    def __init__(
+        self,
+        draws: Draws,
+        address: Address,
+        label: Callable[[str, str], int],
+        show: Show = forget,
+    ) -> None:
         self._draws = draws
         self._address = address
         self._label = label
+        self._show = show
+        self._shown: set[int] = set()
+        """The labels are those of which an answer has been shown."""
         self._block = draws.block()
         self._ready: deque[Step] = deque()
 
@@ -50,7 +61,12 @@ class Flows:
                 problem = self._go_on(context, answer)
             if problem is not None:
                 outcome = f"{UNEXPECTED} {answer.status} {problem}"
-        return self._label(template.operation, outcome)
+        label = self._label(template.operation, outcome)
+        if label not in self._shown and kind_of(outcome) == "failed":
+            self._shown.add(label)
+            secrets = (*template.secrets, *(context.values[name] for name in context.captured))
+            self._show(template.operation, outcome, excerpt(answer, secrets))
+        return label
 
     def failed(self, context: Step, outcome: str, times_ns: tuple[int, int, int]) -> int:
         return self._label(context.steps[0].operation, outcome)
@@ -73,5 +89,6 @@ class Flows:
             except NoValueError:
                 return "capture"
         if following:
-            self._ready.append(Step(tuple(following), step.values))
+            captured = (*step.captured, *template.capture)
+            self._ready.append(Step(tuple(following), step.values, captured))
         return None

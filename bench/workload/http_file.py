@@ -104,8 +104,9 @@ class Workload(NamedTuple):
 def read_workload(path: Path) -> Workload:
     """`read_workload` reads a file; those that it names are relative to its folder. It raises
     `WorkloadError`."""
+    content = _content(path)
     try:
-        return parse(tomllib.loads(_content(path).decode()), path.parent)
+        return parse(tomllib.loads(content.decode()), path.parent)
     except (UnicodeDecodeError, tomllib.TOMLDecodeError) as cause:
         raise WorkloadError(f"{path} is not TOML: {cause}") from None
     except WorkloadError as cause:
@@ -221,6 +222,8 @@ class _Requests:
     def __init__(self, folder: Path, keep_alive: bool) -> None:
         self._folder = folder
         self._keep_alive = keep_alive
+        self._secrets: list[str] = []
+        """The secrets are those of the request that is read."""
 
     def alone(self, where: str, entry: Entry) -> Flow:
         fields = {name: value for name, value in entry.items() if name != "weight"}
@@ -248,6 +251,7 @@ class _Requests:
         if not isinstance(path, str) or path[:1] != "/" or _CONTROLS.search(path) or "#" in path:
             raise WorkloadError(f"{where}: path begins with /, on one line, without #")
         body = self._body(where, entry.get("body", ""))
+        self._secrets.clear()
         return Template(
             operation,
             verb,
@@ -257,6 +261,7 @@ class _Requests:
             _expect(where, entry.get("expect", [])),
             _check(where, entry.get("check", {})),
             _capture(where, entry.get("capture", {})),
+            tuple(self._secrets),
         )
 
     def _body(self, where: str, entry: Any) -> Text | bytes:
@@ -301,17 +306,21 @@ class _Requests:
             if isinstance(name := entry.get("env"), str):
                 if name not in os.environ:
                     raise WorkloadError(f"{where}: the environment has no {name}")
-                return Text((prefix + os.environ[name],))
+                return self._secret(prefix, os.environ[name])
             if isinstance(name := entry.get("file"), str):
                 content = _content(self._folder / name)
                 try:
-                    return Text((prefix + content.decode().strip("\r\n"),))
+                    return self._secret(prefix, content.decode().strip("\r\n"))
                 except UnicodeDecodeError:
                     raise WorkloadError(f"{where}: {name} is no text") from None
         raise WorkloadError(
             f'{where}: a text on one line, {{ env = "NAME" }} or {{ file = "FILE" }}; with '
             'prefix = "Bearer " or without'
         )
+
+    def _secret(self, prefix: str, value: str) -> Text:
+        self._secrets.append(value.strip())
+        return Text((prefix + value,))
 
 
 def _check_length(where: str, text: Text, body: Text | bytes) -> None:
@@ -376,7 +385,7 @@ def _content(path: Path) -> bytes:
         with path.open("rb") as file:
             content = file.read(FILE_BYTES_MAX + 1)
     except OSError as cause:
-        raise WorkloadError(f"{path}: {cause.strerror}") from None
+        raise WorkloadError(f"cannot read {path}: {cause.strerror}") from None
     if len(content) > FILE_BYTES_MAX:
-        raise WorkloadError(f"{path}: at most {FILE_BYTES_MAX} bytes are read")
+        raise WorkloadError(f"{path} is too large: at most {FILE_BYTES_MAX} bytes are read")
     return content

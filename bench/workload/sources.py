@@ -12,11 +12,11 @@ from typing import Any, NamedTuple, Protocol
 import orjson
 
 from bench.records import request_log
-from bench.records.samples import Writer
+from bench.records.samples import Writer, kind_of
 from bench.stats.stages import Traced, wall_ahead_ns
 from bench.stats.stages import encode as encode_trace
 from bench.workload.address import Address
-from bench.workload.answer import Answer
+from bench.workload.answer import Answer, Show, excerpt, forget
 from bench.workload.draws import Draws
 from bench.workload.journey import Call, Journey, Reply, WrongAnswerError, broken
 from bench.workload.shop import outcome
@@ -62,9 +62,16 @@ class Templates:
     Nothing is made before it is sent, but requests without places are made only once.
     """
 
-    def __init__(self, draws: Draws, address: Address, label: Callable[[str, str], int]) -> None:
+    def __init__(
+        self,
+        draws: Draws,
+        address: Address,
+        label: Callable[[str, str], int],
+        show: Show = forget,
+    ) -> None:
         self._label = label
-        self._operations = [_Operation(flow.steps[0], label) for flow in draws.workload.flows]
+        self._show = show
+        self._operations = [_Operation(flow.steps[0]) for flow in draws.workload.flows]
         self.next: Callable[[], tuple[_Operation, bytes]] = self._requests(draws, address).__next__
 
     def _requests(self, draws: Draws, address: Address) -> Iterator[tuple["_Operation", bytes]]:
@@ -92,7 +99,10 @@ class Templates:
     def answered(
         self, context: "_Operation", answer: Answer, times_ns: tuple[int, int, int]
     ) -> int:
-        return context[answer.status]
+        try:
+            return context[answer.status]
+        except KeyError:
+            return self._first(context, answer)
 
     def failed(self, context: "_Operation", outcome: str, times_ns: tuple[int, int, int]) -> int:
         return self._label(context.template.operation, outcome)
@@ -100,18 +110,21 @@ class Templates:
     def close(self) -> None:
         pass
 
+    def _first(self, operation: "_Operation", answer: Answer) -> int:
+        template, status = operation.template, answer.status
+        outcome = template.outcome(status)
+        label = operation[status] = self._label(template.operation, outcome)
+        if kind_of(outcome) == "failed":
+            self._show(template.operation, outcome, excerpt(answer, template.secrets))
+        return label
+
 
 class _Operation(dict[int, int]):
     """Status → label, filled as statuses come up."""
 
-    def __init__(self, template: Template, label: Callable[[str, str], int]) -> None:
+    def __init__(self, template: Template) -> None:
         super().__init__()
         self.template = template
-        self._label = label
-
-    def __missing__(self, status: int) -> int:
-        label = self[status] = self._label(self.template.operation, self.template.outcome(status))
-        return label
 
 
 class Customers(Protocol):

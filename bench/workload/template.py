@@ -93,6 +93,8 @@ class Template(NamedTuple):
     capture: Mapping[str, str] = {}
     """The captures are: name of a value for the requests after this one → JSON Pointer into the
     answer."""
+    secrets: tuple[str, ...] = ()
+    """The secrets are values of headers that are never recorded."""
 
     def is_expected(self, status: int) -> bool:
         return status in self.expect if self.expect else status < 400

@@ -18,7 +18,7 @@ from aiohttp import web
 
 async def answer(request):
     if request.headers.get("Authorization") != "Bearer never-to-be-written-down":
-        raise web.HTTPUnauthorized
+        raise web.HTTPUnauthorized(text=f"no {request.headers['Authorization']}\\nhere")
     return web.json_response({"id": request.path})
 
 async def serve():
@@ -62,12 +62,14 @@ def server(folder: Path) -> Iterator[str]:
             process.kill()
 
 
-def run(folder: Path, url: str, *options: str) -> subprocess.CompletedProcess[str]:
+def run(
+    folder: Path, url: str, *options: str, token: str = SECRET
+) -> subprocess.CompletedProcess[str]:
     (folder / "mine.toml").write_text(WORKLOAD)
     return subprocess.run(
         [sys.executable, "-m", "bench", "run", "--quick", "--rate", "50", "--target", url,
          "--workload", str(folder / "mine.toml"), "--out", str(folder / "out"), *options],
-        cwd=ROOT, env={**os.environ, "TOKEN": SECRET}, capture_output=True, text=True,
+        cwd=ROOT, env={**os.environ, "TOKEN": token}, capture_output=True, text=True,
     )  # fmt: skip
 
 
@@ -99,6 +101,22 @@ def test_a_judged_result_that_is_the_service_s_own(tmp_path: Path) -> None:
     for path in folder.rglob("*"):
         if path.is_file():
             assert SECRET.encode() not in path.read_bytes(), path
+
+
+def test_what_an_unexpected_answer_said(tmp_path: Path) -> None:
+    made = certificates.make(tmp_path)
+    with server(tmp_path) as url:
+        done = run(tmp_path, url, "--ca", str(made.authority), token="another-secret")
+    (folder,) = (tmp_path / "out").iterdir()
+    recorded = json.loads((folder / "run.json").read_text())
+    window = recorded["phases"][-1]["window"]
+    said = {"look: unexpected 401": "no Bearer [hidden] here", "head: unexpected 401": ""}
+    assert window["first_answers"] == said
+    assert "first answer, look: unexpected 401: `no Bearer [hidden] here`" in done.stdout
+    assert "no Bearer [hidden] here" in (folder / "report.html").read_text()
+    for path in folder.rglob("*"):
+        if path.is_file():
+            assert b"another-secret" not in path.read_bytes(), path
 
 
 def test_a_server_that_is_not_there(tmp_path: Path) -> None:

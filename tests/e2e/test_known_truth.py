@@ -3,6 +3,7 @@
 Open loop and closed loop, side by side over the same server with the same stall.
 """
 
+import csv
 import signal
 import subprocess
 import sys
@@ -20,6 +21,7 @@ from bench.calibrate.truth_server import truth_ms
 from bench.generator.spec import Spec
 from bench.judge import generator_health
 from bench.judge.checks import doubts
+from bench.project import PROJECT_DIR
 from bench.records.samples import DROPPED_IN_FLIGHT, DROPPED_LATE, Reader, Samples, Window
 from bench.stats.window import summarize
 from bench.workload.arrivals import Schedule, Stage, intended_ns
@@ -184,6 +186,19 @@ def test_what_is_not_answered_in_time_is_censored(tmp_path: Path) -> None:
         samples = generating.finish()
     assert samples.count("timeout") == len(samples) == 20
     assert (samples.response_ns >= 5e8).all()
+
+
+def test_locusts_page_is_told_how_long_answers_are(tmp_path: Path) -> None:
+    """It shows an average size; the server's answers have two bytes each."""
+    with server() as url:
+        subprocess.run(
+            [sys.executable, "-m", "locust", "--headless", "--locustfile", "locustfiles/shop.py",
+             "--host", url, "--users", "2", "--run-time", "20s", "--csv", str(tmp_path / "shop")],
+            cwd=PROJECT_DIR, capture_output=True, check=False,
+        )  # fmt: skip
+    with (tmp_path / "shop_stats.csv").open(newline="") as file:
+        *_, total = csv.DictReader(file)
+    assert (int(total["Request Count"]) > 0, total["Average Content Size"]) == (True, "2.0")
 
 
 def test_a_server_that_is_not_there(tmp_path: Path) -> None:

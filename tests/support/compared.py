@@ -7,7 +7,8 @@ import jsonschema
 import orjson
 
 from bench.compare.budgets import DEFAULT_FILE, Budgets, read_budgets
-from bench.compare.comparison import SCHEMA_FILE, Folders, compare
+from bench.compare.comparability import Folders
+from bench.compare.comparison import SCHEMA_FILE, compare
 from bench.compare.comparison_record import Comparison, MetricRecord
 from bench.errors import COMPARISON_EXITS
 from bench.records.typed_json import of_plain, to_plain

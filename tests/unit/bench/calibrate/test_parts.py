@@ -1,5 +1,6 @@
 """The calibration's statistics, its turns, and how it reads what wrk and Locust print."""
 
+import json
 import math
 from collections.abc import Callable
 from pathlib import Path
@@ -11,7 +12,7 @@ from hypothesis import strategies as st
 from bench.calibrate import agreement, parts, truth_server
 from bench.calibrate.lab import WARM_UP_S, Load, Ran, kept_and_not, paid
 from bench.calibrate.parts import FOREIGN_CORES_MAX, TRIES_PER_PAIR_MAX, Kept, Plan, take_turns
-from bench.calibrate.rivals import Told, parse_locust, parse_wrk
+from bench.calibrate.rivals import Told, parse_locust, parse_oha, parse_wrk
 from bench.calibrate.table import Estimate, Section, Target, located, markdown, ratio, span
 from bench.errors import BenchError
 from bench.records.samples import Alternating, Footer, Reader
@@ -295,3 +296,20 @@ def test_the_truth_of_what_is_measured() -> None:
 def test_a_closed_loop_of_so_many_users_has_the_rate() -> None:
     mean_s = sum(truth_server.LATENCIES_MS) / len(truth_server.LATENCIES_MS) / 1e3
     assert agreement.closed_users() / mean_s == pytest.approx(agreement.RATE_PER_S, rel=0.01)
+
+
+def test_oha_printed_something_else() -> None:
+    printed = (Path(__file__).parents[1] / "imports" / "files" / "oha.json").read_text()
+    with pytest.raises(BenchError, match="oha printed"):
+        parse_oha(printed)  # without --stats-success-breakdown
+    told = json.loads(printed)
+    told["latencyPercentilesSuccessful"] = told["latencyPercentiles"]
+    with pytest.raises(BenchError, match=r"oha: \{'timeout': 3\} broken"):
+        parse_oha(json.dumps(told))
+    told["errorDistribution"] = {"aborted due to deadline": 3}
+    found = parse_oha(json.dumps(told))
+    assert found.requests == 120
+    assert found.latency_ms["max"] == pytest.approx(59.83, abs=0.01)
+    for broken in ("", "[]", "{", '{"summary": 1}'):
+        with pytest.raises(BenchError, match="oha printed"):
+            parse_oha(broken)

@@ -17,7 +17,8 @@ from bench.calibrate.recorder import (
 )
 from bench.calibrate.slowdowns import SETS, SLOWDOWNS
 from bench.compare.budgets import DEFAULT_FILE, read_budgets
-from bench.compare.comparison import Folders, compare
+from bench.compare.comparability import Folders
+from bench.compare.comparison import compare
 from bench.compare.outputs import write_outputs
 from bench.errors import UsageError
 from bench.regression.job import CLOSING_S

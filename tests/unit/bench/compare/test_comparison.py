@@ -23,7 +23,8 @@ from support.made_sets import (
 )
 
 from bench.compare.budgets import MetricRule
-from bench.compare.comparison import Folders, compare
+from bench.compare.comparability import Folders
+from bench.compare.comparison import compare
 from bench.compare.comparison_record import Comparison, PairsRecord, StatisticsRecord
 from bench.compare.outputs import junit, markdown
 

@@ -21,7 +21,8 @@ from support.made_sets import (
 
 from bench.cli.main import call
 from bench.compare.budgets import MetricRule
-from bench.compare.comparison import Folders, compare
+from bench.compare.comparability import Folders
+from bench.compare.comparison import compare
 from bench.compare.outputs import markdown
 from bench.records.typed_json import to_plain
 

@@ -7,7 +7,8 @@ import pytest
 from support.made_sets import Change, a_set, cpu, failed, record, refused, verdict, write_set
 
 from bench.compare.budgets import DEFAULT_FILE, BudgetError, read_budgets
-from bench.compare.comparison import Folders, compare
+from bench.compare.comparability import Folders
+from bench.compare.comparison import compare
 from bench.compare.comparison_record import Comparison
 from bench.compare.metric import Rule
 from bench.compare.outcomes import RUNS_MIN, judge, void_by_side

@@ -34,7 +34,7 @@ class Counting(Generator):
 
     def _open(self) -> None:
         super()._open()
-        self.opening_at_once = max(self.opening_at_once, len(self._opening))
+        self.opening_at_once = max(self.opening_at_once, len(self._opening) - len(self._held_up))
 
 
 @asynccontextmanager
@@ -61,6 +61,36 @@ async def test_few_connections_are_opened_at_a_time(tmp_path: Path, monkeypatch)
         assert load.opening_at_once == OPENING_MAX
     samples = Reader(tmp_path / "samples.bin").read()
     assert samples.count("200") == len(samples) == REQUESTS
+
+
+class HeldUp(Generator):
+    """The first connections are as those of a full listen queue: they are never made."""
+
+    held_up = 0
+
+    async def _connect(self) -> None:
+        if self.held_up < OPENING_MAX:
+            self.held_up += 1
+            await asyncio.Event().wait()
+        await super()._connect()
+
+
+async def test_connections_that_a_server_holds_up_hold_up_no_others(
+    tmp_path: Path, monkeypatch
+) -> None:
+    monkeypatch.setattr(engine, "LATE_NS_MAX", 60_000_000_000)
+    server = await asyncio.get_running_loop().create_server(Canned, "127.0.0.1", 0)
+    address = Address.of(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}")
+    samples = Writer(tmp_path / "samples.bin")
+    source = Templates(Draws(WORKLOAD, 1), address, samples.label)
+    load = HeldUp(address, source, samples, in_flight_max=REQUESTS, timeout_s=30.0)
+    await load.run_open(monotonic_ns(), array("q", [0] * REQUESTS))
+    assert load.held_up == OPENING_MAX
+    load.close()
+    samples.close()
+    server.close()
+    found = Reader(tmp_path / "samples.bin").read()
+    assert found.count("200") == len(found) == REQUESTS
 
 
 async def test_no_more_connections_than_may_be_under_way(tmp_path: Path, monkeypatch) -> None:

@@ -7,7 +7,8 @@ import orjson
 import pytest
 from support.compared import BUDGETS
 
-from bench.compare.comparison import Folders, compare
+from bench.compare.comparability import Folders
+from bench.compare.comparison import compare
 from bench.compare.history import read_history
 from bench.compare.metrics import readings
 from bench.records.migrations import OLDEST, UPDATES, update

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from bench.records.samples import (
     DROPPED_IN_FLIGHT,
+    FIRST_ANSWERS_MAX,
     LABELS_MAX,
     Footer,
     Kind,
@@ -66,6 +67,18 @@ def test_a_reader_follows_the_writer(tmp_path: Path) -> None:
     writer.close()
     assert len(reader.read()) == 0
     assert reader.footer is not None
+
+
+def test_first_answers_are_kept_up_to_a_limit(tmp_path: Path) -> None:
+    writer = Writer(tmp_path / "a.bin")
+    for status in range(500, 500 + FIRST_ANSWERS_MAX + 1):
+        writer.first_answer("find", f"unexpected {status}", f"said {status}")
+    writer.close()
+    reader = Reader(tmp_path / "a.bin")
+    reader.read()
+    assert len(reader.answers) == FIRST_ANSWERS_MAX
+    assert reader.answers["find: unexpected 500"] == "said 500"
+    assert reader.footer == Footer(0, 0)
 
 
 def test_the_same_names_of_several_generators_are_one(tmp_path: Path) -> None:

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from support.compared import BUDGETS
 from support.made_sets import a_set, cpu, record, refused
 
-from bench.compare.comparison import Sides, compare_sets
+from bench.compare.comparability import Sides
+from bench.compare.comparison import compare_sets
 from bench.compare.comparison_record import Comparison
 from bench.errors import UnreadableError, UsageError
 from bench.git import git as quiet_git

@@ -50,6 +50,16 @@ def test_every_quantile_has_a_column(run: RunRecord) -> None:
     assert rows[0]["failed"] == "0"
 
 
+def test_how_the_first_answer_of_a_kind_began(run: RunRecord) -> None:
+    phase, shown = next(run.windows)
+    said = {"find: unexpected 500": "a `b` <i>c", "find: unexpected 404": ""}
+    window = replace(shown, first_answers=said)
+    text = summarize(replace(run, phases=[replace(phase, window=window)]))
+    assert "- 1 user, first answer, find: unexpected 500: `a 'b' <i>c`" in text
+    assert "- 1 user, first answer, find: unexpected 404: `(no body)`" in text
+    assert "first answer" not in summarize(run)
+
+
 def test_a_lower_bound_is_shown_as_one(run: RunRecord) -> None:
     latency = windows(run)[-1].latency_ms
     assert latency

@@ -32,6 +32,20 @@ def test_a_line_of_progress_names_the_most_frequent_failure(monkeypatch) -> None
     assert "in flight" not in second
 
 
+def test_a_line_of_progress_says_how_much_of_a_stage_is_over(monkeypatch) -> None:
+    monkeypatch.setattr(phase_runner, "PROGRESS_INTERVAL_S", 0.0)
+    now_s = 100.0
+    monkeypatch.setattr(phase_runner.time, "monotonic", lambda: now_s)
+    lines: list[str] = []
+    live = Live(Phase("open", 0, 3.0, 9.0), lines.append)
+    for stage in ("prepare", "warm up", "warm up", "measure", "measure"):
+        now_s += 2.0
+        live.see(samples("200"), stage, 0)
+    spent = ["prepare 0 s", "warm up 0/3 s", "warm up 2/3 s", "measure 0/9 s", "measure 2/9 s"]
+    for line, expected in zip(lines, spent, strict=True):
+        assert " ".join(line.split()).startswith(f"open {expected} ")
+
+
 @pytest.mark.parametrize("kind", ["200", "404"])
 def test_nothing_failed(kind: str, monkeypatch) -> None:
     monkeypatch.setattr(phase_runner, "PROGRESS_INTERVAL_S", 0.0)

@@ -1,5 +1,6 @@
 """Sequences: what is captured, checked, and sent next."""
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -8,7 +9,7 @@ from hypothesis import strategies as st
 
 from bench.records.samples import kind_of
 from bench.workload.address import Address
-from bench.workload.answer import NoValueError, Received, at, texts
+from bench.workload.answer import NoValueError, Received, at, excerpt, texts
 from bench.workload.draws import Draws
 from bench.workload.flows import Flows
 from bench.workload.http_file import parse
@@ -170,3 +171,87 @@ def test_any_body_gives_a_text_or_none(body: bytes, pointer: str) -> None:
     except NoValueError:
         return
     assert all(character >= " " for character in found["x"])
+
+
+def shown(document: dict[str, Any], *answers: Received, kind: type = Templates) -> list[str]:
+    """What is shown of the first answers of each kind."""
+    lines: list[str] = []
+
+    def show(operation: str, outcome: str, text: str) -> None:
+        lines.append(f"{operation}: {outcome}: {text}")
+
+    load = kind(Draws(parse(document), 1), ADDRESS, labelled_by_name(), show)
+    for answer in answers:
+        context, _ = load.next()
+        load.answered(context, answer, TIMES_NS)
+    return lines
+
+
+def labelled_by_name() -> Any:
+    names: dict[str, int] = {}
+    return lambda operation, outcome: names.setdefault(f"{operation} {outcome}", len(names))
+
+
+def answer(status: int, body: bytes) -> Received:
+    return Received(status, b"HTTP/1.1 %d X" % status, [body])
+
+
+ONE = {"request": [{"operation": "find", "path": "/"}]}
+CHECKED = {"request": [{"operation": "find", "path": "/", "check": {"body": "ok"}}]}
+
+
+def test_the_first_answer_of_each_kind_that_failed_is_shown() -> None:
+    given = [answer(200, b"ok"), answer(500, b"one\n two"), answer(500, b"three"), answer(404, b"")]
+    lines = ["find: unexpected 500: one two", "find: unexpected 404: "]
+    assert shown(ONE, *given) == lines
+    assert shown(CHECKED, *given, kind=Flows) == lines
+    wrong = [answer(200, b"no"), answer(200, b"no again")]
+    assert shown(CHECKED, *wrong, kind=Flows) == ["find: unexpected 200 body: no"]
+    assert shown(ONE, *wrong) == []
+
+
+def test_no_secret_is_shown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("KEY", "s3cr3t")
+    headers = {"Authorization": {"env": "KEY", "prefix": "Bearer "}}
+    one = {"request": [{"operation": "find", "path": "/", "headers": headers}]}
+    (line,) = shown(one, answer(401, b"wrong key s3cr3t, Bearer s3cr3t"))
+    assert line == "find: unexpected 401: wrong key [hidden], Bearer [hidden]"
+    body = b'{"user": {"tokens": ["t0ps3cret"]}}'
+    lines = shown({"sequence": [LOG_IN], "values": VALUES}, answer(200, body),
+                  answer(403, b"not for t0ps3cret"), kind=Flows)  # fmt: skip
+    assert lines == ["look: unexpected 403: not for [hidden]"]
+
+
+@pytest.mark.parametrize(
+    ("body", "text"),
+    [
+        ('{"token": "abc", "user": 7}', '{"token": [hidden], "user": 7}'),
+        ('{"access_token":"a\\"bc","b":1}', '{"access_token":[hidden],"b":1}'),
+        ('{"x": "{\\"password\\": \\"p\\"}"}', '{"x": "{\\"password\\": [hidden]}"}'),
+        ('{"tokens": ["a", "b"]}', '{"tokens": [hidden]}'),
+        ("Set-Cookie: sid=1; Path=/", "Set-Cookie: [hidden]; Path=/"),
+        ("/login?api_key=17&a=b", "/login?api_key=[hidden]&a=b"),
+        ("got eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0.c2ln here", "got [hidden] here"),
+        ("Authorization: Basic dTpw!", "Authorization: [hidden]!"),
+        ("a\x1b[31m\u202e\r\n\x00\tb", "a [31m b"),
+        ("\udcff", "?"),
+        ("x" * 201, "x" * 199 + "…"),
+        ("x" * 200, "x" * 200),
+        ('{"password": "' + "y" * 5000, '{"password": [hidden]'),
+    ],
+)
+def test_an_excerpt_is_one_line_without_secrets(body: str, text: str) -> None:
+    assert excerpt(answer(500, body.encode(errors="replace"))) == text
+
+
+@given(st.binary(max_size=6000), st.lists(st.text(min_size=4, max_size=20), max_size=3))
+def test_any_body_has_an_excerpt(body: bytes, secrets: list[str]) -> None:
+    text = excerpt(answer(500, body), secrets)
+    assert len(text) <= 200
+    assert text.isprintable() or not text
+
+
+def test_an_excerpt_is_quickly_made() -> None:
+    """Patterns that search again from each character would take minutes."""
+    for body in (b"token" * 800, b"a" * 4000, b'token"' + b" " * 4000, b'"' * 4000, b"\\" * 4000):
+        assert len(excerpt(answer(500, body * 100))) <= 200

@@ -147,7 +147,7 @@ def calibrate(session: nox.Session) -> None:
 @nox.session
 def costs(session: nox.Session) -> None:
     """CPU time a request by part, of stacks that are up: ``nox -s costs -- before now``."""
-    run(session, "bench.costs", *session.posargs)
+    run(session, "bench", "costs", *session.posargs)
 
 
 @nox.session

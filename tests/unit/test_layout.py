@@ -22,7 +22,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     *((f"bench.{room}",) for room in ("records", "stats", "imports", "workload")),
     *((f"bench.{room}",) for room in ("generator", "observe")),
     *((f"bench.{room}",) for room in ("judge", "probes", "run", "faults", "compare")),
-    *((f"bench.{room}",) for room in ("report", "regression", "calibrate", "cli", "costs")),
+    *((f"bench.{room}",) for room in ("report", "regression", "calibrate", "costs", "cli")),
     ("bench.__main__",),
     ("locustfiles",),
 )

@@ -44,7 +44,7 @@ OWN_ROUTES = tuple(
         ("/metrics", "metrics"),
     )
 )
-METRICS_INTERVAL_S = 0.05
+METRICS_INTERVAL_S = 0.02
 """/metrics is made at most this often: it costs as much as some requests, and thousands of clients
 may ask for it at once. All that came since the last time get the same text."""
 EXPIRE_TICK_S = 0.01

@@ -7,7 +7,6 @@ import pytest
 from support.bench_command import bench, recorded
 from support.truth_serving import server
 
-from bench.errors import ExitCode
 from bench.records.samples import read
 from system.runtime.stack import Stack
 
@@ -73,24 +72,3 @@ def test_the_capacity_of_any_service(tmp_path: Path) -> None:
     assert run["verdict"] == "void" or any(not step["held"] for step in run["capacity"]["steps"])
     assert run["invariants"] is None
     assert [entry["remainder"] for entry in run["ledger"]["entries"]] == [0, 0]
-
-
-def test_wrong_usage_is_one_line(tmp_path: Path) -> None:
-    for arguments in (
-        ("run", "--rate", "fast"),
-        ("run", "--rate", "5", "--users", "3"),
-        ("run", "--workload", "none.toml"),
-        ("capacity", "--p99-ms", "0"),
-        ("probe", "nothing"),
-        ("calibrate", "nothing"),
-        ("calibrate", "--duration", "1"),
-    ):
-        done = bench(*arguments)
-        assert done.returncode == 2
-        assert "error: " in done.stderr.splitlines()[-1]
-    missing = bench(
-        "run", "--target", "http://127.0.0.1:9", "--workload", str(tmp_path / "no.toml")
-    )
-    assert (missing.returncode, missing.stderr.count("\n")) == (ExitCode.UNREADABLE, 1)
-    nowhere = bench("report", str(tmp_path))
-    assert (nowhere.returncode, nowhere.stderr.count("\n")) == (ExitCode.UNREADABLE, 1)

@@ -6,13 +6,11 @@ from math import expm1, log1p
 from pathlib import Path
 from typing import NamedTuple
 
-import orjson
-
 from bench.compare.comparison_record import Comparison
 from bench.compare.metric import Scale
 from bench.compare.verdict import aa_spread_of
 from bench.errors import UnreadableError
-from bench.records.typed_json import of_plain
+from bench.records.typed_json import read_plain
 
 COMPARISONS_MIN = 10
 """Fewer comparisons say too little about a spread."""
@@ -74,9 +72,4 @@ def _changes(path: Path) -> list[tuple[Spread, float]]:
 
 
 def _read(path: Path) -> Comparison:
-    try:
-        return of_plain(Comparison, orjson.loads(path.read_bytes()))
-    except OSError as cause:
-        raise SpreadError(f"cannot read {path}: {cause.strerror}") from None
-    except (ValueError, KeyError, TypeError, AttributeError):
-        raise SpreadError(f"{path} is not a comparison") from None
+    return read_plain(Comparison, path, SpreadError, "is not a comparison")

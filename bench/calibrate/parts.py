@@ -22,6 +22,7 @@ from bench.calibrate.bare_server import KINDS, Kind
 from bench.calibrate.lab import Lab, Load, Ran, Server, kept_and_not
 from bench.calibrate.table import Estimate, Section, Target, located, ratio, span, table
 from bench.errors import BenchError
+from bench.run.model import Progress
 from system.runtime.options import StackOptions
 from system.runtime.stack import Stack
 
@@ -56,7 +57,6 @@ TRACING_SHARE_MAX = 0.02
 STACK_WARM_UP_S = 20.0
 """The stack is loaded this long before tracing is measured."""
 GENERATOR, WRK = "bench.generator.process", "wrk"
-Progress = Callable[[str], object]
 Side = Callable[[], Ran]
 Kept = dict[str, list[Ran]]
 

@@ -7,7 +7,7 @@ requests.
 """
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import replace
@@ -35,7 +35,7 @@ from bench.regression.python_env import python_of
 from bench.regression.runs import Measure, Options, described
 from bench.regression.side import Side, Stacks, apart
 from bench.regression.worktree import Commit, checked_out, folder_for_trees
-from bench.run.model import Subject
+from bench.run.model import Progress, Subject
 from bench.run.settings import Settings
 from system.wire import input_topic, reply_topic
 
@@ -84,9 +84,6 @@ def freeze(folder: Path, budgets: Path) -> None:
     write(kept, content)
 
 
-Tell = Callable[[str], object]
-
-
 class Recorder:
     def __init__(
         self,
@@ -95,7 +92,7 @@ class Recorder:
         options: Options,
         cycles: int,
         measure: Measure,
-        tell: Tell,
+        tell: Progress,
     ) -> None:
         self._measure_run = measure
         self._folder = folder

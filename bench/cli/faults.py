@@ -51,17 +51,21 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("names", nargs="*", metavar="NAME", type=one_of("fault", FAULTS),
         help=f"of {', '.join(FAULTS)} (default: all)")  # fmt: skip
-    add_seed(parser)
     add("--seeds", type=whole("seeds", SEEDS_MAX), default=1, metavar="N",
         help="so many, beginning with --seed (default: %(default)s)")  # fmt: skip
     add("--duration", type=positive(DURATION_S_MAX), metavar="S",
         help="seconds of load after the healing (default: as long as it may take)")  # fmt: skip
-    add("--rate", type=positive(RATE_PER_S_MAX), default=RATE_PER_S, metavar="RATE",
-        help="requests/s of the open loop (default: %(default)g)")  # fmt: skip
     add("--resume", action="store_true",
         help="what is below --out, of this commit and rate, is not done again")  # fmt: skip
     add("--doc", type=Path, metavar="FILE",
         help="a page whose table of faults is written anew")  # fmt: skip
+    _add_load(parser)
+
+
+def _add_load(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--rate", type=positive(RATE_PER_S_MAX), default=RATE_PER_S, metavar="RATE",
+                        help="requests/s of the open loop (default: %(default)g)")  # fmt: skip
+    add_seed(parser)
     add_results(parser)
     add_json(parser)
 
@@ -183,11 +187,7 @@ def add_soak(parser: argparse.ArgumentParser) -> None:
         help="of load (default: %(default)g)")  # fmt: skip
     add("--every", type=positive(EVERY_S_MAX), default=EVERY_S, metavar="S",
         help="seconds from fault to fault (default: %(default)g)")  # fmt: skip
-    add("--rate", type=positive(RATE_PER_S_MAX), default=RATE_PER_S, metavar="RATE",
-        help="requests/s of the open loop (default: %(default)g)")  # fmt: skip
-    add_seed(parser)
-    add_results(parser)
-    add_json(parser)
+    _add_load(parser)
 
 
 def run_soak(args: argparse.Namespace) -> ExitCode:

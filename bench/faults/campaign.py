@@ -13,6 +13,7 @@ from bench.faults.fault import FAULTS, Fault, Planned
 from bench.faults.judgement import Bitten, Found, Loaded, judge
 from bench.faults.up import Up
 from bench.run.environment import commit
+from bench.run.model import Progress
 from bench.run.settings import Settings
 
 WARM_UP_S = 10.0
@@ -22,8 +23,6 @@ FILE = "fault.json"
 
 Load = Callable[[Settings, Up, Sequence[Planned]], Loaded]
 """`Load` loads a stack, and puts faults in meanwhile."""
-Progress = Callable[[str], object]
-"""`Progress` takes a line that tells a person how far it is."""
 
 
 class Campaign:

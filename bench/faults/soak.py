@@ -9,13 +9,14 @@ from pathlib import Path
 import psutil
 
 from bench.atomic_files import to_json, write
-from bench.faults.campaign import WARM_UP_S, Load, Progress
+from bench.faults.campaign import WARM_UP_S, Load
 from bench.faults.disks import size_bytes
 from bench.faults.fault import CHECKPOINTS, FAULTS, LOGS, Fault, Injected, Planned
 from bench.faults.judgement import Bitten, Found, Loaded, judge
 from bench.faults.up import Up
 from bench.records.series import Series
 from bench.records.series_file import read_series
+from bench.run.model import Progress
 from bench.run.settings import Settings
 from bench.stats.growth import growth_share
 from system.runtime.settings import TOPIC

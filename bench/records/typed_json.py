@@ -8,8 +8,13 @@ checked against a schema before, so nothing is checked here.
 from collections.abc import Mapping
 from dataclasses import MISSING, Field, fields, is_dataclass
 from functools import cache
+from pathlib import Path
 from types import NoneType, UnionType
 from typing import Any, TypeVar, get_args, get_origin, get_type_hints
+
+import orjson
+
+from bench.errors import UnreadableError
 
 T = TypeVar("T")
 
@@ -48,6 +53,17 @@ def of_plain(kind: type[T], plain: Any) -> T:
     """`of_plain` returns the `kind` that `to_plain` made `plain` of."""
     found: T = _read(kind, plain)
     return found
+
+
+def read_plain(kind: type[T], path: Path, error: type[UnreadableError], what: str) -> T:
+    """`read_plain` reads the `kind` in a JSON file that no schema has checked. It raises `error`,
+    which says `what` the file is where it holds none."""
+    try:
+        return of_plain(kind, orjson.loads(path.read_bytes()))
+    except OSError as cause:
+        raise error(f"cannot read {path}: {cause.strerror}") from None
+    except (ValueError, KeyError, TypeError, AttributeError):
+        raise error(f"{path} {what}") from None
 
 
 def _read(kind: Any, plain: Any) -> Any:

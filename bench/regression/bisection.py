@@ -17,15 +17,13 @@ from math import ceil, log2
 from pathlib import Path
 from typing import Literal
 
-import orjson
-
 from bench.atomic_files import to_json, write
 from bench.compare.budgets import Budgets
 from bench.compare.comparison_record import Comparison
 from bench.errors import BenchError, UnreadableError, UsageError
 from bench.git import git
 from bench.project import PROJECT_DIR
-from bench.records.typed_json import of_plain, to_plain
+from bench.records.typed_json import read_plain, to_plain
 from bench.regression.worktree import (
     MEASURED,
     Commit,
@@ -181,12 +179,7 @@ class Bisection:
 
 def read_search(path: Path) -> Search:
     """`read_search` reads what a search keeps. It raises `UnreadableError`."""
-    try:
-        return of_plain(Search, orjson.loads(path.read_bytes()))
-    except OSError as cause:
-        raise UnreadableError(f"cannot read {path}: {cause.strerror}") from None
-    except (ValueError, KeyError, TypeError, AttributeError):
-        raise UnreadableError(f"{path} is no search: remove it to begin anew") from None
+    return read_plain(Search, path, UnreadableError, "is no search: remove it to begin anew")
 
 
 def comparisons(commits: int) -> int:

@@ -11,10 +11,10 @@ from bench.compare.metric import Rule
 from bench.compare.metric_pairs import Row, Spreads, rows, usable
 from bench.compare.run_pairs import Pair, UnfitError, refuse_unfit
 from bench.regression.stopping_rule import Plan, Sequential, Step
+from bench.run.model import Progress
 
 Measure = Callable[[Step], list[Pair]]
 """A measure returns the pairs of a step, or fewer where the time is over."""
-Tell = Callable[[str], object]
 
 
 class Gate(NamedTuple):
@@ -55,7 +55,7 @@ def take(
     spreads: Spreads,
     measure: Measure,
     spent_s: Callable[[], float],
-    tell: Tell = lambda _: None,
+    tell: Progress = lambda _: None,
 ) -> Taken:
     """`take` takes as many pairs as needed. It raises `UnfitError` for a run that says nothing."""
     sequential = Sequential(gate.rules, gate.deciding, plan)

@@ -1,7 +1,6 @@
 """Every client of Kafka by TLS and a password: the topics' maker, the gateway, and Flink's job."""
 
 import os
-import socket
 import subprocess
 import sys
 from collections.abc import Callable
@@ -11,18 +10,13 @@ import psutil
 import pytest
 from support.secure_broker import PASSWORD, secure_broker
 
+from machine import ports
 from machine.http import call
 from system.runtime.options import StackOptions
 from system.runtime.stack import Stack
 
 WAIT_S = 300
 """Bounds every wait of this test; none of them is expected to come near it."""
-
-
-def listens(address: str) -> bool:
-    host, port = address.split(":")
-    with socket.socket() as trial:
-        return trial.connect_ex((host, int(port))) == 0
 
 
 def told_of_by(stack: Stack) -> str:
@@ -46,7 +40,7 @@ def test_requests_are_answered_and_the_password_is_nowhere(
         given = broker.environment | {"KAFKA_BOOTSTRAP_SERVERS": broker.secure}
         for name, value in given.items():
             monkeypatch.setenv(name, value)
-        until(lambda: listens(broker.secure))
+        until(lambda: not ports.is_free(int(broker.secure.rpartition(":")[2])))
         progress: list[str] = []
         with Stack(StackOptions(data_dir=tmp_path / "data"), progress.append) as stack:
             assert stack.bootstrap_servers == broker.secure

@@ -28,7 +28,7 @@ from bench.faults.soak import EVERY_S, NAMES, held_by, plan, soak, summary
 from bench.faults.table import into, table
 from bench.faults.up import Up
 from bench.observe.gateway import scrape_quiet
-from bench.probes.registry import run_probe
+from bench.probes.registry import run_probes
 from bench.records.request_log import History
 from bench.records.series import foremost
 from bench.records.series_file import read_series, write_series
@@ -107,7 +107,7 @@ def loaded(results: Path, settings: Settings, up: Up, planned: Sequence[Planned]
         until_ready=up.until_ready, figures=lambda: held_by(up),
     )  # fmt: skip
     subject = Subject(system, commit(), environment(own_stack=True))
-    with Injection(planned, up, results, settings.warmup_s, run_probe, progress) as injection:
+    with Injection(planned, up, results, settings.warmup_s, run_probes, progress) as injection:
         record, folder = Run(settings, results, progress, subject=subject).execute()
     if record.verdict == "interrupted":
         raise KeyboardInterrupt

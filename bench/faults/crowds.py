@@ -17,9 +17,9 @@ from bench.workload.address import Address
 
 OPENING_MAX = 64
 """So many connections are opened at a time: below the backlog of any server."""
-ARRIVALS_PER_S = 1_250.0
-"""So many clients of a crowd come in a second, the largest crowd all the while. More of them are a
-flood, whose connections alone take a core."""
+ARRIVALS_PER_S = 500.0
+"""So many clients of a crowd come in a second: as many as requests of the load. More of them are a
+flood, whose connections alone take a core: that is another fault than clients who stay."""
 DRIP_S = 1.0
 """A slow client sends a byte after this time."""
 LOOK_S = 3.0

@@ -33,7 +33,8 @@ class Fault(NamedTuple):
     chosen: int = 0
     """The seed chooses so many of the parts; 0: it is all of them."""
     what: str = ""
-    """The disk, the crowd of clients, the probe or the kind of replay has this name."""
+    """The disk, the crowd of clients, the probe or the kind of replay has this name; or it is what
+    a kill waits for."""
     start_s: float = START_S
     duration_s: float = 0.0
     """The fault lasts so long; 0: it happens in a moment."""
@@ -124,6 +125,7 @@ class Injected(NamedTuple):
 
 PARTS = (GATEWAY, TASKMANAGER, JOBMANAGER, KAFKA)
 LOGS, CHECKPOINTS = "the broker's logs", "the checkpoints"
+A_CHECKPOINT = "a checkpoint"
 SLOW_HEADERS, SLOW_BODIES, DEAF, IDLE, FUZZ = (
     *("slow headers", "slow bodies", "never reading", "idle", "fuzzed requests"),
 )
@@ -149,6 +151,7 @@ FAULTS = {
     "kill-taskmanager": Fault("kill", 10.0, RESTART, (TASKMANAGER,)),
     "kill-jobmanager": Fault("kill", 30.0, RESTART, (JOBMANAGER,)),
     "kill-broker": Fault("kill", 20.0, RESTART, (KAFKA,)),
+    "kill-broker-at-checkpoint": Fault("kill", 20.0, RESTART, (KAFKA,), what=A_CHECKPOINT),
     "kill-pair": Fault("kill", 30.0, RESTART, PARTS, chosen=2),
     "kill-all": Fault("kill-up", 60.0, "`up` again, with the same data folder", PARTS),
     "pause-broker-5": Fault("pause", 20.0, RESUME, (KAFKA,), duration_s=5.0),
@@ -171,8 +174,8 @@ FAULTS = {
     "overload": Fault("probe", 5.0, LEAVE, what="overload", duration_s=12.0),
     "slow-headers": _crowd(SLOW_HEADERS),
     "slow-bodies": _crowd(SLOW_BODIES),
-    "deaf-clients": _crowd(DEAF, may_cut=True),
-    "idle-clients": _crowd(IDLE, may_cut=True),
+    "deaf-clients": _crowd(DEAF, may_cut=True)._replace(duration_s=20.0),
+    "idle-clients": _crowd(IDLE, may_cut=True)._replace(duration_s=36.0),
     "fuzzed-requests": _crowd(FUZZ)._replace(start_s=START_S, p99_times_max=None),
 }
 """`FAULTS` has each fault by its name. SIGKILL kills, SIGSTOP pauses; a TaskManager is paused

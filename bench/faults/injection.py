@@ -4,11 +4,12 @@ import asyncio
 import sys
 import threading
 import time
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from contextlib import suppress
 from functools import partial
+from multiprocessing import get_context
 from pathlib import Path
-from typing import Any
 
 import psutil
 
@@ -19,9 +20,9 @@ from bench.faults.disks import fill
 from bench.faults.fault import Bite, Injected, Kind, Planned
 from bench.faults.records import poison, replay
 from bench.faults.up import Injector, Scene, Up
-from bench.probes.probe import Result
-from bench.probes.target import OWN_STACK, Target
+from bench.probes.target import OWN_STACK, Options
 from bench.project import PROJECT_DIR
+from bench.records.run_record import ProbeRecord
 from machine import ports
 from machine.errors import StackError
 from machine.http import answers
@@ -37,7 +38,7 @@ REFUSAL_MS_MAX = 100.0
 """A refusal takes at most so long at p99, under overload."""
 
 
-RunProbe = Callable[[str, Target], Coroutine[Any, Any, Result]]
+RunProbes = Callable[[Sequence[str], str, str, Options, Callable[[str], object]], list[ProbeRecord]]
 
 
 class Injection:
@@ -46,14 +47,14 @@ class Injection:
 
     def __init__(
         self, planned: Sequence[Planned], up: Up, folder: Path, warmup_s: float,
-        run_probe: RunProbe, progress: Callable[[str], object],
+        run_probes: RunProbes, progress: Callable[[str], object],
     ) -> None:  # fmt: skip
         """`folder` is where the run's folder is made, whose go file says when the load begins;
-        `run_probe` is that of `bench.probes.registry`."""
+        `run_probes` is that of `bench.probes.registry`."""
         self._planned, self._up = planned, up
         self._injectors: Mapping[Kind, Injector] = {
             **INJECTORS,
-            "probe": partial(probe, run_probe),
+            "probe": partial(probe, run_probes),
         }
         self._folder, self._warmup_s, self._progress = folder, warmup_s, progress
         self._stopping = threading.Event()
@@ -118,9 +119,10 @@ def _crowd(scene: Scene) -> Bite:
     return asyncio.run(crowd(scene.up.url, fault.what, fault.duration_s, scene.seed))
 
 
-def probe(run_probe: RunProbe, scene: Scene) -> Bite:
-    """`probe` runs one on a gateway of its own, whose limits are such that it can be judged; the
-    services and Kafka are the load's."""
+def probe(run_probes: RunProbes, scene: Scene) -> Bite:
+    """`probe` runs one in a process of its own, so that nothing of this one makes it late, on a
+    gateway of its own, whose limits are such that it can be judged; the services and Kafka are the
+    load's."""
     up, name = scene.up, scene.fault.what
     supervisor, port = Supervisor(), ports.choose(0, "")
     url = f"http://{ports.HOST}:{port}"
@@ -136,17 +138,20 @@ def probe(run_probe: RunProbe, scene: Scene) -> Bite:
             GATEWAY_TIMEOUT_S,
         )  # fmt: skip
         options = OWN_STACK._replace(seed=scene.seed)
-        result = asyncio.run(run_probe(name, Target(url, up.bootstrap_servers, options)))
+        with ProcessPoolExecutor(1, get_context("spawn")) as own:
+            asked = own.submit(run_probes, (name,), url, up.bootstrap_servers, options, str)
+            (found,) = asked.result()
         supervisor.stop(("gateway",), DRAIN_TIMEOUT_S)
     finally:
         supervisor.close()
-    refused_ms = result.figures.get("refused_p99_ms", 0.0)
-    broken, unsure = list(result.reasons), list(result.unknown)
+    reasons, refused_ms = list(found.reasons), found.figures.get("refused_p99_ms") or 0.0
     if refused_ms > REFUSAL_MS_MAX:
-        line = f"a refusal took {refused_ms:,.1f} ms at p99, more than {REFUSAL_MS_MAX:g}"
-        (unsure if unsure else broken).append(line)
-    told = ", ".join(f"{name} {figure:g}" for name, figure in result.figures.items())
-    return Bite(f"{result.requests:,} requests: {told}", tuple(broken), tuple(unsure))
+        reasons.append(f"a refusal took {refused_ms:,.1f} ms at p99, more than {REFUSAL_MS_MAX:g}")
+    told = ", ".join(f"{name} {figure:g}" for name, figure in found.figures.items())
+    proof = f"{found.requests:,} requests: {told}"
+    if found.state == "unknown":
+        return Bite(proof, unsure=tuple(reasons))
+    return Bite(proof, broken=tuple(reasons))
 
 
 INJECTORS: Mapping[Kind, Injector] = {

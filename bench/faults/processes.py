@@ -5,14 +5,19 @@ import signal
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
+from pathlib import Path
 
 import psutil
 
-from bench.faults.fault import Bite
-from bench.faults.up import Scene
+from bench.faults.fault import A_CHECKPOINT, CHECKPOINTS, Bite
+from bench.faults.up import FOLDERS, Scene
 
 ENDED_WAIT_S = 30.0
 """A part that was killed is noticed and started anew by then, on a busy machine too."""
+CHECKPOINT_WAIT_S = 20.0
+"""A checkpoint begins within this time: some of their intervals."""
+CHECKPOINT_POLL_S = 0.001
+"""This time passes between looks for one: it is made in some tens of ms."""
 POLL_S = 0.05
 """This time passes between looks whether something has been started anew."""
 SPEED = 0.2
@@ -28,16 +33,45 @@ def kill(scene: Scene) -> Bite:
     roots = scene.up.roots()
     before = {part: roots.get(part) for part in scene.fault.parts}
     pids = [pid for part in before for pid in scene.up.pids().get(part, ())]
-    for pid in pids:
-        with suppress(ProcessLookupError):
-            os.kill(pid, signal.SIGKILL)
+    meanwhile = ""
+    if scene.fault.what == A_CHECKPOINT:
+        begun = _stopped_at_checkpoint(scene, pids)
+        if begun is None:
+            return Bite("")
+        meanwhile = f" while Flink made {begun.name}"
+    _signal(pids, signal.SIGKILL)
     until_s = time.monotonic() + ENDED_WAIT_S
     while time.monotonic() < until_s:
         now = scene.up.roots()
         if all(now.get(part) not in (None, pid) for part, pid in before.items()):
-            return Bite(f"SIGKILL ended {' and '.join(before)} ({len(pids)} processes)")
+            ended = f"{' and '.join(before)} ({len(pids)} processes)"
+            return Bite(f"SIGKILL ended {ended}{meanwhile}")
         time.sleep(POLL_S)
     return Bite("")
+
+
+def _stopped_at_checkpoint(scene: Scene, pids: Sequence[int]) -> Path | None:
+    """Stops the processes at the begin of a checkpoint, whose folder is returned: it is not whole,
+    and what waits for them can't end it. None where no such checkpoint comes, and nothing is
+    stopped."""
+    folder = scene.up.data_dir / FOLDERS[CHECKPOINTS]
+    known = {*folder.glob("*/chk-*")}
+    until_s = time.monotonic() + CHECKPOINT_WAIT_S
+    while time.monotonic() < until_s:
+        for begun in {*folder.glob("*/chk-*")} - known:
+            _signal(pids, signal.SIGSTOP)
+            if begun.exists() and not (begun / "_metadata").exists():
+                return begun
+            _signal(pids, signal.SIGCONT)
+            known.add(begun)
+        time.sleep(CHECKPOINT_POLL_S)
+    return None
+
+
+def _signal(pids: Sequence[int], number: signal.Signals) -> None:
+    for pid in pids:
+        with suppress(ProcessLookupError):
+            os.kill(pid, number)
 
 
 def kill_up(scene: Scene) -> Bite:

@@ -189,7 +189,11 @@ def judge(
             found.unknown.append(line)
     if refused:
         found.reasons.extend(_mute(refused))
-        found.timed(*_slow(refused, done, plan.refusal_share_max, control))
+        line, slow_ms = _slow(refused, done, plan.refusal_share_max)
+        if is_offered:
+            found.timed(line, control, slow_ms)
+        else:
+            found.unknown.extend(line)
     elif is_offered:
         found.reasons.append(f"nothing was refused at {OVERLOAD} times the capacity")
     if risen is not None and risen.in_flight:
@@ -222,20 +226,20 @@ def _mute(refused: Sequence[Answer]) -> list[str]:
 
 
 def _slow(
-    refused: Sequence[Answer], done: Sequence[Answer], share_max: float, control: Control
-) -> tuple[list[str], Control, float]:
-    """A reason where refusals are slow, for `Found.timed`, with how much slower they are."""
+    refused: Sequence[Answer], done: Sequence[Answer], share_max: float
+) -> tuple[list[str], float]:
+    """A reason where refusals are slow, with the ms that they took."""
     if not done:
-        return [], control, 0.0
+        return [], 0.0
     slow_ms = percentile_ms((answer.response_ns for answer in refused), 99)
     median_ms = percentile_ms((answer.response_ns for answer in done), 50)
     if slow_ms <= share_max * median_ms:
-        return [], control, 0.0
+        return [], 0.0
     line = (
         f"a refusal took {slow_ms:,.1f} ms at p99, more than {share_max:.0%} of "
         f"the {median_ms:,.1f} ms of an answer at p50"
     )
-    return [line], control, slow_ms
+    return [line], slow_ms
 
 
 def lacks(target: Target) -> str | None:

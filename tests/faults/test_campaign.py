@@ -6,7 +6,8 @@ import orjson
 from support.bench_command import bench
 
 FAULTS = (
-    *("kill-gateway", "kill-taskmanager", "kill-jobmanager", "kill-broker"),
+    *("kill-gateway", "kill-taskmanager", "kill-jobmanager"),
+    "kill-broker-at-checkpoint",
     *("poison", "replay-at-once"),
 )
 SEED = "70"
@@ -39,5 +40,5 @@ def test_faults_bite_and_break_no_promise(tmp_path: Path) -> None:
     for name in ("files.kafka", "disk_mib.topics", "disk_mib.checkpoints"):
         assert any(series["series"][name]), name
     page = (folder / "report.html").read_text()
-    assert "injected: kill-broker" in page
+    assert "injected: kill-broker-at-checkpoint" in page
     assert "Open files" in page

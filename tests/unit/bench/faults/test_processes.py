@@ -5,6 +5,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -12,7 +13,7 @@ import psutil
 import pytest
 
 from bench.faults import processes
-from bench.faults.fault import FAULTS, Fault
+from bench.faults.fault import FAULTS, Bite, Fault
 from bench.faults.up import Scene
 from system.runtime.stack import TASKMANAGER
 
@@ -70,6 +71,47 @@ def test_a_kill_is_proven_by_what_was_started_anew(
     bite = processes.kill(scene(fault, busy.pid, later=1))
     assert bite.proof == "SIGKILL ended flink_taskmanager (1 processes)"
     assert busy.wait() == -signal.SIGKILL
+
+
+def test_a_kill_at_a_checkpoint_waits_for_one_that_is_not_whole(
+    busy: Process, tmp_path: Path
+) -> None:
+    folder = tmp_path / "flink/checkpoints/job"
+    done = folder / "chk-1"
+    done.mkdir(parents=True)
+    killed: list[Bite] = []
+    scene_ = at_checkpoint(busy, tmp_path)
+    killing = threading.Thread(target=lambda: killed.append(processes.kill(scene_)))
+    killing.start()
+    whole, number = folder / "whole", 2
+    while killing.is_alive():
+        if number % 2:
+            (folder / f"chk-{number}").mkdir()
+        else:  # one that is whole when it is first seen
+            whole.mkdir()
+            (whole / "_metadata").touch()
+            whole.rename(folder / f"chk-{number}")
+        number += 1
+        killing.join(0.01)
+    proof, _, number_killed = killed[0].proof.rpartition("-")
+    assert proof == "SIGKILL ended flink_taskmanager (1 processes) while Flink made chk"
+    assert int(number_killed) % 2 == 1
+    assert busy.wait() == -signal.SIGKILL
+
+
+def test_a_kill_without_a_checkpoint_is_none(
+    busy: Process, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(processes, "CHECKPOINT_WAIT_S", 0.1)
+    assert processes.kill(at_checkpoint(busy, tmp_path)).proof == ""
+    assert psutil.Process(busy.pid).status() != psutil.STATUS_STOPPED
+    assert busy.poll() is None
+
+
+def at_checkpoint(busy: Process, data_dir: Path) -> Scene:
+    made = scene(FAULTS["kill-broker-at-checkpoint"], busy.pid, later=1)
+    made.up.data_dir = data_dir
+    return made
 
 
 def test_a_part_that_is_not_started_anew_is_told(

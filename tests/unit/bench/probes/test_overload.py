@@ -85,6 +85,7 @@ def test_a_probe_that_offers_too_little_cannot_tell() -> None:
     assert result.unknown[0].startswith("890 requests/s were offered, not 1,000: the probe")
     assert overloaded(*spread(60), *refusals(790)).state == "unknown"
     assert overloaded(*spread(400)).state == "unknown"
+    assert overloaded(*spread(100), *refusals(790, after_ms=5.0)).state == "unknown"
 
 
 def test_what_a_busy_machine_may_have_caused_is_no_fault_of_the_systems() -> None:

@@ -44,6 +44,9 @@ OPENING_MAX = 16
 """So many connections are opened at a time, besides those that the server holds up. To open one
 takes longer than to send some requests: after a pause, hundreds at once would make late what is due
 meanwhile, while connections that are open come back."""
+HELD_UP_S = 0.01
+"""A connection that is not open after this time waits for the server, or the network between, and
+takes no time of this process: some times what the process itself needs to open `OPENING_MAX`."""
 NO_OPERATION = "(not sent)"
 """A dropped request has this operation: nothing was chosen for that time."""
 
@@ -58,6 +61,21 @@ def may_send(samples: Writer, intended_ns: int, now_ns: int, is_full: bool) -> b
     label = samples.label(NO_OPERATION, DROPPED_LATE if is_late else DROPPED_IN_FLIGHT)
     samples.add((label, intended_ns, now_ns, now_ns))
     return False
+
+
+class Waiting:
+    """A request waits for a connection."""
+
+    __slots__ = ("context", "intended_ns", "opening_ns", "request", "since_ns")
+
+    def __init__(self, context: Any, request: bytes, intended_ns: int) -> None:
+        self.context = context
+        self.request = request
+        self.intended_ns = intended_ns
+        self.since_ns = monotonic_ns()
+        self.opening_ns = 0
+        """A connection is being opened for it since then: from there on it waits for the server. 0
+        while the generator itself lets it wait."""
 
 
 class Generator:
@@ -96,14 +114,11 @@ class Generator:
         self._under_way: dict[Connection, None] = {}
         """The connections that have a request under way are in the order in which they were
         sent."""
-        self._waiting: deque[tuple[Any, bytes, int, int]] = deque()
-        """These wait for a connection: context, request, intended time, and since when."""
+        self._waiting: deque[Waiting] = deque()
         self._opening: set[asyncio.Task[None]] = set()
-        self._swept: set[asyncio.Task[None]] = set()
-        """The last sweep saw these connections being opened."""
         self._held_up: set[asyncio.Task[None]] = set()
-        """These were being opened for longer than a sweep: a server whose listen queue is full lets
-        them wait for a second and more, which takes no time of this process."""
+        """These have been opened for longer than `HELD_UP_S`: a server whose listen queue is full
+        lets them wait for a second and more."""
         self._feeding = 0
         """A closed loop keeps so many requests under way."""
         self._preparing = False
@@ -209,9 +224,12 @@ class Generator:
 
     def _send(self, context: Any, request: bytes, intended_ns: int) -> None:
         if self._idle and not self._waiting:
-            self._write(self._idle.pop(), context, request, intended_ns)
+            connection = self._idle.pop()
+            connection.sent_ns = monotonic_ns()
+            self._write(connection, context, request, intended_ns)
         else:
-            self._waiting.append((context, request, intended_ns, monotonic_ns()))
+            self._waiting.append(Waiting(context, request, intended_ns))
+            self._attend()
             self._open_where_needed()
 
     def _write(
@@ -221,20 +239,33 @@ class Generator:
         connection.context = context
         connection.intended_ns = intended_ns
         self._under_way[connection] = None
-        connection.sent_ns = monotonic_ns()
         connection.send(request)
 
     def _open_where_needed(self) -> None:
         opening = len(self._opening) - len(self._held_up)
         has_room = self._connections < self._in_flight_max and opening < OPENING_MAX
-        if has_room and len(self._waiting) > opening:
+        if has_room and len(self._waiting) > len(self._opening):
             self._open()
+            self._attend()
+
+    def _attend(self) -> None:
+        """Of the requests that wait, the oldest are those that connections are being opened for."""
+        last = min(len(self._waiting), len(self._opening)) - 1
+        while last >= 0 and not self._waiting[last].opening_ns:
+            self._waiting[last].opening_ns = monotonic_ns()
+            last -= 1
 
     def _open(self) -> None:
         self._connections += 1
         task = self._loop.create_task(self._connect())
         self._opening.add(task)
         task.add_done_callback(self._opened)
+        self._loop.call_later(HELD_UP_S, self._hold_up, task)
+
+    def _hold_up(self, task: asyncio.Task[None]) -> None:
+        if task in self._opening:
+            self._held_up.add(task)
+            self._open_where_needed()
 
     def _opened(self, task: asyncio.Task[None]) -> None:
         self._opening.discard(task)
@@ -280,14 +311,17 @@ class Generator:
 
     def _drop_waiting(self) -> None:
         """The oldest request that waits is not sent: this machine could not open a connection."""
-        context, _, intended_ns, since_ns = self._waiting.popleft()
-        self._fail(context, DROPPED_LIMIT, (intended_ns, since_ns, monotonic_ns()))
+        self._fail_waiting(DROPPED_LIMIT)
 
     def _give_up_waiting(self, outcome: str) -> None:
         """The oldest request that waits has failed: it counts as sent when it began to wait."""
-        context, _, intended_ns, since_ns = self._waiting.popleft()
         self._samples.sent += 1
-        self._fail(context, outcome, (intended_ns, since_ns, monotonic_ns()))
+        self._fail_waiting(outcome)
+
+    def _fail_waiting(self, outcome: str) -> None:
+        oldest = self._waiting.popleft()
+        times_ns = (oldest.intended_ns, oldest.since_ns, monotonic_ns())
+        self._fail(oldest.context, outcome, times_ns)
 
     # ---- what connections tell
 
@@ -305,6 +339,7 @@ class Generator:
             self._gone()
         elif self._waiting:
             self._take_back(connection)
+            self._attend()
         else:
             self._idle.append(connection)
         if self._feeding:
@@ -329,8 +364,9 @@ class Generator:
 
     def _take_back(self, connection: Connection) -> None:
         if self._waiting:
-            context, request, intended_ns, _ = self._waiting.popleft()
-            self._write(connection, context, request, intended_ns)
+            oldest = self._waiting.popleft()
+            connection.sent_ns = oldest.opening_ns or monotonic_ns()
+            self._write(connection, oldest.context, oldest.request, oldest.intended_ns)
         else:
             self._idle.append(connection)
 
@@ -355,19 +391,18 @@ class Generator:
                 break
             expired.append(connection)
         overdue = 0
-        for *_, intended_ns, _ in self._waiting:
-            if intended_ns > oldest_ns:
+        for waiting in self._waiting:
+            if waiting.intended_ns > oldest_ns:
                 break
             overdue += 1
         for _ in range(overdue):
             self._give_up_waiting(TIMEOUT)
+        self._attend()
         for connection in expired:
             connection.abort()
             self.broken(connection, TIMEOUT)
         if overdue:
             self._next_turn()
-        self._held_up = self._opening & self._swept
-        self._swept = set(self._opening)
         self._open_where_needed()
         self._samples.flush()
         self._sweep_timer = self._loop.call_later(SWEEP_S, self._sweep)

@@ -93,6 +93,41 @@ async def test_connections_that_a_server_holds_up_hold_up_no_others(
     assert found.count("200") == len(found) == REQUESTS
 
 
+class Slow(Generator):
+    """Each connection takes its time, as by a server whose listen queue is full."""
+
+    connecting_s = 1.0
+
+    async def _connect(self) -> None:
+        await asyncio.sleep(self.connecting_s)
+        await super()._connect()
+
+
+@pytest.mark.parametrize("opening_max", [REQUESTS, 1])
+async def test_a_wait_for_the_server_is_no_lateness_of_the_generators(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, opening_max: int
+) -> None:
+    """A request that waits while a connection is opened for it was sent in time; one that waits
+    because the generator opens no connection for it was not."""
+    monkeypatch.setattr(engine, "CONNECTIONS_READY", 0)
+    monkeypatch.setattr(engine, "LATE_NS_MAX", 10**12)
+    monkeypatch.setattr(engine, "OPENING_MAX", opening_max)
+    monkeypatch.setattr(engine, "HELD_UP_S", 60.0)
+    server = await asyncio.get_running_loop().create_server(Canned, "127.0.0.1", 0)
+    address = Address.of(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}")
+    samples = Writer(tmp_path / "samples.bin")
+    source = Templates(Draws(WORKLOAD, 1), address, samples.label)
+    load = Slow(address, source, samples, in_flight_max=REQUESTS, timeout_s=30.0)
+    await load.run_open(monotonic_ns(), array("q", [0] * 20))
+    load.close()
+    samples.close()
+    server.close()
+    found = Reader(tmp_path / "samples.bin").read()
+    assert (found.response_ns >= 1_000_000_000).all()
+    late = found.schedule_lag_ns >= 1_000_000_000
+    assert late.sum() == (0 if opening_max == REQUESTS else len(found) - 1)
+
+
 async def test_no_more_connections_than_may_be_under_way(tmp_path: Path, monkeypatch) -> None:
     monkeypatch.setattr(engine, "CONNECTIONS_READY", 0)
     async with generating(tmp_path / "samples.bin", in_flight_max=3) as load:

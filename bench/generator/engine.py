@@ -6,15 +6,14 @@ itself is late. Closed loop: a number of users, each of which sends when its las
 """
 
 import asyncio
-import socket
 import ssl
 from array import array
 from collections import deque
-from contextlib import suppress
 from time import monotonic_ns, process_time_ns
 from typing import Any
 
 from bench.generator.connection import Connection
+from bench.generator.peer import CONNECT_TIMEOUT_S, peer_of
 from bench.generator.preflight import OWN_LIMITS
 from bench.generator.timer import Timer
 from bench.records.run_record import IN_FLIGHT_MAX
@@ -35,9 +34,6 @@ WATCH_S = 1.0
 """The generator looks at itself this often."""
 SWEEP_S = 0.05
 """A request may be given up, and a sample written out, this late."""
-CONNECT_TIMEOUT_S = 5.0
-"""One try to open a connection takes at most this long; what waits for it is given up at its own
-deadline only."""
 CONNECTIONS_READY = 32
 """So many connections are opened before the load; more are as they are needed."""
 OPENING_MAX = 16
@@ -104,7 +100,6 @@ class Generator:
         self._timeout_ns = int(timeout_s * 1e9)
         self._keep_alive = keep_alive
         self._peer = address.host
-        """The peer is the host's numeric address, once a connection has been made."""
         self._options: dict[str, Any] = {}
         if address.tls:
             self._options = {"ssl": tls, "server_hostname": address.host}
@@ -137,7 +132,7 @@ class Generator:
 
     async def prepare(self) -> None:
         """`prepare` opens connections, and sends what the source needs before the load."""
-        await self._resolve()
+        self._peer = await peer_of(self._address)
         for _ in range(min(CONNECTIONS_READY, self._in_flight_max)):
             self._open()
         while self._opening:
@@ -272,22 +267,6 @@ class Generator:
         self._held_up.discard(task)
         if not task.cancelled():
             self._open_where_needed()
-
-    async def _resolve(self) -> None:
-        """The name is looked up once; of its addresses the first that takes a connection is it."""
-        with suppress(OSError):
-            given = (self._address.host, self._address.port)
-            found = await self._loop.getaddrinfo(*given, type=socket.SOCK_STREAM)
-            for *_, peer in found if len(found) > 1 else ():
-                self._peer = str(peer[0])
-                with suppress(OSError):
-                    async with asyncio.timeout(CONNECT_TIMEOUT_S):
-                        transport, _ = await self._loop.create_connection(
-                            asyncio.Protocol, *peer[:2]
-                        )
-                        transport.close()
-                        return
-            self._peer = str(found[0][4][0])
 
     async def _connect(self) -> None:
         try:

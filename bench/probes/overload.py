@@ -189,11 +189,11 @@ def judge(
             found.unknown.append(line)
     if refused:
         found.reasons.extend(_mute(refused))
-        line, slow_ms = _slow(refused, done, plan.refusal_share_max)
+        slow, slow_ms = _slow(refused, done, plan.refusal_share_max)
         if is_offered:
-            found.timed(line, control, slow_ms)
+            found.timed(slow, control, slow_ms)
         else:
-            found.unknown.extend(line)
+            found.unknown.extend(slow)
     elif is_offered:
         found.reasons.append(f"nothing was refused at {OVERLOAD} times the capacity")
     if risen is not None and risen.in_flight:

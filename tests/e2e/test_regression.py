@@ -20,7 +20,7 @@ from bench.records.run_files import read_run
 from machine.cache import cache_dir
 
 TIMEOUT_S = 1200.0
-SMALL = ("--rate", "60", "--duration", "1", "--warmup", "4", "--budget-s", "31")
+SMALL = ("--rate", "60", "--duration", "1", "--warmup", "1", "--budget-s", "31")
 CODES = {ExitCode.DONE, ExitCode.INCONCLUSIVE}
 
 
@@ -92,7 +92,7 @@ def test_a_comment_is_no_regression(tmp_path: Path) -> None:
         assert [phase.name for phase, _ in run.windows] == ["open", "users-64"]
         for _, window in run.windows:
             amounts = window.per_request
-            assert 2 < amounts["kafka_records"] < 5
+            assert 2 < amounts["kafka_records"] < 20  # the gateway asks for an echo each second
             assert all(amounts[f"{group}_allocated_bytes"] > 1000 for group in ("kafka", "flink"))
     assert trees() == []
 

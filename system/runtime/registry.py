@@ -5,7 +5,7 @@ import os
 import signal
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -41,15 +41,26 @@ def reserve(name: str) -> Iterator[Path]:
     `StackError` when in use."""
     file = _file(name)
     try:
-        with lock(file.with_suffix(".lock"), wait=False):
+        with ExitStack() as held:
+            with lock(cache_dir() / "up.lock", wait=True):
+                held.enter_context(lock(file.with_suffix(".lock"), wait=False))
+                _sweep(file.parent)
             file.unlink(missing_ok=True)  # a killed process may have left it
+            held.callback(file.unlink, missing_ok=True)
             yield file
-            file.unlink(missing_ok=True)
     except LockHeldError:
         raise StackError(
             f"a stack named {name} is running: end it with `python -m system down --name {name}`, "
             "or choose another --name"
         ) from None
+
+
+def _sweep(folder: Path) -> None:
+    """Removes what stacks left that have ended, killed ones too."""
+    for held in folder.glob("*.lock"):
+        if not is_held(held):
+            held.with_suffix(".json").unlink(missing_ok=True)
+            held.unlink()
 
 
 def write(file: Path, entry: Entry) -> None:

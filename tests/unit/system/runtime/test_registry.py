@@ -1,0 +1,51 @@
+"""The stacks of this machine by their names; a process that is killed leaves its files."""
+
+from pathlib import Path
+
+import pytest
+
+from machine.cache import cache_dir
+from machine.errors import StackError
+from system.runtime import registry
+from system.runtime.registry import Entry
+
+ENTRY = Entry("one", 1, "http://here:1", "here:2", "here:3", "/data", {})
+
+
+@pytest.fixture(autouse=True)
+def _own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("KAFLINKSHOP_CACHE", str(tmp_path))
+
+
+def test_a_stack_is_found_while_its_name_is_reserved() -> None:
+    with registry.reserve("one") as file:
+        assert registry.find("one") is None
+        registry.write(file, ENTRY)
+        assert registry.find("one") == ENTRY
+    assert registry.find("one") is None
+
+
+def test_a_name_is_reserved_once_and_free_again() -> None:
+    with registry.reserve("one"):
+        with registry.reserve("two"):
+            pass
+        again = registry.reserve("one")
+        with pytest.raises(StackError, match="a stack named one is running"):
+            again.__enter__()
+    with registry.reserve("one"):
+        pass
+
+
+def test_what_a_stack_that_failed_or_was_killed_left_is_removed_by_the_next() -> None:
+    folder = cache_dir() / "up"
+    failing = registry.reserve("failed")
+    registry.write(failing.__enter__(), ENTRY)
+    failing.__exit__(StackError, StackError("it failed"), None)
+    assert registry.find("failed") is None
+    for name in ("killed", "killed-too"):
+        (folder / f"{name}.lock").touch()
+        registry.write(folder / f"{name}.json", ENTRY)
+    with registry.reserve("one") as file:
+        registry.write(file, ENTRY)
+        with registry.reserve("two"):
+            assert {path.name for path in folder.iterdir()} == {"one.lock", "one.json", "two.lock"}

@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, NoReturn
 from machine import ports
 from machine.arguments import EXIT_USAGE, Parser, port_or_any, real, topic_prefix, whole
 from machine.errors import EXIT_CODE, StackError
-from system.routes import SERVICES
 from system.runtime.settings import (
     CHECKPOINT_INTERVAL_S,
     CHECKPOINT_INTERVAL_S_MAX,
@@ -75,8 +74,8 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     add("--port", type=port_or_any, metavar="PORT", help=ports.GATEWAY.help)
     add("--kafka-port", type=port_or_any, metavar="PORT", help=ports.KAFKA.help)
     add("--flink-rest-port", type=port_or_any, metavar="PORT", help=ports.FLINK_PAGE.help)
-    add("--services", type=services, default=SERVICES, metavar="NAME,NAME,...",
-        help=f"of {', '.join(SERVICES)} (default: all)")  # fmt: skip
+    add("--services", type=services, metavar="NAME,NAME,...",
+        help="which ones to host (default: all, installed packages' too)")  # fmt: skip
     add("--workers", type=whole("workers", ports.WORKERS_MAX), default=1, metavar="N",
         help="gateway processes (default: %(default)s)")  # fmt: skip
     add("--parallelism", type=whole("parallelism", PARALLELISM_MAX), default=1, metavar="N",
@@ -109,6 +108,7 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
 
 def up(arguments: argparse.Namespace) -> int:
     from machine.restarts import STEP_INTERVAL_S
+    from system.catalog import catalog
     from system.runtime import registry
     from system.runtime.options import StackOptions
     from system.runtime.settings import Heaps
@@ -116,7 +116,7 @@ def up(arguments: argparse.Namespace) -> int:
 
     try:
         options = StackOptions(
-            services=arguments.services,
+            services=arguments.services or catalog().services,
             port=arguments.port,
             kafka_port=arguments.kafka_port,
             flink_rest_port=arguments.flink_rest_port,

@@ -1,7 +1,7 @@
 """The HTTP routes name the services too: one line here for each method that HTTP can reach.
 
-The gateway serves what this table lists; the Flink job hosts `system.services.<service>` for each
-service named here. So a new service is one file in `system/services` and one line below.
+The gateway serves what these tables list; the Flink job hosts `system.services.<service>` for each
+service named here. What installed packages add to both is in `system.catalog`.
 """
 
 from collections.abc import Mapping
@@ -65,8 +65,21 @@ ROUTES = (
     Route("GET", "/silence/{echo_id}", "echo", "silence", "echo_id"),
 )
 
+OWN = "gateway"
+"""The routes of this service are answered by the gateway itself; they take any query."""
+
+OWN_ROUTES = tuple(
+    Route("GET", path, OWN, method, "")
+    for path, method in (
+        ("/", "index"),
+        ("/health/live", "live"),
+        ("/health/ready", "ready"),
+        ("/metrics", "metrics"),
+    )
+)
+
 CLAIM = "claim"
 """This service binds a client's own Idempotency-Key to one request; no route leads to it."""
 
 SERVICES = tuple(sorted({CLAIM, *(route.service for route in ROUTES)}))
-"""The Flink job can host each of these services."""
+"""The Flink job can host each of these services, which are this project's own."""

@@ -58,7 +58,7 @@ SLOWDOWNS = {
     "gateway-failing": Slowdown(
         "gateway-failing", GATEWAY_FILE, "gateway", "0.5 % of requests fail in the gateway"
     ),
-    **_cpu("service", "system/services/service.py"),
+    **_cpu("service", "system/service.py"),
     "service-record": Slowdown(
         "service-record",
         "system/flink_job/host.py",

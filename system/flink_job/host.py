@@ -2,7 +2,7 @@
 
 Knows no PyFlink: `pipeline.py` gives it the state and the timers of the current key.
 
-    frame ─→ which request? ─→ its entity and steps ─→ system.services.service.handle ─→ frames
+    frame ─→ which request? ─→ its entity and steps ─→ system.service.handle ─→ frames
                   └ none that can be handled: to <topic>_dead, and bad_request to its sink
 
 State of a key, which is ``topic/entity``: a value that holds the entity and the names of its
@@ -23,10 +23,10 @@ from zlib import crc32
 
 import orjson
 
+from system.catalog import catalog
 from system.flink_job.frames import Arrived, arrived, to_send
 from system.flink_job.state_cache import Kept, Knowledge
-from system.routes import SERVICES
-from system.services.service import (
+from system.service import (
     TRANSIT_S,
     Effect,
     Memory,
@@ -71,11 +71,6 @@ TIME_DIGITS = 14
 """So many digits of ms since 1970 come before what a step sent."""
 
 
-INPUT_TOPICS = frozenset(map(input_topic, SERVICES))
-OWN_TOPICS = INPUT_TOPICS | {*map(dead_topic, INPUT_TOPICS)}
-"""No reply goes to these topics: it would be a record that can't be handled."""
-
-
 class State(Protocol):
     """Flink keeps this state of the current key: a value, and a map of names."""
 
@@ -109,6 +104,9 @@ class Host:
         now_ms: Callable[[], int] = lambda: time.time_ns() // 1_000_000,
     ) -> None:
         self._services = {input_topic(service.name): service for service in services}
+        topics = {*map(input_topic, catalog().services)}
+        self._own_topics = topics | {*map(dead_topic, topics)}
+        """No reply goes to these topics: it would be a record that can't be handled."""
         self._state = state
         self._window = window
         self._count_dead = count_dead
@@ -124,7 +122,9 @@ class Host:
         in_ns = time.time_ns()
         record = arrived(frame)
         self._logged_ms[record.topic, record.partition] = record.logged_ms
-        service = self._services[record.topic]
+        service = self._services.get(record.topic)
+        if service is None:  # what a restored job reads on, of one that hosted more
+            return self._dead(record, f"nobody hosts the service of {record.topic} any more")
         try:
             request = decode_request(record.value)
             entity_id = self._entity_id(service, request, record.key)
@@ -174,7 +174,7 @@ class Host:
 
     def _entity_id(self, service: Service, request: Request, key: bytes | None) -> str:
         """Raises `WireError` where the record is not for this entity, or for none."""
-        if request.sink in OWN_TOPICS:
+        if request.sink in self._own_topics:
             raise WireError("the sink is a service's own topic")
         named: Any = request.request_id
         if service.key != "request_id":
@@ -210,7 +210,7 @@ class Host:
         sink, request_id = fields.get("sink"), fields.get("request_id")
         if not isinstance(sink, str) or not TOPIC_PATTERN.fullmatch(sink):
             return None, None
-        if sink in OWN_TOPICS:
+        if sink in self._own_topics:
             return None, None
         if not isinstance(request_id, str | int) or len(str(request_id)) > REASON_CHARACTERS_MAX:
             request_id = None

@@ -13,10 +13,10 @@ the JobManager itself runs.
 """
 
 import argparse
-import importlib
 import json
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -35,16 +35,17 @@ from pyflink.java_gateway import get_gateway
 from pyflink.util.java_utils import to_jarray
 
 from machine.arguments import real, whole
+from machine.errors import EXIT_CODE
+from system.catalog import CatalogError, catalog
 from system.flink_job.host import Host
 from system.flink_job.java_sources import compile_java
 from system.kafka_security import KafkaSecurity
-from system.routes import SERVICES
 from system.runtime.settings import (
     CHECKPOINT_INTERVAL_S,
     CHECKPOINT_INTERVAL_S_MAX,
     CHECKPOINT_INTERVAL_S_MIN,
 )
-from system.services.service import WINDOW_S, Service, Window
+from system.service import WINDOW_S, Window
 from system.wire import dead_topic, input_topic
 
 WINDOW_S_MIN = 60
@@ -59,14 +60,6 @@ CHECKPOINT_TIMEOUT_MS = 60_000
 """A checkpoint that takes longer is given up; ten may fail in a row."""
 RESTART_DELAY_MS_MAX = 5_000
 """A failing job is tried again without end, after at most this pause."""
-
-
-def load(name: str) -> Service:
-    """`load` returns the service of `system.services.<name>`, which stands there as <NAME>."""
-    module = importlib.import_module(f"system.services.{name}")
-    service = getattr(module, name.upper())
-    assert isinstance(service, Service)
-    return service
 
 
 class FlinkState:
@@ -98,7 +91,7 @@ class HostFunction(KeyedProcessFunction):  # type: ignore[misc]
 
     def open(self, context: RuntimeContext) -> None:
         dead = context.get_metrics_group().counter("dead_letters")
-        services = map(load, self._names)
+        services = map(catalog().load, self._names)
         self._host = Host(services, FlinkState(context), self._window, dead.inc)
 
     def process_element(self, value: bytes, context: KeyedProcessFunction.Context) -> list[bytes]:
@@ -129,7 +122,7 @@ def add_pipeline(environment: StreamExecutionEnvironment, arguments: argparse.Na
     for name, value in KafkaSecurity.read().properties().items():
         source.set_property(name, value)
         outbox.set(name, value)
-    for name in SERVICES:
+    for name in catalog().services:
         outbox.require(input_topic(name)).own(dead_topic(input_topic(name)))
     records = environment.from_source(source.build(), WatermarkStrategy.no_watermarks(), "requests")
     window = Window(arguments.window_s * 1000)
@@ -222,14 +215,15 @@ def job_settings(arguments: argparse.Namespace) -> dict[str, str]:
     }
 
 
-def parse_arguments(argv: list[str] | None = None) -> argparse.Namespace:
+def parse_arguments(argv: list[str] | None, hosted: Sequence[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="python -m system.flink_job.pipeline", description=__doc__
     )
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.add_argument("--bootstrap", required=True, help="Kafka's HOST:PORT, as Flink sees it")
     parser.add_argument("--rest", help="a JobManager's REST HOST:PORT, to submit the job to")
-    parser.add_argument("--services", default=",".join(SERVICES), help="a comma-separated subset")
+    parser.add_argument("--services", default=",".join(hosted),
+                        help="a comma-separated subset")  # fmt: skip
     parser.add_argument("--execution-mode", choices=("thread", "process"), default="thread")
     parser.add_argument("--parallelism", type=int, default=1)
     parser.add_argument("--connector-jars", required=True, help="comma-separated paths")
@@ -254,13 +248,17 @@ def parse_arguments(argv: list[str] | None = None) -> argparse.Namespace:
     arguments = parser.parse_args(argv)
     arguments.services = arguments.services.split(",")
     for name in arguments.services:
-        if name not in SERVICES:
-            parser.error(f"no service {name!r}; there are {', '.join(SERVICES)}")
+        if name not in hosted:
+            parser.error(f"no service {name!r}; there are {', '.join(hosted)}")
     return arguments
 
 
 def main(argv: list[str] | None = None) -> int:
-    arguments = parse_arguments(argv)
+    try:
+        arguments = parse_arguments(argv, catalog().services)
+    except CatalogError as cause:
+        print(f"error: {cause}", file=sys.stderr)
+        return EXIT_CODE
     environment = environment_of(arguments)
     with TemporaryDirectory() as folder:
         jar = Path(folder, "kaflinkshop.jar")

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 import orjson
 from rbloom import Bloom
 
-from system.services.service import Entity
+from system.service import Entity
 
 KEYS_MAX = 10_000
 """A service's task knows entity and steps of this many keys without asking Flink, those used

@@ -9,6 +9,7 @@ from dataclasses import fields
 
 from machine import ports
 from machine.arguments import Parser, addresses, port_or_any, topic_prefix, whole
+from system.catalog import CatalogError, catalog
 from system.gateway import supervisor, worker
 from system.gateway.limits import Limits
 from system.wire import ID_PATTERN
@@ -62,6 +63,11 @@ def main() -> int:
         echoes=args.ready_by == "services",
         topic_prefix=args.topic_prefix,
     )
+    try:
+        catalog()
+    except CatalogError as cause:
+        print(f"gateway {args.gateway_id}: {cause}", file=sys.stderr)
+        return worker.EXIT_START_FAILED
     if args.workers > 1:
         return supervisor.run(options, args.workers)
     return worker.run(options, shared=False)

@@ -14,6 +14,7 @@ from aiohttp.web import BaseRequest, HTTPRequestEntityTooLarge, RequestPayloadEr
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
 from system import __version__, wire
+from system.catalog import catalog
 from system.gateway import request_id as ids
 from system.gateway.connection import JSON, Connection, error_body
 from system.gateway.errors import RefusedError
@@ -23,10 +24,10 @@ from system.gateway.metrics import Metrics
 from system.gateway.pending import Pending
 from system.gateway.readiness import OWN_ECHO, Readiness
 from system.gateway.readiness import SERVICE as ECHO
-from system.gateway.router import OWN, Match, Router
+from system.gateway.router import Match, Router
 from system.gateway.tokens import Tokens
 from system.kafka_security import KafkaSecurity
-from system.routes import CLAIM, ROUTES, Route
+from system.routes import CLAIM, OWN, OWN_ROUTES
 
 if TYPE_CHECKING:
     from multidict import CIMultiDictProxy
@@ -35,15 +36,6 @@ KEY_HEADER = "Idempotency-Key"
 TRACE_HEADER = "X-Trace"
 """A request with this header asks for its trace, where the value is 1."""
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
-OWN_ROUTES = tuple(
-    Route("GET", path, OWN, method, "")
-    for path, method in (
-        ("/", "index"),
-        ("/health/live", "live"),
-        ("/health/ready", "ready"),
-        ("/metrics", "metrics"),
-    )
-)
 METRICS_INTERVAL_S = 0.02
 """/metrics is made at most this often: it costs as much as some requests, and thousands of clients
 may ask for it at once. All that came since the last time get the same text."""
@@ -96,10 +88,9 @@ class Gateway:
         self._loop = asyncio.get_running_loop()
         self._sink = topic_prefix + wire.reply_topic(gateway_id)
         self._topics = {
-            service: topic_prefix + wire.input_topic(service)
-            for service in (CLAIM, *(route.service for route in ROUTES))
+            service: topic_prefix + wire.input_topic(service) for service in catalog().services
         }
-        self._router = Router((*OWN_ROUTES, *ROUTES))
+        self._router = Router((*OWN_ROUTES, *catalog().routes))
         self._mint = ids.Mint()
         self.pending: Pending[Answer] = Pending(limits, self._loop.create_future)
         self.metrics = Metrics(gateway_id, self.pending.__len__)

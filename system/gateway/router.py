@@ -6,14 +6,12 @@ from typing import Any, NamedTuple
 from urllib.parse import parse_qsl, unquote
 
 from system.gateway.errors import RefusedError
-from system.routes import Integer, Route
+from system.routes import OWN, Integer, Route
 from system.wire import AMOUNT_MAX, ID_PATTERN
 
 AMOUNT_DIGITS_MAX = len(str(AMOUNT_MAX))
 """The largest amount has this many digits; longer numbers are refused before they are parsed."""
 AMOUNT = "amount"
-OWN = "gateway"
-"""The routes of this service are answered by the gateway itself; they take any query."""
 _SCHEME = re.compile(r"https?://[^/]+/?", re.IGNORECASE)
 
 

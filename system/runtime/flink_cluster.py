@@ -18,6 +18,7 @@ from pathlib import Path
 
 from machine.cache import cache_dir
 from machine.ports import HOST
+from system.catalog import catalog
 from system.runtime import jvm, settings
 from system.runtime.class_archive import ClassArchive
 
@@ -196,11 +197,14 @@ def environment(log_dir: Path, cluster: Flink | None, execution_mode: str) -> di
     """Flink's processes and the job's client need this in their environment.
 
     Thread mode runs Python inside the TaskManager's JVM, where no virtual environment is active:
-    it finds the project and the installed packages by PYTHONPATH.
+    by PYTHONPATH it finds what this process does.
     """
-    path = [str(PROJECT_DIR), sysconfig.get_path("purelib")]
+    places = [PROJECT_DIR, *map(Path, sys.path), *catalog().folders()]
     if execution_mode == "thread":
-        path.insert(0, str(WITHOUT_BEAM))
+        places.insert(0, WITHOUT_BEAM)
+    standard = sysconfig.get_path("stdlib")
+    path = dict.fromkeys(str(each.absolute()) for each in places if each.is_dir())
+    path.pop(standard, None)
     variables = {
         "JAVA_HOME": str(jvm.java_home()),
         "FLINK_HOME": str(flink_home()),

@@ -5,7 +5,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Literal
 
-from system.routes import SERVICES
+from system.catalog import catalog
 from system.runtime import jars
 from system.runtime.settings import (
     CHECKPOINT_INTERVAL_S,
@@ -24,7 +24,7 @@ class StackOptions:
     A port of 0 is any free one, None the usual one, and any free one where that is taken.
     """
 
-    services: tuple[str, ...] = SERVICES
+    services: tuple[str, ...] = field(default_factory=lambda: catalog().services)
     port: int | None = 0
     kafka_port: int | None = 0
     flink_rest_port: int | None = 0
@@ -48,9 +48,9 @@ class StackOptions:
     """The name goes into the gateway's reply topic, and a temporary folder that outlives a kill."""
 
     def __post_init__(self) -> None:
-        unknown = set(self.services) - set(SERVICES)
-        if unknown:
-            raise ValueError(f"no service {', '.join(sorted(unknown))} in {', '.join(SERVICES)}")
+        known = catalog().services
+        if unknown := set(self.services) - set(known):
+            raise ValueError(f"no service {', '.join(sorted(unknown))} in {', '.join(known)}")
         if not 1 <= self.parallelism <= TASK_SLOTS:
             raise ValueError(f"parallelism {self.parallelism} is not in 1 to {TASK_SLOTS}")
         shortest, longest = CHECKPOINT_INTERVAL_S_MIN, CHECKPOINT_INTERVAL_S_MAX

@@ -21,8 +21,9 @@ from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.errors import KafkaError, TopicAlreadyExistsError, for_code
 
 from machine.arguments import topic_prefix
+from machine.errors import EXIT_CODE
+from system.catalog import CatalogError, catalog
 from system.kafka_security import KafkaSecurity, KafkaSecurityError
-from system.routes import SERVICES
 from system.runtime.settings import DEAD_TOPIC, TASK_SLOTS, TOPIC
 from system.wire import dead_topic, input_topic
 
@@ -42,7 +43,7 @@ class Found(NamedTuple):
 
 def topics(partitions: int, replication: int = BROKERS_DEFAULT, prefix: str = "") -> list[NewTopic]:
     """`topics` returns all topics of the services, each with `replication` copies."""
-    inputs = [prefix + input_topic(service) for service in SERVICES]
+    inputs = [prefix + input_topic(service) for service in catalog().services]
     made = [
         *(NewTopic(name, partitions, 1, topic_configs=TOPIC) for name in inputs),
         *(NewTopic(dead_topic(name), 1, 1, topic_configs=DEAD_TOPIC) for name in inputs),
@@ -117,15 +118,15 @@ def main() -> int:
     parser.add_argument("--timeout-s", type=float, default=60.0)
     arguments = parser.parse_args()
     logging.getLogger("aiokafka").setLevel(logging.CRITICAL)  # each try would log its failure
-    wanted = topics(arguments.partitions, arguments.replication, arguments.topic_prefix)
     try:
+        wanted = topics(arguments.partitions, arguments.replication, arguments.topic_prefix)
         found = asyncio.run(create_when_reachable(arguments.bootstrap, wanted, arguments.timeout_s))
-    except KafkaSecurityError as cause:
+    except (KafkaSecurityError, CatalogError) as cause:
         print(f"error: {cause}", file=sys.stderr)
-        return 3
+        return EXIT_CODE
     except KafkaError as cause:
         print(f"error: cannot create topics at {arguments.bootstrap}: {cause}", file=sys.stderr)
-        return 3
+        return EXIT_CODE
     print(json.dumps(found._asdict()))
     return 0
 

@@ -5,12 +5,9 @@ client made goes through here, whatever service it is for: the same request pass
 refused, also when it comes through another gateway or after a crash.
 """
 
-from system.routes import SERVICES
-from system.services.service import Call, Entity, Outcome, Refused, Reply, Send, Service
+from system.catalog import catalog
+from system.service import Call, Entity, Outcome, Refused, Reply, Send, Service
 from system.wire import error
-
-CLAIMED = frozenset(SERVICES) - {"claim"}
-"""A claimed request may be for one of these services."""
 
 CLAIM = Service("claim", key="request_id")
 
@@ -19,7 +16,7 @@ CLAIM = Service("claim", key="request_id")
 def claim(_entity: Entity | None, call: Call) -> Outcome:
     """The `params` are the request that the key is for, as {service, key, method, params}."""
     service, method, params = (call.params.get(name) for name in ("service", "method", "params"))
-    if not isinstance(service, str) or service not in CLAIMED:
+    if service == CLAIM.name or service not in catalog().services:
         raise Refused("bad_request", "a claim is for another service")
     if not isinstance(method, str) or not isinstance(params, dict):
         raise Refused("bad_request", "a claim names a method and its params")

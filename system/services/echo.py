@@ -1,6 +1,6 @@
 """Echo shows what a service costs that does nothing: the example of docs/add-a-service.md."""
 
-from system.services.service import Call, Entity, Outcome, Reply, Service
+from system.service import Call, Entity, Outcome, Reply, Service
 
 ECHO = Service("echo", key="echo_id", stateless=True)
 

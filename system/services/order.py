@@ -11,8 +11,8 @@ sink that asked for it and is remembered for those that ask again.
 from collections import Counter
 from typing import Any, NamedTuple
 
+from system.service import Call, Entity, Outcome, Refused, Reply, Send, Service
 from system.services.saga import CHECKOUT_TIMEOUT_S
-from system.services.service import Call, Entity, Outcome, Refused, Reply, Send, Service
 from system.wire import AMOUNT_MAX, Request, error
 
 LINES_PER_ORDER_MAX = 100

@@ -3,7 +3,7 @@
 The order decides, because a payment and a checkout of it must not cross: nothing is kept here.
 """
 
-from system.services.service import Call, Entity, Outcome, Send, Service
+from system.service import Call, Entity, Outcome, Send, Service
 
 PAYMENT = Service("payment", key="order_id", stateless=True)
 

@@ -9,7 +9,7 @@ Source: H. Garcia-Molina and K. Salem, "Sagas", SIGMOD 1987.
 
 from collections.abc import Callable
 
-from system.services.service import Call, Entity, Outcome, Refused, Send
+from system.service import Call, Entity, Outcome, Refused, Send
 
 CHECKOUT_TIMEOUT_S = 3.0
 """A checkout or payment whose steps have not all been answered by then is compensated; the order is

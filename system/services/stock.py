@@ -1,7 +1,7 @@
 """The stock has items, their price and how many there are."""
 
+from system.service import Call, Entity, Outcome, Refused, Reply, Send, Service
 from system.services.saga import compensate, done, refused
-from system.services.service import Call, Entity, Outcome, Refused, Reply, Send, Service
 from system.wire import AMOUNT_MAX
 
 STOCK = Service("stock", key="item_id")

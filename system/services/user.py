@@ -1,7 +1,7 @@
 """A user has a credit, and the orders that belong to them."""
 
+from system.service import Call, Entity, Outcome, Refused, Reply, Send, Service
 from system.services.saga import compensate, done, refused
-from system.services.service import Call, Entity, Outcome, Refused, Reply, Send, Service
 from system.wire import AMOUNT_MAX, error
 
 ORDERS_PER_USER_MAX = 500

@@ -12,8 +12,7 @@ from typing import NamedTuple
 import pytest
 from aiohttp import web
 
-from system.gateway.app import OWN_ROUTES
-from system.routes import ROUTES
+from system.routes import OWN_ROUTES, ROUTES
 from tests.contract.conftest import WAIT_S
 
 LIVE = b"GET /health/live HTTP/1.1\r\nHost: h\r\n\r\n"

@@ -6,7 +6,7 @@ from typing import NamedTuple
 from support.shop import HOSTED
 from system.flink_job.frames import to_send
 from system.flink_job.host import Host
-from system.services.service import Service, Window
+from system.service import Service, Window
 
 NOW_MS = 1_700_000_000_000
 PARTITION = 0

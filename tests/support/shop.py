@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from system.routes import SERVICES
-from system.services.service import Entity, Memory, Record, Service, Window, handle, ring
+from system.service import Entity, Memory, Record, Service, Window, handle, ring
 from system.wire import Request, decode, decode_request, encode_request, input_topic
 
 SINK = "gateway_out_test"

@@ -24,8 +24,8 @@ from bench.report.markdown import summarize
 from system import __version__
 from system.gateway.router import Router
 from system.routes import ROUTES, Integer, Route
+from system.service import Window, handle
 from system.services import echo
-from system.services.service import Window, handle
 from system.wire import HTTP_STATUS, Request, decode
 
 ROOT = Path(__file__).parents[2]

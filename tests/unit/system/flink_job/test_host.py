@@ -18,7 +18,7 @@ from system.flink_job.host import (
     SWEEP_STEPS_MAX,
     StateError,
 )
-from system.services.service import TRANSIT_S, Call, Entity, Outcome, Service, Window
+from system.service import TRANSIT_S, Call, Entity, Outcome, Service, Window
 from system.wire import RECORD_BYTES_MAX, Request, encode_request, with_trace
 
 WINDOW = Window()
@@ -237,6 +237,15 @@ def test_a_state_that_can_t_be_read_is_no_fault_of_the_record(
         host.take("user_in", b"u", encode_request(GOOD))
     assert isinstance(raised.value.__cause__, OSError)
     assert not host.dead
+
+
+def test_what_a_job_reads_on_of_a_service_that_was_removed_is_a_dead_letter() -> None:
+    host = Hosted(services=[HOSTED["user_in"]])
+    dead, answer = host.take("greeting_in", b"g", encode_request(GOOD))
+    assert dead.topic == "greeting_in_dead"
+    assert dead.reason == "nobody hosts the service of greeting_in any more"
+    assert code(orjson.loads(answer.value)) == "bad_request"
+    assert host.dead == 1
 
 
 def test_a_trace_grows_by_the_service() -> None:

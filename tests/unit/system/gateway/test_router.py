@@ -2,10 +2,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from system.gateway.app import OWN_ROUTES
 from system.gateway.errors import RefusedError
 from system.gateway.router import Router, integer
-from system.routes import ROUTES, Route
+from system.routes import OWN_ROUTES, ROUTES, Route
 from system.wire import AMOUNT_MAX, ID_PATTERN
 
 ROUTER = Router(ROUTES)

@@ -4,8 +4,8 @@ import pytest
 from support.shop import HOSTED, SINK, Shop
 
 from system.routes import ROUTES
+from system.service import Effect, Window, handle
 from system.services.order import LINES_PER_ORDER_MAX
-from system.services.service import Effect, Window, handle
 from system.services.user import ORDERS_PER_USER_MAX
 from system.wire import AMOUNT_MAX, Request, Trace, decode_request, input_topic
 

@@ -308,7 +308,7 @@ class TestCommandLine:
         monkeypatch.setenv("KAFLINKSHOP_CACHE", str(tmp_path / "file" / "cache"))
         assert command_line.main(["up"]) == 3
         (line,) = capsys.readouterr().err.splitlines()
-        assert line == f"error: {tmp_path}/file/cache/up: Not a directory"
+        assert line == f"error: {tmp_path}/file/cache: Not a directory"
 
     def test_a_row_for_each_part(self):
         rows = command_line.describe(ENTRY).splitlines()

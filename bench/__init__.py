@@ -24,4 +24,25 @@ The way of one measurement, ``python -m bench run --rate 300``, through the file
 A probe (`probes/registry.py`) takes the place of 3 to 8, `run/capacity.py` repeats 3 to 7 at higher
 and higher rates, and `regression/job.py` does all of it for two commits in turns. Nothing here is
 imported by the system; of the system only wire format, routes and runtime are used.
+
+``import bench`` offers Python programs the names of `__all__`, which `api.py` has: they are stable.
 """
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from bench.api import BenchError as BenchError
+    from bench.api import RunRecord as RunRecord
+    from bench.api import StackError as StackError
+    from bench.api import measure as measure
+    from bench.api import read_run as read_run
+
+__all__ = ("BenchError", "RunRecord", "StackError", "measure", "read_run")
+
+
+def __getattr__(name: str) -> Any:
+    """A name of the API is loaded when it is asked for: most of the bench needs none of it."""
+    if name in __all__:
+        return getattr(import_module("bench.api"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

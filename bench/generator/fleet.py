@@ -122,7 +122,7 @@ def spec_of(
     schedule, name = phase.schedule, f"{phase.name}-{index}"
     return Spec(
         url=url,
-        workload=load.workload,
+        workload=load.workload if load.is_shop else str(Path(load.workload).resolve()),
         zipf=load.zipf,
         seed=seed,
         stages=() if schedule is None else tuple((*stage,) for stage in schedule.stages),

@@ -1,4 +1,7 @@
-"""``python -m system up|status|down`` runs the reference system on this machine."""
+"""``python -m system up|status|down`` runs the reference system on this machine.
+
+``new-service`` writes a package with a service of one's own.
+"""
 
 import argparse
 import json
@@ -96,6 +99,14 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     add("--replication", type=whole("copies", REPLICATION_MAX), default=-1, metavar="N",
         help="copies of each topic (default: the brokers' own)")  # fmt: skip
 
+    new_parser = commands.add_parser(
+        "new-service", help="write a package with a service of your own: docs/tutorial.md",
+        epilog=f"example: {PROGRAM} new-service greeting --in greeting")  # fmt: skip
+    new_parser.set_defaults(command=new_service)
+    new_parser.add_argument("service", metavar="NAME", type=service_name, help="of the service")
+    new_parser.add_argument("--in", dest="folder", type=Path, metavar="FOLDER",
+                            help="a new or empty one (default: one of this name)")  # fmt: skip
+
     for name, run, help in (
         ("status", status, "where the stack is; exit code 1 when it is not up"),
         ("down", down, "end the stack, and wait until it has ended"),
@@ -189,6 +200,15 @@ def down(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def new_service(arguments: argparse.Namespace) -> int:
+    from system.new_service import write
+
+    folder = arguments.folder or Path(arguments.service)
+    for path in write(arguments.service, folder):
+        progress(str(path))
+    return 0
+
+
 def not_up(arguments: argparse.Namespace) -> int:
     print(
         json.dumps({"up": False}) if arguments.json else f"no stack named {arguments.name} is up",
@@ -221,6 +241,14 @@ def end(number: int, frame: FrameType | None) -> NoReturn:
 def stack_name(text: str) -> str:
     if not re.fullmatch(r"[A-Za-z0-9_-]{1,48}", text):
         raise argparse.ArgumentTypeError("a name is 1 to 48 characters of [A-Za-z0-9_-]")
+    return text
+
+
+def service_name(text: str) -> str:
+    from system.catalog import NAME_RULE, is_name
+
+    if not is_name(text):
+        raise argparse.ArgumentTypeError(f"{text!r}: a name is {NAME_RULE}")
     return text
 
 

@@ -26,9 +26,11 @@ NAME_CHARACTERS_MAX = 48
 has 249 at most."""
 NAME = re.compile(rf"(?!{OWN})[a-z][a-z0-9_]{{0,{NAME_CHARACTERS_MAX - 1}}}")
 """The names of services have this form. Those of reply topics begin as the gateway's name does."""
+TAKEN = (*SERVICES, "routes")
+"""A package's service has another name: ROUTES is not a service but its routes."""
 NAME_RULE = (
     f"1 to {NAME_CHARACTERS_MAX} characters of [a-z0-9_], the first a letter, not {OWN}… and not "
-    f"one of {', '.join(SERVICES)}"
+    f"one of {', '.join(TAKEN)}"
 )
 VERBS = ("GET", "POST", "PUT", "PATCH", "DELETE")
 _SEGMENT = re.compile(r"[A-Za-z0-9._~-]+|\{[a-z][a-z0-9_]*\}")
@@ -110,7 +112,7 @@ def _brought(point: EntryPoint) -> tuple[Service, tuple[Route, ...]]:
 
 def is_name(text: str) -> bool:
     """`is_name` returns whether a package may bring a service of this name."""
-    return NAME.fullmatch(text) is not None and text not in SERVICES
+    return NAME.fullmatch(text) is not None and text not in TAKEN
 
 
 def _service(module: object, name: str) -> Service:

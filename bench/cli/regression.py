@@ -19,13 +19,15 @@ from bench.cli.arguments import (
 from bench.cli.compare import COMPARISON_COMMAND_EXITS, add_budgets, add_spreads, finish, rules
 from bench.compare.comparison_record import Comparison
 from bench.compare.outputs import write_outputs
-from bench.errors import ExitCode, progress
+from bench.errors import ExitCode, UsageError, progress
+from bench.project import PROJECT_DIR
 from bench.records.typed_json import to_plain
 from bench.regression import bisection, job
 from bench.regression.job import Job
 from bench.regression.runs import DURATION_S_MAX, RATE_PER_S_MAX, USERS_MAX, Options
-from bench.regression.worktree import Commit, fork_point, is_dirty, resolve
+from bench.regression.worktree import MEASURED, Commit, fork_point, is_dirty, resolve
 from bench.run.run import measure
+from bench.workload.http_file import read_workload
 from machine.arguments import positive, real, whole
 
 WARMUP_S_MAX = 300.0
@@ -39,6 +41,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="the newer one (default: the commit that is checked out)")  # fmt: skip
     add("--out", type=Path, metavar="FOLDER",
         help="for the Markdown, JSON and XML files of CI (default: beside the runs)")  # fmt: skip
+    add("--service", type=Path, metavar="FOLDER",
+        help="compare commits of the package there, a service of your own")  # fmt: skip
+    add("--workload", type=Path, metavar="FILE", help="what to send to the --service")
     add_measuring(parser)
     add_json(parser)
 
@@ -78,18 +83,27 @@ def options_of(args: argparse.Namespace) -> Options:
 
 
 def run(args: argparse.Namespace) -> ExitCode:
-    asked, head = resolve(args.base), resolve(args.head)
-    base = fork_point(asked, head)
+    if bool(args.service) != bool(args.workload):
+        raise UsageError("--service and --workload go together")
+    options, service = options_of(args), args.service and args.service.resolve()
+    project, measured = service or PROJECT_DIR, (".",) if service else MEASURED
+    if service:
+        if not (project / "pyproject.toml").is_file():
+            raise UsageError(f"--service {args.service} has no package: pyproject.toml is missing")
+        read_workload(args.workload)
+        options = options._replace(workload=str(args.workload.resolve()))
+    asked, head = resolve(args.base, project), resolve(args.head, project)
+    base = fork_point(asked, head, project)
     if base.id != asked.id:
         progress(f"{args.base} went on since {base.short}, which is what is compared with")
     budgets, spreads = rules(args)
     folder = args.results / f"regression-{_now()}-{base.short}-{head.short}"
     for place in filter(None, (folder, args.out)):
         make_folder(place)
-    if args.head == "HEAD" and is_dirty():
-        progress("note: system/ has changes that are not committed; they are not measured")
+    if args.head == "HEAD" and is_dirty(project, measured):
+        progress("note: there are changes that are not committed; they are not measured")
     try:
-        job = Job(base, head, options_of(args), budgets, spreads, measure, progress)
+        job = Job(base, head, options, budgets, spreads, measure, progress, service=service)
         comparison = job.execute(folder)
     except KeyboardInterrupt:
         progress(f"runs that were measured are kept in {folder}")

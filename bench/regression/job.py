@@ -2,12 +2,14 @@
 
     comparison = Job(base, head, options, budgets, spreads, measure, progress).execute(folder)
 
-The generator and the judgement are always those of this work tree; only ``system/`` differs.
+The generator and the judgement are always those of this work tree; only ``system/`` differs. Or the
+commits are of a service of one's own, and only that differs.
 """
 
+import sys
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,9 +19,10 @@ from bench.compare.comparison import compare, unfit
 from bench.compare.comparison_record import Comparison
 from bench.compare.metric_pairs import Spreads
 from bench.compare.run_pairs import Pair, UnfitError
+from bench.project import PROJECT_DIR
 from bench.records.run_record import RunRecord
 from bench.regression.pair_loop import Gate, gate, take
-from bench.regression.python_env import python_of
+from bench.regression.python_env import install_service, python_of
 from bench.regression.runs import Measure, Options, described
 from bench.regression.side import Side, subjects
 from bench.regression.stopping_rule import LOOKS_MAX, Plan, Step, turns
@@ -59,8 +62,12 @@ class Job:
         measure: Measure,
         progress: Progress,
         comparisons: int = 1,
+        service: Path | None = None,
     ) -> None:
-        """The job is one of so many `comparisons`, which share alpha."""
+        """The job is one of so many `comparisons`, which share alpha. The commits are of this
+        project, or of the package of a `service` of one's own in that folder."""
+        self._service = service
+        self._project = service or PROJECT_DIR
         self._measure_run = measure
         self._comparisons = comparisons
         self._commits = {"A": base, "B": head}
@@ -79,7 +86,8 @@ class Job:
         It raises `StackError` where a side can't be built or started, `KeyboardInterrupt` where a
         run was interrupted.
         """
-        shared = is_gateway_only(changed(self._commits["A"], self._commits["B"]))
+        paths = changed(self._commits["A"], self._commits["B"], self._project)
+        shared = self._service is None and is_gateway_only(paths)
         where = "only gateways differ: one Kafka and Flink" if shared else "a whole stack each"
         self._progress(f"{where}; runs are recorded in {folder}")
         with self._built() as sides:
@@ -101,12 +109,21 @@ class Job:
 
     @contextmanager
     def _built(self) -> Iterator[list[Side]]:
-        with folder_for_trees() as parent:
-            a, b = self._commits.values()
-            with checked_out(a, parent / "A") as a_tree, checked_out(b, parent / "B") as b_tree:
-                base = Side("A", a, a_tree, python_of(a_tree, self._progress))
-                head = Side("B", b, b_tree, python_of(b_tree, self._progress))
-                yield [base, base._replace(letter=AGAIN), head]
+        with folder_for_trees() as parent, ExitStack() as trees:
+            base, head = (
+                self._side(letter, commit, trees.enter_context(
+                    checked_out(commit, parent / letter, self._project)))
+                for letter, commit in self._commits.items()
+            )  # fmt: skip
+            yield [base, base._replace(letter=AGAIN), head]
+
+    def _side(self, letter: str, commit: Commit, tree: Path) -> Side:
+        if self._service is None:
+            return Side(letter, commit, tree, python_of(tree, self._progress))
+        packages = tree.with_name(f"{tree.name}-packages")
+        self._progress(f"{letter}: installing the package of {commit.short}")
+        install_service(tree, packages)
+        return Side(letter, commit, tree, Path(sys.executable), packages=packages)
 
     def _measure(self, sides: list[Side], shared: bool, folder: Path) -> None:
         options, started_s = self._options, time.monotonic()

@@ -1,4 +1,7 @@
-"""A work tree has a Python environment: ours, or its own where its lock file differs."""
+"""A work tree has a Python environment: ours, or its own where its lock file differs.
+
+A service of one's own has ours, and a folder for its package.
+"""
 
 import hashlib
 import shutil
@@ -44,6 +47,12 @@ def python_of(tree: Path, progress: Progress, project: Path = PROJECT_DIR) -> Pa
     return folder / "bin" / "python"
 
 
+def install_service(tree: Path, folder: Path) -> None:
+    """`install_service` installs the package of a work tree into a folder, by itself: what it needs
+    is this environment's. It raises `StackError`."""
+    _run("install the package", *_pip(), "--no-deps", "--target", str(folder), str(tree))
+
+
 def _digest(path: Path) -> str | None:
     try:
         return hashlib.sha256(path.read_bytes()).hexdigest()
@@ -52,9 +61,12 @@ def _digest(path: Path) -> str | None:
 
 
 def _install(folder: Path) -> list[str]:
-    python, uv = str(folder / "bin" / "python"), shutil.which("uv")
-    pip = [uv, "pip", "install", "--python", python] if uv else [python, "-m", "pip", "install"]
-    return [*pip, "--require-hashes", "--requirement"]
+    return [*_pip(str(folder / "bin" / "python")), "--require-hashes", "--requirement"]
+
+
+def _pip(python: str = sys.executable) -> list[str]:
+    uv = shutil.which("uv")
+    return [uv, "pip", "install", "--python", python] if uv else [python, "-m", "pip", "install"]
 
 
 def _run(what: str, *command: str) -> None:

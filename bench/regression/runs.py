@@ -42,6 +42,8 @@ class Options(NamedTuple):
     first_warmup_s: float = FIRST_WARMUP_S
     budget_s: float = BUDGET_S
     seed: int = 1
+    workload: str | None = None
+    """The path is that of a workload file, where what is measured is not the shop."""
 
     def settings(self, number: int) -> Settings:
         """`settings` returns those of all runs of a round: a fixed rate, and then saturation."""
@@ -52,6 +54,7 @@ class Options(NamedTuple):
             warmup_s=self.warmup_s,
             duration_s=self.duration_s,
             seed=self.seed + number,
+            workload=self.workload,
         )
 
 

@@ -5,6 +5,7 @@ commands ``python -m system up`` and ``status``, or ``python -m system.gateway``
 """
 
 import json
+import os
 import subprocess
 import time
 import uuid
@@ -18,6 +19,7 @@ from bench import git
 from bench.compare.comparability import MEASURING_PACKAGES
 from bench.errors import bench_errors
 from bench.observe.processes import GROUPS
+from bench.project import PROJECT_DIR
 from bench.records.run_record import CommitRecord, Environment
 from bench.regression.worktree import Commit
 from bench.run.environment import PACKAGES, environment
@@ -79,6 +81,17 @@ class Side(NamedTuple):
     tree: Path
     python: Path
     is_patched: bool = False
+    packages: Path | None = None
+    """The folder has the package of a service of one's own; the system is then this one."""
+
+    @property
+    def variables(self) -> dict[str, str]:
+        """The environment of its processes has these in place of this process's."""
+        if self.packages is None:
+            return {}
+        inherited = os.environ.get("PYTHONPATH", "").split(os.pathsep)
+        path = [str(self.packages), str(PROJECT_DIR), *filter(None, inherited)]
+        return {"PYTHONPATH": os.pathsep.join(path)}
 
     def record(self) -> CommitRecord:
         return CommitRecord(self.commit.short, self.is_patched)
@@ -207,7 +220,7 @@ class Stacks:
 
     def _start(self, name: str, side: Side, command: list[str]) -> Any:
         # Sides with clusters in common would answer each other's requests.
-        own = {"KAFKA_BOOTSTRAP_SERVERS": "", "FLINK_REST": ""}
+        own = {"KAFKA_BOOTSTRAP_SERVERS": "", "FLINK_REST": "", **side.variables}
         log = self._logs / f"{name.replace(' ', '-')}.log"
         return self._supervisor.start(name, command, log=log, env=own, cwd=side.tree)
 
@@ -249,7 +262,7 @@ def _output(side: Side, *arguments: str) -> str:
         done = subprocess.run(
             [str(side.python), *arguments],
             cwd=side.tree,
-            env=git.environment(),
+            env={**git.environment(), **side.variables},
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,

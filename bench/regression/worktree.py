@@ -15,7 +15,7 @@ ID_CHARS = 10
 """A commit's short id has so many characters, as run.json has it."""
 LOCK_FILE = "requirements.lock"
 MEASURED = ("system", "machine", LOCK_FILE)
-"""This part of a work tree is measured; the rest measures."""
+"""This part of a work tree of this project is measured; the rest measures."""
 
 
 class CommitError(UsageError):
@@ -69,9 +69,10 @@ def ancestors(head: Commit, project: Path = PROJECT_DIR) -> list[str]:
     return git(project, "rev-list", "--topo-order", "--reverse", head.id).split()
 
 
-def is_dirty(project: Path = PROJECT_DIR) -> bool:
-    """`is_dirty` returns whether files of the system differ from the commit that is checked out."""
-    return bool(git(project, "status", "--porcelain", "--", *MEASURED).strip())
+def is_dirty(project: Path = PROJECT_DIR, measured: Sequence[str] = MEASURED) -> bool:
+    """`is_dirty` returns whether files that are measured differ from the commit that is checked
+    out."""
+    return bool(git(project, "status", "--porcelain", "--", *measured).strip())
 
 
 def changed(base: Commit, head: Commit, project: Path = PROJECT_DIR) -> list[str]:

@@ -1,14 +1,15 @@
 """A run's environment is what another machine would have to be like to compare with it."""
 
+import json
 import os
 import platform
 from importlib import metadata
+from pathlib import Path
 
 import psutil
 
 from bench.errors import BenchError
 from bench.git import git
-from bench.project import PROJECT_DIR
 from bench.records.run_record import CommitRecord, Environment
 from system.runtime.jars import SETS
 
@@ -25,6 +26,8 @@ PACKAGES = (
     "orjson",
     "uvloop",
 )
+ID_CHARS = 10
+"""A commit's short id has so many characters."""
 GIT_TIMEOUT_S = 10.0
 """Asking git for the commit may take this long."""
 
@@ -45,17 +48,31 @@ def environment(own_stack: bool) -> Environment:
 
 
 def commit() -> CommitRecord:
-    """`commit` returns the commit's short id, "unknown" outside a git work tree; and whether files
-    differ from it."""
-    commit_id = _git("rev-parse", "--short=10", "HEAD")
-    if commit_id is None:
-        return CommitRecord("unknown", dirty=True)
-    return CommitRecord(commit_id, dirty=bool(_git("status", "--porcelain")))
+    """`commit` returns the commit's short id, and whether files differ from it.
+
+    That of a package is the one that it was installed from by its git URL, else "unknown".
+    """
+    # Where it is installed, the work tree around may be somebody else's.
+    is_ours = _git("ls-files", "--error-unmatch", Path(__file__).name) is not None
+    commit_id = _git("rev-parse", f"--short={ID_CHARS}", "HEAD") if is_ours else None
+    if commit_id is not None:
+        return CommitRecord(commit_id, dirty=bool(_git("status", "--porcelain")))
+    installed = _installed_commit()
+    return CommitRecord(installed or "unknown", dirty=installed is None)
+
+
+def _installed_commit() -> str | None:
+    try:
+        origin = metadata.distribution("kaflinkshop").read_text("direct_url.json")
+        commit_id = json.loads(origin or "{}")["vcs_info"]["commit_id"]
+    except (metadata.PackageNotFoundError, KeyError, ValueError):
+        return None
+    return str(commit_id)[:ID_CHARS]
 
 
 def _git(*arguments: str) -> str | None:
     try:
-        return git(PROJECT_DIR, *arguments, timeout_s=GIT_TIMEOUT_S).strip()
+        return git(Path(__file__).parent, *arguments, timeout_s=GIT_TIMEOUT_S).strip()
     except BenchError:
         return None
 

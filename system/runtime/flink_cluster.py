@@ -199,7 +199,7 @@ def environment(log_dir: Path, cluster: Flink | None, execution_mode: str) -> di
     Thread mode runs Python inside the TaskManager's JVM, where no virtual environment is active:
     by PYTHONPATH it finds what this process does.
     """
-    places = [PROJECT_DIR, *map(Path, sys.path), *catalog().folders()]
+    places = [*map(Path, sys.path), PROJECT_DIR, *catalog().folders()]
     if execution_mode == "thread":
         places.insert(0, WITHOUT_BEAM)
     standard = sysconfig.get_path("stdlib")

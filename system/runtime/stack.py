@@ -363,7 +363,7 @@ class Stack:
             command,
             log=self.log_dir / f"{name}.log",
             env=self._environment,
-            cwd=flink_cluster.PROJECT_DIR,
+            cwd=self.log_dir,  # nothing is imported from there
         )
 
     def _step(self, text: str) -> None:

@@ -1,4 +1,4 @@
-"""Echo shows what a service costs that does nothing: the example of docs/add-a-service.md."""
+"""Echo shows what a service costs that does nothing; the gateway asks it whether it is ready."""
 
 from system.service import Call, Entity, Outcome, Reply, Service
 

@@ -5,16 +5,17 @@ import importlib
 import inspect
 import re
 import shutil
+import textwrap
 import tomllib
 from collections.abc import Iterator
 from itertools import chain
 from pathlib import Path
-from types import ModuleType
-from typing import Any
 
 import pytest
 import write
+import yaml
 
+import bench
 from bench.cli.main import PLACES
 from bench.compare.comparison_record import VERDICTS
 from bench.errors import COMPARISON_EXITS, ExitCode
@@ -22,11 +23,13 @@ from bench.records.run_files import read_run
 from bench.report import build
 from bench.report.markdown import summarize
 from system import __version__
-from system.gateway.router import Router
-from system.routes import ROUTES, Integer, Route
-from system.service import Window, handle
-from system.services import echo
-from system.wire import HTTP_STATUS, Request, decode
+from system.catalog import GROUP
+from system.new_service import TEMPLATE, files
+from system.wire import HTTP_STATUS
+from tests.unit.test_workflows import (
+    test_every_action_is_pinned_by_its_commit,
+    test_it_is_as_githubs_schema_says,
+)
 
 ROOT = Path(__file__).parents[2]
 
@@ -195,50 +198,49 @@ def bad():
     ]
 
 
-# ---- the worked example
+# ---- a service of one's own
 
 
-def example() -> tuple[ModuleType, Route]:
-    """The service and the route of docs/add-a-service.md, loaded from its text."""
-    source, line = code_blocks("add-a-service.md", "python")[2:4]
-    module = ModuleType("greeting")
-    exec(source, module.__dict__)
-    route = eval(line.strip().rstrip(","), {"Route": Route, "Integer": Integer})
-    assert isinstance(route, Route)
-    return module, route
+def test_the_template_is_as_printed():
+    (source,), (entry,) = (code_blocks("add-a-service.md", kind) for kind in ("python", "toml"))
+    assert source == (TEMPLATE / "service.py.template").read_text()
+    assert (TEMPLATE / "pyproject.toml.template").read_text().endswith(entry)
 
 
-def test_the_echo_service_is_as_printed():
-    source, line, *_ = code_blocks("add-a-service.md", "python")
-    assert source == inspect.getsource(echo)
-    assert line in inspect.getsource(importlib.import_module("system.routes"))
+def test_the_tutorial_shows_what_new_service_writes():
+    text = (DOCS / "tutorial.md").read_text()
+    entry = files("greeting")["pyproject.toml"].rpartition("\n\n")[2]
+    for shown in ("\n".join(files("greeting")), entry.rstrip()):
+        assert textwrap.indent(shown, "    ") in text
 
 
-def test_the_example_works():
-    module, route = example()
-    service = getattr(module, route.service.upper())
-    assert service.name == route.service
-    router = Router((*ROUTES, route))
-    entity, memory, logged_ms = None, {}, 10**12
+def test_the_tutorials_workflow_runs_what_the_tutorial_runs(tmp_path):
+    """Each line is one that tests/e2e/test_tutorial.py has run."""
+    script = "".join(code_blocks("tutorial.md", "sh"))
+    (workflow,) = re.findall(r"regression.yml <<'END'\n(.*?)^END$", script, re.M | re.S)
+    ran = script.replace(workflow, "").replace(' || echo "exit code $?"', "").splitlines()
+    (job,) = yaml.safe_load(workflow)["jobs"].values()
+    *steps, shown = [step["run"] for step in job["steps"] if "run" in step]
+    lines = "\n".join(steps).replace(" || test $? -eq 11", "").splitlines()
+    assert [line for line in lines if line.strip() and line not in ran] == []
+    assert shown.startswith("cat regression/comment.md")
+    assert f'JOB="${{JOB:-{job["env"]["JOB"]}}}"' in script
+    path = tmp_path / "regression.yml"
+    path.write_text(workflow)
+    test_it_is_as_githubs_schema_says(path)
+    test_every_action_is_pinned_by_its_commit(path)
 
-    def ask(request_id: str, target: str) -> dict[str, Any]:
-        nonlocal entity
-        found, params = router.match(route.verb, target)
-        assert found is route
-        request = Request(request_id, "gateway_out_test", found.method, params)
-        effect = handle(service, entity, memory.get, request, logged_ms, Window())
-        entity = effect.entity
-        memory.update(effect.memory)
-        (record,) = effect.records
-        assert record.topic == "gateway_out_test"
-        return decode(record.value)
 
-    first = ask("r1", "/greetings/ada/2")
-    assert first == {"request_id": "r1", "name": "ada", "greetings": 2}
-    assert ask("r1", "/greetings/ada/2") == first
-    assert ask("r2", "/greetings/ada/1") == {"request_id": "r2", "name": "ada", "greetings": 3}
-    assert ask("r3", "/greetings/ada/1000")["error"]["code"] == "limit_reached"
-    assert ask("r4", "/greetings/ada/1")["greetings"] == 4
+def test_what_is_stable_is_there():
+    page = " ".join((DOCS / "python.md").read_text().split())
+    assert [name for name in bench.__all__ if f"`bench.{name}" not in page] == []
+    for module in ("service", "routes", "trial"):
+        (listed,) = re.findall(rf"of `system.{module}`: ((?:`\w+`,?\s*)+)", page)
+        names = re.findall(r"`(\w+)`", listed)
+        found = importlib.import_module(f"system.{module}")
+        assert names
+        assert [name for name in names if not hasattr(found, name)] == []
+    assert f"`{GROUP}`" in page
 
 
 # ---- dependencies, errors, links
@@ -247,7 +249,6 @@ def test_the_example_works():
 def test_the_version_is_that_of_the_gateway() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())
     assert project["project"]["version"] == __version__
-    assert "build-system" not in project, "no wheel is offered: a work tree is"
 
 
 def test_every_dependency_is_described_with_its_version():

@@ -126,4 +126,4 @@ def test_two_packages_with_one_path_are_told(folder):
 def test_a_name_has_a_longest_form():
     assert is_name("g" * NAME_CHARACTERS_MAX)
     assert not is_name("g" * (NAME_CHARACTERS_MAX + 1))
-    assert not any(map(is_name, ("", "1a", "a-b", "gateway", "gateways", "claim")))
+    assert not any(map(is_name, ("", "1a", "a-b", "gateway", "gateways", "claim", "routes")))

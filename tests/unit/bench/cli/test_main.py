@@ -164,6 +164,13 @@ def test_a_wrong_value_is_one_line(
         ("costs no-such-stack", ExitCode.FAILED, "no stack no-such-stack is up"),
         ("history {folder} --out {file}/page.html", ExitCode.FAILED, "cannot write to {file}"),
         ("regression no-such-commit", ExitCode.USAGE, "no commit no-such-commit"),
+        ("regression HEAD --service {folder}", ExitCode.USAGE, "--service and --workload go"),
+        ("regression HEAD --workload x", ExitCode.USAGE, "--service and --workload go together"),
+        (
+            "regression HEAD --service {folder} --workload {file}",
+            ExitCode.USAGE,
+            "--service {folder} has no package: pyproject.toml is missing",
+        ),
         ("regression HEAD --results {file}", ExitCode.FAILED, "cannot write to {file}"),
         ("regression HEAD --out {file} --results {folder}", ExitCode.FAILED, "cannot write to"),
         ("error-rates record {file}", ExitCode.FAILED, "cannot write to {file}"),

@@ -55,6 +55,30 @@ def test_packages_that_can_not_be_installed(
     assert len(told) == 2, "it is made anew after a failure, and once"
 
 
+def test_a_package_that_can_not_be_installed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(python_env, "_pip", lambda: [sys.executable, "-c", "raise OSError('no')"])
+    with pytest.raises(StackError, match="cannot install the package of the commit: OSError: no"):
+        python_env.install_service(tmp_path, tmp_path / "packages")
+
+
+def test_a_service_s_processes_find_its_package_first(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plain = Side("A", COMMIT, tmp_path, Path(sys.executable))
+    packages = tmp_path / "packages"
+    assert plain.variables == {}
+    monkeypatch.setenv("PYTHONPATH", "/elsewhere")
+    found = plain._replace(packages=packages).variables
+    assert found == {"PYTHONPATH": f"{packages}:{PROJECT_DIR}:/elsewhere"}
+    monkeypatch.delenv("PYTHONPATH")
+    own = plain._replace(packages=packages)
+    assert own.variables == {"PYTHONPATH": f"{packages}:{PROJECT_DIR}"}
+    # The work tree of such a commit has no system of its own, and the side still has one.
+    assert own.environment() == environment(own_stack=True)
+
+
 def test_a_side_is_recorded_with_its_own_versions(tmp_path: Path) -> None:
     (tmp_path / "system" / "runtime").mkdir(parents=True)
     (tmp_path / "system" / "runtime" / "jars.py").write_text("SETS = {'kafka': ['a:b:9.9.9']}\n")

@@ -8,14 +8,14 @@ A package brings one by an entry point, ``greeting = "greeting_service"``, of th
 import importlib
 import re
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from typing import NamedTuple
 
 from machine.errors import StackError
-from system.routes import OWN, OWN_ROUTES, ROUTES, SERVICES, Integer, Route
+from system.routes import AMOUNT, OWN, OWN_ROUTES, ROUTES, SERVICES, Integer, Route
 from system.service import Service
 from system.wire import AMOUNT_MAX
 
@@ -123,9 +123,10 @@ def _service(module: object, name: str) -> Service:
     return service
 
 
-def _check(routes: Iterable[Route], service: Service, others: Iterable[Route]) -> None:
+def _check(routes: Iterable[Route], service: Service, others: Sequence[Route]) -> None:
     """Raises `_FaultError` for the first route that is wrong, or not the service's own."""
     taken = {_segments(route.path)[0] for route in others}
+    methods = {route.method for route in others}
     seen = set()
     for route in routes:
         first, *_ = segments = _segments(route.path)
@@ -136,8 +137,11 @@ def _check(routes: Iterable[Route], service: Service, others: Iterable[Route]) -
             f"its verb is not one of {', '.join(VERBS)}": route.verb not in VERBS,
             f"its service is not {service.name}": route.service != service.name,
             f"there is no method {route.method}": route.method not in service.methods,
+            "another service has a method of this name": route.method in methods,
             f"its key is not {service.key}": route.key != service.key,
             "a parameter is named twice": len({*names}) < len(names),
+            f"its key {route.key} is no id": route.key in (AMOUNT, "request_id", *route.query),
+            "a parameter's name is not one": not all(map(_SEGMENT.fullmatch, names)),
             "a limit of its query is not one": not all(map(_is_query, route.query.values())),
             "its path begins with a parameter": first.startswith("{"),
             f"another service has paths that begin with /{first}": first in taken,

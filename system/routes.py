@@ -65,6 +65,8 @@ ROUTES = (
     Route("GET", "/silence/{echo_id}", "echo", "silence", "echo_id"),
 )
 
+AMOUNT = "amount"
+"""A path's parameter of this name is an integer."""
 OWN = "gateway"
 """The routes of this service are answered by the gateway itself; they take any query."""
 

@@ -14,7 +14,7 @@ NOW_MS = 1_700_000_000_000
 class Trial:
     """A trial keeps what the Flink job would: an entity and its remembered steps, for each key.
 
-    ``Trial(COUNTER).ask("add", "c1", amount=2)`` returns the reply to one request.
+    ``Trial(COUNTER).ask("add_counter", "c1", amount=2)`` returns the reply to one request.
     """
 
     def __init__(self, service: Service) -> None:

@@ -6,12 +6,11 @@ from typing import Any, NamedTuple
 from urllib.parse import parse_qsl, unquote
 
 from system.gateway.errors import RefusedError
-from system.routes import OWN, Integer, Route
+from system.routes import AMOUNT, OWN, Integer, Route
 from system.wire import AMOUNT_MAX, ID_PATTERN
 
 AMOUNT_DIGITS_MAX = len(str(AMOUNT_MAX))
 """The largest amount has this many digits; longer numbers are refused before they are parsed."""
-AMOUNT = "amount"
 _SCHEME = re.compile(r"https?://[^/]+/?", re.IGNORECASE)
 
 

@@ -1,5 +1,6 @@
 """What packages may bring, and the one line for each that they may not."""
 
+import re
 import sys
 from pathlib import Path
 
@@ -52,7 +53,9 @@ def test_two_packages_bring_services_of_their_own(folder):
 
 
 def renamed(source: str) -> str:
-    return source.replace("GREETING", "PARTING").replace("greeting", "parting")
+    return re.sub(r"\bgreet\b", "part", source.replace("GREETING", "PARTING")).replace(
+        "greeting", "parting"
+    )
 
 
 ROUTE = 'Route("POST", "/greetings/{name}", "greeting", "greet", "name")'
@@ -79,10 +82,14 @@ def routes(*written: str) -> str:
         ("greeting", "", routes(ROUTE[:-1] + ", 1)"), "ROUTES is not a tuple of routes"),
         ("greeting", "", GREETING.replace("GREETING", "HELLO"), ".GREETING is not a service"),
         ("greeting", "", GREETING.replace('("greeting"', '("hello"'), "service named greeting"),
-        ("parting", "", renamed(GREETING).replace('g", "greet"', 'g", "go"'), "no method go"),
+        ("parting", "", renamed(GREETING).replace('g", "part"', 'g", "go"'), "no method go"),
         ("greeting", "", routes(ROUTE.replace("POST", "get")), "verb is not one of GET"),
         ("greeting", "", routes(ROUTE.replace('"greeting"', '"user"')), "is not greeting"),
         ("greeting", "", routes(ROUTE.replace('"name")', '"id")')), "its key is not name"),
+        ("greeting", "", GREETING.replace('"name"', '"amount"'), "its key amount is no id"),
+        ("greeting", "", GREETING.replace('"name"', '"request_id"'), "request_id is no id"),
+        ("greeting", "", routes(ROUTE[:-1] + ', {"N": Integer(0, 0)})'), "name is not one"),
+        ("greeting", "", re.sub(r"\bgreet\b", "pay", GREETING), "another service has a method"),
         ("greeting", "", routes(ROUTE.replace("{name}", "{n}/{n}")), "named twice"),
         ("greeting", "", routes(ROUTE[:-1] + ', {"name": Integer(0, 0)})'), "named twice"),
         ("greeting", "", routes(ROUTE[:-1] + ', {"n": Integer(2, 1)})'), "a limit of its query"),

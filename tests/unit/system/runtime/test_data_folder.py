@@ -1,12 +1,16 @@
 """Data folders: whose they are, what stays of them, and which are refused."""
 
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
+from support.packages import install, points
 
 from machine import cache
 from machine.errors import StackError
+from system.catalog import catalog, read
+from system.runtime import options
 from system.runtime.data_folder import DataFolder, data_folder
 
 
@@ -15,6 +19,10 @@ def cache_dir(tmp_path_factory, monkeypatch) -> Path:
     folder: Path = tmp_path_factory.mktemp("cache")
     monkeypatch.setenv("KAFLINKSHOP_CACHE", str(folder))
     return folder
+
+
+def made_now() -> dict[str, str]:
+    return options.StackOptions().made_with(None, None)
 
 
 MADE_WITH = {"Kafka": "4.1.2", "parallelism": "1"}
@@ -178,5 +186,22 @@ def test_empty_folders_may_be_where_disks_are_mounted(tmp_path):
     with (
         pytest.raises(StackError, match=r"is not empty, and holds no stack's data"),
         data_folder(other, None, MADE_WITH),
+    ):
+        pass
+
+
+def test_the_data_of_a_service_whose_package_is_gone_is_refused(tmp_path, monkeypatch):
+    install(tmp_path / "packages", "my-greeting")
+    with monkeypatch.context() as patch:
+        patch.syspath_prepend(str(tmp_path / "packages"))
+        patch.setattr(sys, "modules", sys.modules.copy())
+        brought = read(points(tmp_path / "packages"))
+        patch.setattr(options, "catalog", lambda: brought)
+        with data_folder(tmp_path / "data", None, made_now()):
+            pass
+    assert catalog().brought == {}
+    with (
+        pytest.raises(StackError, match=r"services claim, echo, greeting, .*, not claim, echo, or"),
+        data_folder(tmp_path / "data", None, made_now()),
     ):
         pass

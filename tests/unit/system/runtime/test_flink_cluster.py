@@ -34,14 +34,13 @@ def test_it_is_what_this_process_finds_in_its_order(tmp_path, monkeypatch):
 
 def test_an_editable_package_is_found_that_no_path_leads_to(tmp_path, monkeypatch):
     install(tmp_path, "my-greeting")
+    monkeypatch.setattr(sys, "modules", sys.modules.copy())
     with monkeypatch.context() as patch:
         patch.syspath_prepend(str(tmp_path))
-        patch.setattr(sys, "modules", sys.modules)
         catalog = read(points(tmp_path))
     monkeypatch.setattr(flink_cluster, "catalog", lambda: catalog)
     assert str(tmp_path) not in sys.path
     assert path_of(tmp_path)[-1] == str(tmp_path)
-    del sys.modules["my_greeting"]
 
 
 @pytest.mark.parametrize(

@@ -73,6 +73,12 @@ def tests(session: nox.Session) -> None:
 
 
 @nox.session
+def containers(session: nox.Session) -> None:
+    """The stack as containers, tried whole; exit code 3 where no engine can be had."""
+    run(session, "tests.support.containers")
+
+
+@nox.session
 def docs(session: nox.Session) -> None:
     """Writes from the code what docs/ says of limits, of the tree of files and of exit codes."""
     session.run(str(VENV / "bin" / "python"), "docs/write.py", external=True)

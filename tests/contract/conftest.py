@@ -1,6 +1,7 @@
 """A real broker and real gateways; the services' side of the topics is played by the test."""
 
 import asyncio
+import dataclasses
 import itertools
 import os
 import subprocess
@@ -13,15 +14,16 @@ import aiohttp
 import orjson
 import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from support import contract
+from support.contract import NO_SERVICES, PARTITIONS, TOPIC_PREFIX
 
+from machine.arguments import addresses_in
 from machine.ports import choose
 from system import wire
 from system.routes import SERVICES
 from system.runtime import topics as runtime_topics
 from system.runtime.kafka_broker import Kafka
 
-PARTITIONS = 4
-"""Of each input topic, so that a gateway has to choose."""
 BROKER_HEAP_MIB = 192
 BROKER_START_S = 300
 WAIT_S = 300
@@ -40,11 +42,7 @@ class Broker:
             self._kafka.format_command(), check=True, capture_output=True, timeout=BROKER_START_S
         )
         self.start()
-        asyncio.run(
-            runtime_topics.create_when_reachable(
-                self.bootstrap_servers, runtime_topics.topics(PARTITIONS), BROKER_START_S
-            )
-        )
+        make_topics(self.bootstrap_servers)
 
     def start(self):
         with self._log.open("ab") as log:
@@ -55,8 +53,18 @@ class Broker:
         self.process.wait()
 
 
+def make_topics(bootstrap_servers: str) -> None:
+    wanted = runtime_topics.topics(PARTITIONS, prefix=TOPIC_PREFIX)
+    asyncio.run(runtime_topics.create_when_reachable(bootstrap_servers, wanted, BROKER_START_S))
+
+
 @pytest.fixture(scope="session")
 def bootstrap_servers(tmp_path_factory) -> Iterator[str]:
+    given = addresses_in(contract.BROKER)
+    if given:
+        make_topics(given)
+        yield given
+        return
     broker = Broker(tmp_path_factory.mktemp("broker"))
     yield broker.bootstrap_servers
     broker.stop()
@@ -81,7 +89,7 @@ class Topics:
         await self._producer.start()
         self._consumer.assign(
             [
-                TopicPartition(wire.input_topic(service), partition)
+                TopicPartition(TOPIC_PREFIX + wire.input_topic(service), partition)
                 for service in SERVICES
                 for partition in range(PARTITIONS)
             ]
@@ -98,9 +106,10 @@ class Topics:
         return await self._consumer.end_offsets(self._consumer.assignment())
 
     async def next(self):
-        """The next record, and the request in it."""
+        """The next record, as if its topic had no prefix, and the request in it."""
         record = await asyncio.wait_for(self._consumer.getone(), WAIT_S)
-        return record, orjson.loads(record.value)
+        topic = record.topic.removeprefix(TOPIC_PREFIX)
+        return dataclasses.replace(record, topic=topic), orjson.loads(record.value)
 
     async def serve(self) -> None:
         """Answers each request, until cancelled."""
@@ -133,7 +142,7 @@ class Running:
     ) -> None:
         """`process`: None where it is not this test's to end."""
         self.process = process
-        self.sink = wire.reply_topic(gateway_id)
+        self.sink = TOPIC_PREFIX + wire.reply_topic(gateway_id)
         self.url = url
         self.address = tuple(url.removeprefix("http://").split(":"))
         self.session = aiohttp.ClientSession(url)
@@ -191,15 +200,13 @@ async def until(condition: Callable[[], Awaitable[bool]]) -> None:
             await asyncio.sleep(pause_s)
 
 
-COMMAND = (sys.executable, "-m", "system.gateway", "--port", "0")
+COMMAND = (sys.executable, "-m", "system.gateway", "--port", "0", "--topic-prefix", TOPIC_PREFIX)
 PIPED: dict[str, Any] = {
     "stdout": subprocess.PIPE,
     "stderr": subprocess.STDOUT,
     "start_new_session": True,
 }
 ENVIRONMENT = os.environ | {"PYTHONWARNINGS": "error"}
-NO_SERVICES = ("--ready-by", "kafka")
-"""So that a gateway sends nothing by itself: the tests are the services."""
 
 
 async def spawn(*arguments: str, **environment: str) -> asyncio.subprocess.Process:
@@ -232,6 +239,10 @@ async def gateway(bootstrap_servers):
 @pytest.fixture(scope="session")
 def shared_process(bootstrap_servers) -> Iterator[tuple[str, str]]:
     """The id and the URL of a gateway with options of its own accord."""
+    given = addresses_in(contract.GATEWAY)
+    if given:
+        yield contract.GATEWAY_ID, f"http://{given}"
+        return
     gateway_id = uuid.uuid4().hex[:12]
     arguments = ("--bootstrap", bootstrap_servers, "--gateway-id", gateway_id, *NO_SERVICES)
     with subprocess.Popen([*COMMAND, *arguments], **PIPED, env=ENVIRONMENT) as process:

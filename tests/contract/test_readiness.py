@@ -2,8 +2,10 @@
 
 import asyncio
 
+from support.contract import NO_SERVICES, TOPIC_PREFIX
+
 from system.gateway.readiness import PREFIX
-from tests.contract.conftest import NO_SERVICES, WAIT_S, spawn, until
+from tests.contract.conftest import WAIT_S, spawn, until
 
 SERVICES = ("--ready-by", "services")
 
@@ -68,5 +70,5 @@ async def test_a_gateway_started_anew_has_the_same_reply_topic(bootstrap_servers
         process.terminate()
         await asyncio.wait_for(process.communicate(), WAIT_S)
     first, second = requests
-    assert first["sink"] == second["sink"] == "gateway_out_stays"
+    assert first["sink"] == second["sink"] == TOPIC_PREFIX + "gateway_out_stays"
     assert first["request_id"] != second["request_id"]

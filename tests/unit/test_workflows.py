@@ -18,8 +18,15 @@ SCHEMA = "vendor.github-workflows"
 PINNED = re.compile(r"uses: [\w.-]+/[\w./-]+@[0-9a-f]{40} # v\d+\.\d+\.\d+")
 
 
-def test_there_is_one_for_regressions() -> None:
-    assert [path.name for path in WORKFLOWS] == ["regression.yml"]
+def test_there_is_one_for_containers_and_one_for_regressions() -> None:
+    assert [path.name for path in WORKFLOWS] == ["containers.yml", "regression.yml"]
+
+
+def test_containers_are_run_and_what_says_that_they_were_not_is_no_success() -> None:
+    found = yaml.safe_load((ROOT / ".github" / "workflows" / "containers.yml").read_text())
+    assert found["permissions"] == {}
+    *_, last = found["jobs"]["containers"]["steps"]
+    assert last == {"name": last["name"], "run": "nox --non-interactive -s containers"}
 
 
 @pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.name)

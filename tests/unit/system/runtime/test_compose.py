@@ -1,4 +1,4 @@
-"""docker-compose.yml: well formed, and with the very settings of the stack without containers."""
+"""docker-compose.yml: well formed, bounded, and with the settings of a stack of processes."""
 
 import re
 import shutil
@@ -10,8 +10,7 @@ import pytest
 import yaml
 
 from machine import ports
-from system.routes import SERVICES
-from system.runtime import jars, settings
+from system.runtime import container, settings
 from system.runtime.options import StackOptions
 from system.runtime.stack import DRAIN_TIMEOUT_S
 
@@ -19,7 +18,8 @@ ROOT = Path(__file__).parents[4]
 FILE = ROOT / "docker-compose.yml"
 COMPOSE = yaml.safe_load(FILE.read_text())
 CONTAINERS = COMPOSE["services"]
-DEFAULTS = StackOptions()
+DEFAULT = {name for name, each in CONTAINERS.items() if each["profiles"] == ["default"]}
+ONE_SHOT = {name for name in CONTAINERS if name.endswith("topics")}
 UNITS = {"m": 1, "g": 1024}
 JOBMANAGER_OFF_HEAP_MIB = 128
 JOBMANAGER_OVERHEAD_MIB = 192
@@ -31,11 +31,24 @@ def validate(path):
     return subprocess.run([*command, str(path)], capture_output=True, text=True, timeout=60)
 
 
-def arguments(container):
+def words(name):
+    """The command of a container; the variables of ports have their defaults."""
+    return re.sub(r"\$\{\w+:-(\w+)\}", r"\1", CONTAINERS[name]["command"]).split()
+
+
+def arguments(name):
     """A command as its option → value."""
-    command = CONTAINERS[container]["command"]
-    words = command.split() if isinstance(command, str) else command
-    return dict(zip(words[3::2], words[4::2], strict=True))
+    return dict(zip(words(name)[3::2], words(name)[4::2], strict=True))
+
+
+def parts(kind):
+    """Container → parsed arguments, of those that run this part."""
+    module = ["python", "-m", "system.runtime.container", kind]
+    return {
+        name: container.parse(words(name)[3:])
+        for name, each in CONTAINERS.items()
+        if str(each.get("command")).split()[:4] == module
+    }
 
 
 def mib(size):
@@ -53,52 +66,85 @@ def test_the_schema_finds_a_mistake(tmp_path):
     assert "memory_limit" in validate(broken).stdout
 
 
-def test_docker_compose_takes_it_where_there_is_one():
-    """Besides the schema, which is checked everywhere: the plugin is not on each machine."""
-    docker = shutil.which("docker")
+@pytest.mark.parametrize("command", [("docker", "compose"), ("docker-compose",)])
+def test_compose_takes_it_where_there_is_one(command):
+    """Besides the schema, which is checked everywhere: neither is on each machine."""
     if (
-        docker
-        and subprocess.run([docker, "compose", "version"], capture_output=True).returncode == 0
+        shutil.which(command[0])
+        and subprocess.run([*command, "version"], capture_output=True).returncode == 0
     ):
-        command = [docker, "compose", "-f", str(FILE), "config", "--quiet"]
-        found = subprocess.run(command, capture_output=True, text=True, timeout=60)
+        asked = [*command, "-f", str(FILE), "config", "--quiet"]
+        found = subprocess.run(asked, capture_output=True, text=True, timeout=60, cwd=ROOT)
         assert found.returncode == 0, found.stderr
 
 
-def test_kafka_has_the_same_properties():
-    assert COMPOSE["configs"]["kafka"]["content"] == settings.render_properties(
-        settings.kafka_properties(
-            ("kafka", 9092), ("kafka", 9093), "/var/lib/kafka/data", bind_host="0.0.0.0"
-        )
+def test_without_a_profile_it_is_the_default_one():
+    lines = (ROOT / ".env").read_text().splitlines()
+    assert {"COMPOSE_PROFILES=default", "COMPOSE_PROJECT_NAME=kaflinkshop"} <= {*lines}
+    assert {"kafka", "topics", "jobmanager", "taskmanager", "gateway"} == DEFAULT
+
+
+def test_a_broker_has_the_settings_of_the_stack_and_a_listener_for_the_machine_outside():
+    one = settings.kafka_properties(
+        ("kafka", 9092), ("kafka", 9093), "/var/lib/kaflinkshop/kafka/log", bind_host="0.0.0.0"
     )
+    found = container.kafka_properties("kafka", ["kafka"], "127.0.0.1:9092")
+    differing = {name for name in one.keys() | found.keys() if one.get(name) != found.get(name)}
+    assert differing == {"listeners", "advertised.listeners", "listener.security.protocol.map"}
+    for name in differing:
+        assert found[name].startswith(one[name] + ",PUBLISHED:")
+    assert found["advertised.listeners"].endswith(",PUBLISHED://127.0.0.1:9092")
 
 
-def test_flink_has_the_same_configuration():
-    assert COMPOSE["configs"]["flink"]["content"] == settings.render_yaml(
-        settings.flink_configuration(
-            jobmanager=("jobmanager", 6123),
-            rest=("jobmanager", 8081),
-            taskmanager_host=None,
-            checkpoint_uri="file:///var/lib/kaflinkshop/checkpoints",
-            heaps=DEFAULTS.heaps,
-            bind_host="0.0.0.0",
-        )
+def test_flink_has_the_configuration_of_the_stack_and_tells_its_metrics():
+    one = settings.flink_configuration(
+        jobmanager=("jobmanager", 6123),
+        rest=("jobmanager", 8081),
+        taskmanager_host=None,
+        checkpoint_uri="file:///var/lib/kaflinkshop/flink/checkpoints",
+        heaps=StackOptions().heaps,
+        bind_host="0.0.0.0",
     )
+    found = container.flink_configuration("jobmanager")
+    assert {name: found[name] for name in one} == one
+    added = found.keys() - one.keys() - {"python.client.executable"}
+    assert all(name.startswith("metrics.reporter.prometheus.") for name in added)
 
 
-def test_every_jvm_logs_the_same_way():
-    assert COMPOSE["configs"]["log4j"]["content"] == settings.LOG4J
-    used = {config["source"] for each in CONTAINERS.values() for config in each.get("configs", ())}
-    assert used == COMPOSE["configs"].keys()
+def test_each_part_is_reached_under_the_name_of_its_container():
+    brokers, managers = parts("kafka"), parts("jobmanager")
+    for name, broker in brokers.items():
+        assert broker.host == name
+        assert all(set(other.quorum) & {name} for other in brokers.values() if name in other.quorum)
+        assert CONTAINERS[name]["ports"] == [f"{PUBLISHED_BY[name]}:{container.PUBLISHED}"], (
+            "the address that it tells is the one that is published"
+        )
+    for name, manager in managers.items():
+        assert manager.host == name
+        assert {each.split(":")[0] for each in manager.bootstrap.split(",")} <= brokers.keys()
+    for worker in parts("taskmanager").values():
+        assert worker.jobmanager in managers
 
 
-def test_kafka_is_the_same_jvm_and_version():
-    kafka = CONTAINERS["kafka"]
-    heap = settings.KAFKA_HEAP_MIB
-    assert kafka["environment"]["KAFKA_HEAP_OPTS"] == f"-Xms{heap}m -Xmx{heap}m"
-    assert kafka["environment"]["KAFKA_JVM_PERFORMANCE_OPTS"].split() == [*settings.KAFKA_JVM]
-    _, _, version = jars.SETS["kafka"][0].split(":")
-    assert kafka["image"] == f"apache/kafka:{version}"
+PUBLISHED_BY = {
+    name: re.search(r"--published (\S+)", each["command"])[1]
+    for name, each in CONTAINERS.items()
+    if "--published" in str(each.get("command"))
+}
+
+
+def test_the_default_ports_are_those_of_the_stack_without_containers():
+    published = {name: CONTAINERS[name].get("ports", []) for name in DEFAULT}
+    numbers = {
+        name: int(re.search(r":-(\d+)\}:\d+$", each)[1])
+        for name, found in published.items()
+        for each in found
+    }
+    assert numbers == {
+        "kafka": ports.KAFKA.port,
+        "jobmanager": ports.FLINK_PAGE.port,
+        "gateway": ports.GATEWAY.port,
+    }
 
 
 def test_the_topics_are_made_by_the_same_module():
@@ -107,46 +153,31 @@ def test_the_topics_are_made_by_the_same_module():
     assert command == "python -m system.runtime.topics --bootstrap kafka:9092"
 
 
-def test_the_job_has_the_same_arguments():
-    given = arguments("job")
-    connector = [f"/opt/connector/{jar.file_name}" for jar in jars.read_lock()["connector"]]
-    assert given == {
-        "--bootstrap": "kafka:9092",
-        "--rest": "jobmanager:8081",
-        "--execution-mode": DEFAULTS.execution_mode,
-        "--parallelism": str(DEFAULTS.parallelism),
-        "--connector-jars": ",".join(connector),
-    }
-    assert DEFAULTS.services == SERVICES, "all of them is the job's default"
-
-
 def test_the_gateway_has_the_same_arguments():
     given = arguments("gateway")
     assert given["--bootstrap"] == "kafka:9092"
-    assert given["--port"] == str(ports.GATEWAY.port)
-    assert f"127.0.0.1:{ports.GATEWAY.port}:{ports.GATEWAY.port}" in CONTAINERS["gateway"]["ports"]
-    assert given["--workers"] == str(DEFAULTS.workers)
+    assert given["--workers"] == str(StackOptions().workers)
     assert given.keys() == {"--bootstrap", "--host", "--port", "--gateway-id", "--workers"}
     assert float(CONTAINERS["gateway"]["stop_grace_period"].removesuffix("s")) == DRAIN_TIMEOUT_S
 
 
 def test_memory_limits_hold_what_each_process_is_configured_for():
-    limits = {name: mib(each["mem_limit"]) for name, each in CONTAINERS.items()}
-    assert limits["kafka"] >= 1.5 * settings.KAFKA_HEAP_MIB
-    assert limits["jobmanager"] >= (
-        settings.JOBMANAGER_HEAP_MIB
+    for kind, needed in {
+        "kafka": 1.5 * settings.KAFKA_HEAP_MIB,
+        "jobmanager": settings.JOBMANAGER_HEAP_MIB
         + JOBMANAGER_OFF_HEAP_MIB
         + settings.METASPACE_MIB
-        + JOBMANAGER_OVERHEAD_MIB
-    )
-    assert limits["taskmanager"] >= (
-        settings.TASKMANAGER_HEAP_MIB
+        + JOBMANAGER_OVERHEAD_MIB,
+        "taskmanager": settings.TASKMANAGER_HEAP_MIB
         + settings.DIRECT_MIB
         + settings.NETWORK_MIB
         + settings.MANAGED_MIB
         + settings.METASPACE_MIB
-        + settings.OVERHEAD_MIB
-    )
+        + settings.OVERHEAD_MIB,
+    }.items():
+        found = parts(kind)
+        assert found
+        assert all(mib(CONTAINERS[name]["mem_limit"]) >= needed for name in found)
 
 
 def test_nothing_is_published_beyond_loopback():
@@ -156,20 +187,62 @@ def test_nothing_is_published_beyond_loopback():
 
 
 @pytest.mark.parametrize("name", CONTAINERS)
-def test_each_container_waits_for_what_it_needs(name):
-    waits = CONTAINERS[name].get("depends_on", {})
-    for other, wait in waits.items():
-        ends = other in ("topics", "job")
+def test_each_container_is_bounded_watched_and_without_rights(name):
+    each = CONTAINERS[name]
+    assert {"mem_limit", "pids_limit", "restart", "logging"} <= each.keys()
+    assert each["cap_drop"] == ["ALL"]
+    assert each["security_opt"] == ["no-new-privileges:true"]
+    assert each["restart"] == ("no" if name in ONE_SHOT else "unless-stopped")
+    assert name in ONE_SHOT or "healthcheck" in each
+
+
+@pytest.mark.parametrize("name", CONTAINERS)
+def test_each_container_waits_for_what_it_needs_in_its_own_profile(name):
+    for other, wait in CONTAINERS[name].get("depends_on", {}).items():
         assert wait["condition"] == (
-            "service_completed_successfully" if ends else "service_healthy"
+            "service_completed_successfully" if other in ONE_SHOT else "service_healthy"
         )
-        assert ends or "healthcheck" in CONTAINERS[other]
+        assert {*CONTAINERS[name]["profiles"]} <= {*CONTAINERS[other]["profiles"]}
 
 
-def test_the_image_is_of_the_project_s_python():
+def test_what_a_stack_keeps_is_in_one_named_volume():
+    for name in (*parts("kafka"), *parts("jobmanager"), *parts("taskmanager")):
+        (volume,) = CONTAINERS[name]["volumes"]
+        source, target = volume.split(":")
+        assert source in COMPOSE["volumes"]
+        assert target == str(container.DATA)
+
+
+def test_the_image_is_of_the_project_s_python_and_of_one_base():
     dockerfile = (ROOT / "deploy" / "Dockerfile").read_text()
-    python = re.search(r"^FROM python:(\d+\.\d+)\.\d+", dockerfile, re.MULTILINE)
-    assert python
-    assert f'requires-python = ">={python[1]},' in (ROOT / "pyproject.toml").read_text()
-    assert f"lib/python{python[1]}/site-packages" in dockerfile
-    assert "--requirement requirements.lock" in dockerfile
+    (python,) = re.findall(r"^ARG BASE=python:(\d+\.\d+)-", dockerfile, re.MULTILINE)
+    assert f'requires-python = ">={python},' in (ROOT / "pyproject.toml").read_text()
+    assert "--require-hashes --requirement requirements.lock" in dockerfile
+    assert {*re.findall(r"^FROM (\S+)", dockerfile, re.MULTILINE)} == {"$BASE"}
+    assert re.findall(r"^USER (\S+)", dockerfile, re.MULTILINE)[0] == "kaflinkshop"
+
+
+@pytest.mark.parametrize(
+    "argv",
+    [
+        [],
+        ["kafka", "--host", "a", "--quorum", "b,c", "--published", "h:1"],
+        ["kafka", "--host", "a", "--quorum", "a", "--published", "h"],
+        ["jobmanager", "--host", "a", "--bootstrap", "nowhere"],
+        ["taskmanager"],
+    ],
+)
+def test_wrong_usage_is_one_line_and_exit_2(argv, capsys):
+    with pytest.raises(SystemExit) as ended:
+        container.main(argv)
+    assert ended.value.code == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("error: ")
+
+
+def test_a_volume_of_another_kind_is_one_line_and_exit_3(tmp_path, monkeypatch, capsys):
+    (tmp_path / "something").write_text("else")
+    monkeypatch.setattr(container, "DATA", tmp_path)
+    assert container.main(["jobmanager", "--host", "a", "--bootstrap", "b:1"]) == 3
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "holds no stack's data" in line

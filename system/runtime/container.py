@@ -1,0 +1,213 @@
+"""The command ``-m system.runtime.container PART`` becomes one part of the stack in a container.
+
+It writes the part's configuration from `settings`, with the containers' names as addresses, and
+executes the part's program in its own place. All parts of a stack share one volume: topics and
+state belong together. ``prepare`` makes, while the image is built, what a start would make or
+download otherwise.
+"""
+
+import argparse
+import os
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import NoReturn
+
+from machine.arguments import Parser, addresses, whole
+from machine.errors import EXIT_CODE, StackError
+from system.runtime import flink_cluster, jars, settings
+from system.runtime.class_archive import base_archive
+from system.runtime.data_folder import data_folder
+from system.runtime.flink_cluster import Flink
+from system.runtime.kafka_broker import Kafka
+from system.runtime.options import StackOptions
+
+DATA = Path("/var/lib/kaflinkshop")
+"""The stack's volume, which survives its containers."""
+SCRATCH = Path("/var/tmp/kaflinkshop")
+"""A container's own place: what is lost with it is no loss."""
+
+BROKER, CONTROLLER, PUBLISHED = 9092, 9093, 9094
+"""Kafka's listeners: for the other containers, for the quorum, and for the machine outside."""
+RPC, REST = 6123, 8081
+METRICS = 9249
+"""Each Flink process tells Prometheus its metrics at this port."""
+
+PARALLELISM_MAX = 64
+"""A larger parallelism is not read; the task slots of a stack are fewer."""
+
+REPORTER: dict[str, str | int] = {
+    "metrics.reporter.prometheus.factory.class": (
+        "org.apache.flink.metrics.prometheus.PrometheusReporterFactory"
+    ),
+    "metrics.reporter.prometheus.port": METRICS,
+}
+"""Flink has this beside `settings.FLINK`: it costs nothing until somebody asks."""
+
+REPLICATED = {
+    "default.replication.factor": "3",
+    "min.insync.replicas": "2",
+    "offsets.topic.replication.factor": "3",
+    "transaction.state.log.replication.factor": "3",
+    "transaction.state.log.min.isr": "2",
+    "share.coordinator.state.topic.replication.factor": "3",
+    "share.coordinator.state.topic.min.isr": "2",
+}
+"""Three brokers have this in place of what `settings.KAFKA` says for one: what is acknowledged is
+on two of them, so any one may be lost."""
+
+
+def kafka_properties(host: str, quorum: Sequence[str], published: str) -> dict[str, str]:
+    """`kafka_properties` returns the ``server.properties`` of the broker `host`; `quorum` are the
+    hosts of all, `published` is the ``HOST:PORT`` under which the machine outside reaches it."""
+    properties = settings.kafka_properties(
+        (host, BROKER), (host, CONTROLLER), str(_kafka_folder(host) / "log"), bind_host="0.0.0.0"
+    )
+    properties["listeners"] += f",PUBLISHED://0.0.0.0:{PUBLISHED}"
+    properties["advertised.listeners"] += f",PUBLISHED://{published}"
+    properties["listener.security.protocol.map"] += ",PUBLISHED:PLAINTEXT"
+    if len(quorum) > 1:
+        del properties["controller.quorum.bootstrap.servers"]
+        voters = [f"{id}@{each}:{CONTROLLER}" for id, each in enumerate(quorum, 1)]
+        properties |= REPLICATED | {
+            "node.id": str(quorum.index(host) + 1),
+            "controller.quorum.voters": ",".join(voters),
+        }
+    return properties
+
+
+def flink_configuration(jobmanager: str) -> dict[str, str | int]:
+    """`flink_configuration` returns ``config.yaml`` of all Flink's containers; `jobmanager` is the
+    host of one of them."""
+    configuration = settings.flink_configuration(
+        jobmanager=(jobmanager, RPC),
+        rest=(jobmanager, REST),
+        taskmanager_host=None,
+        checkpoint_uri=(DATA / "flink" / "checkpoints").as_uri(),
+        heaps=settings.Heaps(),
+        bind_host="0.0.0.0",
+    )
+    return configuration | REPORTER | {"python.client.executable": sys.executable}
+
+
+def kafka(arguments: argparse.Namespace) -> NoReturn:
+    """`kafka` becomes a broker, whose folder is formatted at its first start."""
+    folder = _kafka_folder(arguments.host)
+    broker = Kafka(
+        folder,
+        port=BROKER,
+        controller_port=CONTROLLER,
+        heap_mib=settings.Heaps().kafka,
+        stack_id=_stack_id(arguments.parallelism),
+    )
+    properties = kafka_properties(arguments.host, arguments.quorum, arguments.published)
+    (folder / "server.properties").write_text(settings.render_properties(properties))
+    if not broker.is_formatted:
+        command = broker.format_command()
+        if len(arguments.quorum) > 1:  # its voters are in the properties
+            command.remove("--standalone")
+        subprocess.run(command, check=True)
+    _become(broker.command(), os.environ)
+
+
+def jobmanager(arguments: argparse.Namespace) -> NoReturn:
+    """`jobmanager` becomes the JobManager, which runs the job, on from the newest checkpoint."""
+    stack_id = _stack_id(arguments.parallelism)
+    program = (
+        *("-pym", "system.flink_job.pipeline", "--bootstrap", arguments.bootstrap),
+        *("--parallelism", str(arguments.parallelism)),
+        *("--connector-jars", ",".join(map(str, jars.obtain("connector")))),
+    )
+    cluster = _flink(DATA / "flink", arguments.host, stack_id, program)
+    _become_flink(cluster, cluster.jobmanager_command())
+
+
+def taskmanager(arguments: argparse.Namespace) -> NoReturn:
+    """`taskmanager` becomes a TaskManager; what it works on it keeps to itself."""
+    cluster = _flink(SCRATCH, arguments.jobmanager, "", ())
+    _become_flink(cluster, cluster.taskmanager_command())
+
+
+def prepare(arguments: argparse.Namespace) -> None:
+    """`prepare` fills the cache of an image."""
+    for name in jars.SETS:
+        jars.obtain(name)
+    base_archive()
+    environment = os.environ | flink_cluster.environment(Path("/tmp"), None, "thread")
+    subprocess.run(flink_cluster.page_command(), check=True, env=environment)
+
+
+def main(argv: list[str] | None = None) -> int:
+    arguments = parse(argv)
+    try:
+        arguments.part(arguments)
+    except StackError as cause:
+        print(f"error: {cause}", file=sys.stderr)
+    except subprocess.CalledProcessError as cause:
+        print(f"error: {Path(cause.cmd[0]).name} ended with {cause.returncode}", file=sys.stderr)
+    except OSError as cause:  # a volume that can't be written to, or is full
+        print(f"error: {cause.filename or 'this container'}: {cause.strerror}", file=sys.stderr)
+    else:
+        return 0
+    return EXIT_CODE
+
+
+def parse(argv: list[str] | None) -> argparse.Namespace:
+    parser = Parser(prog="python -m system.runtime.container", description=__doc__)
+    parts = parser.add_subparsers(required=True, metavar="PART")
+
+    def part(run: object, name: str) -> argparse.ArgumentParser:
+        sub: argparse.ArgumentParser = parts.add_parser(name)
+        sub.set_defaults(part=run)
+        parallelism = whole("parallelism", PARALLELISM_MAX)
+        sub.add_argument("--parallelism", type=parallelism, default=StackOptions().parallelism)
+        return sub
+
+    broker = part(kafka, "kafka")
+    broker.add_argument("--host", required=True, help="of this broker, one of the quorum")
+    broker.add_argument("--quorum", required=True, type=lambda text: text.split(","))
+    broker.add_argument("--published", required=True, type=addresses, metavar="HOST:PORT")
+    manager = part(jobmanager, "jobmanager")
+    manager.add_argument("--host", required=True, help="under which TaskManagers reach it")
+    manager.add_argument("--bootstrap", required=True, type=addresses, metavar="HOST:PORT")
+    part(taskmanager, "taskmanager").add_argument("--jobmanager", required=True, metavar="HOST")
+    part(prepare, "prepare")
+    arguments = parser.parse_args(argv)
+    if arguments.part is kafka and arguments.host not in arguments.quorum:
+        parser.error(f"{arguments.host} is none of the quorum {','.join(arguments.quorum)}")
+    return arguments
+
+
+def _kafka_folder(host: str) -> Path:
+    return DATA / host
+
+
+def _stack_id(parallelism: int) -> str:
+    """What the volume's first user chose; raises `StackError` where its data is of another kind."""
+    made_with = StackOptions(parallelism=parallelism).made_with(None, None)
+    with data_folder(DATA, None, made_with) as folder:
+        return folder.stack_id
+
+
+def _flink(folder: Path, jobmanager: str, job_id: str, program: Sequence[str]) -> Flink:
+    cluster = Flink(folder, RPC, REST, settings.Heaps(), job_id, program)
+    configuration = settings.render_yaml(flink_configuration(jobmanager))
+    (cluster.conf_dir / "config.yaml").write_text(configuration)
+    return cluster
+
+
+def _become_flink(cluster: Flink, command: Sequence[str]) -> NoReturn:
+    environment = flink_cluster.environment(SCRATCH, cluster, "thread")
+    environment["FLINK_PLUGINS_DIR"] = str(flink_cluster.flink_home() / "plugins")
+    _become(command, os.environ | environment)
+
+
+def _become(command: Sequence[str], environment: Mapping[str, str]) -> NoReturn:
+    # A container is not the place to record classes: nobody would keep the recording.
+    kept = [word for word in command if not word.startswith("-XX:ArchiveClassesAtExit=")]
+    os.execve(kept[0], kept, environment)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -9,7 +9,8 @@ The way of one measurement, ``python -m bench run --rate 300``, through the file
 3.  `run/phase_runner.py` runs a phase: it starts the generators, opens the window when they are
     ready, and reads CPU, JVMs and Kafka (`observe/`) at both ends of it.
 4.  `generator/fleet.py` starts them. For a rate each is `generator/process.py`: what to send comes
-    from `workload/sources.py`, and when from `workload/arrivals.py`. For users each is Locust.
+    from `workload/sources.py`, and when from `workload/arrivals.py`. For users each is Locust. With
+    `--agents` they run elsewhere, and `remote/leader.py` has their files grow here all the same.
 5.  `generator/engine.py` sends, over `generator/connection.py`. Every request is a sample
     (`records/samples.py`), and with its reply a row of the history (`records/request_log.py`).
 6.  Meanwhile `observe/sampler.py` looks at processes, gateway, Kafka and Flink each second.

@@ -82,13 +82,18 @@ def port_or_any(text: str) -> int:
     return whole("a port", PORT_MAX, 0)(text)
 
 
-def address(text: str) -> str:
+def address(text: str, port_min: int = 1) -> str:
     """`address` is an argparse type: ``HOST:PORT``."""
     host, _, port = text.rpartition(":")
     if not re.fullmatch(r"[\w.-]+|\[[\da-fA-F:.]+\]", host, re.ASCII):
         raise argparse.ArgumentTypeError(f"{text!r} is not of the form HOST:PORT")
-    whole("a port", PORT_MAX)(port)
+    whole("a port", PORT_MAX, port_min)(port)
     return text
+
+
+def listen_address(text: str) -> str:
+    """`listen_address` is an argparse type: ``HOST:PORT``, where port 0 is any free one."""
+    return address(text, 0)
 
 
 def addresses(text: str) -> str:

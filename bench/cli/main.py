@@ -19,6 +19,7 @@ DESCRIPTION = "Measures the round trip over Kafka and Flink, or any HTTP service
 PLACES = {
     "run": "run:COMMAND",
     "capacity": "run:CAPACITY",
+    "agent": "run:AGENT",
     "probe": "probe:COMMAND",
     "faults": "faults:COMMAND",
     "soak": "faults:SOAK",

@@ -5,8 +5,10 @@ from dataclasses import replace
 
 from bench.atomic_files import make_folder, write
 from bench.cli.arguments import (
+    ANY_EXITS,
     DEFAULT,
     RUN_COMMAND_EXITS,
+    STACK_EXITS,
     Command,
     Plan,
     add_load,
@@ -19,13 +21,15 @@ from bench.cli.arguments import (
 )
 from bench.errors import RUN_EXITS, ExitCode, UsageError, progress
 from bench.records.run_record import Level, RunRecord
+from bench.remote import agent
+from bench.remote.frames import token
 from bench.report import markdown
 from bench.run import capacity
 from bench.run.model import Search
 from bench.run.run import Run
-from bench.run.settings import USERS_MAX
+from bench.run.settings import USERS_MAX, Settings
 from bench.workload.http_file import P99_MS_MAX, Thresholds
-from machine.arguments import positive, real, whole
+from machine.arguments import addresses, listen_address, positive, real, whole
 
 
 def users(text: str) -> tuple[int, ...]:
@@ -51,6 +55,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--locust", action="store_true", help="let Locust walk the --rate")
     add_shop(parser)
     add_load(parser)
+    add_agents(parser)
 
 
 def measure(args: argparse.Namespace, plan: Plan) -> ExitCode:
@@ -89,6 +94,7 @@ def plan(args: argparse.Namespace) -> Plan:
         raise UsageError("--locust loads http only")
     if args.workload is not None and args.rate is not None:
         settings = replace(settings, users=())
+    settings = with_agents(settings, args.agents, is_open=args.rate is not None)
     if args.quick:
         settings = settings.quick()
     if args.duration:
@@ -106,6 +112,50 @@ COMMAND = Command(
 )
 
 
+# ---- from other machines
+
+
+def add_agents(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--agents", type=addresses, metavar="HOST:PORT,...",
+                        help="send from where these agents are: `agent --help`")  # fmt: skip
+
+
+def with_agents(settings: Settings, agents: str | None, is_open: bool) -> Settings:
+    """`with_agents` returns the settings with generators at these agents, at least one at each. It
+    raises `UsageError` for a load that only this machine can send."""
+    if agents is None:
+        return settings
+    if settings.locust or (settings.is_shop and not is_open):
+        raise UsageError("--agents send a --rate, or a --workload: Locust's users are here")
+    if settings.trace_every:
+        raise UsageError("--trace-every is for generators here: stages need one wall clock")
+    token()
+    each = tuple(agents.split(","))
+    return replace(settings, agents=each, generators=max(len(each), settings.generators))
+
+
+def serve(args: argparse.Namespace) -> ExitCode:
+    host, _, port = args.listen.rpartition(":")
+    agent.serve(host.strip("[]"), int(port), token(), progress)
+    return ExitCode.DONE
+
+
+AGENT = Command(
+    "agent",
+    "runs generators here for a leader elsewhere, whose `run` or `capacity` names it by --agents",
+    "--listen 0.0.0.0:7070",
+    lambda parser: parser.add_argument(
+        "--listen",
+        type=listen_address,
+        default="127.0.0.1:7070",
+        metavar="HOST:PORT",
+        help="where leaders reach it; port 0: any free one (default: %(default)s)",
+    ),
+    serve,
+    exits=(*ANY_EXITS, *STACK_EXITS),
+)
+
+
 # ---- capacity
 
 
@@ -119,10 +169,11 @@ def add_search(parser: argparse.ArgumentParser) -> None:
         metavar="RATE", help="requests/s to try first (default: %(default)g)")  # fmt: skip
     add_shop(parser)
     add_load(parser)
+    add_agents(parser)
 
 
 def plan_search(args: argparse.Namespace) -> Plan:
-    settings = load_settings(args)
+    settings = with_agents(load_settings(args), args.agents, is_open=True)
     if args.duration:
         settings = replace(settings, duration_s=args.duration)
     return Plan(settings, Search(Level(args.p99_ms, args.failed_share), args.start))

@@ -1,18 +1,25 @@
 """The generator processes of a phase are headless Locust, or `bench.generator.process`.
 
-A closed loop of the shop is played by Locust; an open loop by it too where that is asked for.
+A closed loop of the shop is played by Locust; an open loop by it too where that is asked for. The
+others run on this machine, or for agents on others: either way their files grow here.
 """
 
 import sys
 import time
 from contextlib import ExitStack
+from dataclasses import asdict
 from pathlib import Path
 
 from bench.atomic_files import write
 from bench.errors import bench_errors
 from bench.generator.spec import LEAD_NS, READY_TIMEOUT_S, Load, Phase, Spec
 from bench.project import PROJECT_DIR
+from bench.records.run_record import AgentRecord
 from bench.records.samples import Reader, Samples, merge
+from bench.remote.frames import token
+from bench.remote.job import digests, files_of, this_host
+from bench.remote.leader import RemoteGenerator
+from bench.remote.mirror import Mirror
 from machine.processes import Child, Supervisor, telling_line
 
 STOP_TIMEOUT_S = 10
@@ -32,6 +39,7 @@ class Generators:
     def __init__(self, url: str, load: Load, phase: Phase, seed: int, folder: Path) -> None:
         self._supervisor = Supervisor()
         self._children: list[Child] = []
+        self._remotes: list[RemoteGenerator] = []
         self._kill_timeout_s = KILL_TIMEOUT_S
         self.samples: list[Path] = []
         self._histories: list[Path] = []
@@ -40,6 +48,7 @@ class Generators:
         is_closed_shop = load.is_shop and phase.schedule is None
         count = min(load.generators, phase.users) if phase.users else load.generators
         self._ready_marks = phase.users if is_closed_shop else count
+        key, alike = (token(), _alike(load)) if load.agents else (b"", {})
         with ExitStack() as started, bench_errors():
             started.callback(self.close)
             for index in range(count):
@@ -50,6 +59,16 @@ class Generators:
                     self._kill_timeout_s = spec.timeout_s + KILL_MARGIN_S
                 self._histories.append(Path(spec.history))
                 self._traces.append(Path(spec.traces))
+                if load.agents:
+                    agent = load.agents[index % len(load.agents)]
+                    mirror = Mirror(Path(spec.samples), Path(spec.history))
+                    self._remotes.append(
+                        RemoteGenerator(
+                            *(f"generator {index}", agent, key, asdict(spec), alike, mirror),
+                            this_host()._asdict(),
+                        )
+                    )
+                    continue
                 if is_closed_shop:
                     command = _locust(spec)
                 else:
@@ -66,9 +85,22 @@ class Generators:
         """`check` raises `BenchError` when one has ended by itself."""
         with bench_errors():
             self._supervisor.check()
+        for remote in self._remotes:
+            remote.check()
+
+    @property
+    def are_here(self) -> bool:
+        """`are_here` tells whether this machine has all of their processes."""
+        return all(remote.is_here for remote in self._remotes)
 
     def pids(self) -> list[int]:
-        return [process.pid for child in self._children for process in child.tree()]
+        """`pids` returns the processes that this machine has."""
+        here = [process.pid for child in self._children for process in child.tree()]
+        return [*here, *{pid for remote in self._remotes for pid in remote.pids}]
+
+    def agents(self) -> list[AgentRecord]:
+        """`agents` returns what is known of the agents' clocks; it is for the end."""
+        return [remote.record() for remote in self._remotes]
 
     def read(self) -> Samples:
         """`read` returns what came since the last call."""
@@ -91,6 +123,8 @@ class Generators:
         begin at once."""
         begin_ns = time.monotonic_ns() + LEAD_NS
         write(self._go, str(begin_ns).encode())
+        for remote in self._remotes:
+            remote.go(begin_ns)
         return begin_ns
 
     def written(self) -> tuple[list[Path], list[Path], list[Path]]:
@@ -103,16 +137,32 @@ class Generators:
         )
 
     def last_words(self) -> str:
-        return telling_line(self._children[0].log)
+        return telling_line(self._children[0].log) if self._children else "see the agents' output"
 
     def stop(self) -> None:
-        """`stop` lets what is under way end."""
+        """`stop` lets what is under way end. It raises `BenchError` where one elsewhere was
+        lost."""
         names = [child.name for child in self._children]
+        for remote in self._remotes:
+            remote.ask_to_stop()
+        deadline_s = time.monotonic() + self._kill_timeout_s
         self._supervisor.stop(names, self._kill_timeout_s)
+        for remote in self._remotes:
+            remote.wait(max(0.0, deadline_s - time.monotonic()))
+        for remote in self._remotes:
+            remote.check()
 
     def close(self) -> None:
         self._supervisor.close()
+        for remote in self._remotes:
+            remote.close()
         self._go.unlink(missing_ok=True)
+
+
+def _alike(load: Load) -> dict[str, str]:
+    """What agents must have as it is here."""
+    files = [] if load.is_shop else [*files_of(Path(load.workload))]
+    return digests([*files, *([Path(load.trust.ca)] if load.trust.ca else [])])
 
 
 def spec_of(

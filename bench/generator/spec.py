@@ -54,6 +54,8 @@ class Load(NamedTuple):
     """An answer is waited for so long."""
     keep_alive: bool = True
     """The flag says whether a connection serves more than one request."""
+    agents: tuple[str, ...] = ()
+    """The generators run for these agents in turns; none: on this machine."""
 
     @property
     def is_shop(self) -> bool:

@@ -8,8 +8,9 @@ from collections.abc import Iterable
 import numpy as np
 
 from bench.judge.checks import Check, at_most
-from bench.records.run_record import OpenFigures
+from bench.records.run_record import AgentRecord, OpenFigures
 from bench.records.samples import Watched, Window
+from bench.remote.clock import ERROR_NS_MAX
 
 CPU_SHARE_MAX = 0.9
 """Each generator process may use this share of one core: it runs on one."""
@@ -73,6 +74,23 @@ def judge(
             )
         )
     return found
+
+
+def clocks(agents: Iterable[AgentRecord]) -> list[Check]:
+    """`clocks` checks how far each agent's clock was from what the recorded times assume."""
+    return [_clock(agent) for agent in agents]
+
+
+def _clock(agent: AgentRecord) -> Check:
+    name, limit_ms = f"clock of {agent.address}", ERROR_NS_MAX / 1e6
+    if agent.drift_ms > limit_ms:
+        why = f"the {name} was {agent.drift_ms:.1f} ms off, at most {limit_ms:g} are allowed"
+        return Check(name, "broken", why)
+    off = (
+        f"the {name} may have been {agent.error_ms or 0:.1f} ms off, at most {limit_ms:g} are "
+        "allowed: the network, or a machine, is too busy"
+    )
+    return at_most(name, agent.error_ms, limit_ms, off, f"the {name} was not read after the load")
 
 
 def _process(name: str, marks: Watched, window: Window, is_open: bool) -> list[Check]:

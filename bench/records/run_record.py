@@ -1,7 +1,6 @@
 """These types are the record of a run: what run.json holds, key by key, as the schema describes it.
 
-Each class is an object of the file; its attributes are the keys. `bench.records.run_files` reads
-and writes it.
+Each class is an object of the file; its attributes are the keys.
 """
 
 from collections.abc import Iterator
@@ -24,12 +23,8 @@ Loop = Literal["closed", "open"]
 ProbeState = Literal["holds", "broken", "unknown"]
 QuantileName = Literal["p50", "p90", "p99", "p99.9", "max"]
 PERCENTS: dict[QuantileName, float] = {
-    "p50": 50.0,
-    "p90": 90.0,
-    "p99": 99.0,
-    "p99.9": 99.9,
-    "max": 100.0,
-}
+    "p50": 50.0, "p90": 90.0, "p99": 99.0, "p99.9": 99.9, "max": 100.0,
+}  # fmt: skip
 """Every table shows these quantiles."""
 
 
@@ -112,6 +107,8 @@ class RunSettings:
     """The path is that of a file of certificates that are trusted, for a target of https."""
     insecure: bool = field(default=False, metadata=OPTIONAL)
     """The flag says whether the target's certificate is not checked at all."""
+    agents: tuple[str, ...] = field(default=(), metadata=OPTIONAL)
+    """The generators run for these agents, ``host:port``, in turns; none: on this machine."""
 
 
 @dataclass(frozen=True)
@@ -204,8 +201,7 @@ class WindowFigures(Figures):
     """An answered request took this, of what was counted: kafka_records and kafka_bytes, in all
     topics but Kafka's own; kafka_allocated_bytes and flink_allocated_bytes, of their JVMs."""
     first_answers: dict[str, str] = field(default_factory=dict, metadata={"optional": True})
-    """The texts say how the first answer of each kind that failed began, by "operation:
-    outcome"."""
+    """The first answer of each kind that failed began so, by "operation: outcome"."""
 
 
 @dataclass(frozen=True)
@@ -215,6 +211,18 @@ class SteadyRecord:
     steady: bool
     why: str
     warmup_s: float
+
+
+@dataclass(frozen=True)
+class AgentRecord:
+    """All recorded times assume that an agent's clock was ahead by the offset. At some time of the
+    phase that was wrong by at least the drift, before and after it by at most the error."""
+
+    address: str
+    offset_ms: float
+    drift_ms: float
+    error_ms: float | None
+    """The error is None where the clock could not be read after the phase."""
 
 
 @dataclass(frozen=True)
@@ -238,6 +246,8 @@ class PhaseRecord:
     """The record is None where the rate changes on purpose."""
     window: WindowFigures | None
     """The window is None where nothing was measured."""
+    agents: list[AgentRecord] = field(default_factory=list, metadata=OPTIONAL)
+    """Each generator that did not run on this machine has a record."""
 
     @property
     def is_open(self) -> bool:
@@ -372,8 +382,7 @@ class RunRecord:
 
     @property
     def fixed_phases(self) -> list[PhaseRecord]:
-        """`fixed_phases` returns those that every run of the same settings has: no steps of a
-        search for the capacity."""
+        """`fixed_phases` returns those that every run of the same settings has: no search's."""
         if self.capacity is None:
             return self.phases
         return [phase for phase in self.phases if not phase.name.startswith("step-")]

@@ -194,6 +194,8 @@ def _meaningless(settings: RunSettings) -> set[str]:
         found = found | {"saturation_users"}
     if settings.target is None or not settings.target.startswith("https:"):
         found = found | {"ca", "insecure"}
+    if not settings.agents:
+        found = found | {"agents"}
     return found
 
 

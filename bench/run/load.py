@@ -18,6 +18,7 @@ def load_of(settings: Settings) -> Load:
         settings.trace_every if settings.is_shop else 0,
         settings.locust,
         trust=Trust(settings.ca, settings.insecure),
+        agents=settings.agents,
     )
     if settings.workload is None:
         return load

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from bench.generator.spec import Phase
 from bench.observe.processes import Cpu, Pids
-from bench.records.run_record import CommitRecord, Environment, Level, ProbeRecord
+from bench.records.run_record import AgentRecord, CommitRecord, Environment, Level, ProbeRecord
 from bench.records.samples import Window
 from bench.stats.steadiness import Steadiness
 
@@ -82,6 +82,8 @@ class Measured(NamedTuple):
     interrupted: bool
     series: Path | None = None
     stages: Path | None = None
+    agents: Sequence[AgentRecord] = ()
+    """The generators that did not run on this machine have these records."""
     counted: Mapping[str, float] = {}
     """The window took this, by the name that run.json has it under; what is not known is left
     out."""

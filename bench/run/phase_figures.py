@@ -100,7 +100,7 @@ def examine(measured: Measured) -> Findings:
         watched = [reader.watched for reader in readers]
         checks = generator_health.judge(watched, window, summary.open, late, limited)
         checks += _of_host(measured, window)
-        checks.append(_clock(samples))
+        checks += [_clock(samples), *generator_health.clocks(measured.agents)]
         void = [f"{measured.phase.name}: {why}" for why in doubts(checks)]
     footers = [reader.footer for reader in readers]
     sent = len(samples) - dropped
@@ -165,6 +165,7 @@ def describe(findings: Findings) -> PhaseRecord:
         stages=_name(measured.stages),
         steady=None if settled is None else SteadyRecord(settled.steady, settled.why, warmup_s),
         window=_window(findings),
+        agents=list(measured.agents),
     )
 
 

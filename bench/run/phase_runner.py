@@ -96,10 +96,14 @@ def run_phase(
     generators = Generators(system.url, load, phase, seed, folder)
 
     def pids() -> dict[str, Sequence[int]]:
-        return {**system.pids(), "generator": [os.getpid(), *generators.pids()]}
+        # What is sent from elsewhere has a cost that is not known here.
+        own = {"generator": [os.getpid(), *generators.pids()]} if generators.are_here else {}
+        return {**system.pids(), **own}
 
     def all_pids() -> dict[str, Sequence[int]]:
-        return {**pids(), BESIDE: system.beside} if system.beside else pids()
+        here = [] if generators.are_here else [os.getpid(), *generators.pids()]
+        beside = [*system.beside, *here]
+        return {**pids(), BESIDE: beside} if beside else pids()
 
     meter, sampler = CpuMeter(pids), _sampler(system, load, all_pids)
     sampler.start()
@@ -136,6 +140,7 @@ def run_phase(
         watch.settled,
         interrupted,
         series_path,
+        agents=generators.agents(),
         counted=counted.amounts(),
     )
 

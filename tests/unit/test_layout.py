@@ -20,7 +20,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("system.__main__",),
     ("bench",),
     *((f"bench.{room}",) for room in ("records", "stats", "imports", "workload")),
-    *((f"bench.{room}",) for room in ("generator", "observe")),
+    *((f"bench.{room}",) for room in ("remote", "generator", "observe")),
     *((f"bench.{room}",) for room in ("judge", "probes", "run", "faults", "compare")),
     *((f"bench.{room}",) for room in ("report", "regression", "calibrate", "costs", "cli")),
     ("bench.__main__", "bench.api"),

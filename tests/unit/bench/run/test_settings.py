@@ -21,11 +21,17 @@ def test_a_foreign_record_says_nothing_of_the_shop() -> None:
 @pytest.mark.parametrize(
     ("settings", "without"),
     [
-        (Settings(), {"saturation_users", "ca", "insecure"}),
-        (Settings(rate="5"), {"users", "saturation_users", "ca", "insecure"}),
-        (Settings(rate="5", saturation_users=64), {"users", "ca", "insecure"}),
-        (Settings(workload="w"), {*tables.SHOP_SETTINGS, "saturation_users", "ca", "insecure"}),
-        (Settings(workload="w", target="https://a"), {*tables.SHOP_SETTINGS, "saturation_users"}),
+        (Settings(), {"saturation_users", "ca", "insecure", "agents"}),
+        (Settings(rate="5"), {"users", "saturation_users", "ca", "insecure", "agents"}),
+        (Settings(rate="5", saturation_users=64), {"users", "ca", "insecure", "agents"}),
+        (
+            Settings(workload="w"),
+            {*tables.SHOP_SETTINGS, "saturation_users", "ca", "insecure", "agents"},
+        ),
+        (
+            Settings(workload="w", target="https://a"),
+            {*tables.SHOP_SETTINGS, "saturation_users", "agents"},
+        ),
     ],
 )
 def test_what_is_shown_means_something(settings: Settings, without: set[str]) -> None:

@@ -1,0 +1,89 @@
+"""Generators at agents: one schedule split among them, one record; a lost one marks the run."""
+
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import orjson
+import psutil
+import pytest
+from support.agents import ENVIRONMENT, agent, canned_server
+from support.bench_command import RUN_TIMEOUT_S, recorded
+
+from bench.records.samples import read
+from bench.workload.arrivals import Schedule, Stage, intended_ns
+
+WORKLOAD = '[[request]]\noperation = "root"\npath = "/"\n'
+RATE_PER_S = 100
+
+
+@pytest.fixture
+def workload(tmp_path: Path) -> Path:
+    path = tmp_path / "workload.toml"
+    path.write_text(WORKLOAD)
+    return path
+
+
+def command(url: str, workload: Path, agents: Sequence[str], *more: str) -> list[str]:
+    return [
+        *(sys.executable, "-m", "bench", "run", "--quick", "--target", url),
+        *("--workload", str(workload), "--rate", str(RATE_PER_S), "--agents", ",".join(agents)),
+        *("--out", str(workload.parent / "out"), *more),
+    ]
+
+
+def test_agents_share_one_schedule(workload: Path) -> None:
+    with agent() as (first, _), agent() as (second, _), canned_server() as url:
+        done = subprocess.run(
+            command(url, workload, (first, second), "--generators", "4"),
+            capture_output=True, text=True, timeout=RUN_TIMEOUT_S, env=ENVIRONMENT,
+        )  # fmt: skip
+    run, folder = recorded(workload.parent / "out", done)
+    _, phase = run["phases"]
+    assert [each["address"] for each in phase["agents"]] == [first, second] * 2
+    for each in phase["agents"]:  # all of them have this machine's own clock
+        assert abs(each["offset_ms"]) <= each["error_ms"]
+        assert each["drift_ms"] <= each["error_ms"]
+    samples = read([folder / name for name in phase["samples"]])
+    times_ns = sorted(samples.intended_ns)
+    stages = (Stage(RATE_PER_S, RATE_PER_S, 1.0), Stage(RATE_PER_S, RATE_PER_S, 4.0))
+    schedule = Schedule(stages)
+    whole = intended_ns(schedule, run["seed"] * 1_000_000 + 64)
+    assert len(times_ns) == len(whole)
+    # Each generator's times are off by its own reckoning of the one clock, and no more.
+    begin_ns = times_ns[0] - whole[0]
+    off_ms = max(abs(a - b - begin_ns) for a, b in zip(times_ns, whole, strict=True)) / 1e6
+    assert off_ms <= 4 * max(each["error_ms"] for each in phase["agents"])
+    assert all(entry["remainder"] == 0 for entry in run["ledger"]["entries"])
+
+
+@pytest.mark.parametrize("who", ["agent", "generator"])
+def test_a_lost_generator_marks_the_run(workload: Path, who: str) -> None:
+    with agent() as (first, process), agent() as (second, _), canned_server() as url:
+        started = subprocess.Popen(
+            command(url, workload, (first, second)),
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=ENVIRONMENT,
+        )  # fmt: skip
+        assert started.stderr is not None
+        told = ""
+        while " measure " not in told:
+            told = started.stderr.readline()
+            assert told, "it ended before it measured"
+        if who == "agent":
+            process.kill()
+        else:
+            generators = [
+                each
+                for each in psutil.Process(process.pid).children(recursive=True)
+                if "bench.generator.process" in each.cmdline()
+            ]
+            assert len(generators) == 1
+            generators[0].kill()
+        _, errors = started.communicate(timeout=RUN_TIMEOUT_S)
+    assert started.returncode == 1, errors
+    (folder,) = (workload.parent / "out").iterdir()
+    run = orjson.loads((folder / "run.json").read_bytes())
+    assert run["verdict"] == "invalid"
+    (reason,) = (each for each in run["reasons"] if f"at {first}" in each)
+    assert ("was lost" if who == "agent" else "ended: exit code -9") in reason

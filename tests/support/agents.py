@@ -1,0 +1,40 @@
+"""Agents, as a person starts them, and a server for what their generators send."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from bench.remote.frames import TOKEN
+
+SECRET = "agents-of-a-test-0123456789"
+ENVIRONMENT = {**os.environ, TOKEN: SECRET}
+END_TIMEOUT_S = 30.0
+
+
+@contextmanager
+def agent(secret: str = SECRET) -> Iterator[tuple[str, "subprocess.Popen[str]"]]:
+    """Its address, and its process."""
+    command = [sys.executable, "-m", "bench", "agent", "--listen", "127.0.0.1:0"]
+    with subprocess.Popen(
+        command, stderr=subprocess.PIPE, text=True, env={**os.environ, TOKEN: secret}
+    ) as process:
+        try:
+            assert process.stderr is not None
+            line = process.stderr.readline()
+            yield line.removeprefix("agent on ").strip(), process
+        finally:
+            process.terminate()
+            process.communicate(timeout=END_TIMEOUT_S)
+
+
+@contextmanager
+def canned_server() -> Iterator[str]:
+    command = [sys.executable, "-m", "bench.calibrate.bare_server", "canned"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            assert process.stdout is not None
+            yield f"http://127.0.0.1:{int(process.stdout.readline())}"
+        finally:
+            process.terminate()

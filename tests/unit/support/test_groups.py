@@ -15,7 +15,7 @@ def test_the_sources_tell_what_pytest_finds(request: pytest.FixtureRequest) -> N
 @pytest.mark.parametrize(
     ("nodeid", "group"),
     [
-        ("tests/e2e/test_add_a_service.py::test_the_example_service_answers", "stack"),
+        ("tests/e2e/test_runtime.py::test_an_existing_cluster_that_is_not_there", "stack"),
         ("tests/e2e/test_probes.py::test_a_probe_passes[echo]", "stack"),
         ("tests/contract/test_replies.py::test_replies_are_counted_by_kind", "bootstrap_servers"),
     ],

@@ -34,6 +34,11 @@ class Commit(NamedTuple):
 
 def resolve(name: str, project: Path = PROJECT_DIR) -> Commit:
     """`resolve` returns the commit of a name. It raises `CommitError`."""
+    if project == PROJECT_DIR and not (project / LOCK_FILE).exists():
+        raise CommitError(
+            "this project is installed here, without its commits: run this in a clone of it, or "
+            "name the --service whose commits are meant"
+        )
     try:
         git(project, "rev-parse", "--git-dir")
     except BenchError as cause:

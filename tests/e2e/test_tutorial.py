@@ -21,7 +21,7 @@ from machine.ports import choose
 ROOT = Path(__file__).parents[2]
 TUTORIAL = ROOT / "docs" / "tutorial.md"
 TIMEOUT_S = 1500.0
-BEFORE = "set -euo pipefail\ntrap 'kill $(jobs -p) 2>/dev/null; wait' EXIT\n"
+BEFORE = "set -euo pipefail\ntrap 'kill $(jobs -p) || true; wait' EXIT\n"
 """A person's shell goes on after a command that fails; here what it left running is ended."""
 SHORT = {"LOAD_S": "1", "JOB": "--duration 1 --warmup 1 --budget-s 31"}
 

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bench.errors import BenchError
+from bench.regression import worktree
 from bench.regression.worktree import (
     CommitError,
     ancestors,
@@ -100,6 +101,15 @@ def test_a_commit_is_checked_out_and_removed(project: Path, tmp_path: Path) -> N
             (b / "left.txt").write_text("x")
         assert not b.exists()
     assert len(git(project, "worktree", "list").splitlines()) == 1
+
+
+def test_an_installed_package_has_no_commits(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Though the work tree around may have some: its environment is in it."""
+    monkeypatch.setattr(worktree, "PROJECT_DIR", tmp_path)
+    with pytest.raises(CommitError, match=r"installed here, without its commits: .* --service"):
+        resolve("HEAD", tmp_path)
 
 
 def test_a_dirty_tree(project: Path) -> None:

@@ -109,6 +109,12 @@ def soak(session: nox.Session) -> None:
 
 
 @nox.session
+def cluster(session: nox.Session) -> None:
+    """Three brokers, two TaskManagers, two gateways: each process killed once, under load."""
+    run(session, "bench", "cluster", *session.posargs)
+
+
+@nox.session
 def probe(session: nox.Session) -> None:
     """Checks single promises of the system: ``nox -s probe -- timeout``."""
     run(session, "bench", "probe", *session.posargs)

@@ -143,8 +143,19 @@ class Supervisor:
     def run(self, child: Child, timeout_s: float) -> None:
         """`run` waits until `child` has done its work; it raises `StackError` when the child
         failed."""
-        self.wait_for(lambda: child.exit_code() == 0, child.name, timeout_s)
-        del self.children[child.name]
+        self.run_all([child], timeout_s)
+
+    def run_all(self, children: Sequence[Child], timeout_s: float) -> None:
+        """`run_all` waits until all of these have done their work, side by side, as `run` does."""
+        left = list(children)
+
+        def are_done() -> bool:
+            for child in [child for child in left if child.exit_code() == 0]:
+                left.remove(child)
+                del self.children[child.name]
+            return not left
+
+        self.wait_for(are_done, children[0].name if children else "", timeout_s)
 
     def check(self) -> None:
         """`check` raises `StackError` when a child has ended."""

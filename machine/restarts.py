@@ -78,6 +78,16 @@ class Restarts:
             self._event("stack", "ready", f"ready again, {lasted_s:.1f} s after the first end")
         return len(self.events) > before
 
+    def until(self, condition: Callable[[], bool], timeout_s: float) -> bool:
+        """`until` steps until the condition holds, and returns whether it came to hold in time."""
+        until_ns = self._clock_ns() + int(timeout_s * 1e9)
+        while not condition():
+            if self._clock_ns() > until_ns:
+                return False
+            self.step()
+            time.sleep(STEP_INTERVAL_S)
+        return True
+
     @contextmanager
     def in_thread(self) -> Iterator[None]:
         """`in_thread` steps in a thread meanwhile; at the end it raises the `StackError` that it

@@ -1,4 +1,4 @@
-"""``python -m system up|status|down`` runs the reference system on this machine.
+"""``python -m system up|status|rescale|down`` runs the reference system on this machine.
 
 ``new-service`` writes a package with a service of one's own.
 """
@@ -19,9 +19,15 @@ from machine import ports
 from machine.arguments import EXIT_USAGE, Parser, port_or_any, real, topic_prefix, whole
 from machine.errors import EXIT_CODE, StackError
 from system.runtime.settings import (
+    BROKERS_MAX,
     CHECKPOINT_INTERVAL_S,
     CHECKPOINT_INTERVAL_S_MAX,
     CHECKPOINT_INTERVAL_S_MIN,
+    GATEWAYS_MAX,
+    PARALLELISM_MAX,
+    PARTITIONS_MAX,
+    TASKMANAGERS_MAX,
+    Heaps,
 )
 
 if TYPE_CHECKING:
@@ -32,8 +38,6 @@ REPLICATION_MAX = 1024
 """A topic has at most this many copies; how many there can be, the brokers know."""
 JOB_CHECK_STEPS = 20
 """The job on a Flink that exists is looked at once in so many looks at the processes."""
-PARALLELISM_MAX = 1024
-"""A larger `--parallelism` is not read; the task slots of a stack's Flink are fewer."""
 HEAP_MIB_MAX = 2**31 - 1
 """A larger heap is not read; whether it fits, the machine's memory says."""
 
@@ -79,18 +83,30 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     add("--flink-rest-port", type=port_or_any, metavar="PORT", help=ports.FLINK_PAGE.help)
     add("--services", type=services, metavar="NAME,NAME,...",
         help="which ones to host (default: all, installed packages' too)")  # fmt: skip
+    add("--gateways", type=whole("gateways", GATEWAYS_MAX), default=1, metavar="N",
+        help="each at a port of its own, the first at --port (default: %(default)s)")  # fmt: skip
     add("--workers", type=whole("workers", ports.WORKERS_MAX), default=1, metavar="N",
-        help="gateway processes (default: %(default)s)")  # fmt: skip
+        help="processes of each gateway, which share its port (default: %(default)s)")  # fmt: skip
+    add("--gateway-option", action="append", default=[], metavar="OPTION",
+        help="of python -m system.gateway, as --gateway-option=--timeout-s=60")  # fmt: skip
+    add("--brokers", type=int, choices=(1, BROKERS_MAX), default=1,
+        help=f"{BROKERS_MAX} have copies of each topic (default: %(default)s)")  # fmt: skip
+    add("--partitions", type=whole("partitions", PARTITIONS_MAX), metavar="N",
+        help="of each input topic, for good (default: those it has, or --parallelism)")  # fmt: skip
     add("--parallelism", type=whole("parallelism", PARALLELISM_MAX), default=1, metavar="N",
-        help="of the Flink job, at most its task slots (default: %(default)s)")  # fmt: skip
+        help="of the Flink job (default: %(default)s)")  # fmt: skip
+    add("--taskmanagers", type=whole("taskmanagers", TASKMANAGERS_MAX), default=1, metavar="N",
+        help="processes with a Python of their own, which share the job's tasks "
+             "(default: %(default)s)")  # fmt: skip
     add("--execution-mode", choices=("thread", "process"), default="thread",
         help="of PyFlink (default: %(default)s)")  # fmt: skip
     interval_s = real(CHECKPOINT_INTERVAL_S_MAX, CHECKPOINT_INTERVAL_S_MIN)
     add("--checkpoint-interval-s", type=interval_s, default=CHECKPOINT_INTERVAL_S, metavar="S",
         help="after a crash at most so much is handled again; longer costs less latency "
              "(default: %(default)s)")  # fmt: skip
-    add("--taskmanager-heap-mib", type=whole("MiB", HEAP_MIB_MAX), default=1024, metavar="MIB",
-        help="Java heap of the TaskManager (default: %(default)s)")  # fmt: skip
+    for part, heap_mib in Heaps()._asdict().items():
+        add(f"--{part}-heap-mib", type=whole("MiB", HEAP_MIB_MAX), default=heap_mib, metavar="MIB",
+            help="Java heap of each (default: %(default)s)")  # fmt: skip
     add("--data-dir", type=Path, metavar="FOLDER",
         help="a new one, or an earlier stack's to go on with (default: temporary)")  # fmt: skip
     add("--savepoint", metavar="URI", help="on a Flink that exists: what the job begins from")
@@ -106,6 +122,16 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     new_parser.add_argument("service", metavar="NAME", type=service_name, help="of the service")
     new_parser.add_argument("--in", dest="folder", type=Path, metavar="FOLDER",
                             help="a new or empty one (default: one of this name)")  # fmt: skip
+    rescale_parser = command(
+        "rescale", "have the job go on with other tasks, from a checkpoint",
+        "--parallelism 2 --taskmanagers 2",
+    )  # fmt: skip
+    rescale_parser.set_defaults(command=rescale)
+    add = rescale_parser.add_argument
+    add("--parallelism", type=whole("parallelism", PARALLELISM_MAX), required=True, metavar="N",
+        help="of the Flink job")  # fmt: skip
+    add("--taskmanagers", type=whole("taskmanagers", TASKMANAGERS_MAX), metavar="N",
+        help="(default: as many as there are, and no more than tasks)")  # fmt: skip
 
     for name, run, help in (
         ("status", status, "where the stack is; exit code 1 when it is not up"),
@@ -120,9 +146,8 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
 def up(arguments: argparse.Namespace) -> int:
     from machine.restarts import STEP_INTERVAL_S
     from system.catalog import catalog
-    from system.runtime import registry
+    from system.runtime import registry, rescaling
     from system.runtime.options import StackOptions
-    from system.runtime.settings import Heaps
     from system.runtime.stack import Stack
 
     try:
@@ -131,11 +156,20 @@ def up(arguments: argparse.Namespace) -> int:
             port=arguments.port,
             kafka_port=arguments.kafka_port,
             flink_rest_port=arguments.flink_rest_port,
+            brokers=arguments.brokers,
+            gateways=arguments.gateways,
             workers=arguments.workers,
+            gateway_options=tuple(arguments.gateway_option),
             execution_mode=arguments.execution_mode,
+            partitions=arguments.partitions,
             parallelism=arguments.parallelism,
+            taskmanagers=arguments.taskmanagers,
             checkpoint_interval_s=arguments.checkpoint_interval_s,
-            heaps=Heaps(taskmanager=arguments.taskmanager_heap_mib),
+            heaps=Heaps(
+                arguments.kafka_heap_mib,
+                arguments.jobmanager_heap_mib,
+                arguments.taskmanager_heap_mib,
+            ),
             data_dir=arguments.data_dir,
             savepoint=arguments.savepoint,
             topic_prefix=arguments.topic_prefix,
@@ -154,6 +188,7 @@ def up(arguments: argparse.Namespace) -> int:
                 name=arguments.name,
                 pid=os.getpid(),
                 url=stack.url,
+                urls=list(stack.urls),
                 bootstrap_servers=stack.bootstrap_servers,
                 flink_rest=stack.flink_rest,
                 data_dir=str(stack.data_dir),
@@ -166,7 +201,7 @@ def up(arguments: argparse.Namespace) -> int:
             progress("The data goes when the stack is ended; --data-dir names a folder to keep it.")
         progress("Ctrl-C ends it.")
         for step in count():
-            if stack.restarts.step():
+            if rescaling.serve(arguments.name, stack.rescale) or stack.restarts.step():
                 registry.write(file, entry())
             if step % JOB_CHECK_STEPS == 0:
                 stack.check_job()
@@ -186,6 +221,18 @@ def status(arguments: argparse.Namespace) -> int:
     else:
         print(describe(entry))
         print(f"ready      {'yes' if ready else 'no'}")
+    return 0
+
+
+def rescale(arguments: argparse.Namespace) -> int:
+    from system.runtime import registry, rescaling
+
+    entry = registry.find(arguments.name)
+    if entry is None:
+        print(f"no stack named {arguments.name} is up", file=sys.stderr)
+        return 1
+    paused_s = rescaling.ask(entry.name, arguments.parallelism, arguments.taskmanagers)
+    print(f"the stack {entry.name} is rescaled, after a pause of {paused_s:.1f} s")
     return 0
 
 
@@ -219,7 +266,7 @@ def not_up(arguments: argparse.Namespace) -> int:
 
 def describe(entry: "Entry") -> str:
     rows = [
-        ("gateway", entry.url),
+        ("gateway", ", ".join(entry.urls)),
         ("Kafka", entry.bootstrap_servers),
         ("Flink", f"http://{entry.flink_rest}"),
         ("data", entry.data_dir),

@@ -1,7 +1,7 @@
 """The commands ``faults`` and ``soak`` put faults into a stack under load, and tell what held."""
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict
 from functools import partial
@@ -21,7 +21,7 @@ from bench.cli.arguments import (
 )
 from bench.errors import BenchError, ExitCode, UsageError, progress
 from bench.faults.campaign import Campaign
-from bench.faults.fault import FAULTS, Planned
+from bench.faults.fault import CLUSTER_FAULTS, DEADLINE_S, FAULTS, Fault, Planned
 from bench.faults.injection import Injection
 from bench.faults.judgement import Found, Loaded
 from bench.faults.soak import EVERY_S, NAMES, held_by, plan, soak, summary
@@ -43,14 +43,20 @@ RATE_PER_S = 100.0
 fault's doing."""
 RATE_PER_S_MAX = 5000.0
 """The highest rate of a load under faults: the final reads of a longer history take minutes."""
+TIMES_DEADLINE = 2
+"""The load waits so many times as long for an answer as the gateway takes for one at most."""
 SEEDS_MAX = 10
 """One call takes at most so many seeds; a campaign of more is several calls."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
+    _add_campaign(parser, FAULTS)
+
+
+def _add_campaign(parser: argparse.ArgumentParser, faults: Mapping[str, Fault]) -> None:
     add = parser.add_argument
-    add("names", nargs="*", metavar="NAME", type=one_of("fault", FAULTS),
-        help=f"of {', '.join(FAULTS)} (default: all)")  # fmt: skip
+    add("names", nargs="*", metavar="NAME", type=one_of("fault", faults),
+        help=f"of {', '.join(faults)} (default: all)")  # fmt: skip
     add("--seeds", type=whole("seeds", SEEDS_MAX), default=1, metavar="N",
         help="so many, beginning with --seed (default: %(default)s)")  # fmt: skip
     add("--duration", type=positive(DURATION_S_MAX), metavar="S",
@@ -72,20 +78,28 @@ def _add_load(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> ExitCode:
     """`run` raises `BenchError` for what can't be read or written, and `StackError`."""
+    return _run_campaign(args, FAULTS, is_cluster=False)
+
+
+def _run_campaign(
+    args: argparse.Namespace, faults: Mapping[str, Fault], *, is_cluster: bool
+) -> ExitCode:
     from bench.report import build  # loading what draws takes a second
 
     if args.seed + args.seeds - 1 > SEED_MAX:
         raise UsageError(f"--seed: with --seeds the last one is above {SEED_MAX}")
-    names = args.names or list(FAULTS)
+    names = args.names or list(faults)
     for name in names:
-        if args.duration and FAULTS[name].span_s + args.duration > DURATION_S_MAX:
+        if args.duration and faults[name].span_s + args.duration > DURATION_S_MAX:
             raise UsageError(
-                f"--duration: {name} takes {FAULTS[name].span_s:g} s of {DURATION_S_MAX:g}"
+                f"--duration: {name} takes {faults[name].span_s:g} s of {DURATION_S_MAX:g}"
             )
     page = None if args.doc is None else _page(args.doc)
     make_folder(args.out)
     load = partial(loaded, args.out)
-    with Campaign(load, args.rate, args.duration, args.out, progress) as campaign:
+    with Campaign(
+        load, faults, args.rate, args.duration, args.out, progress, is_cluster
+    ) as campaign:
         found = campaign.recorded() if args.resume else {}
         for seed in range(args.seed, args.seed + args.seeds):
             missing = [name for name in names if (name, seed) not in found]
@@ -102,9 +116,11 @@ def loaded(results: Path, settings: Settings, up: Up, planned: Sequence[Planned]
 
     It raises `KeyboardInterrupt` where it was interrupted, and `BenchError`.
     """
+    deadlines_s = [DEADLINE_S, *(each.fault.deadline_s for each in planned)]
     system = System(
         up.url, up.pids, up.check, up.bootstrap_servers, up.flink_rest, up.gc_logs,
-        until_ready=up.until_ready, figures=lambda: held_by(up),
+        until_ready=up.until_ready, figures=lambda: held_by(up), others=tuple(up.urls[1:]),
+        answer_timeout_s=TIMES_DEADLINE * max(deadlines_s),
     )  # fmt: skip
     subject = Subject(system, commit(), environment(own_stack=True))
     with Injection(planned, up, results, settings.warmup_s, run_probes, progress) as injection:
@@ -113,7 +129,7 @@ def loaded(results: Path, settings: Settings, up: Up, planned: Sequence[Planned]
         raise KeyboardInterrupt
     in_flight = None
     with suppress(BenchError):
-        in_flight = scrape_quiet(up.url, settings.workers).in_flight
+        in_flight = scrape_quiet(up.urls, settings.workers).in_flight
     if record.phases and record.phases[-1].series:
         path = folder / record.phases[-1].series
         series = read_series(path)
@@ -166,6 +182,28 @@ COMMAND = Command(
     exits=(*ANY_EXITS, ExitCode.VOID, *STACK_EXITS),
 )
 """The command's exit code is 4 where nothing was broken, and something can't be told."""
+
+
+# ---- cluster
+
+
+def add_cluster(parser: argparse.ArgumentParser) -> None:
+    _add_campaign(parser, CLUSTER_FAULTS)
+
+
+def run_cluster(args: argparse.Namespace) -> ExitCode:
+    """`run_cluster` raises `BenchError` for what can't be read or written, and `StackError`."""
+    return _run_campaign(args, CLUSTER_FAULTS, is_cluster=True)
+
+
+CLUSTER = Command(
+    "cluster",
+    "the cluster on this machine loses each of its processes once, under load",
+    "lose-kafka-2 --rate 200",
+    add_cluster,
+    run_cluster,
+    exits=(*ANY_EXITS, ExitCode.VOID, *STACK_EXITS),
+)
 
 
 # ---- soak

@@ -23,6 +23,7 @@ PLACES = {
     "probe": "probe:COMMAND",
     "faults": "faults:COMMAND",
     "soak": "faults:SOAK",
+    "cluster": "faults:CLUSTER",
     "report": "report:COMMAND",
     "compare": "compare:COMMAND",
     "regression": "regression:COMMAND",

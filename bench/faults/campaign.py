@@ -1,7 +1,7 @@
 """A campaign puts in fault after fault, seed after seed; what is recorded is not done again."""
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, fields, replace
 from pathlib import Path
@@ -9,7 +9,7 @@ from pathlib import Path
 import orjson
 
 from bench.atomic_files import to_json, write
-from bench.faults.fault import FAULTS, Fault, Planned
+from bench.faults.fault import Fault, Planned
 from bench.faults.judgement import Bitten, Found, Loaded, judge
 from bench.faults.up import Up
 from bench.run.environment import commit
@@ -29,11 +29,12 @@ class Campaign:
     """A campaign has a load, and a stack that lives as long as all its promises hold."""
 
     def __init__(
-        self, load: Load, rate_per_s: float, after_s: float | None, results: Path,
-        progress: Progress,
+        self, load: Load, faults: Mapping[str, Fault], rate_per_s: float, after_s: float | None,
+        results: Path, progress: Progress, is_cluster: bool = False,
     ) -> None:  # fmt: skip
-        """The load goes on for `after_s` after each healing; None: as the fault says."""
-        self._load = load
+        """`faults` are those that there are, by name. The load goes on for `after_s` after each
+        healing; None: as the fault says."""
+        self._load, self._faults, self._is_cluster = load, faults, is_cluster
         self._rate_per_s, self._after_s = rate_per_s, after_s
         self._results, self._progress = results, progress
         self._stack = ExitStack()
@@ -53,7 +54,7 @@ class Campaign:
         own_id = commit().id
         for path in sorted(self._results.glob(f"*/{FILE}")):
             one = read_found(path)
-            if one is None or one.fault not in FAULTS:
+            if one is None or one.fault not in self._faults:
                 continue
             if one.commit.split()[0] == own_id and one.rate_per_s == self._rate_per_s:
                 found[one.fault, one.seed] = one
@@ -66,8 +67,8 @@ class Campaign:
         `BenchError` for what can't be written, and `StackError`.
         """
         for seed in seeds:
-            for name in sorted(names, key=lambda name: FAULTS[name].needs_small_disks):
-                yield self._one(name, FAULTS[name].of(seed), seed)
+            for name in sorted(names, key=lambda name: self._faults[name].needs_small_disks):
+                yield self._one(name, self._faults[name].of(seed), seed)
 
     def _one(self, name: str, fault: Fault, seed: int) -> tuple[Found, Path]:
         began_s = time.monotonic()
@@ -93,9 +94,12 @@ class Campaign:
             self._end_stack()
         if self._up is None:
             self._has_small_disks = fault.needs_small_disks
-            self._up = self._stack.enter_context(
-                Up(self._progress, small_disks=fault.needs_small_disks)
+            up = Up(
+                self._progress,
+                small_disks=fault.needs_small_disks,
+                is_cluster=self._is_cluster,
             )
+            self._up = self._stack.enter_context(up)
         self._up.until_ready()
         return self._up
 

@@ -7,7 +7,7 @@ import random
 from typing import Literal, NamedTuple
 
 from bench.records.series import Event
-from system.runtime.stack import GATEWAY, JOBMANAGER, KAFKA, TASKMANAGER
+from system.runtime.parts import GATEWAY, JOBMANAGER, KAFKA, TASKMANAGER, kind_of, names
 
 Kind = Literal["kill", "kill-up", "pause", "slow", "fill", "poison", "replay", "crowd", "probe"]
 START_S = 6.0
@@ -15,6 +15,8 @@ START_S = 6.0
 COMPARED_S = 12.0
 """So long before a crowd of clients comes, and so long with it, a normal client's latency is taken:
 its 99th percentile is of a thousand requests and more."""
+DEADLINE_S = 5.0
+"""A gateway's usual deadline, which it is started with where nobody says otherwise."""
 CROWD_P99_TIMES_MAX = 2.0
 """A crowd makes a normal client's 99th percentile at most so many times what it is without."""
 AFTER_S = 5.0
@@ -47,6 +49,10 @@ class Fault(NamedTuple):
     others_ask: bool = False
     """Other clients' requests are among what the gateway counts: it may count more responses than
     the load knows of, and no fewer."""
+    may_refuse: bool = False
+    """A refusal with 503 is no failure: it says that nothing was done, and when to come again."""
+    deadline_s: float = DEADLINE_S
+    """The gateways answer within this time, whatever happens behind them."""
     p99_times_max: float | None = None
     """The load's 99th percentile during the fault is at most so many times that without it."""
 
@@ -68,7 +74,7 @@ class Fault(NamedTuple):
     @property
     def ends_gateway(self) -> bool:
         """`ends_gateway` returns whether connections and the gateway's counts end with it."""
-        return GATEWAY in self.kills
+        return GATEWAY in map(kind_of, self.kills)
 
     @property
     def cuts_connections(self) -> bool:
@@ -180,3 +186,29 @@ FAULTS = {
 }
 """`FAULTS` has each fault by its name. SIGKILL kills, SIGSTOP pauses; a TaskManager is paused
 beyond its heartbeat of 4 s."""
+
+
+CLUSTER_DEADLINE_S = 60.0
+"""A gateway of the cluster waits so long for a reply: longer than any one process takes to come
+back, on a busy machine too, so that what was accepted is answered."""
+
+
+def _lost(part: str, recovery_s_max: float) -> Fault:
+    return Fault(
+        *("kill", recovery_s_max, RESTART, (part,)),
+        spares=True, may_refuse=True, deadline_s=CLUSTER_DEADLINE_S,
+    )  # fmt: skip
+
+
+CLUSTER_FAULTS = {
+    f"lose-{part.removeprefix('flink_').replace('_', '-')}": _lost(part, recovery_s_max)
+    for kind, count, recovery_s_max in (
+        (KAFKA, 3, 20.0),
+        (TASKMANAGER, 2, 15.0),
+        (JOBMANAGER, 1, 30.0),
+        (GATEWAY, 2, 5.0),
+    )
+    for part in names(kind, count)
+}
+"""`CLUSTER_FAULTS` has one for each process of the cluster: any one may be lost, and no request
+fails, but those under way on a gateway that is killed."""

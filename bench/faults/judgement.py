@@ -13,8 +13,6 @@ from bench.records.run_record import EntryRecord, RunRecord
 from bench.stats.quantiles import percentile_ms
 from bench.stats.window import is_answered
 
-DEADLINE_S = 5.0
-"""The gateway answers within this time, whatever happens behind it."""
 LATE_S_MAX = 1.0
 """An answer may come so long after its deadline."""
 RECOVERED_SHARE = 0.8
@@ -63,6 +61,8 @@ class Found:
     """These lines say why the promises did not hold; there are none where they did."""
     unsure: list[str]
     """These lines say why it can't be told whether they did."""
+    refused: int = 0
+    """So many requests were refused with 503."""
     took_s: float = 0.0
     """The whole took so long, the judging included."""
 
@@ -145,11 +145,12 @@ def judge(name: str, fault: Fault, loaded: Loaded, bite: Bitten) -> Found:
             slower, unknown = _slower(measured, began_ns, ended_ns, fault.p99_times_max)
             broken += slower
             unsure += unknown
-    if longest_ns > (DEADLINE_S + LATE_S_MAX) * SECOND_NS:
+    if longest_ns > (fault.deadline_s + LATE_S_MAX) * SECOND_NS:
         broken.append(f"an answer took {longest_ns / SECOND_NS:.1f} s")
     if cut and not fault.cuts_connections:
         broken.append(f"{cut} requests had no answer")
-    failed = sum(row.status >= 500 for row in rows)
+    refused = sum(row.status == 503 for row in rows)
+    failed = sum(row.status >= 500 for row in rows) - (refused if fault.may_refuse else 0)
     if failed and fault.spares:
         broken.append(f"{failed} requests of others failed")
     if in_flight != 0:
@@ -174,6 +175,7 @@ def judge(name: str, fault: Fault, loaded: Loaded, bite: Bitten) -> Found:
         violations=sum(run.invariants.counts.values()) if run.invariants else 0,
         broken=broken,
         unsure=unsure,
+        refused=refused,
     )
 
 

@@ -19,8 +19,8 @@ from bench.records.series_file import read_series
 from bench.run.model import Progress
 from bench.run.settings import Settings
 from bench.stats.growth import growth_share
+from system.runtime.parts import GATEWAY, JOBMANAGER, KAFKA, TASKMANAGER
 from system.runtime.settings import TOPIC
-from system.runtime.stack import GATEWAY, JOBMANAGER, KAFKA, TASKMANAGER
 
 EVERY_S = 15.0
 """A fault comes after each so long time."""

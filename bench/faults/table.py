@@ -6,7 +6,7 @@ from bench.faults.judgement import Found
 
 BEGIN, END = "<!-- faults:begin -->", "<!-- faults:end -->"
 HEAD = (
-    *("fault", "seed", "lasted s", "requests", "checkouts", "unknown", "longest s"),
+    *("fault", "seed", "lasted s", "requests", "checkouts", "refused", "unknown", "longest s"),
     *("recovered s", "goal s", "violations", "promises", "took s"),
 )
 
@@ -43,7 +43,8 @@ def _cells(found: Found) -> list[str]:
     why = "; ".join(found.broken or found.unsure)
     return [
         *(found.fault, str(found.seed), f"{found.span_s:.1f}", f"{found.requests:,}"),
-        *(f"{found.checkouts:,}", f"{found.unknown:,}", f"{found.longest_s:.2f}", recovered),
+        *(f"{found.checkouts:,}", f"{found.refused:,}", f"{found.unknown:,}"),
+        *(f"{found.longest_s:.2f}", recovered),
         *(f"{found.recovery_s_max:g}", str(found.violations)),
         f"{found.state}: {why}" if why else found.state,
         f"{found.took_s:.0f}",

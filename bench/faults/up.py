@@ -16,7 +16,7 @@ from typing import NamedTuple, Self
 import psutil
 
 from bench.errors import BenchError
-from bench.faults.fault import CHECKPOINTS, LOGS, Bite, Fault
+from bench.faults.fault import CHECKPOINTS, CLUSTER_DEADLINE_S, LOGS, Bite, Fault
 from bench.project import PROJECT_DIR
 from machine import ports
 from machine.errors import StackError
@@ -25,7 +25,7 @@ from machine.processes import Child, Supervisor
 from system.credentials import shop_headers
 from system.runtime import registry
 from system.runtime.data_folder import held_folder
-from system.runtime.stack import JOBMANAGER, KAFKA, TASKMANAGER
+from system.runtime.parts import JOBMANAGER, KAFKA, TASKMANAGER, names
 
 START_TIMEOUT_S = 300.0
 """A start takes at most this long; its own limits, one for each of its steps, end it first."""
@@ -51,13 +51,31 @@ exec "$@"
 """This shell script mounts them in a mount namespace of its own, which ends with the stack."""
 
 
+CLUSTER = [
+    *("--brokers", "3", "--gateways", "2"),
+    *("--parallelism", "2", "--taskmanagers", "2"),
+    # Small, and said: eight processes are to fit beside a load generator.
+    *("--kafka-heap-mib", "256", "--jobmanager-heap-mib", "384", "--taskmanager-heap-mib", "512"),
+    f"--gateway-option=--timeout-s={CLUSTER_DEADLINE_S:g}",
+    "--gateway-option=--when-silent=refuse",
+]
+"""These arguments of ``up`` make the cluster: no process of it is the only one of its kind, but the
+JobManager, whose job goes on from its checkpoints."""
+
+
 class Up:
     """A stack is up from entering to leaving; it has a data folder and fixed ports, so that it can
     be brought up again."""
 
-    def __init__(self, progress: Callable[[str], object], *, small_disks: bool = False) -> None:
+    def __init__(
+        self,
+        progress: Callable[[str], object],
+        *,
+        small_disks: bool = False,
+        is_cluster: bool = False,
+    ) -> None:
         self._progress = progress
-        self._small_disks = small_disks
+        self._small_disks, self._is_cluster = small_disks, is_cluster
         self._name = f"faults-{time.time_ns():x}"
         self._supervisor = Supervisor()
         self._cleanup = ExitStack()
@@ -99,7 +117,8 @@ class Up:
         self._supervisor.wait_for(lambda: self._is_up_as(child.pid), "the stack", START_TIMEOUT_S)
         entry = registry.find(self._name)
         assert entry is not None
-        self.url, self.bootstrap_servers = entry.url, entry.bootstrap_servers
+        self.urls, self.url = entry.urls, entry.url
+        self.bootstrap_servers = entry.bootstrap_servers
         self.flink_rest = entry.flink_rest
         self._child = child
         self._progress(f"the stack is up after {time.monotonic() - began_s:.1f} s at {self.url}")
@@ -139,8 +158,11 @@ class Up:
 
     def is_ready(self) -> bool:
         """`is_ready` returns whether the services answer."""
-        ready = answers(f"{self.url}/health/ready", ANSWER_TIMEOUT_S)
-        return ready and answers(f"{self.url}/echo/ready", ANSWER_TIMEOUT_S, shop_headers())
+        return all(
+            answers(f"{url}/health/ready", ANSWER_TIMEOUT_S)
+            and answers(f"{url}/echo/ready", ANSWER_TIMEOUT_S, shop_headers())
+            for url in self.urls
+        )
 
     def until_ready(self) -> None:
         """`until_ready` returns when they do. It raises `BenchError` when they never do."""
@@ -162,16 +184,19 @@ class Up:
 
     def gc_logs(self) -> Mapping[str, Path]:
         """`gc_logs` returns the log of pauses of each JVM."""
-        return {
-            KAFKA: self.data_dir / "kafka" / "gc.log",
-            JOBMANAGER: self.data_dir / "flink" / "jobmanager-gc.log",
-            TASKMANAGER: self.data_dir / "flink" / "taskmanager-gc.log",
-        }
+        flink, brokers, managers = self.data_dir / "flink", names(KAFKA, 3), names(TASKMANAGER, 2)
+        found = {name: self.data_dir / name / "gc.log" for name in brokers}
+        found[JOBMANAGER] = flink / "jobmanager-gc.log"
+        for name in managers:
+            found[name] = flink / f"{name.removeprefix('flink_')}-gc.log"
+        return {name: log for name, log in found.items() if log.exists()}
 
     def _command(self) -> list[str]:
         chosen = [str(word) for port in self._ports.items() for word in port]
         command = [sys.executable, "-m", "system", "up", "--name", self._name, *chosen]
         command += ["--data-dir", str(self.data_dir)]
+        if self._is_cluster:
+            command += CLUSTER
         if not self._small_disks:
             return command
         script = SMALL_DISKS.format(size_mib=SMALL_DISK_MIB)

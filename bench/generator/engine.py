@@ -9,11 +9,12 @@ import asyncio
 import ssl
 from array import array
 from collections import deque
+from collections.abc import Sequence
 from time import monotonic_ns, process_time_ns
 from typing import Any
 
 from bench.generator.connection import Connection
-from bench.generator.peer import CONNECT_TIMEOUT_S, peer_of
+from bench.generator.peers import Peers
 from bench.generator.preflight import OWN_LIMITS
 from bench.generator.timer import Timer
 from bench.records.run_record import IN_FLIGHT_MAX
@@ -88,21 +89,24 @@ class Generator:
         timeout_s: float,
         tls: ssl.SSLContext | None = None,
         keep_alive: bool = True,
+        others: Sequence[Address] = (),
     ) -> None:
         """`tls` says how an address of https is spoken to, `keep_alive` whether a connection is
-        used for more than one request."""
+        used for more than one request. Of several addresses each takes its turn, at connections and
+        at requests; one that refuses a connection is passed over."""
         self._loop = asyncio.get_running_loop()
-        self._address = address
         self._source = source
         self._samples = samples
         self._add = samples.add
         self._in_flight_max = in_flight_max
         self._timeout_ns = int(timeout_s * 1e9)
         self._keep_alive = keep_alive
-        self._peer = address.host
-        self._options: dict[str, Any] = {}
-        if address.tls:
-            self._options = {"ssl": tls, "server_hostname": address.host}
+        addresses = (address, *others)
+        options = {"ssl": tls, "server_hostname": address.host} if address.tls else {}
+        self._peers = Peers(addresses, options)
+        self._next_idle = -1 if len(addresses) == 1 else 0
+        """The connection that was used last is the warmest; of several servers' it is the one whose
+        turn is over."""
         self._connections = 0
         """So many connections are open or being opened."""
         self._idle: list[Connection] = []
@@ -132,7 +136,7 @@ class Generator:
 
     async def prepare(self) -> None:
         """`prepare` opens connections, and sends what the source needs before the load."""
-        self._peer = await peer_of(self._address)
+        await self._peers.resolve()
         for _ in range(min(CONNECTIONS_READY, self._in_flight_max)):
             self._open()
         while self._opening:
@@ -219,7 +223,7 @@ class Generator:
 
     def _send(self, context: Any, request: bytes, intended_ns: int) -> None:
         if self._idle and not self._waiting:
-            connection = self._idle.pop()
+            connection = self._idle.pop(self._next_idle)
             connection.sent_ns = monotonic_ns()
             self._write(connection, context, request, intended_ns)
         else:
@@ -270,13 +274,7 @@ class Generator:
 
     async def _connect(self) -> None:
         try:
-            async with asyncio.timeout(CONNECT_TIMEOUT_S):
-                await self._loop.create_connection(
-                    lambda: Connection(self, single_use=not self._keep_alive),
-                    self._peer,
-                    self._address.port,
-                    **self._options,
-                )
+            await self._peers.connect(lambda: Connection(self, single_use=not self._keep_alive))
         except TimeoutError:
             self._connections -= 1
         except OSError as cause:

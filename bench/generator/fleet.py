@@ -186,6 +186,7 @@ def spec_of(
         keep_alive=load.keep_alive,
         trace_every=load.trace_every,
         trust=load.trust,
+        others=load.others,
         samples=str((folder / f"samples-{name}.bin").resolve()),
         history=str((folder / f"history-{name}.jsonl").resolve()),
         traces=str((folder / f"traces-{name}.jsonl").resolve()),

@@ -75,6 +75,7 @@ async def generate(spec: Spec) -> None:
         timeout_s=spec.timeout_s,
         tls=spec.trust.context() if address.tls else None,
         keep_alive=spec.keep_alive,
+        others=[Address.of(url) for url in spec.others],
     )
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):

@@ -56,6 +56,8 @@ class Load(NamedTuple):
     """The flag says whether a connection serves more than one request."""
     agents: tuple[str, ...] = ()
     """The generators run for these agents in turns; none: on this machine."""
+    others: tuple[str, ...] = ()
+    """Servers at these URLs, http or https as the first, take their turn at connections."""
 
     @property
     def is_shop(self) -> bool:
@@ -91,6 +93,7 @@ class Spec:
     go: str
     trust: Trust = field(default_factory=Trust)
     keep_alive: bool = True
+    others: tuple[str, ...] = ()
     alternating: bool = False
     """The flag says whether samples are kept for half of the time only, to measure what that
     costs."""
@@ -103,6 +106,7 @@ class Spec:
         fields = orjson.loads(content)
         fields["stages"] = tuple(map(tuple, fields["stages"]))
         fields["trust"] = Trust(**fields["trust"])
+        fields["others"] = tuple(fields["others"])
         return cls(**fields)
 
     def intended_ns(self) -> "array[int]":

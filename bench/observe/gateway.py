@@ -3,6 +3,7 @@
 import re
 import time
 from collections import Counter
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from prometheus_client.parser import text_string_to_metric_families
@@ -39,12 +40,25 @@ QUIET_INTERVAL_S = 0.25
 def scrape(url: str, workers: int) -> Metrics:
     """`scrape` returns what all workers counted. It raises `BenchError` when one can't be reached,
     or the server is no gateway."""
+    return scrape_all([url], workers)
+
+
+def scrape_all(urls: Sequence[str], workers: int) -> Metrics:
+    """`scrape_all` returns what all workers of several gateways counted, as `scrape` does."""
+    texts: dict[str, str] = {}
+    for url in urls:
+        texts |= _texts(url, workers)
+    return _sum(texts)
+
+
+def _texts(url: str, workers: int) -> dict[str, str]:
+    """What each worker's id counted."""
     latest: dict[str, str] = {}
     for _ in range(SCRAPES_PER_WORKER_MAX * workers):
         gateway_id, text = _scraped(url)
         latest[gateway_id] = text
         if len(latest) == workers:
-            return _sum(latest)
+            return latest
     raise BenchError(f"{url} has {len(latest)} gateway workers, not {workers}: give --workers")
 
 
@@ -65,12 +79,12 @@ def _scraped(url: str) -> tuple[str, str]:
     )
 
 
-def scrape_quiet(url: str, workers: int) -> Metrics:
-    """`scrape_quiet` waits until the gateway has nothing under way; after a limit, it takes it as
+def scrape_quiet(urls: Sequence[str], workers: int) -> Metrics:
+    """`scrape_quiet` waits until the gateways have nothing under way; after a limit, it takes it as
     it is."""
     deadline_s = time.monotonic() + QUIET_TIMEOUT_S
     while True:
-        metrics = scrape(url, workers)
+        metrics = scrape_all(urls, workers)
         if metrics.quiet or time.monotonic() > deadline_s:
             return metrics
         time.sleep(QUIET_INTERVAL_S)

@@ -17,6 +17,7 @@ from bench.errors import BenchError
 from bench.observe.gc_log import freed_bytes
 from bench.observe.jvm_attach import ask
 from bench.observe.processes import GROUPS, Pids
+from system.runtime.parts import kind_of
 
 _USED = re.compile(r"(?:total|committed) \d+K, used (\d+)K", re.ASCII)
 """Of the heap or one of its generations; what is said of classes has no such words."""
@@ -57,7 +58,7 @@ class AllocationMeter:
             except OSError as cause:
                 raise BenchError(f"cannot read {self._gc_logs[part]}: {cause.strerror}") from None
             # Below 0 is a log's MiB more or less, of a JVM that hardly did anything.
-            allocated[GROUPS[part]] += max(0, now.used_bytes - was.used_bytes + freed)
+            allocated[GROUPS[kind_of(part)]] += max(0, now.used_bytes - was.used_bytes + freed)
         return dict(allocated)
 
 

@@ -8,6 +8,8 @@ from typing import NamedTuple
 
 import psutil
 
+from system.runtime.parts import kind_of
+
 Pids = Callable[[], Mapping[str, Sequence[int]]]
 
 GROUPS = {
@@ -56,7 +58,7 @@ class CpuMeter:
         """`read` returns group → pid → CPU time so far."""
         read: dict[str, dict[int, Cpu]] = {}
         for part, pids in self._pids().items():
-            group = read.setdefault(GROUPS[part], {})
+            group = read.setdefault(GROUPS[kind_of(part)], {})
             for pid in pids:
                 with suppress(OSError):  # it has ended
                     group[pid] = Cpu(cpu_s(pid), compiling_s(pid))

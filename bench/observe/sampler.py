@@ -20,6 +20,7 @@ from bench.observe.host import HostMeter
 from bench.observe.kafka_offsets import Place, TrafficMeter
 from bench.observe.processes import GROUPS, Pids, Usage, UsageMeter
 from bench.records.series import Columns, Event, Series
+from system.runtime.parts import kind_of
 from system.wire import reply_topic
 
 INTERVAL_S = 1.0
@@ -62,7 +63,7 @@ class Sampler:
 
     def __init__(
         self,
-        url: str | None,
+        urls: Sequence[str],
         workers: int,
         pids: Pids,
         flink_rest: str | None = None,
@@ -70,14 +71,14 @@ class Sampler:
         bootstrap: str | None = None,
         figures: Callable[[], Mapping[str, float]] = dict,
     ) -> None:
-        """The `url` and `workers` are those of the gateway; None for what is not one.
+        """The `urls` are those of gateways with so many `workers` each; none of what is not one.
 
         `flink_rest` and `bootstrap` are ``host:port``, `gc_logs` names the log of each JVM;
         `figures` returns more figures for each sample, by the name of their series.
         """
         self._usage = UsageMeter(pids)
         self._host = HostMeter()
-        self._gateway = None if url is None else Gateway(url, workers, bootstrap)
+        self._gateway = Gateway(urls, workers, bootstrap) if urls else None
         self._flink = None if flink_rest is None else FlinkWatch(flink_rest)
         self._gc_logs = gc_logs or {}
         self._figures = figures
@@ -187,10 +188,11 @@ class Sampler:
 
 
 class Gateway:
-    """The gateway tells its requests in flight, and how far it is behind its reply topic."""
+    """The gateways tell their requests in flight, and how far they are behind their reply
+    topics."""
 
-    def __init__(self, url: str, workers: int, bootstrap: str | None) -> None:
-        self._gauges = Gauges(url, workers)
+    def __init__(self, urls: Sequence[str], workers: int, bootstrap: str | None) -> None:
+        self._gauges = [Gauges(url, workers) for url in urls]
         self._kafka = None if bootstrap is None else TrafficMeter(bootstrap, KAFKA_TIMEOUT_S)
         self._origins: dict[str, int] = {}
         """A topic leads to the offset at which its worker began to read."""
@@ -199,11 +201,12 @@ class Gateway:
     def read(self) -> dict[str, float]:
         """`read` returns the requests in flight. It raises `BenchError`."""
         self._latest = {}
-        self._latest = self._gauges.read()
+        self._latest = {name: one for each in self._gauges for name, one in each.read().items()}
         return {"in_flight": float(sum(gauge.in_flight for gauge in self._latest.values()))}
 
     def close(self) -> None:
-        self._gauges.close()
+        for each in self._gauges:
+            each.close()
         if self._kafka is not None:
             self._kafka.close()
 
@@ -237,7 +240,7 @@ def usage_series(before: Usages, after: Usages, elapsed_s: float) -> dict[str, f
         found[name] = found.get(name, 0.0) + value
 
     for part, pids in after.items():
-        group = GROUPS.get(part, part)
+        group = GROUPS.get(kind_of(part), part)
         names = [("", group), ("part.", part)] if part != group else [("", group)]
         both = [
             (earlier, usage)

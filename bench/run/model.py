@@ -34,8 +34,17 @@ class System(NamedTuple):
     figures: Callable[[], Mapping[str, float]] = dict
     """`figures` returns what shall be sampled beside what all runs have, by the name of its
     series."""
+    others: tuple[str, ...] = ()
+    """These URLs are of more gateways, which take their part of an open loop."""
+    answer_timeout_s: float | None = None
+    """An answer is waited for so long; None: for as long as the load says."""
     beside: Sequence[int] = ()
     """These processes are kept up without load meanwhile: the other side of a comparison."""
+
+    @property
+    def urls(self) -> tuple[str, ...]:
+        """`urls` are those of all gateways."""
+        return (self.url, *self.others)
 
 
 class Subject(NamedTuple):

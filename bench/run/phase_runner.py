@@ -15,7 +15,7 @@ import numpy as np
 from bench.errors import BenchError
 from bench.generator.fleet import Generators
 from bench.generator.spec import READY_TIMEOUT_S, Load, Phase
-from bench.observe.gateway import scrape
+from bench.observe.gateway import scrape_all
 from bench.observe.jvm_allocation import AllocationMeter, Heaps
 from bench.observe.kafka_offsets import Ends, TrafficMeter
 from bench.observe.processes import BESIDE, Cpu, CpuMeter, Pids, spent
@@ -151,7 +151,7 @@ class Counted:
     def __init__(self, system: System) -> None:
         self._kafka = None if system.bootstrap is None else TrafficMeter(system.bootstrap)
         self._jvms = AllocationMeter(system.pids, system.gc_logs())
-        self._gateway = (system.url, system.workers)
+        self._gateway = (system.urls, system.workers)
         self._ends: list[Ends] = []
         self._own_echoes: list[int] = []
         """The gateway sent and got so many records by itself so far: they are no part of the
@@ -163,7 +163,7 @@ class Counted:
             self._heaps.append(self._jvms.read())
         if self._kafka is not None:
             with suppress(BenchError):
-                ends, own = self._kafka.ends(), scrape(*self._gateway).own_echo_records
+                ends, own = self._kafka.ends(), scrape_all(*self._gateway).own_echo_records
                 self._ends.append(ends)
                 self._own_echoes.append(own)
 
@@ -188,9 +188,9 @@ class Counted:
 
 
 def _sampler(system: System, load: Load, pids: Pids) -> Sampler:
-    gateway = system.url if load.is_shop else None
+    gateways = system.urls if load.is_shop else ()
     return Sampler(
-        gateway, system.workers, pids, system.flink_rest, system.gc_logs(), system.bootstrap,
+        gateways, system.workers, pids, system.flink_rest, system.gc_logs(), system.bootstrap,
         system.figures,
     )  # fmt: skip
 

@@ -14,7 +14,7 @@ from bench.judge import answers
 from bench.judge.final_reads import audit
 from bench.judge.invariants import check
 from bench.judge.ledger import Ledger, balance, balance_samples
-from bench.observe.gateway import scrape, scrape_quiet
+from bench.observe.gateway import scrape_all, scrape_quiet
 from bench.records.gateway_counts import Metrics, rise
 from bench.records.hdr_log import write_log
 from bench.records.request_log import History, compress
@@ -117,7 +117,7 @@ class Run:
         settings = self._settings
         out_folder.prepare(self._results)
         with self._subject() as (system, source, where):
-            before = scrape(system.url, settings.workers) if settings.is_shop else None
+            before = scrape_all(system.urls, settings.workers) if settings.is_shop else None
             started = datetime.now(UTC)
             run_id = f"{started:%Y%m%dT%H%M%SZ}-{source.id}-{settings.seed}"
             folder = self._results / run_id
@@ -201,7 +201,10 @@ class Run:
         """False when it was interrupted."""
         settings = self._settings
         seed = settings.phase_seed(len(self._found))
-        measured = run_phase(system, load_of(settings), phase, seed, folder, self._progress)
+        load = load_of(settings)._replace(others=system.others)
+        if system.answer_timeout_s is not None:
+            load = load._replace(timeout_s=system.answer_timeout_s)
+        measured = run_phase(system, load, phase, seed, folder, self._progress)
         measured = measured._replace(stages=_write_stages(measured, folder))
         found = examine(measured)
         self._found.append(found)
@@ -219,7 +222,7 @@ class Run:
             return judged
         system.until_ready()
         history = self._histories()
-        gateway = rise(before, scrape_quiet(system.url, self._settings.workers))
+        gateway = rise(before, scrape_quiet(system.urls, self._settings.workers))
         told = balance(history, history.footers(), gateway)
         assert judged.ledger is not None
         entries, missing = judged.ledger

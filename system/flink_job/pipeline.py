@@ -44,6 +44,7 @@ from system.runtime.settings import (
     CHECKPOINT_INTERVAL_S,
     CHECKPOINT_INTERVAL_S_MAX,
     CHECKPOINT_INTERVAL_S_MIN,
+    KEY_GROUPS,
 )
 from system.service import WINDOW_S, Window
 from system.wire import dead_topic, input_topic
@@ -199,6 +200,7 @@ def job_settings(arguments: argparse.Namespace) -> dict[str, str]:
         **{name: value for name, value in chosen.items() if value is not None},
         "pipeline.object-reuse": "true",
         "parallelism.default": str(arguments.parallelism),
+        "pipeline.max-parallelism": str(KEY_GROUPS),
         "execution.buffer-timeout.interval": "0 ms",
         "execution.checkpointing.interval": f"{interval_ms} ms",
         "execution.checkpointing.timeout": f"{CHECKPOINT_TIMEOUT_MS} ms",

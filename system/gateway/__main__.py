@@ -37,6 +37,13 @@ def main() -> int:
         default="services",
         help="what /health/ready waits for: kafka, where no job hosts echo (default: %(default)s)",
     )
+    parser.add_argument(
+        "--when-silent",
+        choices=("wait", "refuse"),
+        default="wait",
+        help="while the services don't answer, requests wait for them, or are a 503 at once; what "
+        "was accepted before waits (default: %(default)s)",
+    )
     for limit in fields(Limits):
         parser.add_argument(
             "--" + limit.name.replace("_", "-"),
@@ -49,6 +56,8 @@ def main() -> int:
         parser.error("--gateway-id: 1 to 64 characters of [A-Za-z0-9_-]")
     if bool(args.tls_cert_file) != bool(args.tls_key_file):
         parser.error("--tls-cert-file and --tls-key-file go together")
+    if args.when_silent == "refuse" and args.ready_by == "kafka":
+        parser.error("--when-silent refuse needs --ready-by services: nothing else tells silence")
     try:
         limits = Limits(**{limit.name: getattr(args, limit.name) for limit in fields(Limits)})
     except ValueError as cause:
@@ -61,6 +70,7 @@ def main() -> int:
         limits,
         tls_files=(args.tls_cert_file, args.tls_key_file) if args.tls_cert_file else None,
         echoes=args.ready_by == "services",
+        refuses_silence=args.when_silent == "refuse",
         topic_prefix=args.topic_prefix,
     )
     try:

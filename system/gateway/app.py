@@ -18,12 +18,13 @@ from system.catalog import catalog
 from system.gateway import request_id as ids
 from system.gateway.connection import JSON, Connection, error_body
 from system.gateway.errors import RefusedError
-from system.gateway.kafka import Kafka, Record, Stamps
+from system.gateway.kafka import Kafka
 from system.gateway.limits import Limits
 from system.gateway.metrics import Metrics
 from system.gateway.pending import Pending
 from system.gateway.readiness import OWN_ECHO, Readiness
 from system.gateway.readiness import SERVICE as ECHO
+from system.gateway.record import Record, Stamps
 from system.gateway.router import Match, Router
 from system.gateway.tokens import Tokens
 from system.kafka_security import KafkaSecurity
@@ -80,9 +81,11 @@ class Gateway:
         security: KafkaSecurity,
         *,
         echoes: bool,
+        refuses_silence: bool = False,
         topic_prefix: str,
     ) -> None:
         self._limits = limits
+        self._refuses_silence = refuses_silence
         self._tokens = tokens
         self._guarded = any(tokens)
         self._loop = asyncio.get_running_loop()
@@ -245,6 +248,8 @@ class Gateway:
                 )
         if self.draining:
             raise RefusedError("unavailable", "this gateway is shutting down", request_id)
+        if self._refuses_silence and self._readiness and (why := self._readiness.silent()):
+            raise RefusedError("unavailable", why, request_id)
         if route.key not in params:
             params[route.key] = ids.entity_id(route.service, request_id)
         service, key, method = route.service, params[route.key], route.method

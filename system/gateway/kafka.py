@@ -2,11 +2,14 @@
 
 It uses aiokafka's client and record codec, not its producer and consumer. A gateway must know the
 fate of each record, and aiokafka's producer retries by itself, so its last error does not tell
-whether an earlier attempt reached the broker. Here a record is sent at most once, and is
+whether an earlier attempt reached the broker. Here a record is
 
     acknowledged   in the log of the broker
     not sent       refused, or never written to a connection: the request is answered 503
     unknown        the connection broke, or no answer came: a reply or the deadline decides
+
+What was on a connection that broke may be lost with its broker. It is sent again while somebody
+waits for the reply: a request has one effect, and one reply, however often it comes.
 
 The reader long-polls one partition without pause, which also shows within a second whether the
 broker can be reached.
@@ -18,9 +21,8 @@ from asyncio import Future
 from collections.abc import Callable, Iterable
 from itertools import chain
 from time import time_ns
-from typing import Any, NamedTuple
+from typing import Any
 
-from aiokafka import TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.client import AIOKafkaClient
 from aiokafka.errors import (
@@ -41,6 +43,7 @@ from aiokafka.record.memory_records import MemoryRecords
 
 from system.gateway.errors import RefusedError, StartError
 from system.gateway.partitioner import partition
+from system.gateway.record import Record, Stamps, Target
 from system.kafka_security import KafkaSecurity
 
 log = logging.getLogger(__name__)
@@ -81,20 +84,6 @@ READ_UNCOMMITTED = 0
 REPLY_PARTITION = 0
 
 
-Stamps = list[tuple[str, int]]
-"""A traced request has these: what happened, and when, in ns of the wall clock."""
-
-
-class Record(NamedTuple):
-    target: TopicPartition
-    key: bytes
-    value: bytes
-    request_id: str
-    future: "Future[Any] | None"
-    """The future is None for a record that nobody waits for."""
-    stamps: Stamps | None
-
-
 class Kafka:
     """`Kafka` reads one reply topic, and writes to the input topics.
 
@@ -128,7 +117,7 @@ class Kafka:
         }
         self._out = AIOKafkaClient(**self._options)
         self._in = AIOKafkaClient(**self._options)
-        self._reply = TopicPartition(reply_topic, REPLY_PARTITION)
+        self._reply = Target(reply_topic, REPLY_PARTITION)
         self._input_topics = sorted(input_topics)
         self._in_flight = in_flight
         self._on_reply = on_reply
@@ -136,6 +125,9 @@ class Kafka:
         self._on_fate = on_fate
         self._partitions: dict[str, int] = {}
         self._queue: list[Record] = []
+        self._doubtful: list[Record] = []
+        """These were on a connection that broke, and are sent again after `_again_s`."""
+        self._again_s = 0.0
         self._drain_scheduled = False
         self._producing: set[asyncio.Task[None]] = set()
         self._reader: asyncio.Task[None] | None = None
@@ -241,7 +233,7 @@ class Kafka:
         if len(self._queue) >= QUEUE_MAX:
             raise RefusedError("unavailable", "Kafka is too slow", request_id)
         raw_key = key.encode()
-        target = TopicPartition(topic, partition(raw_key, self._partitions[topic]))
+        target = Target(topic, partition(raw_key, self._partitions[topic]))
         self._queue.append(Record(target, raw_key, value, request_id, future, stamps))
         if not self._drain_scheduled and len(self._producing) < PRODUCE_REQUESTS_MAX:
             self._schedule_drain()
@@ -256,7 +248,7 @@ class Kafka:
     def _drain(self) -> None:
         self._drain_scheduled = False
         queue, self._queue = self._queue, []
-        leaders: dict[int, dict[TopicPartition, list[Record]]] = {}
+        leaders: dict[int, dict[Target, list[Record]]] = {}
         for record in queue:
             node = self._out.cluster.leader_for_partition(record.target)
             if node is None or node < 0:
@@ -275,7 +267,7 @@ class Kafka:
         if self._queue and not self._drain_scheduled:
             self._schedule_drain()
 
-    async def _produce(self, node: int, batches: dict[TopicPartition, list[Record]]) -> None:
+    async def _produce(self, node: int, batches: dict[Target, list[Record]]) -> None:
         topics: dict[str, list[tuple[int, bytes]]] = {}
         for target, records in batches.items():
             batch = DefaultRecordBatchBuilder(2, 0, 0, -1, -1, 0, BATCH_BYTES_MAX)
@@ -300,25 +292,40 @@ class Kafka:
         except KafkaError as cause:
             self._lost(str(cause))
             for records in batches.values():
-                self._on_fate("unknown", records)
+                self._tell("unknown", records)
+                waiting = [record for record in records if record.future is not None]
+                self._doubtful += [record._replace(is_again=True) for record in waiting]
             return
         for topic, partitions in response.topics:
             for index, code, *_ in partitions:
-                records = batches[TopicPartition(topic, index)]
+                records = batches[Target(topic, index)]
                 error = for_code(code)
                 if error is NoError:
-                    self._on_fate("acknowledged", records)
+                    self._tell("acknowledged", records)
                 elif error in (RequestTimedOutError, NotEnoughReplicasAfterAppendError):
-                    self._on_fate("unknown", records)
+                    self._tell("unknown", records)
                 else:
                     log.warning("Kafka refused records for %s: %s", topic, error.__name__)
                     self._out.force_metadata_update()
                     self._not_sent(records)
 
     def _not_sent(self, records: list[Record]) -> None:
-        self._on_fate("not_sent", records)
+        self._tell("not_sent", records)
         for record in records:
-            self._on_not_sent(record.request_id, record.future)
+            if record.is_again:
+                self._doubtful.append(record)
+            else:
+                self._on_not_sent(record.request_id, record.future)
+
+    def _tell(self, fate: str, records: list[Record]) -> None:
+        if fresh := [record for record in records if not record.is_again]:
+            self._on_fate(fate, fresh)
+
+    def _send_again(self) -> None:
+        self._queue += [each for each in self._doubtful if each.future and not each.future.done()]
+        self._doubtful.clear()
+        if self._queue and not (self._drain_scheduled or self._producing):
+            self._schedule_drain()
 
     # ---- in
 
@@ -335,6 +342,9 @@ class Kafka:
                 log.warning("Kafka at %s is reachable again", self.bootstrap)
                 self._out.force_metadata_update()
                 self.reachable = True
+            if self._doubtful and self._loop.time() > self._again_s:
+                self._again_s = self._loop.time() + RETRY_S
+                self._send_again()
 
     async def _poll(self) -> None:
         reply = self._reply

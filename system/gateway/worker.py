@@ -43,6 +43,8 @@ class Options:
     """The files are certificate chain and key, PEM; None is plain HTTP."""
     echoes: bool = True
     """The flag says whether readiness includes that the services answer."""
+    refuses_silence: bool = False
+    """The flag says whether requests are refused while the services don't answer."""
     topic_prefix: str = ""
     """All topics of the system begin like this, so that several share a Kafka."""
 
@@ -148,6 +150,7 @@ async def _serve(options: Options, listener: socket.socket, guards: Guards) -> i
         guards.tokens,
         guards.kafka,
         echoes=options.echoes,
+        refuses_silence=options.refuses_silence,
         topic_prefix=options.topic_prefix,
     )
     http = HttpServer(gateway, options.limits)

@@ -1,4 +1,4 @@
-"""This module makes the commands that run a Flink JobManager and TaskManager.
+"""This module makes the commands that run a Flink JobManager and its TaskManagers.
 
 Flink is the one in the pip package; its folder is only read. Its start scripts are not used: they
 need to write there, and take seconds for what `settings` says in constants.
@@ -13,7 +13,7 @@ import importlib.util
 import shutil
 import sys
 import sysconfig
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from machine.cache import cache_dir
@@ -21,6 +21,8 @@ from machine.ports import HOST
 from system.catalog import catalog
 from system.runtime import jvm, settings
 from system.runtime.class_archive import ClassArchive
+from system.runtime.options import Mode
+from system.runtime.parts import numbered
 
 PROJECT_DIR = Path(__file__).resolve().parents[2]
 CLIENT_HEAP_MIB = 256
@@ -37,6 +39,18 @@ def find_shared_libpython() -> str | None:
 
     path: str | None = find_libpython()
     return path
+
+
+def usable_mode(mode: Mode, tell: Callable[[str], object]) -> Mode:
+    """`usable_mode` returns the execution mode that this Python can have, and tells of another
+    one."""
+    if mode == "process" or find_shared_libpython() is not None:
+        return mode
+    tell(
+        "warning: this Python has no shared libpython, which thread mode needs: "
+        "using process mode, which is many times slower"
+    )
+    return "process"
 
 
 def flink_home() -> Path:
@@ -77,10 +91,10 @@ def newest_checkpoint(checkpoints: Path) -> Path | None:
 
 
 class Flink:
-    """A cluster has one JobManager and one TaskManager, and all its files below `data_dir`.
+    """A cluster has one JobManager, TaskManagers, and all its files below `data_dir`.
 
     `job_id` are 32 hexadecimal digits, the same as long as the folder lives. `program` are the
-    arguments of ``python`` that make the job.
+    arguments of ``python`` that make the job. Each TaskManager has so many `slots`.
     """
 
     def __init__(
@@ -91,15 +105,15 @@ class Flink:
         heaps: settings.Heaps,
         job_id: str,
         program: Sequence[str],
+        slots: int = settings.TASK_SLOTS,
     ) -> None:
         self.rest = f"{HOST}:{rest_port}"
         self.conf_dir = data_dir / "conf"
         self.jobmanager_gc_log = data_dir / "jobmanager-gc.log"
-        self.taskmanager_gc_log = data_dir / "taskmanager-gc.log"
+        self._data_dir = data_dir
         self._log4j = self.conf_dir / "log4j2.properties"
         self._heaps = heaps
         self._job_id = job_id
-        self._program = program
         home = flink_home()
         self._classpath = [*home.glob("lib/*.jar"), *home.glob("opt/flink-python-*.jar")]
         self.conf_dir.mkdir(parents=True, exist_ok=True)
@@ -111,16 +125,32 @@ class Flink:
             "application", self._jobmanager_classpath, scratch=data_dir
         )
         self.taskmanager_archive = ClassArchive("taskmanager", self._classpath, scratch=data_dir)
-        configuration = settings.flink_configuration(
+        self._configuration = settings.flink_configuration(
             jobmanager=(HOST, rpc_port),
             rest=(HOST, rest_port),
             taskmanager_host=HOST,
             checkpoint_uri=checkpoints.as_uri(),
             heaps=heaps,
         )
-        configuration["python.client.executable"] = sys.executable
-        (self.conf_dir / "config.yaml").write_text(settings.render_yaml(configuration))
+        self._configuration["python.client.executable"] = sys.executable
         self._log4j.write_text(settings.LOG4J)
+        self.scale(program, slots)
+
+    def scale(self, program: Sequence[str], slots: int) -> None:
+        """`scale` has the processes that are started from now on run this program, on so many slots
+        each; only for when none runs."""
+        self._program = program
+        for name in ("taskmanager.numberOfTaskSlots", "taskmanager.cpu.cores"):
+            self._configuration[name] = slots
+        (self.conf_dir / "config.yaml").write_text(settings.render_yaml(self._configuration))
+
+    def newest_checkpoint(self) -> Path | None:
+        """`newest_checkpoint` returns that of the job, complete, if there is one."""
+        return newest_checkpoint(self._checkpoints)
+
+    def taskmanager_gc_log(self, number: int) -> Path:
+        """`taskmanager_gc_log` returns the log of pauses of the TaskManager with this number."""
+        return self._data_dir / f"{numbered('taskmanager', number)}-gc.log"
 
     def jobmanager_command(self) -> list[str]:
         """The JobManager goes on from the newest complete checkpoint; where there is none, from the
@@ -128,7 +158,7 @@ class Flink:
 
         Only for when no JobManager runs: older ones, and what was left unfinished, are removed.
         """
-        newest = newest_checkpoint(self._checkpoints)
+        newest = self.newest_checkpoint()
         for checkpoint in self._checkpoints.glob("chk-*"):
             if checkpoint != newest:
                 shutil.rmtree(checkpoint)
@@ -150,17 +180,19 @@ class Flink:
             *self._program,
         )
 
-    def taskmanager_command(self) -> list[str]:
+    def taskmanager_command(self, number: int = 1) -> list[str]:
+        """Each TaskManager is a process with this command; they count from 1."""
+        archive = self.taskmanager_archive
         return self._command(
-            "taskmanager",
+            numbered("taskmanager", number),
             self._classpath,
             "org.apache.flink.runtime.taskexecutor.TaskManagerRunner",
             self._heaps.taskmanager,
             (
                 f"-XX:MaxDirectMemorySize={settings.DIRECT_MIB + settings.NETWORK_MIB}m",
                 *settings.TASKMANAGER_JVM,
-                settings.gc_log_option(self.taskmanager_gc_log),
-                *self.taskmanager_archive.use_or_record(),
+                settings.gc_log_option(self.taskmanager_gc_log(number)),
+                *(archive.use_or_record() if number == 1 else archive.use()),
             ),
         )
 

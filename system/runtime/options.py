@@ -1,20 +1,34 @@
 """The options say what may differ between stacks, and what of it the data of a stack depends on."""
 
-from dataclasses import dataclass, field
+import math
+from dataclasses import dataclass, field, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Literal
 
+from machine.errors import StackError
 from system.catalog import catalog
 from system.runtime import jars
 from system.runtime.settings import (
+    BROKERS_MAX,
     CHECKPOINT_INTERVAL_S,
     CHECKPOINT_INTERVAL_S_MAX,
     CHECKPOINT_INTERVAL_S_MIN,
+    GATEWAYS_MAX,
     HEAP_MIB_MIN,
+    PARALLELISM_MAX,
+    PARTITIONS_MAX,
     TASK_SLOTS,
+    TASKMANAGERS_MAX,
     Heaps,
 )
+
+Mode = Literal["thread", "process"]
+"""PyFlink runs the services in the TaskManager's JVM, or in processes of their own."""
+
+
+class RescaleError(StackError):
+    """A stack is not rescaled, and is as it was: one line says why."""
 
 
 @dataclass(frozen=True)
@@ -28,12 +42,22 @@ class StackOptions:
     port: int | None = 0
     kafka_port: int | None = 0
     flink_rest_port: int | None = 0
+    brokers: int = 1
+    """There are so many brokers: 1, or 3, which have three copies of each topic."""
+    gateways: int = 1
+    """There are so many gateways, each at a port of its own; the first has `port`."""
     workers: int = 1
-    """So many gateway processes share one port."""
+    """So many processes of a gateway share one port."""
     gateway_options: tuple[str, ...] = ()
     """The gateways get these further arguments of ``python -m system.gateway``."""
-    execution_mode: Literal["thread", "process"] = "thread"
+    execution_mode: Mode = "thread"
+    partitions: int | None = None
+    """Each input topic has so many partitions; None: as many as it has already, or a new one as the
+    job has tasks."""
     parallelism: int = 1
+    """The job has so many tasks of a kind."""
+    taskmanagers: int = 1
+    """So many processes, each with a Python of its own, share the job's tasks."""
     checkpoint_interval_s: float = CHECKPOINT_INTERVAL_S
     heaps: Heaps = field(default_factory=Heaps)
     data_dir: Path | None = None
@@ -51,8 +75,21 @@ class StackOptions:
         known = catalog().services
         if unknown := set(self.services) - set(known):
             raise ValueError(f"no service {', '.join(sorted(unknown))} in {', '.join(known)}")
-        if not 1 <= self.parallelism <= TASK_SLOTS:
-            raise ValueError(f"parallelism {self.parallelism} is not in 1 to {TASK_SLOTS}")
+        for number, what, most in (
+            (1 if self.partitions is None else self.partitions, "partitions", PARTITIONS_MAX),
+            (self.parallelism, "parallelism", PARALLELISM_MAX),
+            (self.taskmanagers, "taskmanagers", TASKMANAGERS_MAX),
+            (self.gateways, "gateways", GATEWAYS_MAX),
+        ):
+            if not 1 <= number <= most:
+                raise ValueError(f"{what} {number} is not in 1 to {most}")
+        if self.brokers not in (1, BROKERS_MAX):
+            raise ValueError(f"brokers {self.brokers} is neither 1 nor {BROKERS_MAX}")
+        if self.taskmanagers > self.parallelism:
+            raise ValueError(
+                f"parallelism {self.parallelism} has no work for {self.taskmanagers} taskmanagers: "
+                f"choose --parallelism {self.taskmanagers}, or fewer --taskmanagers"
+            )
         shortest, longest = CHECKPOINT_INTERVAL_S_MIN, CHECKPOINT_INTERVAL_S_MAX
         if not shortest <= self.checkpoint_interval_s <= longest:
             raise ValueError(
@@ -62,15 +99,36 @@ class StackOptions:
         if min(self.heaps) < HEAP_MIB_MIN:
             raise ValueError(f"a heap of {min(self.heaps)} MiB is less than {HEAP_MIB_MIN}")
 
+    def check_slots(self) -> None:
+        """`check_slots` raises `StackError` when a stack's own Flink would have too few slots for
+        the tasks."""
+        least = math.ceil(self.parallelism / TASK_SLOTS)
+        if self.taskmanagers < least:
+            raise StackError(
+                f"parallelism {self.parallelism} is more than {TASK_SLOTS} task slots of each "
+                f"TaskManager: choose --taskmanagers {least} or more"
+            )
+
+    def rescaled(self, parallelism: int, taskmanagers: int | None) -> "StackOptions":
+        """`rescaled` returns options with so many tasks and TaskManagers, None for as many as there
+        are and no more than tasks. It raises `RescaleError` where that can't be."""
+        count = taskmanagers or min(parallelism, self.taskmanagers)
+        try:
+            options = replace(self, parallelism=parallelism, taskmanagers=count)
+            options.check_slots()
+        except (ValueError, StackError) as cause:
+            raise RescaleError(str(cause)) from None
+        return options
+
     def made_with(self, bootstrap_servers: str | None, flink_rest: str | None) -> dict[str, str]:
         """`made_with` returns what the data of a stack depends on, as words; None stands for a
         cluster of its own."""
         _, _, kafka = jars.SETS["kafka"][0].split(":")
         return {
             "Kafka": f"at {bootstrap_servers}" if bootstrap_servers else kafka,
+            **({} if bootstrap_servers else {"brokers": str(self.brokers)}),
             "Flink": f"at {flink_rest}" if flink_rest else version("apache-flink"),
             "services": ", ".join(self.services),
             "topic prefix": self.topic_prefix or "none",
-            "parallelism": str(self.parallelism),
             "execution mode": self.execution_mode,
         }

@@ -16,6 +16,9 @@ from machine.http import answers
 DOWN_TIMEOUT_S = 60.0
 """`down` waits this long: more than a stack's own limits of drain and stop add up to."""
 
+ASKED, ANSWERED = ".asked", ".answered"
+SUFFIXES = (ASKED, ANSWERED)
+"""The files of a stack that is asked to rescale have these suffixes."""
 READY_TIMEOUT_S = 5.0
 """The gateway answers `status` within this time, or counts as not ready."""
 POLL_S = 0.1
@@ -29,6 +32,7 @@ class Entry:
     name: str
     pid: int
     url: str
+    urls: list[str]
     bootstrap_servers: str
     flink_rest: str
     data_dir: str
@@ -45,7 +49,8 @@ def reserve(name: str) -> Iterator[Path]:
             with lock(cache_dir() / "up.lock", wait=True):
                 held.enter_context(lock(file.with_suffix(".lock"), wait=False))
                 _sweep(file.parent)
-            file.unlink(missing_ok=True)  # a killed process may have left it
+            for left in (file, *map(file.with_suffix, SUFFIXES)):
+                left.unlink(missing_ok=True)  # a killed process may have left it
             held.callback(file.unlink, missing_ok=True)
             yield file
     except LockHeldError:
@@ -59,7 +64,8 @@ def _sweep(folder: Path) -> None:
     """Removes what stacks left that have ended, killed ones too."""
     for held in folder.glob("*.lock"):
         if not is_held(held):
-            held.with_suffix(".json").unlink(missing_ok=True)
+            for suffix in (".json", *SUFFIXES):
+                held.with_suffix(suffix).unlink(missing_ok=True)
             held.unlink()
 
 
@@ -82,8 +88,8 @@ def find(name: str) -> Entry | None:
 
 
 def is_ready(entry: Entry) -> bool:
-    """`is_ready` returns whether the gateway says that it can serve."""
-    return answers(f"{entry.url}/health/ready", READY_TIMEOUT_S)
+    """`is_ready` returns whether each gateway says that it can serve."""
+    return all(answers(f"{url}/health/ready", READY_TIMEOUT_S) for url in entry.urls)
 
 
 def end(entry: Entry) -> None:
@@ -94,6 +100,12 @@ def end(entry: Entry) -> None:
         if time.monotonic() > deadline:
             raise StackError(f"process {entry.pid} does not end within {DOWN_TIMEOUT_S:g} s")
         time.sleep(POLL_S)
+
+
+def beside(name: str, suffix: str) -> Path:
+    """`beside` returns a file of that stack, beside its entry; it goes when the next one of the
+    name comes up."""
+    return _file(name).with_suffix(suffix)
 
 
 def _file(name: str) -> Path:

@@ -15,6 +15,8 @@ checkpoints."""
 OUTSIDE_HEAP_BYTES = 1536 * 1024**2
 """A stack needs this much besides its heaps: metaspace, buffers and threads of three JVMs, and the
 gateway and Python."""
+FURTHER_JVM_BYTES = 512 * 1024**2
+"""Each broker and TaskManager more needs about this much besides its heap."""
 
 
 def check_disk(folder: Path, free_min: int = DISK_FREE_BYTES_MIN) -> None:
@@ -27,10 +29,13 @@ def check_disk(folder: Path, free_min: int = DISK_FREE_BYTES_MIN) -> None:
         )
 
 
-def check_memory(heaps: Heaps, available: int | None = None) -> None:
+def check_memory(
+    heaps: Heaps, brokers: int = 1, taskmanagers: int = 1, available: int | None = None
+) -> None:
     """`check_memory` raises `StackError` when the heaps don't fit in the `available` bytes of
     memory."""
-    needed = heaps.total_bytes() + OUTSIDE_HEAP_BYTES
+    further = (brokers - 1 + taskmanagers - 1) * FURTHER_JVM_BYTES
+    needed = heaps.total_bytes(brokers, taskmanagers) + OUTSIDE_HEAP_BYTES + further
     available = psutil.virtual_memory().available if available is None else available
     if available < needed:
         raise StackError(

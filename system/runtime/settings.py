@@ -4,6 +4,8 @@ Sizes are in MiB, durations as Flink and Kafka write them. What is not here is a
 """
 
 import json
+import math
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -53,7 +55,24 @@ CHECKPOINT_INTERVAL_S_MAX = 300.0
 minutes."""
 
 TASK_SLOTS = 4
-"""The one TaskManager has so many slots: the highest parallelism of the job."""
+"""A TaskManager alone has so many slots: the highest parallelism of the job there."""
+TASKMANAGERS_MAX = 16
+"""A stack has at most so many TaskManagers: each takes a core and a gigabyte, and more are for a
+Flink on several machines."""
+PARALLELISM_MAX = TASK_SLOTS * TASKMANAGERS_MAX
+"""The job has at most so many tasks of a kind: what the most TaskManagers have slots for."""
+KEY_GROUPS = 128
+"""The keys are in so many groups, each of which one task has as a whole. State that was written
+with another number can't be read, so it stays; it is Flink's own choice up to parallelism 85."""
+PARTITIONS_MAX = PARALLELISM_MAX
+"""An input topic has at most so many partitions: more than tasks would have nobody to read them
+sooner."""
+BROKERS_MAX = 3
+"""A stack has one broker or three: with three each topic has three copies, and any one broker may
+be lost. Two survive no more than one does."""
+GATEWAYS_MAX = 8
+"""A stack has at most so many gateways, each at a port of its own; more are `--workers`, which
+share one."""
 
 TOPIC = {
     "retention.ms": "600000",
@@ -104,6 +123,21 @@ KAFKA = {
     "log.segment.bytes": str(128 * 1024 * 1024),
 }
 """The broker is in KRaft's combined mode: one process is broker and controller."""
+
+KAFKA_REPLICATED = {
+    "default.replication.factor": str(BROKERS_MAX),
+    # Acknowledged is what two of three have: it is still there when any one of them is lost.
+    "min.insync.replicas": str(BROKERS_MAX - 1),
+    "offsets.topic.replication.factor": str(BROKERS_MAX),
+    "transaction.state.log.replication.factor": str(BROKERS_MAX),
+    "transaction.state.log.min.isr": str(BROKERS_MAX - 1),
+    "share.coordinator.state.topic.replication.factor": str(BROKERS_MAX),
+    "share.coordinator.state.topic.min.isr": str(BROKERS_MAX - 1),
+    # A write waits for the copy of a dead broker until it counts as dead: 4 s instead of 9.
+    "broker.heartbeat.interval.ms": "1000",
+    "broker.session.timeout.ms": "4000",
+}
+"""Each of three brokers has these settings too."""
 
 FLINK: dict[str, str | int] = {
     # A dead TaskManager is noticed after 4 s instead of 50, which bounds the time to recovery.
@@ -200,25 +234,42 @@ class Heaps(NamedTuple):
     jobmanager: int = JOBMANAGER_HEAP_MIB
     taskmanager: int = TASKMANAGER_HEAP_MIB
 
-    def total_bytes(self) -> int:
-        return sum(self) * 1024 * 1024
+    def total_bytes(self, brokers: int = 1, taskmanagers: int = 1) -> int:
+        mib = brokers * self.kafka + self.jobmanager + taskmanagers * self.taskmanager
+        return mib * 1024 * 1024
 
 
 def kafka_properties(
-    broker: tuple[str, int], controller: tuple[str, int], log_dir: str, bind_host: str | None = None
+    broker: tuple[str, int],
+    controller: tuple[str, int],
+    log_dir: str,
+    bind_host: str | None = None,
+    node_id: int = 1,
+    controllers: Sequence[tuple[str, int]] = (),
 ) -> dict[str, str]:
     """`kafka_properties` returns the broker's ``server.properties``; the two addresses are those
-    that it advertises."""
+    that it advertises.
+
+    `controllers` are the addresses of all controllers of several brokers, whose `node_id` count
+    from 1. They are named here and not in the brokers' data, so that they may be others at the
+    next start.
+    """
     bind_broker, bind_controller = bind_host or broker[0], bind_host or controller[0]
+    quorum = {"controller.quorum.bootstrap.servers": f"{controller[0]}:{controller[1]}"}
+    if controllers:
+        voters = (f"{node}@{host}:{port}" for node, (host, port) in enumerate(controllers, 1))
+        quorum = {"controller.quorum.voters": ",".join(voters)}
     return {
         **KAFKA,
+        **(KAFKA_REPLICATED if controllers else {}),
+        "node.id": str(node_id),
         "listeners": (
             f"PLAINTEXT://{bind_broker}:{broker[1]},CONTROLLER://{bind_controller}:{controller[1]}"
         ),
         "advertised.listeners": (
             f"PLAINTEXT://{broker[0]}:{broker[1]},CONTROLLER://{controller[0]}:{controller[1]}"
         ),
-        "controller.quorum.bootstrap.servers": f"{controller[0]}:{controller[1]}",
+        **quorum,
         "log.dirs": log_dir,
     }
 
@@ -231,7 +282,7 @@ def flink_configuration(
     heaps: Heaps,
     bind_host: str | None = None,
 ) -> dict[str, str | int]:
-    """`flink_configuration` returns ``config.yaml`` of JobManager, TaskManager and client.
+    """`flink_configuration` returns ``config.yaml`` of JobManager, TaskManagers and client.
 
     The addresses are those under which others reach them; `taskmanager_host` None leaves it to
     the TaskManager to find its own.
@@ -256,6 +307,15 @@ def flink_configuration(
         "execution.checkpointing.dir": checkpoint_uri,
         "env.java.opts.all": " ".join(FLINK_JVM),
     }
+
+
+def task_slots(parallelism: int, taskmanagers: int) -> int:
+    """`task_slots` returns how many slots each TaskManager has.
+
+    Several have no more than they need: so each gets its share of the tasks, whichever of them
+    comes first after a crash.
+    """
+    return TASK_SLOTS if taskmanagers == 1 else math.ceil(parallelism / taskmanagers)
 
 
 def render_properties(settings: dict[str, str]) -> str:

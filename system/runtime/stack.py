@@ -9,11 +9,11 @@ at the end, and resumed from that by the next stack.
 """
 
 import json
-import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -26,14 +26,17 @@ from machine.processes import Child, Supervisor
 from machine.restarts import Restarts
 from system.credentials import shop_headers
 from system.kafka_security import KafkaSecurity
-from system.runtime import flink_cluster, jars, resources
+from system.runtime import flink_cluster, jars, programs, resources
 from system.runtime.class_archive import ClassArchive
 from system.runtime.data_folder import data_folder
 from system.runtime.flink_cluster import page_command, page_jar
 from system.runtime.flink_rest import Rest
 from system.runtime.guest import GuestJob, reserved_topics
-from system.runtime.kafka_broker import Kafka
-from system.runtime.options import StackOptions
+from system.runtime.kafka_broker import Kafka, brokers
+from system.runtime.options import RescaleError, StackOptions
+from system.runtime.parts import GATEWAY, JOBMANAGER, KAFKA, TASKMANAGER, names, numbered
+from system.runtime.programs import ECHO
+from system.runtime.settings import task_slots
 
 STEP_TIMEOUT_S = 120.0
 """Each step of a start takes at most this long. It only ends what hangs: a process that dies is
@@ -58,19 +61,18 @@ RECORD_TIMEOUT_S = 60.0
 """Ending the first stack takes at most this long: its Java processes record the classes that they
 had loaded."""
 
-ECHO, KAFKA, GATEWAY = "echo", "kafka", "gateway"
-JOBMANAGER, TASKMANAGER = "flink_jobmanager", "flink_taskmanager"
-
 
 class Stack:
     """A stack is Kafka, Flink, the job and the gateway, as a context manager.
 
     Entering raises `StackError` when it can't come up, after everything started has been stopped.
-    The attributes below hold while it is up. `flink_rest` and `bootstrap_servers` are
-    ``host:port``, `url` is the gateways' ``http://host:port``.
+    The attributes below hold while it is up. `flink_rest` is ``host:port``, `bootstrap_servers` one
+    or several of it with commas between, `urls` are the gateways' ``http://host:port`` and `url`
+    is the first of them.
     """
 
     url: str
+    urls: tuple[str, ...]
     bootstrap_servers: str
     flink_rest: str
     job_id: str
@@ -93,6 +95,7 @@ class Stack:
         self._environment: dict[str, str] = {}
         self._archives: dict[str, ClassArchive] = {}
         self._gc_logs: dict[str, Path] = {}
+        self._brokers: dict[str, Kafka] = {}
         self._is_up = False
         self._cleanup = ExitStack()
 
@@ -147,12 +150,48 @@ class Stack:
                 holds, what, timeout_s, lambda: Rest(self.flink_rest).why(self.job_id)
             )
 
+    def rescale(self, parallelism: int, taskmanagers: int | None) -> float:
+        """`rescale` has the job go on with so many tasks and TaskManagers, None for as many as now,
+        from a checkpoint that it waits for; it returns for how many seconds nothing was handled.
+
+        What dies meanwhile is started anew. It raises `RescaleError` where nothing was done, and
+        `StackError` where the job does not come back.
+        """
+        if JOBMANAGER not in self._commands:
+            raise RescaleError(
+                "the job runs on a Flink that exists: end this stack, which makes a savepoint, and "
+                "bring it up with another --parallelism"
+            )
+        options = self.options.rescaled(parallelism, taskmanagers)
+        flink, parts = self._flink, self._flinks_parts()
+        before = flink.newest_checkpoint()
+
+        def may_begin() -> bool:
+            whole = self._supervisor.children.keys() >= {*parts}
+            return whole and flink.newest_checkpoint() != before
+
+        limit_s = options.checkpoint_interval_s + STEP_TIMEOUT_S
+        if not self.restarts.until(may_begin, limit_s):
+            raise RescaleError(f"the job made no checkpoint in {limit_s:g} s, and stays as it is")
+        began_s = time.monotonic()
+        for name in parts:
+            self.kill(name)
+            self._gc_logs.pop(name)
+        self.options = options
+        flink.scale(self._program(), task_slots(parallelism, options.taskmanagers))
+        self._start_flinks_parts()
+        if not self.restarts.until(lambda: self._is_ready(MEND_PROBE_TIMEOUT_S), STEP_TIMEOUT_S):
+            raise StackError(f"the rescaled job took longer than {STEP_TIMEOUT_S:g} s")
+        return time.monotonic() - began_s
+
     def _conditions(self, timeout_s: float) -> Iterator[tuple[str, Callable[[], bool]]]:
         """What must hold, in the order in which it comes to hold; `timeout_s` is each request's."""
         yield "the job", lambda: Rest(self.flink_rest).is_running(self.job_id)
-        yield "the gateway", lambda: answers(f"{self.url}/health/ready", timeout_s)
+        ready, echo = "/health/ready", "/echo/warm"
+        yield "the gateway", lambda: all(answers(url + ready, timeout_s) for url in self.urls)
         if ECHO in self.options.services:
-            yield "an echo", lambda: answers(f"{self.url}/echo/warm", timeout_s, shop_headers())
+            token = shop_headers()
+            yield "an echo", lambda: all(answers(url + echo, timeout_s, token) for url in self.urls)
 
     def _is_ready(self, timeout_s: float) -> bool:
         return all(holds() for _, holds in self._conditions(timeout_s))
@@ -161,14 +200,11 @@ class Stack:
         options = self.options
         bootstrap_servers = addresses_in("KAFKA_BOOTSTRAP_SERVERS")
         flink_rest = addresses_in("FLINK_REST")
+        if flink_rest is None:
+            options.check_slots()
         if not (bootstrap_servers and flink_rest):
-            resources.check_memory(options.heaps)
-        if self.execution_mode == "thread" and flink_cluster.find_shared_libpython() is None:
-            self._step(
-                "warning: this Python has no shared libpython, which thread mode needs: "
-                "using process mode, which is many times slower"
-            )
-            self.execution_mode = "process"
+            resources.check_memory(options.heaps, options.brokers, options.taskmanagers)
+        self.execution_mode = flink_cluster.usable_mode(self.execution_mode, self._step)
         if not bootstrap_servers and KafkaSecurity.read() != KafkaSecurity():
             raise StackError(
                 "KAFKA_SECURITY_PROTOCOL is set, and KAFKA_BOOTSTRAP_SERVERS is not: "
@@ -189,7 +225,10 @@ class Stack:
         def hold(asked: int | None, usual: ports.Usual, option: str) -> int:
             return cleanup.enter_context(ports.hold(asked, usual, option, self._step))
 
-        self.url = f"http://{ports.HOST}:{hold(options.port, ports.GATEWAY, '--port')}"
+        gateway_ports = [hold(options.port, ports.GATEWAY, "--port")]
+        gateway_ports += [ports.choose(0, "") for _ in range(options.gateways - 1)]
+        self.urls = tuple(f"http://{ports.HOST}:{port}" for port in gateway_ports)
+        self.url = self.urls[0]
         cleanup.callback(self._supervisor.close)
         cleanup.callback(self._stop_clusters)
 
@@ -216,8 +255,8 @@ class Stack:
                     "the topics hold records: name the --data-dir with their job's state"
                 )
         cleanup.callback(self._leave_job)
-        self._start_gateway()
-        cleanup.callback(self._supervisor.stop, (GATEWAY,), DRAIN_TIMEOUT_S)
+        self._start_gateways()
+        cleanup.callback(self._supervisor.stop, names(GATEWAY, options.gateways), DRAIN_TIMEOUT_S)
         if flink_rest:
             self._submit_job(connector, known, topics)
         else:
@@ -229,7 +268,7 @@ class Stack:
     def _start_flink(self, connector: Sequence[Path], rest_port: int) -> None:
         """The JobManager makes the job while Kafka starts, and waits for `_go` to run it."""
         folder = self.data_dir / "flink"
-        self.job_id, self._go = self._stack_id, folder / "go"
+        self.job_id, self._go, self._connector = self._stack_id, folder / "go", connector
         self._go.unlink(missing_ok=True)
         if not page_jar().exists():
             self._supervisor.run(self._start("page_jar", page_command()), STEP_TIMEOUT_S)
@@ -239,79 +278,69 @@ class Stack:
             rest_port=rest_port,
             heaps=self.options.heaps,
             job_id=self.job_id,
-            program=("-pym", *self._job_program(connector), "--when-exists", str(self._go)),
+            program=self._program(),
+            slots=task_slots(self.options.parallelism, self.options.taskmanagers),
         )
+        self._flink = cluster
         self.flink_rest = cluster.rest
         self._environment = flink_cluster.environment(self.log_dir, cluster, self.execution_mode)
         self._archives[JOBMANAGER] = cluster.jobmanager_archive
         self._archives[TASKMANAGER] = cluster.taskmanager_archive
-        self._gc_logs[JOBMANAGER] = cluster.jobmanager_gc_log
-        self._gc_logs[TASKMANAGER] = cluster.taskmanager_gc_log
         self._commands[JOBMANAGER] = cluster.jobmanager_command
-        self._commands[TASKMANAGER] = cluster.taskmanager_command
-        self.start(JOBMANAGER)
-        self.start(TASKMANAGER)
+        self._start_flinks_parts()
+
+    def _start_flinks_parts(self) -> None:
+        for number in range(1, self.options.taskmanagers + 1):
+            name = numbered(TASKMANAGER, number)
+            self._gc_logs[name] = self._flink.taskmanager_gc_log(number)
+            self._commands[name] = partial(self._flink.taskmanager_command, number)
+        self._gc_logs[JOBMANAGER] = self._flink.jobmanager_gc_log
+        for name in self._flinks_parts():
+            self.start(name)
+
+    def _flinks_parts(self) -> tuple[str, ...]:
+        return (JOBMANAGER, *names(TASKMANAGER, self.options.taskmanagers))
+
+    def _program(self) -> tuple[str, ...]:
+        """What makes the job, as the JobManager runs it."""
+        job = programs.job(
+            self.options, self.bootstrap_servers, self.execution_mode, self._connector
+        )
+        return ("-pym", *job, "--when-exists", str(self._go))
 
     def _prepare_kafka(self, port: int) -> None:
-        self._broker = Kafka(
-            self.data_dir / "kafka",
-            port=port,
-            controller_port=ports.choose(0, ""),
-            heap_mib=self.options.heaps.kafka,
-            stack_id=self._stack_id,
-        )
-        self.bootstrap_servers = self._broker.bootstrap_servers
-        self._archives[KAFKA] = self._broker.archive
-        self._gc_logs[KAFKA] = self._broker.gc_log
-        self._commands[KAFKA] = self._broker.command
+        count, heap_mib = self.options.brokers, self.options.heaps.kafka
+        self._brokers = brokers(self.data_dir, port, count, heap_mib, self._stack_id)
+        for name, broker in self._brokers.items():
+            self._gc_logs[name] = broker.gc_log
+            self._commands[name] = broker.command
+        self._archives[KAFKA] = self._brokers[KAFKA].archive
+        self.bootstrap_servers = ",".join(b.bootstrap_servers for b in self._brokers.values())
 
     def _start_kafka(self) -> None:
-        if not self._broker.is_formatted:
-            formatting = self._start("kafka_format", self._broker.format_command())
-            self._supervisor.run(formatting, STEP_TIMEOUT_S)
-        self.start(KAFKA)
+        formatting = [
+            self._start(f"{name}_format", broker.format_command())
+            for name, broker in self._brokers.items()
+            if not broker.is_formatted
+        ]
+        self._supervisor.run_all(formatting, STEP_TIMEOUT_S)
+        for name in self._brokers:
+            self.start(name)
 
     def _make_topics(self, timeout_s: float) -> dict[str, Any]:
         """What `system.runtime.topics` tells of them."""
-        command = _python(
-            "system.runtime.topics",
-            *("--bootstrap", self.bootstrap_servers),
-            *("--partitions", str(self.options.parallelism)),
-            *("--replication", str(self.options.replication)),
-            f"--topic-prefix={self.options.topic_prefix}",
-            *("--timeout-s", str(timeout_s)),
-        )
+        command = programs.topics(self.options, self.bootstrap_servers, timeout_s)
         answer = self._answer("topics", command, 2 * timeout_s)
         self._step(f"Kafka is at {self.bootstrap_servers}, with its topics")
         return answer
 
-    def _start_gateway(self) -> None:
-        _, _, port = self.url.rpartition(":")
-        command = _python(
-            "system.gateway",
-            *("--bootstrap", self.bootstrap_servers),
-            *("--host", ports.HOST, "--port", port),
-            *("--gateway-id", self.options.name or "gw"),
-            *("--ready-by", "services" if ECHO in self.options.services else "kafka"),
-            *("--workers", str(self.options.workers)),
-            f"--topic-prefix={self.options.topic_prefix}",
-            *self.options.gateway_options,
-        )
-        self._commands[GATEWAY] = lambda: command
-        self.start(GATEWAY)
-
-    def _job_program(self, connector: Sequence[Path]) -> list[str]:
-        """The module that makes the job, and its arguments."""
-        return [
-            "system.flink_job.pipeline",
-            *("--bootstrap", self.bootstrap_servers),
-            *("--services", ",".join(self.options.services)),
-            f"--topic-prefix={self.options.topic_prefix}",
-            *("--execution-mode", self.execution_mode),
-            *("--parallelism", str(self.options.parallelism)),
-            *("--checkpoint-interval-s", str(self.options.checkpoint_interval_s)),
-            *("--connector-jars", ",".join(map(str, connector))),
-        ]
+    def _start_gateways(self) -> None:
+        for number, url in enumerate(self.urls, 1):
+            name = numbered(GATEWAY, number)
+            self._commands[name] = partial(
+                programs.gateway, self.options, self.bootstrap_servers, url, number
+            )
+            self.start(name)
 
     def _submit_job(self, connector: Sequence[Path], known: Path, topics: dict[str, Any]) -> None:
         rest = Rest(self.flink_rest)
@@ -325,8 +354,8 @@ class Stack:
         )
         begin = job.prepare(self.options.savepoint, has_records=topics["has_records"])
         self._guest_job, self.job_id = job, job.job_id
-        command = _python(
-            *self._job_program(connector),
+        command = programs.python(
+            *programs.job(self.options, self.bootstrap_servers, self.execution_mode, connector),
             *("--rest", self.flink_rest, "--job-name", job.name, "--job-id", job.job_id),
             *(("--savepoint", begin) if begin else ()),
         )
@@ -353,7 +382,8 @@ class Stack:
         if records:
             self._step("recording Java classes for faster starts: once, some seconds")
         timeout_s = RECORD_TIMEOUT_S if records else STOP_TIMEOUT_S
-        exit_codes = self._supervisor.stop((TASKMANAGER, JOBMANAGER, KAFKA), timeout_s)
+        parts = (*self._flinks_parts(), *self._brokers)
+        exit_codes = self._supervisor.stop(parts, timeout_s)
         for name, archive in self._archives.items():
             archive.publish(exit_codes.get(name))
 
@@ -368,7 +398,3 @@ class Stack:
 
     def _step(self, text: str) -> None:
         self._progress(f"[{time.monotonic() - self._began_s:5.1f} s] {text}")
-
-
-def _python(module: str, *arguments: str) -> list[str]:
-    return [sys.executable, "-m", module, *arguments]

@@ -4,8 +4,9 @@
 
 Waits for the broker, so that it may be started together with it. Topics that are there stay as
 they are. Each service has an input topic, and one for the records that it can't handle. The first
-has as many partitions as the job has tasks: each one more is a batch of its own in the requests
-that carry it, which is most of what Kafka has to do.
+has as many partitions as the job has tasks, where nobody says otherwise: each one more is a batch
+of its own in the requests that carry it, which is most of what Kafka has to do. Their number never
+changes: a key's next record would be in another partition, and could overtake the one before.
 """
 
 import argparse
@@ -20,11 +21,11 @@ from aiokafka import AIOKafkaConsumer
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.errors import KafkaError, TopicAlreadyExistsError, for_code
 
-from machine.arguments import topic_prefix
+from machine.arguments import topic_prefix, whole
 from machine.errors import EXIT_CODE
 from system.catalog import CatalogError, catalog
 from system.kafka_security import KafkaSecurity, KafkaSecurityError
-from system.runtime.settings import DEAD_TOPIC, TASK_SLOTS, TOPIC
+from system.runtime.settings import DEAD_TOPIC, PARALLELISM_MAX, PARTITIONS_MAX, TOPIC
 from system.wire import dead_topic, input_topic
 
 BROKERS_DEFAULT = -1
@@ -39,6 +40,8 @@ class Found(NamedTuple):
 
     cluster_id: str
     has_records: bool
+    partitions: dict[str, int]
+    """Each input topic has so many partitions."""
 
 
 def topics(partitions: int, replication: int = BROKERS_DEFAULT, prefix: str = "") -> list[NewTopic]:
@@ -67,7 +70,14 @@ async def create_topics(bootstrap_servers: str, topics: list[NewTopic]) -> Found
                 raise error(f"{name}: {message}")
         cluster = await admin.describe_cluster()
         names = [topic.name for topic in topics]
-        return Found(cluster["cluster_id"], await _have_records(bootstrap_servers, names))
+        has_records = await _have_records(bootstrap_servers, names)
+        inputs = [topic.name for topic in topics if topic.topic_configs is TOPIC]
+        partitions = {}
+        for found in await admin.describe_topics(inputs):
+            if found["error_code"]:  # another broker may not have heard of it yet
+                raise for_code(found["error_code"])(found["topic"])
+            partitions[found["topic"]] = len(found["partitions"])
+        return Found(cluster["cluster_id"], has_records, partitions)
     finally:
         await admin.close()
 
@@ -103,10 +113,15 @@ def main() -> int:
     parser.add_argument("--bootstrap", required=True, metavar="HOST:PORT")
     parser.add_argument(
         "--partitions",
-        type=int,
+        type=whole("partitions", PARTITIONS_MAX),
+        help="of each input topic; those that are there must have as many (default: --tasks, and "
+        "as many as there are)",
+    )
+    parser.add_argument(
+        "--tasks",
+        type=whole("tasks", PARALLELISM_MAX),
         default=1,
-        choices=range(1, TASK_SLOTS + 1),
-        help="of each input topic: the job's parallelism (default: %(default)s)",
+        help="the job's parallelism (default: %(default)s)",
     )
     parser.add_argument(
         "--replication",
@@ -118,8 +133,9 @@ def main() -> int:
     parser.add_argument("--timeout-s", type=float, default=60.0)
     arguments = parser.parse_args()
     logging.getLogger("aiokafka").setLevel(logging.CRITICAL)  # each try would log its failure
+    partitions = arguments.partitions or arguments.tasks
     try:
-        wanted = topics(arguments.partitions, arguments.replication, arguments.topic_prefix)
+        wanted = topics(partitions, arguments.replication, arguments.topic_prefix)
         found = asyncio.run(create_when_reachable(arguments.bootstrap, wanted, arguments.timeout_s))
     except (KafkaSecurityError, CatalogError) as cause:
         print(f"error: {cause}", file=sys.stderr)
@@ -127,6 +143,14 @@ def main() -> int:
     except KafkaError as cause:
         print(f"error: cannot create topics at {arguments.bootstrap}: {cause}", file=sys.stderr)
         return EXIT_CODE
+    for name, count in found.partitions.items():
+        if arguments.partitions is not None and count != partitions:
+            print(
+                f"error: topic {name} has {count} partitions, not {partitions}, and keeps them: "
+                "leave --partitions out, or choose another --data-dir or --topic-prefix",
+                file=sys.stderr,
+            )
+            return EXIT_CODE
     print(json.dumps(found._asdict()))
     return 0
 

@@ -72,3 +72,18 @@ async def test_a_gateway_started_anew_has_the_same_reply_topic(bootstrap_servers
     first, second = requests
     assert first["sink"] == second["sink"] == TOPIC_PREFIX + "gateway_out_stays"
     assert first["request_id"] != second["request_id"]
+
+
+async def test_a_gateway_may_refuse_while_the_services_are_silent(gateway, topics):
+    running = await gateway(*SERVICES, "--when-silent", "refuse")
+    for _ in range(2):
+        status, headers, body = await running.ask("POST", "/users/create")
+        assert (status, body["error"]["code"]) == (503, "unavailable")
+        assert "the services have not answered" in body["error"]["message"]
+        assert headers["Retry-After"] == "1"
+        serving = asyncio.create_task(topics.serve())
+        await until(readiness(running, 200))
+        assert (await running.ask("POST", "/users/create"))[0] == 200
+        serving.cancel()
+        await until(readiness(running, 503))
+    assert await running.metric("records_total", kind="acknowledged") == 2  # what was not refused

@@ -132,7 +132,7 @@ def test_a_data_folder_outlives_its_stacks(up: Up, until, tmp_path):
     assert (code, errors) == (0, "")
     assert f"going on with the data of an earlier stack in {tmp_path / 'data'}" in output
 
-    assert_one_line(up.run("up", "--parallelism", "2", *chosen), "with parallelism 1, not 2: bring")
+    assert_one_line(up.run("up", "--brokers", "3", *chosen), "with brokers 1, not 3: bring")
     up.start(*chosen)
     status = up.until_up()
     user = f"{status['url']}/users/find/{adding.user_id}"

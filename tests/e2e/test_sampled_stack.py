@@ -31,7 +31,7 @@ def sampler_of(stack: Stack) -> Sampler:
         return {**stack.pids(), "generator": [os.getpid()]}
 
     return Sampler(
-        stack.url,
+        [stack.url],
         stack.options.workers,
         pids,
         stack.flink_rest,

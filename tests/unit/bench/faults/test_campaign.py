@@ -40,7 +40,7 @@ def test_what_is_recorded_is_not_done_again(
     (tmp_path / "6").mkdir()
     (tmp_path / "6" / "fault.json").write_text('{"fault": "of another version"}')
     (tmp_path / "7").mkdir()
-    with Campaign(never, 100.0, None, tmp_path, print) as one:
+    with Campaign(never, FAULTS, 100.0, None, tmp_path, print) as one:
         assert one.recorded() == {("kill-broker", 1): replace(FOUND, requests=20)}
     assert read_found(tmp_path / "6" / "fault.json") is None
     assert read_found(tmp_path / "7" / "fault.json") is None

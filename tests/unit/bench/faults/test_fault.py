@@ -3,16 +3,18 @@
 import pytest
 
 from bench.faults.crowds import KINDS
-from bench.faults.fault import FAULTS, FUZZ, IDLE, PARTS
+from bench.faults.fault import CLUSTER_FAULTS, FAULTS, FUZZ, IDLE, PARTS
 from bench.faults.injection import INJECTORS
 from bench.faults.up import FOLDERS
 from bench.probes.registry import PROBES
 from bench.run.settings import DURATION_S_MAX
 
+ALL = FAULTS | CLUSTER_FAULTS
 
-@pytest.mark.parametrize("name", FAULTS)
+
+@pytest.mark.parametrize("name", ALL)
 def test_a_fault_is_healed_before_it_is_judged(name: str) -> None:
-    fault = FAULTS[name]
+    fault = ALL[name]
     assert fault.span_s >= fault.start_s > 0
     assert fault.duration_s > fault.wait_s or not fault.wait_s
     assert (fault.duration_s > 0) == (fault.kind not in ("kill", "kill-up"))
@@ -38,3 +40,13 @@ def test_the_seed_chooses_the_pair() -> None:
     for each in chosen:
         assert each.cuts_connections == each.ends_gateway == ("gateway" in each.parts)
     assert FAULTS["kill-broker"].of(7) == FAULTS["kill-broker"]
+
+
+def test_the_cluster_loses_each_of_its_processes() -> None:
+    assert CLUSTER_FAULTS.keys() == {
+        *("lose-kafka", "lose-kafka-2", "lose-kafka-3"),
+        *("lose-taskmanager", "lose-taskmanager-2", "lose-jobmanager"),
+        *("lose-gateway", "lose-gateway-2"),
+    }
+    ends = {name for name, fault in CLUSTER_FAULTS.items() if fault.ends_gateway}
+    assert ends == {"lose-gateway", "lose-gateway-2"}

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support.made_run import PhaseSpec, made_run
 
-from bench.faults.fault import FAULTS
+from bench.faults.fault import CLUSTER_FAULTS, FAULTS
 from bench.faults.judgement import (
     COUNTERS_LOST,
     RESPONSES,
@@ -63,7 +63,7 @@ def judged(run: RunRecord, name: str = "kill-broker", **given: Any) -> Found:
     bite = given.get("bite", Bitten(began_ns, began_ns + SECOND_NS, "it ended"))
     history = given.get("history", rows(run))
     loaded = Loaded(run, Path(), history, [], given.get("in_flight", 0))
-    return judge(name, FAULTS[name], loaded, bite)
+    return judge(name, (FAULTS | CLUSTER_FAULTS)[name], loaded, bite)
 
 
 def test_every_promise_is_kept(run: RunRecord) -> None:
@@ -115,6 +115,15 @@ def test_only_a_killed_gateway_may_cut_connections_and_lose_its_counts(run: RunR
     history = changed_row(run, status=0)
     assert judged(lost(run), "kill-gateway", history=history).broken == []
     assert balance([], [], None).missing == [COUNTERS_LOST]
+
+
+def test_the_cluster_may_refuse_and_not_fail(run: RunRecord) -> None:
+    for name in CLUSTER_FAULTS:
+        assert judged(run, name).broken == []
+        history = changed_row(run, status=504)
+        assert judged(run, name, history=history).broken == ["1 requests of others failed"]
+        cut = judged(run, name, history=changed_row(run, status=0)).broken
+        assert cut == ([] if "gateway" in name else ["1 requests had no answer"])
 
 
 def test_others_may_ask_more_and_never_less(run: RunRecord) -> None:
@@ -171,7 +180,7 @@ def test_a_recovery_is_when_the_silence_ends(silent: int, per_s: int) -> None:
 def test_the_table_goes_into_its_page(run: RunRecord) -> None:
     found = replace(judged(run), recovered_s=4.0)
     text = table([found, replace(found, broken=["money: 2"], recovered_s=None)], "Here.")
-    assert "| kill-broker | 1 | 1.0 | 300 | 260 | 0 | 0.01 | 4.0 | 20 | 0 | hold | 0 |" in text
+    assert "| kill-broker | 1 | 1.0 | 300 | 260 | 40 | 0 | 0.01 | 4.0 | 20 | 0 | hold | 0 |" in text
     assert "| 20 | 0 | broken: money: 2 | 0 |" in text
     assert "the promises held in 1, were broken in 1. In all 600 requests, 520 paid" in text
     page = into("# A\n<!-- faults:begin -->\nold\n<!-- faults:end -->\nend\n", text)

@@ -15,7 +15,7 @@ import pytest
 from bench.faults import processes
 from bench.faults.fault import FAULTS, Bite, Fault
 from bench.faults.up import Scene
-from system.runtime.stack import TASKMANAGER
+from system.runtime.parts import TASKMANAGER
 
 Process = subprocess.Popen[bytes]
 

@@ -138,7 +138,7 @@ def quick(monkeypatch) -> None:
 @pytest.mark.usefixtures("quick")
 def test_sources_that_do_not_answer_leave_the_rest(until, tmp_path: Path) -> None:
     pids, logs = {"generator": [os.getpid()]}, {"kafka": tmp_path / "gc.log"}
-    running = Sampler(f"http://{NOWHERE}", 1, lambda: pids, NOWHERE, logs, NOWHERE)
+    running = Sampler([f"http://{NOWHERE}"], 1, lambda: pids, NOWHERE, logs, NOWHERE)
     watched = watch(running)
     running.start()
     until(lambda: "cpu.generator" in watched.latest)
@@ -167,7 +167,7 @@ def test_all_sources_on_one_time_axis(until, tmp_path: Path, monkeypatch) -> Non
     gateway = serving(lambda path, _: (200, metrics("a", 3)))
     with gateway as url, serving(flink_answers([])) as rest:
         logs = {"kafka": tmp_path / "gc.log"}
-        running = Sampler(url, 1, dict, rest.removeprefix("http://"), logs)
+        running = Sampler([url], 1, dict, rest.removeprefix("http://"), logs)
         running.start()
         until(lambda: len(running._columns.at_ns) >= 20)
         sampled = running.stop()
@@ -182,14 +182,14 @@ def test_all_sources_on_one_time_axis(until, tmp_path: Path, monkeypatch) -> Non
 @pytest.mark.usefixtures("quick")
 def test_a_series_has_an_end(until, monkeypatch) -> None:
     monkeypatch.setattr(sampler, "SERIES_MAX", 5)
-    running = Sampler(None, 1, dict)
+    running = Sampler((), 1, dict)
     running.start()
     until(lambda: not running._thread.is_alive())
     assert len(running.stop().at_ns) == 5
 
 
 def test_a_sampler_that_is_stopped_at_once_has_a_sample() -> None:
-    running = Sampler(None, 1, dict)
+    running = Sampler((), 1, dict)
     running.start()
     assert running.stop().at_ns
 
@@ -197,7 +197,7 @@ def test_a_sampler_that_is_stopped_at_once_has_a_sample() -> None:
 @pytest.mark.usefixtures("quick")
 @pytest.mark.parametrize("samples", [0, 3])
 def test_a_sampler_that_dies_says_so_and_covers_no_more(until, monkeypatch, samples) -> None:
-    running = Sampler(None, 1, dict)
+    running = Sampler((), 1, dict)
     left = iter(range(samples))
     read = running._host.read
 

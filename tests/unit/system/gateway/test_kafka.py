@@ -2,7 +2,7 @@ import asyncio
 from types import SimpleNamespace
 
 import pytest
-from aiokafka.errors import NoError
+from aiokafka.errors import KafkaConnectionError, NoError
 
 from system.gateway.kafka import HOLD_S, LOADED_REQUESTS, Kafka
 from system.kafka_security import KafkaSecurity
@@ -74,3 +74,48 @@ async def test_a_batch_is_held_back_under_load_only(kafka, monkeypatch, load, ho
     for _, drain in timers:
         drain()
     assert await kafka.fates.get() == ("acknowledged", 2)
+
+
+@pytest.fixture
+def breaking(kafka, monkeypatch):
+    """Its connections break while there is something in `breaking`; `written` counts requests."""
+    send = kafka._out.send
+    kafka.breaking, kafka.written = [KafkaConnectionError()], 0
+
+    async def broken(node, request):
+        kafka.written += 1
+        if kafka.breaking:
+            raise kafka.breaking.pop()
+        return await send(node, request)
+
+    monkeypatch.setattr(kafka._out, "send", broken)
+    return kafka
+
+
+async def test_what_was_on_a_connection_that_broke_is_sent_again_while_somebody_waits(breaking):
+    waits, gone = (asyncio.get_running_loop().create_future() for _ in range(2))
+    breaking.send("user_in", "u", b"{}", "a", waits)
+    breaking.send("user_in", "u", b"{}", "b", gone)
+    breaking.send("user_in", "u", b"{}", "own")  # nobody waits for it
+    assert await breaking.fates.get() == ("unknown", 3)
+    gone.set_result(None)
+    assert [record.request_id for record in breaking._doubtful] == ["a", "b"]
+    breaking.reachable = True  # the reader has reached another broker
+    breaking._send_again()
+    assert [record.request_id for record in breaking._queue] == ["a"]
+    await breaking.stop()
+    assert breaking.written == 2
+    assert breaking.fates.empty(), "its fate was told"
+
+
+async def test_what_may_be_in_the_log_is_never_told_to_be_not_sent(breaking, monkeypatch):
+    waits = asyncio.get_running_loop().create_future()
+    breaking.send("user_in", "u", b"{}", "a", waits)
+    assert await breaking.fates.get() == ("unknown", 1)
+    monkeypatch.setattr(breaking._out.cluster, "leader_for_partition", lambda target: None)
+    monkeypatch.setattr(breaking._out, "force_metadata_update", lambda: None)
+    for _ in range(2):
+        breaking._send_again()
+        breaking._drain()
+        assert [record.request_id for record in breaking._doubtful] == ["a"]
+    assert breaking.fates.empty()  # and `on_not_sent` is no function here

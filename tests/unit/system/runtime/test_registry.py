@@ -9,7 +9,7 @@ from machine.errors import StackError
 from system.runtime import registry
 from system.runtime.registry import Entry
 
-ENTRY = Entry("one", 1, "http://here:1", "here:2", "here:3", "/data", {})
+ENTRY = Entry("one", 1, "http://here:1", ["http://here:1"], "here:2", "here:3", "/data", {})
 
 
 @pytest.fixture(autouse=True)

@@ -14,7 +14,7 @@ from machine.errors import StackError
 from system import __main__ as command_line
 from system.runtime import flink_cluster, registry, resources, settings
 from system.runtime.class_archive import ClassArchive
-from system.runtime.options import StackOptions
+from system.runtime.options import RescaleError, StackOptions
 from system.runtime.settings import Heaps
 from system.runtime.stack import Stack
 
@@ -23,6 +23,7 @@ ENTRY = registry.Entry(
     name="shop",
     pid=1,
     url="http://127.0.0.1:1",
+    urls=["http://127.0.0.1:1"],
     bootstrap_servers="127.0.0.1:2",
     flink_rest="127.0.0.1:3",
     data_dir="/data",
@@ -125,6 +126,12 @@ class TestResources:
         with pytest.raises(StackError, match=r"MiB free, a stack needs 1099511627776 MiB: make"):
             resources.check_disk(tmp_path, free_min=2**60)
 
+    def test_each_process_more_takes_its_part(self):
+        heaps, mib = Heaps(100, 200, 300), 2**20
+        resources.check_memory(heaps, 3, 2, available=(300 + 200 + 600 + 1536 + 3 * 512) * mib)
+        with pytest.raises(StackError):
+            resources.check_memory(heaps, 3, 2, available=(1100 + 1536 + 3 * 512) * mib - 1)
+
     def test_too_little_memory(self):
         with pytest.raises(StackError, match=r"^100 MiB of memory are available, a stack needs 35"):
             resources.check_memory(Heaps(512, 512, 1024), available=100 * 2**20)
@@ -151,6 +158,20 @@ class TestSettings:
         properties = settings.kafka_properties(("kafka", 1), ("kafka", 2), "/log", "0.0.0.0")
         assert properties["listeners"] == "PLAINTEXT://0.0.0.0:1,CONTROLLER://0.0.0.0:2"
         assert properties["advertised.listeners"] == "PLAINTEXT://kafka:1,CONTROLLER://kafka:2"
+
+    def test_three_brokers_have_three_copies_of_which_one_may_be_lost(self):
+        controllers = [("127.0.0.1", port) for port in (1, 2, 3)]
+        found = settings.kafka_properties(
+            ("127.0.0.1", 9), controllers[1], "/log", node_id=2, controllers=controllers
+        )
+        assert found["node.id"] == "2"
+        assert found["controller.quorum.voters"] == "1@127.0.0.1:1,2@127.0.0.1:2,3@127.0.0.1:3"
+        assert "controller.quorum.bootstrap.servers" not in found
+        for name, value in found.items():
+            if name.endswith("replication.factor"):
+                assert value == "3", name
+            if name.endswith(("min.isr", "min.insync.replicas")):
+                assert value == "2", name
 
     def test_the_heap_is_what_was_asked_for(self):
         task, framework = (
@@ -213,7 +234,7 @@ class TestRegistry:
 
     def test_a_stack_without_a_gateway_is_not_ready(self):
         url = f"http://{ports.HOST}:{ports.choose(0, '--port')}"
-        assert not registry.is_ready(replace(ENTRY, url=url))
+        assert not registry.is_ready(replace(ENTRY, urls=[url]))
 
 
 class TestStack:
@@ -222,15 +243,43 @@ class TestStack:
         [
             {"services": ("nope",)},
             {"parallelism": 0},
-            {"parallelism": 5},
+            {"parallelism": 65, "taskmanagers": 16},
+            {"parallelism": 2, "taskmanagers": 3},
+            {"parallelism": 17, "taskmanagers": 17},
+            {"partitions": 0},
+            {"partitions": 65},
+            {"brokers": 2},
+            {"gateways": 0},
+            {"gateways": 9},
             {"checkpoint_interval_s": 0.09},
             {"checkpoint_interval_s": 301},
             {"heaps": Heaps(1)},
         ],
     )
     def test_impossible_options(self, options):
-        with pytest.raises(ValueError, match=r"nope|parallelism|checkpoint|heap"):
+        with pytest.raises(ValueError, match=r"nope|s \d+ is|parallelism|checkpoint|heap"):
             StackOptions(**options)
+
+    def test_the_most_of_all_is_possible(self):
+        StackOptions(parallelism=64, taskmanagers=16, partitions=64, brokers=3, gateways=8)
+
+    def test_tasks_need_slots(self):
+        StackOptions(parallelism=8, taskmanagers=2).check_slots()
+        with pytest.raises(StackError, match="parallelism 9 is more than 4 task slots of each T"):
+            StackOptions(parallelism=9, taskmanagers=2).check_slots()
+
+    def test_several_taskmanagers_have_no_slot_to_spare(self):
+        """So that none of them can take the work of another one."""
+        slots = [settings.task_slots(*each) for each in ((1, 1), (4, 1), (2, 2), (5, 2), (8, 8))]
+        assert slots == [4, 4, 1, 3, 1]
+
+    def test_fewer_tasks_need_fewer_taskmanagers(self):
+        options = StackOptions(parallelism=4, taskmanagers=4)
+        assert options.rescaled(2, None) == StackOptions(parallelism=2, taskmanagers=2)
+        assert options.rescaled(8, None) == StackOptions(parallelism=8, taskmanagers=4)
+        for wanted in ((5, 1), (65, 16), (1, 2)):
+            with pytest.raises(RescaleError):
+                options.rescaled(*wanted)
 
     @pytest.mark.parametrize(
         "value", ["nowhere", "host:port", "http://host:80/", "a:1,b", "a:0", "a:65536"]
@@ -269,6 +318,13 @@ class TestCommandLine:
             ["up", "--port", "65536"],
             ["up", "--workers", "0"],
             ["up", "--workers", "65"],
+            ["up", "--taskmanagers", "17"],
+            ["up", "--partitions", "65"],
+            ["up", "--parallelism", "65"],
+            ["up", "--gateways", "9"],
+            ["up", "--brokers", "2"],
+            ["rescale"],
+            ["rescale", "--parallelism", "0"],
             ["up", "--name", "a/b"],
         ],
     )
@@ -278,7 +334,7 @@ class TestCommandLine:
         assert caught.value.code == 2
         assert capsys.readouterr().err.startswith("error: ")
 
-    @pytest.mark.parametrize("words", [[], ["up"], ["status"], ["down"]])
+    @pytest.mark.parametrize("words", [[], ["up"], ["status"], ["rescale"], ["down"]])
     def test_help_ends_with_an_example_that_the_parser_takes(self, words, capsys):
         with pytest.raises(SystemExit):
             command_line.parse([*words, "--help"])

@@ -1,0 +1,79 @@
+"""``python -m system rescale`` asks ``up``, which runs the stack, by a file beside its entry."""
+
+import json
+import os
+import time
+import uuid
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from machine.errors import StackError
+from system.runtime import registry
+from system.runtime.options import RescaleError
+
+POLL_S = 0.1
+"""This much time passes between looks for the answer."""
+
+Rescale = Callable[[int, int | None], float]
+"""`Rescale` takes parallelism and TaskManagers, None for as many as there are; it returns the
+seconds in which nothing was handled."""
+
+
+def ask(name: str, parallelism: int, taskmanagers: int | None) -> float:
+    """`ask` returns when the stack of that name is rescaled, as `Rescale` does.
+
+    It raises `StackError` when the stack refuses, has ended, or is asked by another already.
+    """
+    asked, answered = _files(name)
+    own_id = uuid.uuid4().hex
+    wanted = {"id": own_id, "parallelism": parallelism, "taskmanagers": taskmanagers}
+    whole = asked.with_suffix(f".{own_id}")
+    whole.write_text(json.dumps(wanted))
+    try:
+        os.link(whole, asked)  # at once or not at all, and never over another's
+    except FileExistsError:
+        raise StackError(f"the stack {name} is being rescaled already: wait for that") from None
+    finally:
+        whole.unlink()
+    while (answer := _read(answered)) is None or answer["id"] != own_id:
+        if registry.find(name) is None:
+            raise StackError(f"the stack {name} has ended meanwhile: its own lines say why")
+        time.sleep(POLL_S)
+    answered.unlink(missing_ok=True)
+    if "error" in answer:
+        raise StackError(str(answer["error"]))
+    return float(answer["paused_s"])
+
+
+def serve(name: str, rescale: Rescale) -> bool:
+    """`serve` rescales when somebody has asked for it, and returns whether it did.
+
+    It raises `StackError` where the stack does not come back.
+    """
+    asked, answered = _files(name)
+    wanted = _read(asked)
+    if wanted is None:
+        return False
+    answer: dict[str, Any] = {"id": wanted["id"]}
+    try:
+        answer["paused_s"] = rescale(wanted["parallelism"], wanted["taskmanagers"])
+    except RescaleError as cause:
+        answer["error"] = str(cause)
+    whole = answered.with_suffix(f".{wanted['id']}")
+    whole.write_text(json.dumps(answer))
+    whole.rename(answered)
+    asked.unlink()
+    return "paused_s" in answer
+
+
+def _files(name: str) -> tuple[Path, Path]:
+    return registry.beside(name, registry.ASKED), registry.beside(name, registry.ANSWERED)
+
+
+def _read(file: Path) -> dict[str, Any] | None:
+    try:
+        found: dict[str, Any] = json.loads(file.read_text())
+    except FileNotFoundError:
+        return None
+    return found

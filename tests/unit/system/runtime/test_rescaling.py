@@ -1,0 +1,77 @@
+"""`rescale` asks `up` by files, one at a time, and is told what became of it."""
+
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from machine.errors import StackError
+from system.runtime import registry, rescaling
+from system.runtime.options import RescaleError
+
+ENTRY = registry.Entry("shop", 1, "http://a:1", ["http://a:1"], "a:2", "a:3", "/data", {})
+
+
+@pytest.fixture(autouse=True)
+def file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """The entry of a stack that is up."""
+    monkeypatch.setenv("KAFLINKSHOP_CACHE", str(tmp_path))
+    with registry.reserve("shop") as file:
+        registry.write(file, ENTRY)
+        yield file
+
+
+def answered(rescale: rescaling.Rescale, until: Callable[..., None]) -> list[object]:
+    """What `ask` returns or raises while `rescale` is served, and what `serve` returned."""
+    told: list[object] = []
+
+    def ask() -> None:
+        try:
+            told.append(rescaling.ask("shop", 2, None))
+        except StackError as cause:
+            told.append(str(cause))
+
+    asking = threading.Thread(target=ask)
+    asking.start()
+    until(lambda: told or registry.beside("shop", registry.ASKED).exists())
+    served = rescaling.serve("shop", rescale)
+    asking.join()
+    return [*told, served]
+
+
+def test_who_asks_is_told_the_pause(until) -> None:
+    wanted = []
+
+    def rescale(*each: int | None) -> float:
+        wanted.append(each)
+        return 1.5
+
+    assert not rescaling.serve("shop", rescale)
+    for _ in range(2):
+        assert answered(rescale, until) == [1.5, True]
+    assert wanted == [(2, None)] * 2
+
+
+def test_who_asks_is_told_why_not(until) -> None:
+    def refuse(*_: int | None) -> float:
+        raise RescaleError("too many")
+
+    assert answered(refuse, until) == ["too many", False]
+
+
+def test_an_answer_to_another_is_none(until) -> None:
+    registry.beside("shop", registry.ANSWERED).write_text('{"id": "other", "paused_s": 9.0}')
+    assert answered(lambda *_: 1.0, until) == [1.0, True]
+
+
+def test_one_asks_at_a_time() -> None:
+    registry.beside("shop", registry.ASKED).write_text("{}")
+    with pytest.raises(StackError, match="the stack shop is being rescaled already"):
+        rescaling.ask("shop", 2, 2)
+
+
+def test_a_stack_that_ends_meanwhile_does_not_answer(file: Path) -> None:
+    file.unlink()
+    with pytest.raises(StackError, match="the stack shop has ended meanwhile"):
+        rescaling.ask("shop", 2, 2)

@@ -99,6 +99,21 @@ class StackOptions:
         if min(self.heaps) < HEAP_MIB_MIN:
             raise ValueError(f"a heap of {min(self.heaps)} MiB is less than {HEAP_MIB_MIN}")
 
+    def check_clusters(self, bootstrap_servers: str | None, flink_rest: str | None) -> None:
+        """`check_clusters` raises `StackError` when the options don't fit the clusters that exist;
+        None stands for one of a stack's own."""
+        for cluster, variable, number, option in (
+            (bootstrap_servers, "KAFKA_BOOTSTRAP_SERVERS", self.brokers, "--brokers"),
+            (flink_rest, "FLINK_REST", self.taskmanagers, "--taskmanagers"),
+        ):
+            if cluster and number > 1:
+                raise StackError(
+                    f"{option} is for a stack's own cluster, and {variable} names one that exists: "
+                    "leave one of them out"
+                )
+        if flink_rest is None:
+            self.check_slots()
+
     def check_slots(self) -> None:
         """`check_slots` raises `StackError` when a stack's own Flink would have too few slots for
         the tasks."""

@@ -200,8 +200,7 @@ class Stack:
         options = self.options
         bootstrap_servers = addresses_in("KAFKA_BOOTSTRAP_SERVERS")
         flink_rest = addresses_in("FLINK_REST")
-        if flink_rest is None:
-            options.check_slots()
+        options.check_clusters(bootstrap_servers, flink_rest)
         if not (bootstrap_servers and flink_rest):
             resources.check_memory(options.heaps, options.brokers, options.taskmanagers)
         self.execution_mode = flink_cluster.usable_mode(self.execution_mode, self._step)

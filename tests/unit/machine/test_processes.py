@@ -2,6 +2,7 @@
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -84,6 +85,25 @@ def test_a_child_that_has_done_its_work_is_not_an_early_end(supervisor, tmp_path
     supervisor.run(child, WAIT_S)
     supervisor.check()
     assert supervisor.children == {}
+
+
+def test_several_do_their_work_side_by_side(supervisor, tmp_path):
+    """The later ones end first, which is no early end either."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        waits = f"import socket; socket.create_connection(('127.0.0.1', {port})).recv(1)"
+        first = supervisor.start("first", script(waits), log=tmp_path / "log")
+        others = [supervisor.start(name, script(""), log=tmp_path / "log") for name in "ab"]
+        waiting, _ = server.accept()
+        for child in others:
+            child.process.wait(WAIT_S)
+        waiting.close()
+        supervisor.run_all([first, *others], WAIT_S)
+    assert supervisor.children == {}
+    supervisor.run_all([], WAIT_S)
+    failed = supervisor.start("failed", script("raise SystemExit(4)"), log=tmp_path / "log")
+    with pytest.raises(StackError, match=r"failed ended \(exit code 4\)"):
+        supervisor.run_all([failed], WAIT_S)
 
 
 def test_a_child_that_has_ended_is_told_once(supervisor, tmp_path, until):

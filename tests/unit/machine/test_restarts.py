@@ -124,3 +124,21 @@ def test_a_start_that_fails_ends_it(stage: Stage) -> None:
     stage.restarts._start = fail
     with pytest.raises(StackError, match="cannot start kafka"):
         stage.kill("kafka")
+
+
+def test_until_something_holds_what_dies_is_mended(stage: Stage, monkeypatch) -> None:
+    monkeypatch.setattr(restarts, "STEP_INTERVAL_S", 0.0)
+    stage.supervisor.dead.append("kafka")
+    assert stage.restarts.until(lambda: stage.started == ["kafka"], 5.0)
+    assert stage.restarts.until(lambda: True, 0.0)
+
+
+def test_what_never_holds_is_given_up(stage: Stage, monkeypatch) -> None:
+    monkeypatch.setattr(restarts, "STEP_INTERVAL_S", 0.0)
+
+    def never() -> bool:
+        stage.now_ns += S
+        return False
+
+    assert not stage.restarts.until(never, 5.0)
+    assert stage.now_ns == 6 * S

@@ -268,6 +268,17 @@ class TestStack:
         with pytest.raises(StackError, match="parallelism 9 is more than 4 task slots of each T"):
             StackOptions(parallelism=9, taskmanagers=2).check_slots()
 
+    def test_clusters_that_exist_have_as_many_processes_as_they_have(self):
+        options = StackOptions(brokers=3, parallelism=2, taskmanagers=2)
+        options.check_clusters(None, None)
+        with pytest.raises(StackError, match=r"--brokers is for .* KAFKA_BOOTSTRAP_SERVERS names"):
+            options.check_clusters("a:1", None)
+        with pytest.raises(StackError, match=r"--taskmanagers is for .* FLINK_REST names one"):
+            options.check_clusters(None, "a:1")
+        StackOptions(parallelism=64).check_clusters("a:1", "a:2")  # it may have the slots
+        with pytest.raises(StackError, match="task slots"):
+            StackOptions(parallelism=64).check_clusters("a:1", None)
+
     def test_several_taskmanagers_have_no_slot_to_spare(self):
         """So that none of them can take the work of another one."""
         slots = [settings.task_slots(*each) for each in ((1, 1), (4, 1), (2, 2), (5, 2), (8, 8))]

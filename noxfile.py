@@ -74,8 +74,8 @@ def tests(session: nox.Session) -> None:
 
 @nox.session
 def containers(session: nox.Session) -> None:
-    """The stack as containers, tried whole; exit code 3 where no engine can be had."""
-    run(session, "tests.support.containers")
+    """The stack as containers, tried whole; ``nox -s containers -- cluster`` is for the cluster."""
+    run(session, "tests.support.containers", *session.posargs)
 
 
 @nox.session

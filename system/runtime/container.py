@@ -53,6 +53,9 @@ REPLICATED = {
     "transaction.state.log.min.isr": "2",
     "share.coordinator.state.topic.replication.factor": "3",
     "share.coordinator.state.topic.min.isr": "2",
+    # A write waits for the copy of a dead broker until it counts as dead: 4 s instead of 9.
+    "broker.heartbeat.interval.ms": "1000",
+    "broker.session.timeout.ms": "4000",
 }
 """Three brokers have this in place of what `settings.KAFKA` says for one: what is acknowledged is
 on two of them, so any one may be lost."""
@@ -77,9 +80,9 @@ def kafka_properties(host: str, quorum: Sequence[str], published: str) -> dict[s
     return properties
 
 
-def flink_configuration(jobmanager: str) -> dict[str, str | int]:
+def flink_configuration(jobmanager: str, slots: int = settings.TASK_SLOTS) -> dict[str, str | int]:
     """`flink_configuration` returns ``config.yaml`` of all Flink's containers; `jobmanager` is the
-    host of one of them."""
+    host of one of them, and each TaskManager has so many `slots`."""
     configuration = settings.flink_configuration(
         jobmanager=(jobmanager, RPC),
         rest=(jobmanager, REST),
@@ -88,7 +91,12 @@ def flink_configuration(jobmanager: str) -> dict[str, str | int]:
         heaps=settings.Heaps(),
         bind_host="0.0.0.0",
     )
-    return configuration | REPORTER | {"python.client.executable": sys.executable}
+    own: dict[str, str | int] = {
+        "taskmanager.numberOfTaskSlots": slots,
+        "taskmanager.cpu.cores": slots,
+        "python.client.executable": sys.executable,
+    }
+    return configuration | REPORTER | own
 
 
 def kafka(arguments: argparse.Namespace) -> NoReturn:
@@ -119,13 +127,15 @@ def jobmanager(arguments: argparse.Namespace) -> NoReturn:
         *("--parallelism", str(arguments.parallelism)),
         *("--connector-jars", ",".join(map(str, jars.obtain("connector")))),
     )
-    cluster = _flink(DATA / "flink", arguments.host, stack_id, program)
+    configuration = flink_configuration(arguments.host)
+    cluster = _flink(DATA / "flink", configuration, stack_id, program)
     _become_flink(cluster, cluster.jobmanager_command())
 
 
 def taskmanager(arguments: argparse.Namespace) -> NoReturn:
     """`taskmanager` becomes a TaskManager; what it works on it keeps to itself."""
-    cluster = _flink(SCRATCH, arguments.jobmanager, "", ())
+    configuration = flink_configuration(arguments.jobmanager, arguments.slots)
+    cluster = _flink(SCRATCH, configuration, "", ())
     _become_flink(cluster, cluster.taskmanager_command())
 
 
@@ -161,7 +171,8 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
         sub: argparse.ArgumentParser = parts.add_parser(name)
         sub.set_defaults(part=run)
         parallelism = whole("parallelism", PARALLELISM_MAX)
-        sub.add_argument("--parallelism", type=parallelism, default=StackOptions().parallelism)
+        sub.add_argument("--parallelism", type=parallelism, default=StackOptions().parallelism,
+                         help="of the stack's job (default: %(default)s)")  # fmt: skip
         return sub
 
     broker = part(kafka, "kafka")
@@ -171,7 +182,11 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     manager = part(jobmanager, "jobmanager")
     manager.add_argument("--host", required=True, help="under which TaskManagers reach it")
     manager.add_argument("--bootstrap", required=True, type=addresses, metavar="HOST:PORT")
-    part(taskmanager, "taskmanager").add_argument("--jobmanager", required=True, metavar="HOST")
+    worker = part(taskmanager, "taskmanager")
+    worker.add_argument("--jobmanager", required=True, metavar="HOST")
+    slots = whole("slots", settings.TASK_SLOTS)
+    worker.add_argument("--slots", type=slots, default=settings.TASK_SLOTS,
+                        help="for the job's tasks (default: %(default)s)")  # fmt: skip
     part(prepare, "prepare")
     arguments = parser.parse_args(argv)
     if arguments.part is kafka and arguments.host not in arguments.quorum:
@@ -190,10 +205,11 @@ def _stack_id(parallelism: int) -> str:
         return folder.stack_id
 
 
-def _flink(folder: Path, jobmanager: str, job_id: str, program: Sequence[str]) -> Flink:
+def _flink(
+    folder: Path, configuration: dict[str, str | int], job_id: str, program: Sequence[str]
+) -> Flink:
     cluster = Flink(folder, RPC, REST, settings.Heaps(), job_id, program)
-    configuration = settings.render_yaml(flink_configuration(jobmanager))
-    (cluster.conf_dir / "config.yaml").write_text(configuration)
+    (cluster.conf_dir / "config.yaml").write_text(settings.render_yaml(configuration))
     return cluster
 
 

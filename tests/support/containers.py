@@ -1,9 +1,10 @@
-"""The stack as containers, tried whole: ``python -m tests.support.containers``.
+"""The stack as containers, tried whole: ``python -m tests.support.containers [cluster]``.
 
 It brings docker-compose.yml's default profile up under a name and ports of its own, runs the
 contract's tests and a short load against it, kills the TaskManager's container under load, takes
-it down and up again, and leaves nothing but the images. Exit code 0 where all promises held, 1
-where one did not, 3 where there is no engine or the stack does not come up.
+it down and up again, and leaves nothing but the images. With ``cluster`` it brings that profile up,
+and kills one container after another under load. Exit code 0 where all promises held, 1 where one
+did not, 3 where there is no engine or the stack does not come up.
 """
 
 import os
@@ -12,13 +13,14 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
 import orjson
 
+from machine.arguments import Parser
 from machine.errors import EXIT_CODE, StackError
 from machine.http import HttpError, answers, call, call_json
 from machine.ports import HOST, choose
@@ -26,10 +28,20 @@ from machine.ports import HOST, choose
 from . import contract
 from .bench_command import SOUND
 from .engine import COMMAND_S, OWN_BASE, base, compose_command, engine, run
+from .running_up import Adding
 
 ROOT = Path(__file__).parents[2]
 PROJECT = "kaflinkshop-trial"
+DEFAULT, CLUSTER = "default", "cluster"
 TASKMANAGER = "taskmanager"
+PORTS = tuple(
+    f"KAFLINKSHOP_{each}PORT" for each in ("", "KAFKA_", "KAFKA_2_", "KAFKA_3_", "FLINK_")
+)
+VICTIMS = ("kafka-1", "gateway-1", "taskmanager-1", "cluster-jobmanager")
+CLIENTS = 4
+"""Each adds to a user's credit, again and again, until it is told that it was done."""
+ANSWERED_BETWEEN = 100
+"""So much is added between a recovery and the next kill."""
 USER = 10001
 """The image's user, who is not root."""
 
@@ -58,20 +70,20 @@ class BrokenError(Exception):
 class Trial:
     """The stack `PROJECT`; `environment` has Compose's variables for it."""
 
-    def __init__(self, base: str) -> None:
+    def __init__(self, base: str, profile: str) -> None:
         self._began_s = time.monotonic()
         self._compose = compose_command()
-        ports = [choose(0, "") for _ in range(4)]
-        self.gateway, self.kafka, self.flink, self.contract = (f"{HOST}:{port}" for port in ports)
-        self.url = f"http://{self.gateway}"
-        names = ("KAFLINKSHOP_PORT", "KAFLINKSHOP_KAFKA_PORT", "KAFLINKSHOP_FLINK_PORT")
+        ports = [choose(0, "") for _ in PORTS]
+        self.kafka = f"{HOST}:{ports[1]}"
+        self.contract = f"{HOST}:{choose(0, '')}"
+        self.url = f"http://{HOST}:{ports[0]}"
         self.environment = {
             "COMPOSE_PROJECT_NAME": PROJECT,
-            "COMPOSE_PROFILES": "default",
+            "COMPOSE_PROFILES": profile,
             "KAFLINKSHOP_BASE": base,
             # Where nothing can be pulled, registries are reached as this machine reaches them.
             "KAFLINKSHOP_BUILD_NETWORK": "host" if base == OWN_BASE else "default",
-            **dict(zip(names, map(str, ports), strict=False)),
+            **dict(zip(PORTS, map(str, ports), strict=True)),
         }
 
     def say(self, text: str) -> None:
@@ -85,6 +97,19 @@ class Trial:
 
     def inspect(self, service: str, form: str) -> str:
         return run(["docker", "inspect", "--format", form, self.container(service)], COMMAND_S)[:-1]
+
+    def kill(self, service: str) -> None:
+        """From outside: Docker takes its own `kill` for a wish that the container stay down."""
+        pid = self.inspect(service, "{{.State.Pid}}")
+        killer = ("--rm", "--pid", "host", "--user", "0", "--network", "none", "kaflinkshop")
+        run(["docker", "run", *killer, "bash", "-c", f"kill -KILL {pid}"], COMMAND_S)
+        self.say(f"killed {service}")
+
+    def restarts(self, service: str) -> int:
+        return int(self.inspect(service, "{{.RestartCount}}"))
+
+    def is_healthy(self, service: str) -> bool:
+        return self.inspect(service, "{{.State.Health.Status}}") == "healthy"
 
     def up(self) -> None:
         self.compose("up", "--detach", timeout_s=UP_S)
@@ -174,15 +199,11 @@ def a_killed_taskmanager_comes_back(trial: Trial, folder: Path) -> None:
     )
     try:
         until(lambda: answered(trial) > goal, BENCH_S, "the load")
-        # From outside: Docker takes its own `kill` for a wish that the container stay down.
-        pid = trial.inspect(TASKMANAGER, "{{.State.Pid}}")
-        killer = ("--rm", "--pid", "host", "--user", "0", "--network", "none", "kaflinkshop")
-        run(["docker", "run", *killer, "bash", "-c", f"kill -KILL {pid}"], COMMAND_S)
-        trial.say("killed the TaskManager")
+        trial.kill(TASKMANAGER)
         found = sound(process, out)
     finally:
         process.kill()
-    restarts = int(trial.inspect(TASKMANAGER, "{{.RestartCount}}"))
+    restarts = trial.restarts(TASKMANAGER)
     if restarts < 1:
         raise BrokenError("nobody has restarted the TaskManager's container")
     until(lambda: answers(f"{trial.url}/echo/again", ASK_S), UP_S, "an echo after the kill")
@@ -213,6 +234,37 @@ def state_survives_down(trial: Trial) -> None:
     trial.say("down and up again: the state is there")
 
 
+def comes_back(trial: Trial, victim: str) -> None:
+    trial.kill(victim)
+    until(lambda: trial.restarts(victim), UP_S, f"a restart of {victim}")
+    until(lambda: trial.is_healthy(victim), UP_S, f"{victim}'s health")
+
+
+def any_one_may_be_lost(trial: Trial) -> None:
+    """Every acknowledged effect is there, once, after each kind of container was killed."""
+    with ExitStack() as held:
+        adding = [held.enter_context(Adding(trial.url)) for _ in range(CLIENTS)]
+
+        def further() -> None:
+            goals = [each.answered + ANSWERED_BETWEEN for each in adding]
+            until(
+                lambda: all(a.answered >= goal for a, goal in zip(adding, goals, strict=True)),
+                UP_S,
+                "what clients add",
+            )
+
+        further()
+        for victim in VICTIMS:
+            comes_back(trial, victim)
+            further()
+            trial.say(f"{victim} is back, and clients are answered")
+    for each in adding:
+        credit = call_json("GET", f"{trial.url}/users/find/{each.user_id}", ASK_S)["credit"]
+        if credit != each.answered:
+            raise BrokenError(f"{each.answered} times 1 was added, and the credit is {credit}")
+    trial.say(f"{sum(each.answered for each in adding):,} additions, each there once")
+
+
 def nothing_is_left() -> None:
     label = ("--filter", f"label=com.docker.compose.project={PROJECT}", "--quiet")
     for kind in (("ps", "--all"), ("volume", "ls"), ("network", "ls")):
@@ -234,26 +286,32 @@ def taken_down(trial: Trial) -> Iterator[None]:
     nothing_is_left()
 
 
-def tried(say: Callable[[str], object]) -> None:
+def tried(profile: str, say: Callable[[str], object]) -> None:
     with engine(say), TemporaryDirectory() as folder:
-        trial = Trial(base(say))
+        trial = Trial(base(say), profile)
         trial.say("building the image")
         trial.compose("build", timeout_s=BUILD_S)
         with taken_down(trial):
             trial.up()
-            no_container_is_roots(trial)
-            contract_holds(trial)
-            a_short_load_is_sound(trial, Path(folder))
-            a_killed_taskmanager_comes_back(trial, Path(folder))
+            if profile == CLUSTER:
+                any_one_may_be_lost(trial)
+            else:
+                no_container_is_roots(trial)
+                contract_holds(trial)
+                a_short_load_is_sound(trial, Path(folder))
+                a_killed_taskmanager_comes_back(trial, Path(folder))
             state_survives_down(trial)
         trial.say("all held, and nothing is left")
 
 
 def main() -> int:
+    parser = Parser(prog="python -m tests.support.containers", description=__doc__)
+    parser.add_argument("profile", nargs="?", choices=(DEFAULT, CLUSTER), default=DEFAULT)
+    profile = parser.parse_args().profile
     os.chdir(ROOT)
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
-        tried(lambda text: print(f"containers: {text}", flush=True))
+        tried(profile, lambda text: print(f"containers: {text}", flush=True))
     except StackError as cause:
         print(f"error: {cause}", file=sys.stderr)
         return EXIT_CODE

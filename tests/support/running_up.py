@@ -1,10 +1,12 @@
 """`python -m system up` as a process, a client that never gives up, and clusters to run on."""
 
 import json
+import math
 import os
 import subprocess
 import sys
 import threading
+import time
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -29,6 +31,8 @@ COMMAND_S = 300.0
 """Ends a command that hangs; a start takes a tenth of it."""
 
 
+LAST_S = 120.0
+"""The last answer is waited for so long."""
 OPENER = build_opener(ProxyHandler({}))
 HEAP_MIB = 256
 """Of clusters that exist: as little as they start with."""
@@ -124,6 +128,7 @@ class Adding:
     def __init__(self, url: str) -> None:
         self._url = url
         self._stopping = threading.Event()
+        self._last_s = math.inf
         self._thread = threading.Thread(target=self._add)
         self.answered = 0
         self.user_id = ""
@@ -138,7 +143,8 @@ class Adding:
         self.stop()
 
     def stop(self) -> None:
-        """Returns when the last request is answered."""
+        """Returns when the last request is answered, or nobody answers any more."""
+        self._last_s = time.monotonic() + LAST_S
         self._stopping.set()
         self._thread.join()
 
@@ -146,7 +152,8 @@ class Adding:
         while not self._stopping.is_set():
             key = uuid.uuid4().hex
             while not self._is_added(key):
-                self._stopping.wait(0.05)
+                if self._stopping.wait(0.05) and time.monotonic() > self._last_s:
+                    return
             self.answered += 1
 
     def _is_added(self, key: str) -> bool:

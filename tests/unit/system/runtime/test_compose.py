@@ -218,8 +218,11 @@ def test_the_image_is_of_the_project_s_python_and_of_one_base():
     (python,) = re.findall(r"^ARG BASE=python:(\d+\.\d+)-", dockerfile, re.MULTILINE)
     assert f'requires-python = ">={python},' in (ROOT / "pyproject.toml").read_text()
     assert "--require-hashes --requirement requirements.lock" in dockerfile
-    assert {*re.findall(r"^FROM (\S+)", dockerfile, re.MULTILINE)} == {"$BASE"}
-    assert re.findall(r"^USER (\S+)", dockerfile, re.MULTILINE)[0] == "kaflinkshop"
+    stages = re.findall(r"^FROM (\S+) AS (\S+)$(.*?)(?=^FROM|\Z)", dockerfile, re.M | re.S)
+    assert {source for source, _, _ in stages} - {name for _, name, _ in stages} == {"$BASE"}
+    for _, name, steps in stages:
+        (*_, user) = re.findall(r"^USER (\S+)", steps, re.M)
+        assert user != "root", name
 
 
 @pytest.mark.parametrize(

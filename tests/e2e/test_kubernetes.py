@@ -1,0 +1,177 @@
+"""deploy/kubernetes/: against the operators' own schemas, and with the settings of the stack."""
+
+import copy
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+import yaml
+from support import crds
+
+from system.routes import SERVICES
+from system.runtime import container, jars, settings
+from system.wire import dead_topic, input_topic
+
+FOLDER = Path(__file__).parents[2] / "deploy" / "kubernetes"
+MANIFESTS = [
+    each for file in sorted(FOLDER.glob("*.yaml")) for each in yaml.safe_load_all(file.read_text())
+]
+CORE = {"PersistentVolumeClaim", "StatefulSet", "Service", "PodDisruptionBudget"}
+"""Kubernetes' own kinds; of these the pods are checked, by the schema of a FlinkDeployment's."""
+NEWER = ("spec", "flinkVersion")
+"""The pinned API of Flink's operator knows versions up to 1.20; all else is checked as it is."""
+
+
+def of_kind(kind):
+    return [each for each in MANIFESTS if each["kind"] == kind]
+
+
+@pytest.fixture(scope="module")
+def schemas(tmp_path_factory):
+    return crds.schemas(tmp_path_factory.mktemp("crds"))
+
+
+def faults(schema, manifest):
+    found = jsonschema.Draft202012Validator(schema).iter_errors(manifest)
+    return [(tuple(each.absolute_path), each.message) for each in found]
+
+
+@pytest.fixture
+def checked(schemas):
+    def checked(manifest):
+        schema = schemas[manifest["apiVersion"], manifest["kind"]]
+        found = faults(schema, manifest)
+        if manifest["kind"] == "FlinkDeployment":
+            (version,) = [each for each in found if each[0] == NEWER]
+            assert "'v2_2' is not one of" in version[1]
+            found.remove(version)
+        return found
+
+    return checked
+
+
+def test_every_custom_resource_is_of_its_schema(checked):
+    custom = [each for each in MANIFESTS if each["kind"] not in CORE]
+    assert {each["kind"] for each in custom} == {"FlinkDeployment", *crds.CLASSES}
+    assert {each["metadata"]["name"]: checked(each) for each in custom if checked(each)} == {}
+
+
+def test_the_pods_of_the_gateways_are_of_the_schema_of_pods(schemas):
+    (flink,) = (schema for (_, kind), schema in schemas.items() if kind == "FlinkDeployment")
+    pod = flink["properties"]["spec"]["properties"]["podTemplate"]
+    (gateway,) = of_kind("StatefulSet")
+    assert faults(pod, gateway["spec"]["template"]) == []
+    broken = copy.deepcopy(gateway["spec"]["template"])
+    broken["spec"]["containers"][0]["readynessProbe"] = {}
+    assert faults(pod, broken)
+
+
+BROKEN: list[tuple[str, list[str], Any]] = [
+    ("FlinkDeployment", ["spec", "job", "upgradeMode"], "laststate"),
+    ("FlinkDeployment", ["spec", "job", "paralellism"], 2),
+    ("FlinkDeployment", ["spec", "taskManager", "replicas"], "two"),
+    ("FlinkDeployment", ["spec", "podTemplate", "spec", "volumes", "0", "emtyDir"], {}),
+    ("FlinkDeployment", ["spec", "flinkConfiguration"], ["a"]),
+    ("Kafka", ["spec", "kafka", "listeners", "0", "type"], "inside"),
+    ("Kafka", ["spec", "kafka", "replicas"], 3),
+    ("KafkaNodePool", ["spec", "roles", "0"], "leader"),
+    ("KafkaNodePool", ["spec", "storage", "size"], 20),
+    ("KafkaTopic", ["spec", "partitions"], 0),
+    ("KafkaTopic", ["spec", "topic"], "user_in"),
+]
+
+
+@pytest.mark.parametrize(("kind", "path", "value"), BROKEN, ids=lambda each: str(each)[:60])
+def test_a_mistake_is_found(checked, kind, path, value):
+    broken = copy.deepcopy(of_kind(kind)[0])
+    place = broken
+    for step in path[:-1]:
+        place = place[int(step)] if isinstance(place, list) else place[step]
+    if isinstance(place, list):
+        place[int(path[-1])] = value
+    else:
+        place[path[-1]] = value
+    assert checked(broken)
+
+
+def test_a_missing_field_is_found(checked):
+    broken = copy.deepcopy(of_kind("KafkaNodePool")[0])
+    del broken["spec"]["storage"]
+    assert checked(broken)
+
+
+def test_kafka_has_the_settings_of_three_brokers():
+    expected = container.kafka_properties("a", ["a", "b", "c"], "h:1")
+    given = of_kind("Kafka")[0]["spec"]["kafka"]["config"]
+    own = {name: value for name, value in expected.items() if name in settings.KAFKA}
+    # Strimzi has these in hand itself.
+    for name in ("process.roles", "node.id", "controller.listener.names"):
+        del own[name]
+    for name in ("inter.broker.listener.name", "listener.security.protocol.map"):
+        del own[name]
+    assert {name: given.get(name) for name in own} == own
+    assert (given["min.insync.replicas"], given["default.replication.factor"]) == ("2", "3")
+    heap = f"{settings.KAFKA_HEAP_MIB}m"
+    assert of_kind("KafkaNodePool")[0]["spec"]["jvmOptions"] == {"-Xms": heap, "-Xmx": heap}
+
+
+def test_the_topics_are_those_of_the_stack():
+    given = {
+        each["spec"]["topicName"]: (each["spec"]["partitions"], each["spec"]["config"])
+        for each in of_kind("KafkaTopic")
+    }
+    inputs = list(map(input_topic, SERVICES))
+    parallelism = of_kind("FlinkDeployment")[0]["spec"]["job"]["parallelism"]
+    assert given == {
+        **dict.fromkeys(inputs, (parallelism, settings.TOPIC)),
+        **{dead_topic(name): (1, settings.DEAD_TOPIC) for name in inputs},
+    }
+
+
+def test_flink_has_the_settings_of_the_stack():
+    given = of_kind("FlinkDeployment")[0]["spec"]["flinkConfiguration"]
+    # The operator works out the processors; a slot each has the tasks spread.
+    own = {name: str(value) for name, value in settings.FLINK.items() if "cpu.cores" not in name}
+    own["taskmanager.numberOfTaskSlots"] = "1"
+    own |= {name: str(value) for name, value in container.REPORTER.items()}
+    own["env.java.opts.all"] = " ".join(settings.FLINK_JVM)
+    own["env.java.opts.taskmanager"] = " ".join(settings.TASKMANAGER_JVM)
+    assert {name: given.get(name) for name in own} == own
+
+
+def test_the_taskmanagers_memory_is_the_sum_of_its_parts():
+    """Flink does not start where it is not."""
+    spec = of_kind("FlinkDeployment")[0]["spec"]
+    parts = [
+        int(value.removesuffix("m"))
+        for name, value in spec["flinkConfiguration"].items()
+        if name.startswith("taskmanager.memory.") and not name.endswith(".min")
+    ]
+    assert f"{sum(parts)}m" == spec["taskManager"]["resource"]["memory"]
+
+
+def test_the_job_has_the_arguments_of_the_stack():
+    job = of_kind("FlinkDeployment")[0]["spec"]["job"]
+    given = dict(zip(job["args"][::2], job["args"][1::2], strict=True))
+    connector = [f"/opt/connector/{jar.file_name}" for jar in jars.read_lock()["connector"]]
+    cluster = of_kind("Kafka")[0]["metadata"]["name"]
+    assert given == {
+        "-pyclientexec": "/opt/venv/bin/python",
+        "-pym": "system.flink_job.pipeline",
+        "--bootstrap": f"{cluster}-kafka-bootstrap:9092",
+        "--parallelism": str(job["parallelism"]),
+        "--connector-jars": ",".join(connector),
+    }
+
+
+def test_service_and_budget_are_of_the_gateways():
+    (gateway,), (service,), (budget,) = map(
+        of_kind, ("StatefulSet", "Service", "PodDisruptionBudget")
+    )
+    labels = gateway["spec"]["template"]["metadata"]["labels"]
+    assert service["spec"]["selector"] == labels
+    assert budget["spec"]["selector"]["matchLabels"] == labels
+    assert gateway["spec"]["selector"]["matchLabels"] == labels
+    assert gateway["spec"]["serviceName"] == service["metadata"]["name"]
+    assert gateway["spec"]["replicas"] > budget["spec"]["maxUnavailable"]

@@ -11,8 +11,9 @@ The way of one measurement, ``python -m bench run --rate 300``, through the file
 4.  `generator/fleet.py` starts them. For a rate each is `generator/process.py`: what to send comes
     from `workload/sources.py`, and when from `workload/arrivals.py`. For users each is Locust. With
     `--agents` they run elsewhere, and `remote/leader.py` has their files grow here all the same.
-5.  `generator/engine.py` sends, over `generator/connection.py`. Every request is a sample
-    (`records/samples.py`), and with its reply a row of the history (`records/request_log.py`).
+5.  `generator/engine.py` sends, over `generator/connection.py`, or with `--kafka` by
+    `kafka/slots.py`. Every request is a sample (`records/samples.py`), and with its reply a row of
+    the history (`records/request_log.py`).
 6.  Meanwhile `observe/sampler.py` looks at processes, gateway, Kafka and Flink each second.
 7.  `run/phase_figures.py` makes figures of the window's samples (`stats/`), and says by
     `judge/generator_health.py` and `judge/host_health.py` whether they are the system's.

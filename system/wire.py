@@ -67,6 +67,16 @@ class WireError(ValueError):
     """A record is not of the contract's form; the message says where."""
 
 
+class RefusedError(Exception):
+    """The request is answered with this error of the contract, and was not sent to Kafka."""
+
+    def __init__(self, code: str, message: str, request_id: str | None = None) -> None:
+        super().__init__(message)
+        self.code = code
+        self.message = message
+        self.request_id = request_id
+
+
 Hop = tuple[str, int, int]
 """A hop is a service, when it began with a record and when it gave one away: ns of the wall
 clock."""

@@ -29,7 +29,7 @@ from bench.run.model import Search
 from bench.run.run import Run
 from bench.run.settings import USERS_MAX, Settings
 from bench.workload.http_file import P99_MS_MAX, Thresholds
-from machine.arguments import addresses, listen_address, positive, real, whole
+from machine.arguments import address, addresses, listen_address, positive, real, whole
 
 
 def users(text: str) -> tuple[int, ...]:
@@ -55,7 +55,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--locust", action="store_true", help="let Locust walk the --rate")
     add_shop(parser)
     add_load(parser)
-    add_agents(parser)
+    add_ways(parser)
 
 
 def measure(args: argparse.Namespace, plan: Plan) -> ExitCode:
@@ -94,7 +94,7 @@ def plan(args: argparse.Namespace) -> Plan:
         raise UsageError("--locust loads http only")
     if args.workload is not None and args.rate is not None:
         settings = replace(settings, users=())
-    settings = with_agents(settings, args.agents, is_open=args.rate is not None)
+    settings = with_ways(settings, args, is_open=args.rate is not None)
     if args.quick:
         settings = settings.quick()
     if args.duration:
@@ -112,17 +112,46 @@ COMMAND = Command(
 )
 
 
-# ---- from other machines
+# ---- from other machines, and without HTTP
 
 
-def add_agents(parser: argparse.ArgumentParser) -> None:
+OWN = "own"
+"""`--kafka` without an address means the Kafka of the run's own stack."""
+
+
+def kafka_of(text: str) -> str:
+    """`kafka_of` is an argparse type: ``HOST:PORT``, or `OWN`."""
+    return text if text == OWN else address(text)
+
+
+def add_ways(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--agents", type=addresses, metavar="HOST:PORT,...",
                         help="send from where these agents are: `agent --help`")  # fmt: skip
+    parser.add_argument("--kafka", nargs="?", const=OWN, type=kafka_of, metavar="HOST:PORT",
+                        help="write the shop's records to Kafka's topics, without the gateway; "
+                        "the address is that of a --target's Kafka")  # fmt: skip
 
 
-def with_agents(settings: Settings, agents: str | None, is_open: bool) -> Settings:
-    """`with_agents` returns the settings with generators at these agents, at least one at each. It
-    raises `UsageError` for a load that only this machine can send."""
+def with_ways(settings: Settings, args: argparse.Namespace, is_open: bool) -> Settings:
+    """`with_ways` returns the settings with where the load is sent from, and by what. It raises
+    `UsageError` for a load that can't be sent so."""
+    return _by_kafka(_from_agents(settings, args.agents, is_open), args.kafka, is_open)
+
+
+def _by_kafka(settings: Settings, kafka: str | None, is_open: bool) -> Settings:
+    if kafka is None:
+        return settings
+    if not settings.is_shop or not is_open or settings.locust:
+        raise UsageError("--kafka is for a --rate of the shop, without --locust")
+    if (kafka == OWN) != (settings.target is None):
+        raise UsageError("--kafka HOST:PORT goes with --target; --kafka alone is the own stack's")
+    if settings.trace_every:
+        raise UsageError("--trace-every follows a request from the gateway, which --kafka goes by")
+    return replace(settings, kafka=kafka)
+
+
+def _from_agents(settings: Settings, agents: str | None, is_open: bool) -> Settings:
+    """With generators at these agents, at least one at each."""
     if agents is None:
         return settings
     if settings.locust or (settings.is_shop and not is_open):
@@ -169,11 +198,11 @@ def add_search(parser: argparse.ArgumentParser) -> None:
         metavar="RATE", help="requests/s to try first (default: %(default)g)")  # fmt: skip
     add_shop(parser)
     add_load(parser)
-    add_agents(parser)
+    add_ways(parser)
 
 
 def plan_search(args: argparse.Namespace) -> Plan:
-    settings = with_agents(load_settings(args), args.agents, is_open=True)
+    settings = with_ways(load_settings(args), args, is_open=True)
     if args.duration:
         settings = replace(settings, duration_s=args.duration)
     return Plan(settings, Search(Level(args.p99_ms, args.failed_share), args.start))

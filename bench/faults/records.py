@@ -9,7 +9,7 @@ from contextlib import AsyncExitStack
 import orjson
 
 from bench.faults.fault import CHANGED, SAME, Fault
-from bench.probes.kafka_link import KafkaLink, OnRecord, Record
+from bench.kafka.link import KafkaLink, OnRecord, Record
 from system.routes import ROUTES
 from system.wire import WireError, dead_topic, decode_request, input_topic
 

@@ -6,11 +6,15 @@ The states in which a connection ends without an answer bear the words that samp
 """
 
 import asyncio
+import ssl
+from collections.abc import Sequence
 from typing import Any, Final, Literal, Protocol, cast
 
 import httptools
 
+from bench.generator.peers import Peers
 from bench.records.samples import CONNECTION
+from bench.workload.address import Address
 from bench.workload.answer import final_head, has_length, is_persistent
 
 BODY_BYTES_MAX = 4 * 1024 * 1024
@@ -111,6 +115,40 @@ _IDLE, _SENT, _HEAD, _DONE = (_ROWS[state] for state in ("idle", "sent", "head",
 _BODY, _TAIL, _CLOSED = (_ROWS[state] for state in ("body", "tail", "closed"))
 _SETTLED: Final = WHOLE | ENDS
 _H: Final = ord("H")
+
+
+class Http:
+    """HTTP is the transport of connections to one address, or to several in turns."""
+
+    def __init__(
+        self,
+        address: Address,
+        tls: ssl.SSLContext | None = None,
+        *,
+        keep_alive: bool = True,
+        others: Sequence[Address] = (),
+    ) -> None:
+        """`tls` says how an address of https is spoken to, `keep_alive` whether a connection is
+        used for more than one request. Of several addresses each takes its turn, at connections and
+        at requests; one that refuses a connection is passed over."""
+        options = {"ssl": tls, "server_hostname": address.host} if address.tls else {}
+        self._peers = Peers((address, *others), options)
+        self._single_use = not keep_alive
+
+    @property
+    def takes_turns(self) -> bool:
+        return len(self._peers) > 1
+
+    async def prepare(self) -> None:
+        """`prepare` looks the addresses up."""
+        await self._peers.resolve()
+
+    async def open(self, owner: "Owner") -> None:
+        """`open` raises `OSError`, `TimeoutError` among them."""
+        await self._peers.connect(lambda: Connection(owner, single_use=self._single_use))
+
+    async def close(self) -> None:
+        pass
 
 
 class Owner(Protocol):

@@ -6,17 +6,14 @@ itself is late. Closed loop: a number of users, each of which sends when its las
 """
 
 import asyncio
-import ssl
 from array import array
 from collections import deque
-from collections.abc import Sequence
 from time import monotonic_ns, process_time_ns
 from typing import Any
 
-from bench.generator.connection import Connection
-from bench.generator.peers import Peers
 from bench.generator.preflight import OWN_LIMITS
 from bench.generator.timer import Timer
+from bench.generator.transport import Connected, Transport
 from bench.records.run_record import IN_FLIGHT_MAX
 from bench.records.samples import (
     CONNECTION,
@@ -26,7 +23,6 @@ from bench.records.samples import (
     TIMEOUT,
     Writer,
 )
-from bench.workload.address import Address
 from bench.workload.sources import Source
 
 LATE_NS_MAX = 100_000_000
@@ -65,7 +61,7 @@ class Waiting:
 
     __slots__ = ("context", "intended_ns", "opening_ns", "request", "since_ns")
 
-    def __init__(self, context: Any, request: bytes, intended_ns: int) -> None:
+    def __init__(self, context: Any, request: Any, intended_ns: int) -> None:
         self.context = context
         self.request = request
         self.intended_ns = intended_ns
@@ -81,36 +77,27 @@ class Generator:
 
     def __init__(
         self,
-        address: Address,
+        transport: Transport,
         source: Source,
         samples: Writer,
         *,
         in_flight_max: int = IN_FLIGHT_MAX,
         timeout_s: float,
-        tls: ssl.SSLContext | None = None,
-        keep_alive: bool = True,
-        others: Sequence[Address] = (),
     ) -> None:
-        """`tls` says how an address of https is spoken to, `keep_alive` whether a connection is
-        used for more than one request. Of several addresses each takes its turn, at connections and
-        at requests; one that refuses a connection is passed over."""
         self._loop = asyncio.get_running_loop()
+        self._transport = transport
         self._source = source
         self._samples = samples
         self._add = samples.add
         self._in_flight_max = in_flight_max
         self._timeout_ns = int(timeout_s * 1e9)
-        self._keep_alive = keep_alive
-        addresses = (address, *others)
-        options = {"ssl": tls, "server_hostname": address.host} if address.tls else {}
-        self._peers = Peers(addresses, options)
-        self._next_idle = -1 if len(addresses) == 1 else 0
+        self._next_idle = 0 if transport.takes_turns else -1
         """The connection that was used last is the warmest; of several servers' it is the one whose
         turn is over."""
         self._connections = 0
         """So many connections are open or being opened."""
-        self._idle: list[Connection] = []
-        self._under_way: dict[Connection, None] = {}
+        self._idle: list[Connected] = []
+        self._under_way: dict[Connected, None] = {}
         """The connections that have a request under way are in the order in which they were
         sent."""
         self._waiting: deque[Waiting] = deque()
@@ -136,7 +123,7 @@ class Generator:
 
     async def prepare(self) -> None:
         """`prepare` opens connections, and sends what the source needs before the load."""
-        await self._peers.resolve()
+        await self._transport.prepare()
         for _ in range(min(CONNECTIONS_READY, self._in_flight_max)):
             self._open()
         while self._opening:
@@ -221,7 +208,7 @@ class Generator:
 
     # ---- sending
 
-    def _send(self, context: Any, request: bytes, intended_ns: int) -> None:
+    def _send(self, context: Any, request: Any, intended_ns: int) -> None:
         if self._idle and not self._waiting:
             connection = self._idle.pop(self._next_idle)
             connection.sent_ns = monotonic_ns()
@@ -231,9 +218,7 @@ class Generator:
             self._attend()
             self._open_where_needed()
 
-    def _write(
-        self, connection: Connection, context: Any, request: bytes, intended_ns: int
-    ) -> None:
+    def _write(self, connection: Connected, context: Any, request: Any, intended_ns: int) -> None:
         self._samples.sent += 1
         connection.context = context
         connection.intended_ns = intended_ns
@@ -274,7 +259,7 @@ class Generator:
 
     async def _connect(self) -> None:
         try:
-            await self._peers.connect(lambda: Connection(self, single_use=not self._keep_alive))
+            await self._transport.open(self)
         except TimeoutError:
             self._connections -= 1
         except OSError as cause:
@@ -302,10 +287,10 @@ class Generator:
 
     # ---- what connections tell
 
-    def opened(self, connection: Connection) -> None:
+    def opened(self, connection: Connected) -> None:
         self._take_back(connection)
 
-    def answered(self, connection: Connection) -> None:
+    def answered(self, connection: Connected) -> None:
         done_ns = monotonic_ns()
         times_ns = (connection.intended_ns, connection.sent_ns, done_ns)
         context, connection.context = connection.context, None
@@ -324,7 +309,7 @@ class Generator:
         elif not self._under_way:
             self._check_idle()
 
-    def broken(self, connection: Connection, outcome: str) -> None:
+    def broken(self, connection: Connected, outcome: str) -> None:
         if connection.context is None:
             if connection in self._idle:
                 self._idle.remove(connection)
@@ -339,7 +324,7 @@ class Generator:
     def _fail(self, context: Any, outcome: str, times_ns: tuple[int, int, int]) -> None:
         self._add((self._source.failed(context, outcome, times_ns), *times_ns))
 
-    def _take_back(self, connection: Connection) -> None:
+    def _take_back(self, connection: Connected) -> None:
         if self._waiting:
             oldest = self._waiting.popleft()
             connection.sent_ns = oldest.opening_ns or monotonic_ns()

@@ -187,6 +187,7 @@ def spec_of(
         trace_every=load.trace_every,
         trust=load.trust,
         others=load.others,
+        kafka=load.kafka,
         samples=str((folder / f"samples-{name}.bin").resolve()),
         history=str((folder / f"history-{name}.jsonl").resolve()),
         traces=str((folder / f"traces-{name}.jsonl").resolve()),

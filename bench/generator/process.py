@@ -14,9 +14,13 @@ from pathlib import Path
 
 import uvloop
 
+from bench.generator.connection import Http
 from bench.generator.engine import Generator
 from bench.generator.preflight import raise_files_limit
 from bench.generator.spec import SCENARIOS, Spec
+from bench.generator.transport import Transport
+from bench.kafka.requests import Requests
+from bench.kafka.slots import Slots
 from bench.records import request_log
 from bench.records.samples import Alternating, Writer
 from bench.workload.address import Address
@@ -29,7 +33,7 @@ from bench.workload.scenarios import (
     ShopCustomers,
     customers_of,
 )
-from bench.workload.sources import Journeys, Source, Templates
+from bench.workload.sources import Journeys, ShopRequests, Source, Templates
 
 GO_POLL_S = 0.02
 """The process looks for the word to begin this often."""
@@ -37,7 +41,8 @@ GO_TIMEOUT_S = 120.0
 """A generator that nobody lets begin ends then."""
 
 
-def source_of(spec: Spec, address: Address, samples: Writer) -> Source:
+def source_of(spec: Spec, address: Address, samples: Writer, slots: Slots | None = None) -> Source:
+    """`source_of` returns what to send: over HTTP, or into the topics that `slots` lead to."""
     seed = spec.seed + spec.index
     if spec.workload not in SCENARIOS:
         workload = read_workload(Path(spec.workload))
@@ -51,7 +56,8 @@ def source_of(spec: Spec, address: Address, samples: Writer) -> Source:
         else SaleCustomers(seed, spec.zipf, count)
     )
     record, traces = request_log.Writer(Path(spec.history)), Path(spec.traces)
-    return Journeys(customers, address, samples, record, traces, spec.trace_every)
+    encode = (ShopRequests(address) if slots is None else Requests(slots.sink)).encode
+    return Journeys(customers, encode, samples, record, traces, spec.trace_every)
 
 
 def customers_for(spec: Spec) -> int:
@@ -64,18 +70,20 @@ def customers_for(spec: Spec) -> int:
 async def generate(spec: Spec) -> None:
     samples = (Alternating if spec.alternating else Writer)(Path(spec.samples))
     address = Address.of(spec.url)
-    source = source_of(spec, address, samples)
+    slots = None if spec.kafka is None else Slots(spec.kafka)
+    source = source_of(spec, address, samples, slots)
+    transport: Transport = slots or Http(
+        address,
+        spec.trust.context() if address.tls else None,
+        keep_alive=spec.keep_alive,
+        others=[Address.of(url) for url in spec.others],
+    )
     times = spec.intended_ns() if spec.stages else array("q")
     raise_files_limit()
     generator = Generator(
-        address,
-        source,
-        samples,
+        *(transport, source, samples),
         in_flight_max=spec.in_flight_max,
         timeout_s=spec.timeout_s,
-        tls=spec.trust.context() if address.tls else None,
-        keep_alive=spec.keep_alive,
-        others=[Address.of(url) for url in spec.others],
     )
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -94,8 +102,11 @@ async def generate(spec: Spec) -> None:
             await stopping  # whoever started this process ends it
     finally:
         generator.close()
+        if slots is not None:
+            samples.replies(slots.replies)
         source.close()
         samples.close()
+        await transport.close()
 
 
 async def _load(generator: Generator, spec: Spec, begin_ns: int, times: "array[int]") -> None:

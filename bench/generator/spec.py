@@ -58,6 +58,8 @@ class Load(NamedTuple):
     """The generators run for these agents in turns; none: on this machine."""
     others: tuple[str, ...] = ()
     """Servers at these URLs, http or https as the first, take their turn at connections."""
+    kafka: str | None = None
+    """The shop's records go straight into the topics of this Kafka; None: by HTTP."""
 
     @property
     def is_shop(self) -> bool:
@@ -94,6 +96,8 @@ class Spec:
     trust: Trust = field(default_factory=Trust)
     keep_alive: bool = True
     others: tuple[str, ...] = ()
+    kafka: str | None = None
+    """The address is that of the Kafka whose topics the records go into; None: by HTTP."""
     alternating: bool = False
     """The flag says whether samples are kept for half of the time only, to measure what that
     costs."""

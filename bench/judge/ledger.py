@@ -4,7 +4,7 @@ Source: shared contract, "What always holds", 7.
 """
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from bench.records import samples
@@ -48,10 +48,14 @@ def outcome_class(row: Row) -> str:
 
 
 def balance(
-    history: Iterable[Row], footers: Sequence[Footer | None], gateway: Metrics | None
+    history: Iterable[Row],
+    footers: Sequence[Footer | None],
+    gateway: Metrics | None,
+    replies: Mapping[str, int] | None = None,
 ) -> Ledger:
     """`balance` makes the ledger of a shop's run; `gateway` is what its counters rose by during the
-    run."""
+    run. `replies` are those that the generators read from topics of their own, by kind: then none
+    of the requests went through the gateway."""
     outcomes: Counter[str] = Counter()
     index = echoes = 0
     for row in history:
@@ -74,10 +78,20 @@ def balance(
     if gateway is None:
         missing.append("the gateway's counters could not be read, or it was started anew")
     else:
-        seen = {"seen": sent - outcomes["connection"] - index}
+        seen = {"seen": 0 if replies is not None else sent - outcomes["connection"] - index}
         if gateway.echo_responses and not echoes:
             seen["asked by the supervisor"] = gateway.echo_responses
         entries += _gateway_entries(gateway, seen, outcomes["connection"])
+    if replies is not None:
+        answered = sent - outcomes["connection"]
+        entries.append(
+            Entry("matched replies from Kafka", replies.get("matched", 0), {"answered": answered})
+        )
+        missing += [
+            f"{count} replies from Kafka were {kind}"
+            for kind in ("unknown", "malformed")
+            if (count := replies.get(kind, 0))
+        ]
     return Ledger(entries, missing)
 
 

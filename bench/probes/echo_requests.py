@@ -6,7 +6,7 @@ from contextlib import suppress
 from itertools import count
 from uuid import uuid4
 
-from bench.probes.kafka_link import Record
+from bench.kafka.link import Record
 from bench.records.gateway_counts import Metrics
 from bench.workload.journey import Call
 from system.wire import Request, WireError, decode_request, encode, input_topic

@@ -6,7 +6,7 @@ from contextlib import suppress
 from time import monotonic_ns
 from uuid import uuid4
 
-from bench.probes.kafka_link import KafkaLink, Record
+from bench.kafka.link import KafkaLink, Record
 from bench.probes.probe import WARM_UP_S, Found, Result, latencies
 from bench.probes.sender import LEAD_NS, clock
 from bench.probes.target import Control, Target

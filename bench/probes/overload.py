@@ -13,8 +13,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from bench.kafka.link import KafkaLink, Record
 from bench.probes.echo_requests import ECHO_TOPIC, reply, silences
-from bench.probes.kafka_link import KafkaLink, Record
 from bench.probes.probe import PROBE_S_MAX, Found, Result, crossed, latencies, unlike
 from bench.probes.sender import Answer, Sender, clock
 from bench.probes.target import Control, Options, Target

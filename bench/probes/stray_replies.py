@@ -9,6 +9,7 @@ from itertools import cycle, islice
 from random import Random
 from uuid import uuid4
 
+from bench.kafka.link import KafkaLink
 from bench.probes.echo_requests import (
     ECHO_TOPIC,
     Seen,
@@ -18,7 +19,6 @@ from bench.probes.echo_requests import (
     reply,
     silences,
 )
-from bench.probes.kafka_link import KafkaLink
 from bench.probes.probe import Found, Result, crossed, latencies, unlike
 from bench.probes.sender import Sender, paths
 from bench.probes.target import Target

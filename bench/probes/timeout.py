@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Sequence
 
+from bench.kafka.link import KafkaLink
 from bench.probes.echo_requests import (
     ECHO_TOPIC,
     Seen,
@@ -12,7 +13,6 @@ from bench.probes.echo_requests import (
     reply,
     silences,
 )
-from bench.probes.kafka_link import KafkaLink
 from bench.probes.probe import PLANNED_S_MAX, Found, Result, crossed, latencies, unlike
 from bench.probes.sender import Answer, Sender, paths
 from bench.probes.target import Target

@@ -109,6 +109,8 @@ class RunSettings:
     """The flag says whether the target's certificate is not checked at all."""
     agents: tuple[str, ...] = field(default=(), metadata=OPTIONAL)
     """The generators run for these agents, ``host:port``, in turns; none: on this machine."""
+    kafka: str | None = field(default=None, metadata=OPTIONAL)
+    """Records go into this Kafka's topics, without HTTP: ``host:port``, or "own": the stack's."""
 
 
 @dataclass(frozen=True)
@@ -138,8 +140,7 @@ class Figures:
     throughput_per_s: float
     """So many answers came in a second while the window was open."""
     latency_ms: Latency | None
-    """The latency counts from when a request should have been sent. It is None where nothing was
-    sent."""
+    """The latency counts from when a request should have been sent; None where nothing was."""
     refused: dict[str, int]
     """The 4xx are counted by kind, as "409 out_of_stock": answers, nearly all of them asked for by
     the journeys."""
@@ -174,7 +175,7 @@ class GroupCpu:
     us_per_request: float | None
     """The time is None where nothing was answered."""
     compiling_s: float = field(default=0.0, metadata={"optional": True})
-    """The compilers of JVMs took this part of `cpu_s`; it is not there in older records."""
+    """The compilers of JVMs took this part of `cpu_s`; older records have none."""
 
     @property
     def worked_s(self) -> float:
@@ -389,8 +390,7 @@ class RunRecord:
 
     @property
     def controls(self) -> dict[str, float]:
-        """`controls` returns what moves with the machine alone: the figures of the probe
-        `CONTROL`."""
+        """`controls` returns the figures of `CONTROL`, which move with the machine alone."""
         return {
             name: figure
             for probe in self.probes or ()

@@ -13,6 +13,7 @@ and NAME.jsonl, which names the indexes in the order in which they came up, and 
     {"ready": true}                                  a generator, or one of its users, is prepared
     {"watch": {"at_ns": ..., "loop_lag_ns": ..., "in_flight": ..., "cpu_ns": ...,
                "sent": ...}}
+    {"replies": {"matched": 990}}                    read from a topic, where records went to Kafka
     {"scheduled": 1000, "sent": 990}
 
 All times are ns of the machine's monotonic clock. A file without its footer is of a generator that
@@ -122,6 +123,10 @@ class Writer:
 
     def operation_of(self, label: int) -> str:
         return list(self._operations)[label >> 16]
+
+    def replies(self, counts: Mapping[str, int]) -> None:
+        """`replies` writes how many replies were read from a topic, by kind."""
+        self._mark(replies=dict(counts))
 
     def ready(self) -> None:
         """`ready` says that all that comes before the load is done, for one more user."""
@@ -267,6 +272,9 @@ class Reader:
         self.watched: list[dict[str, int]] = []
         self.answers: dict[str, str] = {}
         """The first answers are by operation and outcome, "find_user: unexpected 500"."""
+        self.replies: dict[str, int] | None = None
+        """The replies that were read from a topic, by kind; None where none was written to one, or
+        the generator did not come to its end."""
         self.ready = 0
         self.monotonic_ns = 0
         self.wall_ns = 0
@@ -315,6 +323,8 @@ class Reader:
             self.outcomes.append(mark["outcome"])
         elif "watch" in mark:
             self.watched.append(mark["watch"])
+        elif "replies" in mark:
+            self.replies = mark["replies"]
         elif "answer" in mark:
             self.answers.setdefault(mark["of"], mark["answer"])
         elif "ready" in mark:

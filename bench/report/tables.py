@@ -196,6 +196,8 @@ def _meaningless(settings: RunSettings) -> set[str]:
         found = found | {"ca", "insecure"}
     if not settings.agents:
         found = found | {"agents"}
+    if settings.kafka is None:
+        found = found | {"kafka"}
     return found
 
 

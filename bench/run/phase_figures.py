@@ -4,6 +4,7 @@ Read from the recorded samples alone.
 """
 
 import os
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -52,6 +53,9 @@ class Findings(NamedTuple):
     not_sent: int = 0
     """So many requests of the window were dropped because too many were under way."""
     silent: float = 0.0
+    replies: Mapping[str, int] | None = None
+    """The replies that the generators read from topics of their own, by kind; None where one of
+    them read none."""
     first_answers: Mapping[str, str] = {}
     """The first answers are those of the window's kinds that failed, see
     `bench.records.samples.Reader.answers`."""
@@ -106,8 +110,18 @@ def examine(measured: Measured) -> Findings:
     sent = len(samples) - dropped
     answers_kept = _first_answers(readers, summary)
     return Findings(
-        *(measured, summary, settled, void, sent, dropped, footers, not_sent, silent, answers_kept)
+        *(measured, summary, settled, void, sent, dropped, footers, not_sent, silent),
+        *(_replies(readers), answers_kept),
     )
+
+
+def _replies(readers: Sequence[Reader]) -> dict[str, int] | None:
+    total: Counter[str] = Counter()
+    for reader in readers:
+        if reader.replies is None:
+            return None
+        total.update(reader.replies)
+    return dict(total)
 
 
 def _first_answers(readers: Sequence[Reader], summary: Summary | None) -> dict[str, str]:

@@ -48,7 +48,9 @@ def system_under_test(
         if settings.rate is not None and not load.keep_alive:
             per_s = max(max(stage[:2]) for stage in settings.schedule().stages)
         check_before(settings.target, load, per_s)
-        yield System(settings.target, dict, check=lambda: None, workers=settings.workers)
+        yield System(
+            *(settings.target, dict, lambda: None, settings.kafka), workers=settings.workers
+        )
         return
     options = StackOptions(workers=settings.workers, gateway_options=gateway_options)
     with Stack(options, progress=progress) as stack:
@@ -155,6 +157,12 @@ class Run:
     def _histories(self) -> History:
         return History([path for found in self._found for path in found.measured.histories])
 
+    def _replies(self) -> Counter[str] | None:
+        """Those that the generators read from Kafka; None where they sent over HTTP."""
+        if self._settings.kafka is None:
+            return None
+        return sum((Counter(found.replies or {}) for found in self._found), Counter())
+
     def _load_and_judge(self, system: System, folder: Path, before: Metrics | None) -> Judgement:
         try:
             if isinstance(self._task, Probing):
@@ -201,7 +209,9 @@ class Run:
         """False when it was interrupted."""
         settings = self._settings
         seed = settings.phase_seed(len(self._found))
-        load = load_of(settings)._replace(others=system.others)
+        load = load_of(settings)._replace(
+            others=system.others, kafka=system.bootstrap if settings.kafka else None
+        )
         if system.answer_timeout_s is not None:
             load = load._replace(timeout_s=system.answer_timeout_s)
         measured = run_phase(system, load, phase, seed, folder, self._progress)
@@ -223,7 +233,7 @@ class Run:
         system.until_ready()
         history = self._histories()
         gateway = rise(before, scrape_quiet(system.urls, self._settings.workers))
-        told = balance(history, history.footers(), gateway)
+        told = balance(history, history.footers(), gateway, self._replies())
         assert judged.ledger is not None
         entries, missing = judged.ledger
         ledger = Ledger(entries + told.entries, missing + told.missing)

@@ -40,10 +40,10 @@ class Source(Protocol):
 
         They come from `next_prepared`, until it gives None with nothing under way."""
 
-    def next_prepared(self) -> tuple[Any, bytes] | None: ...
+    def next_prepared(self) -> tuple[Any, Any] | None: ...
 
     @property
-    def next(self) -> Callable[[], tuple[Any, bytes]]:
+    def next(self) -> Callable[[], tuple[Any, Any]]:
         """`next` gives the next request; it is never none: the schedule does not wait for
         answers."""
 
@@ -135,12 +135,32 @@ class Customers(Protocol):
     def start(self) -> Journey: ...
 
 
+Encode = Callable[[Call, bool], Any]
+"""`encode(call, traced)` makes the request; None for a call that can't be sent this way."""
+
+
 class _Step(NamedTuple):
     """A call of a journey that is, or waits to be, under way."""
 
     journey: Generator[Call, Reply, Any]
     call: Call
     traced: bool
+
+
+class ShopRequests:
+    """The shop's requests over HTTP have the tokens of the environment."""
+
+    def __init__(self, address: Address) -> None:
+        self._address = address
+        own = shop_headers()
+        self._headers = list(own.items())
+        self._traced_headers = [*(own | metrics_headers()).items(), (TRACE_HEADER, "1")]
+
+    def encode(self, call: Call, traced: bool) -> bytes:
+        headers = self._traced_headers if traced else self._headers
+        if call.key is not None:
+            headers = [*headers, (KEY_HEADER, call.key)]
+        return encode(self._address, call.verb, call.path, headers)
 
 
 class Journeys:
@@ -157,22 +177,19 @@ class Journeys:
     def __init__(
         self,
         customers: Customers,
-        address: Address,
+        encode: Encode,
         samples: Writer,
         record: request_log.Writer,
         traces: Path,
         trace_every: int,
     ) -> None:
         self._customers = customers
-        self._address = address
+        self._encode = encode
         self._samples = samples
         self._record = record
         self._traces = traces.open("xb")
         self._trace_every = trace_every
         self._until_trace = trace_every
-        own = shop_headers()
-        self._headers = list(own.items())
-        self._traced_headers = [*(own | metrics_headers()).items(), (TRACE_HEADER, "1")]
         self._labels: dict[tuple[str, int, str | None], int] = {}
         self._ready: deque[tuple[Generator[Call, Reply, Any], Call]] = deque()
 
@@ -181,17 +198,22 @@ class Journeys:
             self._begin(journey)
         return self.PREPARING
 
-    def next_prepared(self) -> tuple[_Step, bytes] | None:
-        return self._send(*self._ready.popleft(), traced=False) if self._ready else None
+    def next_prepared(self) -> tuple[_Step, Any] | None:
+        while self._ready:
+            if (chosen := self._chosen(traced=False)) is not None:
+                return chosen
+        return None
 
-    def next(self) -> tuple[_Step, bytes]:
-        while not self._ready:
-            self._begin(self._customers.start())
+    def next(self) -> tuple[_Step, Any]:
         self._until_trace -= 1
         traced = self._until_trace == 0
         if traced:
             self._until_trace = self._trace_every
-        return self._send(*self._ready.popleft(), traced=traced)
+        while True:
+            while not self._ready:
+                self._begin(self._customers.start())
+            if (chosen := self._chosen(traced)) is not None:
+                return chosen
 
     def answered(self, context: _Step, answer: Answer, times_ns: tuple[int, int, int]) -> int:
         try:
@@ -219,13 +241,14 @@ class Journeys:
         if call is not None:
             self._ready.append((journey, call))
 
-    def _send(
-        self, journey: Generator[Call, Reply, Any], call: Call, traced: bool
-    ) -> tuple[_Step, bytes]:
-        headers = self._traced_headers if traced else self._headers
-        if call.key is not None:
-            headers = [*headers, (KEY_HEADER, call.key)]
-        return _Step(journey, call, traced), encode(self._address, call.verb, call.path, headers)
+    def _chosen(self, traced: bool) -> tuple[_Step, Any] | None:
+        """The next call; None where it can't be sent this way, which ends its journey."""
+        journey, call = self._ready.popleft()
+        request = self._encode(call, traced)
+        if request is None:
+            journey.close()
+            return None
+        return _Step(journey, call, traced), request
 
     def _finish(self, step: _Step, reply: Reply, times_ns: tuple[int, int, int]) -> None:
         call = step.call

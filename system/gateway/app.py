@@ -14,10 +14,9 @@ from aiohttp.web import BaseRequest, HTTPRequestEntityTooLarge, RequestPayloadEr
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
 from system import __version__, wire
+from system import request_id as ids
 from system.catalog import catalog
-from system.gateway import request_id as ids
 from system.gateway.connection import JSON, Connection, error_body
-from system.gateway.errors import RefusedError
 from system.gateway.kafka import Kafka
 from system.gateway.limits import Limits
 from system.gateway.metrics import Metrics
@@ -25,15 +24,16 @@ from system.gateway.pending import Pending
 from system.gateway.readiness import OWN_ECHO, Readiness
 from system.gateway.readiness import SERVICE as ECHO
 from system.gateway.record import Record, Stamps
-from system.gateway.router import Match, Router
 from system.gateway.tokens import Tokens
 from system.kafka_security import KafkaSecurity
-from system.routes import CLAIM, OWN, OWN_ROUTES
+from system.requests import KEY_HEADER, outgoing
+from system.router import Match, Router
+from system.routes import OWN, OWN_ROUTES
+from system.wire import RefusedError
 
 if TYPE_CHECKING:
     from multidict import CIMultiDictProxy
 
-KEY_HEADER = "Idempotency-Key"
 TRACE_HEADER = "X-Trace"
 """A request with this header asks for its trace, where the value is 1."""
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
@@ -230,40 +230,21 @@ class Gateway:
 
     def _forward(self, match: Match, asked: Asked) -> "Future[Answer]":
         """Sends the request on unless it is in flight already. Raises `RefusedError`."""
-        route, params = match
-        keys, stamps = asked.headers.getall(KEY_HEADER, ()), asked.stamps
-        fingerprint = ids.fingerprint(route.service, route.method, params)
-        claimed = False
-        if not keys:
-            request_id = self._mint(fingerprint)
-        else:
-            request_id = keys[0]
-            if len(keys) > 1 or not wire.ID_PATTERN.fullmatch(request_id):
-                raise RefusedError("bad_request", f"{KEY_HEADER}: one, of 1 to 64 of [A-Za-z0-9_-]")
-            minted = ids.is_minted(request_id)
-            claimed = not minted and route.verb != "GET"  # a read has no effect to be claimed
-            if minted and not ids.certifies(request_id, fingerprint):
-                raise RefusedError(
-                    "idempotency_key_reused", "this key belongs to another request", request_id
-                )
+        stamps = asked.stamps
+        out = outgoing(match, asked.headers.getall(KEY_HEADER, ()), self._mint)
+        request_id = out.request_id
         if self.draining:
             raise RefusedError("unavailable", "this gateway is shutting down", request_id)
         if self._refuses_silence and self._readiness and (why := self._readiness.silent()):
             raise RefusedError("unavailable", why, request_id)
-        if route.key not in params:
-            params[route.key] = ids.entity_id(route.service, request_id)
-        service, key, method = route.service, params[route.key], route.method
-        if claimed:
-            params = {"service": service, "key": key, "method": method, "params": params}
-            service, key, method = CLAIM, request_id, CLAIM
-        trace: wire.Trace | None = None if stamps is None else []
-        record = wire.encode_request(wire.Request(request_id, self._sink, method, params, trace))
-        future, is_new = self.pending.register(request_id, fingerprint, self._loop.time())
+        record = out.encode(self._sink, None if stamps is None else [])
+        future, is_new = self.pending.register(request_id, out.fingerprint, self._loop.time())
         if is_new:
             if stamps is not None:
                 stamps.append(("queued", time_ns()))
             try:
-                self.kafka.send(self._topics[service], key, record, request_id, future, stamps)
+                topic = self._topics[out.service]
+                self.kafka.send(topic, out.key, record, request_id, future, stamps)
             except RefusedError as refusal:
                 self.pending.withdraw(
                     request_id, future, _failed(refusal.code, refusal.message, request_id)

@@ -41,10 +41,11 @@ from aiokafka.protocol.produce import ProduceRequest
 from aiokafka.record.default_records import DefaultRecordBatchBuilder
 from aiokafka.record.memory_records import MemoryRecords
 
-from system.gateway.errors import RefusedError, StartError
+from system.gateway.errors import StartError
 from system.gateway.partitioner import partition
 from system.gateway.record import Record, Stamps, Target
 from system.kafka_security import KafkaSecurity
+from system.wire import RefusedError
 
 log = logging.getLogger(__name__)
 

@@ -11,9 +11,9 @@ from asyncio import Future
 from collections.abc import Callable
 from typing import Generic, TypeVar
 
-from system.gateway.errors import RefusedError
 from system.gateway.limits import Limits
 from system.gateway.memory import Memory
+from system.wire import RefusedError
 
 REPLY_KINDS = ("matched", "late", "duplicate", "unknown")
 Answer = TypeVar("Answer")

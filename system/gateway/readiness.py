@@ -11,7 +11,7 @@ from contextlib import suppress
 from secrets import token_hex
 
 from system import wire
-from system.gateway.errors import RefusedError
+from system.wire import RefusedError
 
 SERVICE = "echo"
 INTERVAL_S = 1.0

@@ -9,7 +9,7 @@ from urllib.request import ProxyHandler, Request, build_opener
 
 import pytest
 
-from system.gateway import request_id as ids
+from system import request_id as ids
 from system.runtime.stack import Stack
 
 TIMEOUT_S = 30

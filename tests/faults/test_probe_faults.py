@@ -19,8 +19,8 @@ from support.faulty import (
     swaps,
 )
 
+from bench.kafka.link import KafkaLink
 from bench.probes import kafka
-from bench.probes.kafka_link import KafkaLink
 from bench.probes.registry import run_probe
 from bench.probes.target import Options, Target
 from system.runtime.stack import Stack

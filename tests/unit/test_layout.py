@@ -20,7 +20,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("system.__main__",),
     ("bench",),
     *((f"bench.{room}",) for room in ("records", "stats", "imports", "workload")),
-    *((f"bench.{room}",) for room in ("remote", "generator", "observe")),
+    *((f"bench.{room}",) for room in ("remote", "kafka", "generator", "observe")),
     *((f"bench.{room}",) for room in ("judge", "probes", "run", "faults", "compare")),
     *((f"bench.{room}",) for room in ("report", "regression", "calibrate", "costs", "cli")),
     ("bench.__main__", "bench.api"),
@@ -41,7 +41,7 @@ UNSEEN = (
 LIBRARIES: dict[str, tuple[str, ...]] = {
     "pyflink": ("system.flink_job.pipeline", "system.flink_job.java_sources"),
     "py4j": ("system.flink_job.pipeline",),
-    "aiokafka": ("system.gateway.kafka", "system.runtime.topics", "bench.probes.kafka_link"),
+    "aiokafka": ("system.gateway.kafka", "system.runtime.topics", "bench.kafka.link"),
     "aiohttp": (
         *("system.gateway.app", "system.gateway.connection", "system.gateway.worker"),
         *("bench.judge.client", "bench.calibrate.bare_server"),
@@ -308,7 +308,7 @@ def test_a_forbidden_import_is_found(tmp_path, file, line, told):
         ("system/flink_job/pipeline.py", "import pyflink.common\nimport system.services.user"),
         ("system/services/user.py", "from .saga import done\nfrom system.wire import error"),
         ("system/gateway/kafka.py", "import aiokafka"),
-        ("bench/probes/kafka_link.py", "from aiokafka import AIOKafkaProducer"),
+        ("bench/kafka/link.py", "from aiokafka import AIOKafkaProducer"),
         ("bench/generator/locust_users.py", "import gevent, locust"),
         ("bench/run/run.py", "from system import wire\nfrom system.runtime.stack import Stack"),
         ("bench/run/run.py", "import machine.ports, bench.stats.window, bench.errors"),

@@ -38,6 +38,28 @@ def test_a_load_of_this_machine_is_refused(words: tuple[str, ...], why: str, mon
         settings_of(*words)
 
 
+def test_records_go_to_the_stacks_kafka_or_a_targets() -> None:
+    assert settings_of("run", "--rate", "5", "--kafka").kafka == "own"
+    found = settings_of("run", "--rate", "5", "--target", "http://a", "--kafka", "k:9092")
+    assert found.kafka == "k:9092"
+    assert settings_of("run", "--rate", "5").kafka is None
+
+
+@pytest.mark.parametrize(
+    ("words", "why"),
+    [
+        (("run", "--kafka"), "a --rate of the shop"),
+        (("run", "--rate", "5", "--locust", "--kafka"), "a --rate of the shop"),
+        (("run", "--rate", "5", "--kafka", "k:9092"), "goes with --target"),
+        (("run", "--rate", "5", "--target", "http://a", "--kafka"), "goes with --target"),
+        (("run", "--rate", "5", "--trace-every", "5", "--kafka"), "--kafka goes by"),
+    ],
+)
+def test_what_kafka_can_not_take_is_refused(words: tuple[str, ...], why: str) -> None:
+    with pytest.raises(UsageError, match=why):
+        settings_of(*words)
+
+
 @pytest.mark.parametrize(
     "words", [("agent",), ("agent", "--listen", "127.0.0.1:0"), ("run", "--rate", "5", *AGENTS)]
 )

@@ -13,6 +13,7 @@ import pytest
 
 from bench.calibrate.bare_server import Canned
 from bench.generator import engine
+from bench.generator.connection import Http
 from bench.generator.engine import OPENING_MAX, Generator
 from bench.records.samples import Reader, Writer
 from bench.workload.address import Address
@@ -43,7 +44,7 @@ async def generating(path: Path, in_flight_max: int) -> AsyncIterator[Counting]:
     address = Address.of(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}")
     samples = Writer(path)
     source = Templates(Draws(WORKLOAD, 1), address, samples.label)
-    found = Counting(address, source, samples, in_flight_max=in_flight_max, timeout_s=30.0)
+    found = Counting(Http(address), source, samples, in_flight_max=in_flight_max, timeout_s=30.0)
     try:
         yield found
     finally:
@@ -83,7 +84,7 @@ async def test_connections_that_a_server_holds_up_hold_up_no_others(
     address = Address.of(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}")
     samples = Writer(tmp_path / "samples.bin")
     source = Templates(Draws(WORKLOAD, 1), address, samples.label)
-    load = HeldUp(address, source, samples, in_flight_max=REQUESTS, timeout_s=30.0)
+    load = HeldUp(Http(address), source, samples, in_flight_max=REQUESTS, timeout_s=30.0)
     await load.run_open(monotonic_ns(), array("q", [0] * REQUESTS))
     assert load.held_up == OPENING_MAX
     load.close()
@@ -117,7 +118,7 @@ async def test_a_wait_for_the_server_is_no_lateness_of_the_generators(
     address = Address.of(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}")
     samples = Writer(tmp_path / "samples.bin")
     source = Templates(Draws(WORKLOAD, 1), address, samples.label)
-    load = Slow(address, source, samples, in_flight_max=REQUESTS, timeout_s=30.0)
+    load = Slow(Http(address), source, samples, in_flight_max=REQUESTS, timeout_s=30.0)
     await load.run_open(monotonic_ns(), array("q", [0] * 20))
     load.close()
     samples.close()
@@ -149,7 +150,7 @@ async def test_what_waits_for_a_connection_is_given_up_at_its_deadline(
         address = Address.of(f"http://127.0.0.1:{full.getsockname()[1]}")
         samples = Writer(tmp_path / "samples.bin")
         source = Templates(Draws(WORKLOAD, 1), address, samples.label)
-        load = Generator(address, source, samples, in_flight_max=REQUESTS, timeout_s=0.2)
+        load = Generator(Http(address), source, samples, in_flight_max=REQUESTS, timeout_s=0.2)
         every_ms = array("q", range(0, REQUESTS * 1_000_000, 1_000_000))
         await load.run_open(monotonic_ns(), every_ms)
         load.close()

@@ -22,6 +22,7 @@ from support.certificates import Certificates
 
 from bench.errors import BenchError
 from bench.generator import engine
+from bench.generator.connection import Http
 from bench.generator.engine import Generator
 from bench.generator.preflight import check_server
 from bench.generator.tls import Trust
@@ -114,12 +115,10 @@ async def load(
     samples = Writer(folder / "samples.bin")
     source = (Templates if workload.is_plain else Flows)(Draws(workload, 1), address, samples.label)
     generator = Generator(
-        address,
+        Http(address, trust.context() if address.tls else None, keep_alive=workload.keep_alive),
         source,
         samples,
         timeout_s=20.0,
-        tls=trust.context() if address.tls else None,
-        keep_alive=workload.keep_alive,
     )
     try:
         await generator.prepare()
@@ -313,6 +312,7 @@ from array import array
 from pathlib import Path
 from time import monotonic_ns
 from bench.generator import engine
+from bench.generator.connection import Http
 from bench.records.samples import Writer
 from bench.workload.address import Address
 from bench.workload.draws import Draws
@@ -325,7 +325,7 @@ async def load():
     address = Address.of(sys.argv[1])
     workload = parse({"timeout_s": 0.5, "request": [{"operation": "a", "path": "/"}]})
     source = Templates(Draws(workload, 1), address, samples.label)
-    generator = engine.Generator(address, source, samples, timeout_s=0.5)
+    generator = engine.Generator(Http(address), source, samples, timeout_s=0.5)
     resource.setrlimit(resource.RLIMIT_NOFILE, (20, 20))
     await generator.run_open(monotonic_ns(), array("q", [0] * 60))
     generator.close()

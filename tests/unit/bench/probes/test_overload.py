@@ -7,7 +7,7 @@ from time import monotonic_ns
 import pytest
 from support.made_answers import answer, counted, request
 
-from bench.probes.kafka_link import Record
+from bench.kafka.link import Record
 from bench.probes.overload import Part, Service, judge, plan_of
 from bench.probes.probe import Found, Result
 from bench.probes.sender import Answer

@@ -21,7 +21,7 @@ from bench.probes.target import LAGS_MAX, Control, Options, Target
 from bench.records.run_record import Latency, ProbeRecord
 from bench.stats.quantiles import percentile_ms
 from system.gateway.limits import Limits
-from system.gateway.router import Router
+from system.router import Router
 from system.routes import ROUTES
 
 BUSY_NS = [MS] * 98 + [50 * MS] * 2

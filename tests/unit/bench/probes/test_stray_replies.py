@@ -8,9 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support.made_answers import MS, answer, counted, request
 
+from bench.kafka.link import Record
 from bench.probes.echo_requests import Seen, miscounted
 from bench.probes.kafka import SERVICE, TOPIC, Trips
-from bench.probes.kafka_link import Record
 from bench.probes.stray_replies import strays
 from bench.probes.target import Control
 from bench.probes.timeout import belated, misnamed, untimely

@@ -21,16 +21,16 @@ def test_a_foreign_record_says_nothing_of_the_shop() -> None:
 @pytest.mark.parametrize(
     ("settings", "without"),
     [
-        (Settings(), {"saturation_users", "ca", "insecure", "agents"}),
-        (Settings(rate="5"), {"users", "saturation_users", "ca", "insecure", "agents"}),
-        (Settings(rate="5", saturation_users=64), {"users", "ca", "insecure", "agents"}),
+        (Settings(), {"saturation_users", "ca", "insecure", "agents", "kafka"}),
+        (Settings(rate="5"), {"users", "saturation_users", "ca", "insecure", "agents", "kafka"}),
+        (Settings(rate="5", saturation_users=64), {"users", "ca", "insecure", "agents", "kafka"}),
         (
             Settings(workload="w"),
-            {*tables.SHOP_SETTINGS, "saturation_users", "ca", "insecure", "agents"},
+            {*tables.SHOP_SETTINGS, "saturation_users", "ca", "insecure", "agents", "kafka"},
         ),
         (
             Settings(workload="w", target="https://a"),
-            {*tables.SHOP_SETTINGS, "saturation_users", "agents"},
+            {*tables.SHOP_SETTINGS, "saturation_users", "agents", "kafka"},
         ),
     ],
 )

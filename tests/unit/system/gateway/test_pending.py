@@ -6,9 +6,9 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from system.gateway.errors import RefusedError
 from system.gateway.limits import Limits
 from system.gateway.pending import REPLY_KINDS, Pending
+from system.wire import RefusedError
 
 LIMITS = Limits(
     in_flight_max=3, waiters_max=2, timeout_s=5, remembered_max=10_000, remembered_s=10_000

@@ -5,8 +5,8 @@ import asyncio
 import orjson
 import pytest
 
-from system.gateway.errors import RefusedError
 from system.gateway.readiness import INTERVAL_S, PREFIX, SILENCE_S, Readiness
+from system.wire import RefusedError
 
 
 class Loop:

@@ -2,10 +2,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from system.gateway.errors import RefusedError
-from system.gateway.router import Router, integer
+from system.router import Router, integer
 from system.routes import OWN_ROUTES, ROUTES, Route
-from system.wire import AMOUNT_MAX, ID_PATTERN
+from system.wire import AMOUNT_MAX, ID_PATTERN, RefusedError
 
 ROUTER = Router(ROUTES)
 IDS = st.from_regex(ID_PATTERN, fullmatch=True)

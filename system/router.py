@@ -5,9 +5,8 @@ from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 from urllib.parse import parse_qsl, unquote
 
-from system.gateway.errors import RefusedError
 from system.routes import AMOUNT, OWN, Integer, Route
-from system.wire import AMOUNT_MAX, ID_PATTERN
+from system.wire import AMOUNT_MAX, ID_PATTERN, RefusedError
 
 AMOUNT_DIGITS_MAX = len(str(AMOUNT_MAX))
 """The largest amount has this many digits; longer numbers are refused before they are parsed."""

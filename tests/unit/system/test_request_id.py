@@ -1,7 +1,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from system.gateway import request_id as ids
+from system import request_id as ids
 from system.wire import ID_PATTERN, born_ms
 
 PARAMS = st.dictionaries(

@@ -1,0 +1,38 @@
+"""`--kafka`: the same load without HTTP, every reply accounted for, and nothing left behind."""
+
+from pathlib import Path
+
+from aiokafka.admin import AIOKafkaAdminClient
+from support.bench_command import bench, recorded
+
+from system.runtime.stack import Stack
+
+
+async def topics(bootstrap: str) -> set[str]:
+    admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap)
+    await admin.start()
+    try:
+        return set(await admin.list_topics())
+    finally:
+        await admin.close()
+
+
+async def test_records_go_straight_into_the_topics(stack: Stack, tmp_path: Path) -> None:
+    before = await topics(stack.bootstrap_servers)
+    done = bench(
+        *("run", "--quick", "--rate", "40", "--seed", "3", "--generators", "2"),
+        *("--target", stack.url, "--kafka", stack.bootstrap_servers, "--out", str(tmp_path)),
+    )
+    run, _ = recorded(tmp_path, done)
+    window = run["phases"][1]["window"]
+    assert run["settings"]["kafka"] == stack.bootstrap_servers
+    assert window["requests"] == window["answered"] > 100
+    assert "index" not in window["operations"]  # the gateway's own
+    assert window["operations"].keys() > {"find_user", "add_item", "checkout"}
+    entries = {entry["name"]: entry for entry in run["ledger"]["entries"]}
+    assert all(entry["remainder"] == 0 for entry in entries.values())
+    sent = entries["sent requests"]["total"]
+    assert entries["matched replies from Kafka"]["total"] == sent > 0
+    assert entries["records of the gateway"]["total"] == 0
+    assert window["per_request"]["kafka_records"] >= 2
+    assert await topics(stack.bootstrap_servers) == before

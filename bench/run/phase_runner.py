@@ -121,6 +121,7 @@ def run_phase(
             watch.close()
         if overload is not None and overload.found:
             progress(f"{phase.name}: ended early: most requests were dropped for {OVERLOAD_S:g} s")
+        amounts = counted.amounts()  # now, as the generators' own topics end with them
         generators.stop()
     finally:
         series = sampler.stop()
@@ -141,7 +142,7 @@ def run_phase(
         interrupted,
         series_path,
         agents=generators.agents(),
-        counted=counted.amounts(),
+        counted=amounts,
     )
 
 

@@ -12,7 +12,7 @@ async def topics(bootstrap: str) -> set[str]:
     admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap)
     await admin.start()
     try:
-        return set(await admin.list_topics())
+        return {name for name in await admin.list_topics() if name[:2] != "__"}  # Kafka's own
     finally:
         await admin.close()
 

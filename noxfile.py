@@ -163,6 +163,18 @@ def costs(session: nox.Session) -> None:
 
 
 @nox.session
+def scaling(session: nox.Session) -> None:
+    """What growth costs, a study that goes on where it was: ``nox -s scaling -- --axes rate``."""
+    run(session, "bench", "scaling", *session.posargs)
+
+
+@nox.session
+def plan(session: nox.Session) -> None:
+    """What a rate needs, by that study: ``nox -s plan -- --rate 100000 --p99-ms 50``."""
+    run(session, "bench", "plan", *session.posargs)
+
+
+@nox.session
 def locust(session: nox.Session) -> None:
     """The stack with Locust's web page; arguments go to ``python -m bench locust``."""
     run(session, "bench", "locust", *session.posargs)

@@ -1,14 +1,37 @@
-"""The command ``costs`` tells where the CPU time of a request goes, on stacks that are up."""
+"""The commands ``costs``, ``scaling`` and ``plan`` say what requests cost, and what more need."""
 
 import argparse
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
-from bench.atomic_files import make_folder
-from bench.cli.arguments import ANY_EXITS, Command, add_json, show, show_json
+from bench.atomic_files import make_folder, write
+from bench.cli.arguments import (
+    ANY_EXITS,
+    RUN_COMMAND_EXITS,
+    Command,
+    add_json,
+    add_seed,
+    show,
+    show_json,
+)
 from bench.costs.loaded_stacks import draw, found, measured
 from bench.costs.table import Window, costs, table
 from bench.errors import ExitCode, UsageError, progress
-from machine.arguments import positive, whole
+from bench.records.run_record import RunRecord
+from bench.records.typed_json import to_plain
+from bench.run.environment import commit, environment
+from bench.run.model import Subject
+from bench.run.run import Run, own_stack
+from bench.run.settings import DURATION_S_MAX, Settings
+from bench.scaling import plan as planning
+from bench.scaling.axes import AXES
+from bench.scaling.study import Measure, measure, missing, resume
+from bench.scaling.study_record import Study, read_study
+from bench.workload.http_file import P99_MS_MAX
+from machine.arguments import one_of, positive, whole
+from system.runtime.options import StackOptions
 
 USERS_MAX = 4096
 """More users than a gateway takes requests would be refused."""
@@ -75,4 +98,116 @@ COMMAND = Command(
     add_arguments,
     run,
     ANY_EXITS,
+)
+
+
+# ---- scaling
+
+RUNS = "runs"
+RATE_PER_S_MAX = 100_000_000.0
+"""A plan is for at most this rate: above it, no study of one machine tells anything."""
+
+
+def axes(text: str) -> tuple[str, ...]:
+    """`axes` is an argparse type: names of axes, with commas between."""
+    return tuple(one_of("axis", AXES)(name) for name in text.split(","))
+
+
+def add_study(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add("--axes", type=axes, default=tuple(AXES), metavar="NAME,...",
+        help=f"of {', '.join(AXES)} (default: all)")  # fmt: skip
+    add("--out", type=Path, default=Path("results/scaling"), metavar="FOLDER",
+        help="the study's, which goes on where it was left (default: %(default)s)")  # fmt: skip
+    add("--quick", action="store_true", help="short windows, to see that it works")
+    add("--duration", type=positive(DURATION_S_MAX), metavar="S",
+        help="seconds of each window (default: 20; quick: 4)")  # fmt: skip
+    add_seed(parser)
+
+
+def study(args: argparse.Namespace) -> ExitCode:
+    """`study` raises what a run does; the points that were measured until then are kept."""
+    settings = Settings(seed=args.seed)
+    if args.quick:
+        settings = settings.quick()
+    if args.duration:
+        settings = replace(settings, duration_s=args.duration)
+    make_folder(args.out / RUNS)
+
+    @contextmanager
+    def bring(options: StackOptions) -> Iterator[Measure]:
+        with own_stack(options, progress) as system:
+            subject = Subject(system, commit(), environment(own_stack=True))
+            first_warmup_s = settings.first_warmup_s
+
+            def run(wanted: Settings) -> tuple[RunRecord, Path]:
+                nonlocal first_warmup_s
+                wanted = replace(wanted, workers=options.workers, first_warmup_s=first_warmup_s)
+                first_warmup_s = 0.0  # the stack is warm from then on
+                return Run(wanted, args.out / RUNS, progress, subject=subject).execute()
+
+            yield run
+
+    found = resume(args.out, commit(), environment(own_stack=True))
+    found = measure(found, args.out, args.axes, settings, bring, progress)
+    for path in _pictures(found, args.out / "images"):
+        progress(f"drawn: {path}")
+    left = missing(found, args.axes)
+    lines = [f"{axis} {value:g}: not sound" for axis, value in left]
+    show("\n".join(lines or ["all points are sound"]))
+    return ExitCode.VOID if left else ExitCode.DONE
+
+
+def _pictures(found: Study, folder: Path) -> Iterator[Path]:
+    """Draws each axis of which two points or more are sound."""
+    from bench.report import images  # loading what draws takes a second
+
+    for name, axis in AXES.items():
+        points = [images.Grown(each.value, each.cpu_us, each.p99_ms) for each in found.of(name)]
+        for theme in images.THEMES if len(points) > 1 else ():
+            make_folder(folder)
+            path = folder / f"{name}-{theme}.svg"
+            write(path, images.draw(images.growth(axis.title, points), theme))
+            yield path
+
+
+SCALING = Command(
+    "scaling",
+    "a study of what growth costs: rates, partitions, gateways, checkpoints; goes on where it was",
+    "--axes base,rate",
+    add_study,
+    study,
+    RUN_COMMAND_EXITS,
+)
+
+
+def add_plan(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add("--rate", type=positive(RATE_PER_S_MAX), required=True, metavar="RATE",
+        help="requests/s that shall be served")  # fmt: skip
+    add("--p99-ms", type=positive(P99_MS_MAX), default=50.0, metavar="MS",
+        help="that must hold (default: %(default)g)")  # fmt: skip
+    add("--study", type=Path, default=Path("results/scaling"), metavar="FOLDER",
+        help="of the command `scaling` (default: %(default)s)")  # fmt: skip
+    add_json(parser)
+
+
+def plan(args: argparse.Namespace) -> ExitCode:
+    """`plan` raises `BenchError` where the study is not enough."""
+    known = read_study(args.study)
+    found = planning.plan(known, args.rate, args.p99_ms)
+    if args.json:
+        show_json(to_plain(found))
+    else:
+        show(planning.table(found, planning.held_of(known).queue))
+    return ExitCode.DONE
+
+
+PLAN = Command(
+    "plan",
+    "what a rate needs, by a study: machines, partitions, gateways, memory, with error bars",
+    "--rate 100000 --p99-ms 50",
+    add_plan,
+    plan,
+    (*ANY_EXITS, ExitCode.UNREADABLE, ExitCode.OTHER_SCHEMA),
 )

@@ -30,6 +30,8 @@ PLACES = {
     "bisect": "regression:BISECT",
     "history": "report:HISTORY",
     "costs": "costs:COMMAND",
+    "scaling": "costs:SCALING",
+    "plan": "costs:PLAN",
     "calibrate": "calibrate:COMMAND",
     "error-rates": "error_rates:COMMAND",
     "locust": "locust_page:COMMAND",

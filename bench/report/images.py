@@ -6,7 +6,7 @@ those of report.css, so that a picture and the report beside it look alike.
 
 import io
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -29,6 +29,14 @@ LINES_MAX = 8
 """There are eight colours; of more lines the first are drawn."""
 LABELLED_SHARE_MIN = 0.05
 """A stage that takes less of the whole is too narrow for its name and is named in the legend."""
+
+
+class Grown(NamedTuple):
+    """A request took this at a value of what grows."""
+
+    value: float
+    cpu_us: Mapping[str, float]
+    p99_ms: float
 
 
 class Line(NamedTuple):
@@ -175,5 +183,33 @@ def knee(found: CapacityRecord) -> Draw:
         axes.set(xlabel="rate, requests/s", ylabel="latency, ms")
         axes.grid(visible=True)
         axes.legend(loc="upper left")
+
+    return picture
+
+
+def growth(title: str, points: Sequence[Grown]) -> Draw:
+    """`growth` draws what a request took against what grows: CPU of each group as areas on each
+    other, and the p99 as a line with an axis of its own."""
+
+    def picture(axes: Axes, palette: dict[str, str]) -> None:
+        values = [point.value for point in points]
+        groups = [group for group in points[0].cpu_us if all(group in p.cpu_us for p in points)]
+        axes.stackplot(
+            values,
+            *([point.cpu_us[group] for point in points] for group in groups),
+            labels=groups,
+            colors=[palette[f"--c{index}"] for index in range(2, 2 + len(groups))],
+            alpha=0.6,
+        )
+        right = axes.twinx()
+        right.spines[["top", "left"]].set_visible(False)
+        right.plot(values, [point.p99_ms for point in points], "o-", color=palette["--c1"], lw=2)
+        right.set_ylabel("p99, ms", color=palette["--c1"])
+        right.set_ylim(bottom=0)
+        axes.set_xlim(min(values), max(values))
+        axes.set_ylim(bottom=0)
+        axes.set(xlabel=title, ylabel="CPU a request, µs")
+        axes.grid(visible=True)
+        axes.legend(ncols=len(groups), loc="lower left", bbox_to_anchor=(0, 1))
 
     return picture

@@ -53,6 +53,13 @@ def system_under_test(
         )
         return
     options = StackOptions(workers=settings.workers, gateway_options=gateway_options)
+    with own_stack(options, progress) as system:
+        yield system
+
+
+@contextmanager
+def own_stack(options: StackOptions, progress: Progress) -> Iterator[System]:
+    """`own_stack` raises `StackError` when the stack does not come up."""
     with Stack(options, progress=progress) as stack:
 
         def check_stack() -> None:
@@ -66,7 +73,7 @@ def system_under_test(
             stack.bootstrap_servers,
             stack.flink_rest,
             stack.gc_logs,
-            settings.workers,
+            options.workers,
         )
 
 

@@ -30,7 +30,7 @@ _STARTS = (0.02, 0.1, 0.5, 2.0)
 
 
 class Observation(NamedTuple):
-    """At a rate these latencies were measured."""
+    """These latencies were measured at a rate."""
 
     rate_per_s: float
     p50_ms: float

@@ -21,7 +21,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("bench",),
     *((f"bench.{room}",) for room in ("records", "stats", "imports", "workload")),
     *((f"bench.{room}",) for room in ("remote", "kafka", "generator", "observe")),
-    *((f"bench.{room}",) for room in ("judge", "probes", "run", "faults", "compare")),
+    *((f"bench.{room}",) for room in ("judge", "probes", "run", "scaling", "faults", "compare")),
     *((f"bench.{room}",) for room in ("report", "regression", "calibrate", "costs", "cli")),
     ("bench.__main__", "bench.api"),
     ("locustfiles",),

@@ -70,3 +70,16 @@ def test_the_colours_of_the_themes_are_those_of_the_report() -> None:
         >= {"--text", "--card", "--limit", *(f"--c{n}" for n in range(1, 9))}
     )
     assert light["--text"] != dark["--text"]
+
+
+def test_growth_has_an_area_for_each_group_and_a_line_for_the_p99() -> None:
+    points = [
+        images.Grown(value, {"gateway": 100.0, "flink": 200.0 + value}, 10.0 * value)
+        for value in (1.0, 2.0, 4.0)
+    ]
+    picture = images.growth("partitions", points)
+    for theme in images.THEMES:
+        svg = images.draw(picture, theme)
+        assert svg == images.draw(picture, theme)
+        for label in (b"gateway", b"flink", b"partitions", b"p99, ms"):
+            assert label in svg

@@ -1,0 +1,41 @@
+"""An axis is one thing that grows; at each of its values the stack is as in the base otherwise."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import NamedTuple
+
+from system.runtime.options import StackOptions
+
+RATE = "rate"
+"""The values of this axis are shares of the base configuration's capacity; it has one stack."""
+BASE = "base"
+"""The one value of this axis is the base configuration."""
+
+
+class Axis(NamedTuple):
+    title: str
+    """The title says what the values are, as a chart's axis has it."""
+    values: tuple[float, ...]
+    options: Callable[[StackOptions, float], StackOptions] = lambda options, value: options
+
+
+AXES: dict[str, Axis] = {
+    BASE: Axis("the base configuration", (1.0,)),
+    RATE: Axis("rate, share of the capacity", (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95)),
+    "partitions": Axis(
+        "partitions of each topic",
+        (1.0, 2.0, 3.0, 4.0),
+        lambda options, value: replace(options, parallelism=int(value)),
+    ),
+    "gateways": Axis(
+        "gateway processes",
+        (1.0, 2.0, 3.0, 4.0),
+        lambda options, value: replace(options, workers=int(value)),
+    ),
+    "checkpoint-interval": Axis(
+        "seconds between checkpoints",
+        (0.5, 1.0, 2.0, 5.0, 10.0, 30.0),
+        lambda options, value: replace(options, checkpoint_interval_s=value),
+    ),
+}
+"""The axes are measured in this order: the rates follow from the base."""

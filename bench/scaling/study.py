@@ -1,0 +1,158 @@
+"""A study walks its axes, one run a point. What is measured stays, and is not measured again.
+
+A point that is not VALID is measured anew by the next call: the machine was busy, or too small.
+"""
+
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import replace
+from itertools import groupby
+from pathlib import Path
+from typing import NamedTuple
+
+from bench.errors import BenchError, UsageError
+from bench.records.run_record import CommitRecord, Environment, RunRecord, WindowFigures
+from bench.records.series_file import read_series
+from bench.run.settings import Settings
+from bench.scaling.axes import AXES, BASE, RATE
+from bench.scaling.study_record import FILE, SCHEMA_VERSION, Point, Study, read_study, write_study
+from system.runtime.options import StackOptions
+
+SATURATION_USERS = 256
+"""So many users send again at once, to see what the system takes at most: more than it needs to be
+busy, and far fewer than it refuses."""
+OPEN_RATE_PER_S = 100.0
+"""The open loop of every axis but the rate's sends so much: no value is near its capacity there."""
+RSS = "rss_mib."
+
+Measure = Callable[[Settings], tuple[RunRecord, Path]]
+"""`Measure` makes a run on a stack that is up and warm."""
+Bring = Callable[[StackOptions], AbstractContextManager[Measure]]
+"""`Bring` brings a stack up for the time of a context, and warms it up."""
+
+
+class Wanted(NamedTuple):
+    axis: str
+    value: float
+
+
+def missing(study: Study | None, axes: Sequence[str]) -> list[Wanted]:
+    """`missing` returns the points that are not sound yet, in the order of `AXES`."""
+    wanted = [Wanted(name, value) for name in AXES if name in axes for value in AXES[name].values]
+    known = {each: None if study is None else study.point(*each) for each in wanted}
+    return [each for each, found in known.items() if found is None or not found.is_sound]
+
+
+def resume(folder: Path, commit: CommitRecord, environment: Environment) -> Study:
+    """`resume` returns the study of a folder, or a new one. It raises `UsageError` where that was
+    made of something else, and `RunFileError` where it can't be read."""
+    if not (folder / FILE).exists():
+        return Study(SCHEMA_VERSION, commit, environment, None, [])
+    study = read_study(folder)
+    if (study.commit, study.environment) != (commit, environment):
+        raise UsageError(
+            f"{folder / FILE} was measured at {study.commit}, or on another machine: choose "
+            "another --out, or check that commit out"
+        )
+    return study
+
+
+def measure(
+    study: Study,
+    folder: Path,
+    axes: Sequence[str],
+    settings: Settings,
+    bring: Bring,
+    progress: Callable[[str], object],
+) -> Study:
+    """`measure` measures what is missing, and writes the study after each point.
+
+    It raises what `bring` and its runs do, with all points kept that were measured until then.
+    """
+    todo, everything = missing(study, axes), missing(None, [*AXES])
+    done = 0
+    for (_, options), points in groupby(todo, key=lambda each: (each.axis, options_of(each))):
+        with bring(options) as run:
+            for wanted in points:
+                done += 1
+                progress(f"point {done} of {len(todo)}: {wanted.axis} {wanted.value:g}")
+                rate = rate_of(wanted, study)
+                # No two runs of a stack may ask for the same keys.
+                own = replace(settings, seed=settings.seed + everything.index(wanted))
+                record, where = run(settings_of(wanted, own, rate))
+                found = point_of(wanted, record, rate, where)
+                study = with_point(study, found)
+                write_study(folder, study)
+                progress(f"{wanted.axis} {wanted.value:g}: {found.verdict}")
+    return study
+
+
+def options_of(wanted: Wanted) -> StackOptions:
+    return AXES[wanted.axis].options(StackOptions(), wanted.value)
+
+
+def rate_of(wanted: Wanted, study: Study) -> float:
+    """`rate_of` raises `UsageError` for a share of a capacity that is not known."""
+    if wanted.axis != RATE:
+        return OPEN_RATE_PER_S
+    if study.capacity_per_s is None:
+        raise UsageError(f"the rates are shares of the capacity: measure --axes {BASE} first")
+    return round(wanted.value * study.capacity_per_s, 1)
+
+
+def settings_of(wanted: Wanted, settings: Settings, rate_per_s: float) -> Settings:
+    """`settings_of` returns an open loop at the rate; elsewhere than on the rate's axis users
+    saturate the system after it."""
+    users = 0 if wanted.axis == RATE else SATURATION_USERS
+    return replace(settings, rate=f"{rate_per_s:g}", users=(), saturation_users=users)
+
+
+def point_of(wanted: Wanted, run: RunRecord, rate_per_s: float, folder: Path) -> Point:
+    """`point_of` raises `BenchError` for a run without a measured window."""
+    windows = {phase.is_open: (phase, window) for phase, window in run.windows}
+    if True not in windows:
+        raise BenchError(f"{run.run_id} measured nothing: {'; '.join(run.reasons)}")
+    phase, window = windows[True]
+    latency = window.latency_ms
+    if latency is None:
+        raise BenchError(f"{run.run_id} sent nothing: {'; '.join(run.reasons)}")
+    saturated = windows[False][1] if False in windows else None
+    return Point(
+        *wanted,
+        run_id=run.run_id,
+        verdict=run.verdict,
+        rate_per_s=rate_per_s,
+        answered_per_s=window.throughput_per_s,
+        p50_ms=latency.p50,
+        p99_ms=latency.p99,
+        cpu_us=_cpu_us(window),
+        rss_mib={} if phase.series is None else _rss_mib(folder / phase.series),
+        saturated_per_s=None if saturated is None else saturated.throughput_per_s,
+        saturated_cpu_us={} if saturated is None else _cpu_us(saturated),
+    )
+
+
+def with_point(study: Study, point: Point) -> Study:
+    """`with_point` puts the point in the place of an earlier one; a sound base tells the
+    capacity."""
+    others = [each for each in study.points if (each.axis, each.value) != (point.axis, point.value)]
+    study = replace(study, points=[*others, point])
+    if point.axis == BASE and point.is_sound:
+        study = replace(study, capacity_per_s=point.saturated_per_s)
+    return study
+
+
+def _cpu_us(window: WindowFigures) -> dict[str, float]:
+    known = {group: cpu.us_per_request for group, cpu in window.cpu.items()}
+    return {group: us for group, us in known.items() if us is not None}
+
+
+def _rss_mib(path: Path) -> dict[str, float]:
+    """The last value of each part."""
+    series = read_series(path).series
+    last = {
+        name.removeprefix(RSS): [value for value in values if value is not None][-1:]
+        for name, values in series.items()
+        if name.startswith(RSS)
+    }
+    return {name: value for name, values in last.items() for value in values}

@@ -1,0 +1,82 @@
+"""A plan follows from a study whose truth is known."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import orjson
+import pytest
+from support.made_study import CPU_US, QUEUE, point, study, whole
+
+from bench.cli.main import call
+from bench.errors import BenchError, ExitCode
+from bench.scaling.axes import AXES, BASE, RATE
+from bench.scaling.plan import ERROR_MIN, held_of, plan, table
+from bench.scaling.study_record import write_study
+
+RATE_PER_S, P99_MS = 100_000.0, 50.0
+
+
+def test_a_plan_is_near_the_truth() -> None:
+    found = plan(whole(), RATE_PER_S, P99_MS)
+    reached = QUEUE.rate_for(P99_MS)
+    without_generator = sum(CPU_US.values()) / (sum(CPU_US.values()) - CPU_US["generator"])
+    assert found.per_machine_per_s.expected == pytest.approx(reached * without_generator, rel=0.05)
+    machines = RATE_PER_S / (reached * without_generator)
+    assert found.machines.low <= machines + 1
+    assert found.machines.high >= machines
+    partitions = RATE_PER_S * CPU_US["flink"] / 1e6 / QUEUE.utilisation(reached)
+    assert found.partitions.expected == pytest.approx(partitions, rel=0.06)
+    assert found.gateways.expected < found.partitions.expected
+    assert found.memory_mib.expected == found.machines.expected * 1600.0
+    assert found.p50_error < 0.05
+    assert abs(found.capacity_error) < 0.1
+
+
+def test_the_bars_are_as_wide_as_the_studys_errors() -> None:
+    one = plan(whole(), RATE_PER_S, P99_MS).per_machine_per_s
+    assert one.high / one.expected >= 1 + ERROR_MIN
+    assert one.expected / one.low == pytest.approx(one.high / one.expected)
+
+
+def test_a_stricter_level_takes_more_machines() -> None:
+    machines = [plan(whole(), RATE_PER_S, p99).machines.expected for p99 in (12.0, 25.0, 100.0)]
+    assert machines == sorted(machines, reverse=True)
+    assert machines[0] > machines[-1]
+
+
+def test_a_level_below_the_unloaded_latency_is_out_of_reach() -> None:
+    with pytest.raises(BenchError, match="no rate has a p99 of 2 ms: nearly unloaded it is"):
+        plan(whole(), RATE_PER_S, 2.0)
+
+
+def test_a_study_without_enough_says_what_is_missing() -> None:
+    rates = [point(RATE, share) for share in AXES[RATE].values]
+    with pytest.raises(BenchError, match="no sound base"):
+        plan(study(*rates), RATE_PER_S, P99_MS)
+    with pytest.raises(BenchError, match="no sound base"):
+        plan(study(point(BASE, 1.0, verdict="void"), *rates), RATE_PER_S, P99_MS)
+    with pytest.raises(BenchError, match="has 7 sound rates, a plan needs 8"):
+        held_of(study(*rates[:7], point(RATE, 0.8, verdict="void")))
+    with pytest.raises(BenchError, match="does not tell"):
+        plan(study(point(BASE, 1.0, saturated_cpu_us={"flink": 1.0}), *rates), RATE_PER_S, P99_MS)
+
+
+def test_the_table_says_what_was_assumed() -> None:
+    found = plan(whole(), RATE_PER_S, P99_MS)
+    text = table(found, QUEUE)
+    assert "100,000 requests/s with a p99 of 50 ms" in text
+    assert all(each in text for each in found.assumptions)
+
+
+def test_the_command_plans(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    words = ("plan", "--rate", "100000", "--p99-ms", "50", "--study", str(tmp_path))
+    assert call(words) == ExitCode.UNREADABLE
+    capsys.readouterr()
+    write_study(tmp_path, whole())
+    assert call([*words, "--json"]) == ExitCode.DONE
+    found = orjson.loads(capsys.readouterr().out)
+    assert found["machines"]["low"] <= found["machines"]["expected"] <= found["machines"]["high"]
+    assert call(words) == ExitCode.DONE
+    assert "| machines |" in capsys.readouterr().out
+    write_study(tmp_path, replace(whole(), points=[]))
+    assert call(words) == ExitCode.FAILED

@@ -1,0 +1,177 @@
+"""A study goes on where it was, and keeps what it has."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+import orjson
+import pytest
+from support.made_run import made_run
+from support.made_samples import PhaseSpec
+from support.made_study import COMMIT, ENVIRONMENT, QUEUE, point, study, whole
+from support.schema_form import of_schema, of_type
+
+from bench.errors import BenchError, UsageError
+from bench.records.run_files import read_run
+from bench.records.run_record import RunRecord
+from bench.records.versioned_json import RunFileError, VersionError
+from bench.run.settings import Settings
+from bench.scaling.axes import AXES, BASE, RATE
+from bench.scaling.study import (
+    Measure,
+    Wanted,
+    measure,
+    missing,
+    options_of,
+    point_of,
+    rate_of,
+    resume,
+    settings_of,
+    with_point,
+)
+from bench.scaling.study_record import (
+    FILE,
+    SCHEMA_FILE,
+    SCHEMA_VERSION,
+    Study,
+    read_study,
+    write_study,
+)
+from system.runtime.options import StackOptions
+
+PHASES = (
+    PhaseSpec("open", rate_per_s=100, duration_s=5),
+    PhaseSpec("users-256", users=256, rate_per_s=900, duration_s=5),
+)
+
+
+def test_the_schema_describes_the_study() -> None:
+    schema = orjson.loads(SCHEMA_FILE.read_bytes())
+    assert of_schema(schema) == of_type(Study)
+
+
+def test_a_study_is_read_as_it_was_written(tmp_path: Path) -> None:
+    write_study(tmp_path, whole())
+    assert read_study(tmp_path) == whole()
+
+
+@pytest.mark.parametrize("content", [b"", b"{}", b'{"schema_version": 1}', b"[]"])
+def test_what_is_no_study_is_one_line(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / FILE).write_bytes(content)
+    with pytest.raises(RunFileError):
+        read_study(tmp_path)
+
+
+def test_a_study_of_another_version_is_told(tmp_path: Path) -> None:
+    write_study(tmp_path, replace(whole(), schema_version=SCHEMA_VERSION + 1))
+    with pytest.raises(VersionError, match="newer version"):
+        read_study(tmp_path)
+
+
+def test_only_what_is_sound_is_not_measured_again() -> None:
+    rates = [Wanted(RATE, value) for value in AXES[RATE].values]
+    assert missing(None, [RATE, BASE]) == [Wanted(BASE, 1.0), *rates]
+    found = study(point(BASE, 1.0), point(RATE, 0.1), point(RATE, 0.2, verdict="void"))
+    assert missing(found, [RATE, BASE]) == rates[1:]
+    assert missing(whole(), [RATE, BASE]) == []
+
+
+def test_another_commit_or_machine_goes_on_elsewhere(tmp_path: Path) -> None:
+    assert resume(tmp_path, COMMIT, ENVIRONMENT).points == []
+    write_study(tmp_path, whole())
+    assert resume(tmp_path, COMMIT, ENVIRONMENT) == whole()
+    for commit, environment in (
+        (replace(COMMIT, id="9876543210"), ENVIRONMENT),
+        (COMMIT, replace(ENVIRONMENT, cores=4)),
+    ):
+        with pytest.raises(UsageError, match="choose another --out"):
+            resume(tmp_path, commit, environment)
+
+
+def test_a_measured_point_takes_the_place_of_an_earlier_one() -> None:
+    found = with_point(study(point(BASE, 1.0, verdict="void")), point(BASE, 1.0))
+    assert [each.verdict for each in found.points] == ["valid"]
+    assert found.capacity_per_s == QUEUE.capacity_per_s
+    void = with_point(replace(found, capacity_per_s=None), point(BASE, 1.0, verdict="void"))
+    assert void.capacity_per_s is None
+
+
+def test_rates_are_shares_of_the_capacity() -> None:
+    wanted = Wanted(RATE, 0.5)
+    assert rate_of(wanted, whole()) == QUEUE.capacity_per_s / 2
+    with pytest.raises(UsageError, match="--axes base first"):
+        rate_of(wanted, replace(whole(), capacity_per_s=None))
+    settings = settings_of(wanted, Settings(), 1000.0)
+    assert (settings.rate, settings.users, settings.saturation_users) == ("1000", (), 0)
+    assert settings_of(Wanted(BASE, 1.0), Settings(), 100.0).saturation_users == 256
+
+
+def test_every_value_of_every_axis_is_a_stack() -> None:
+    for wanted in missing(None, [*AXES]):
+        assert isinstance(options_of(wanted), StackOptions)
+    assert options_of(Wanted("partitions", 4.0)).parallelism == 4
+    assert options_of(Wanted("gateways", 3.0)).workers == 3
+    assert options_of(Wanted("checkpoint-interval", 0.5)).checkpoint_interval_s == 0.5
+    assert options_of(Wanted(RATE, 0.5)) == StackOptions()
+
+
+def test_a_run_becomes_a_point(tmp_path: Path) -> None:
+    folder = made_run(tmp_path / "run", PHASES)
+    run = read_run(folder)
+    found = point_of(Wanted(BASE, 1.0), run, 100.0, folder)
+    windows = {phase.name: window for phase, window in run.windows}
+    assert found.p99_ms == windows["open"].latency_ms.p99
+    assert found.saturated_per_s == windows["users-256"].throughput_per_s
+    assert found.cpu_us["flink"] == windows["open"].cpu["flink"].us_per_request
+    assert found.rss_mib["flink"] > 0
+
+
+def test_a_run_without_a_window_is_no_point(tmp_path: Path) -> None:
+    folder = made_run(tmp_path / "run", PHASES[1:])
+    with pytest.raises(BenchError, match="measured nothing"):
+        point_of(Wanted(BASE, 1.0), read_run(folder), 100.0, folder)
+
+
+class Stacks:
+    """Stacks whose runs are made up; the last but `ends_after` is ended by Ctrl-C."""
+
+    def __init__(self, folder: Path, ends_after: int | None = None) -> None:
+        self.folder = folder
+        self.ends_after = ends_after
+        self.up: list[StackOptions] = []
+        self.runs: list[Settings] = []
+
+    @contextmanager
+    def bring(self, options: StackOptions) -> Iterator[Measure]:
+        self.up.append(options)
+        yield self.run
+
+    def run(self, settings: Settings) -> tuple[RunRecord, Path]:
+        if len(self.runs) == self.ends_after:
+            raise KeyboardInterrupt
+        self.runs.append(settings)
+        phases = PHASES if settings.saturation_users else PHASES[:1]
+        folder = made_run(self.folder / str(len(self.runs)), phases, seed=settings.seed)
+        return replace(read_run(folder), verdict="valid"), folder
+
+
+def test_an_ended_study_goes_on(tmp_path: Path) -> None:
+    axes, begun = [BASE, RATE, "gateways"], resume(tmp_path, COMMIT, ENVIRONMENT)
+    first = Stacks(tmp_path / "first", ends_after=3)
+    with pytest.raises(KeyboardInterrupt):
+        measure(begun, tmp_path, axes, Settings(), first.bring, print)
+    kept = read_study(tmp_path)
+    assert [(each.axis, each.value) for each in kept.points] == [
+        (BASE, 1),
+        (RATE, 0.1),
+        (RATE, 0.2),
+    ]
+    second = Stacks(tmp_path / "second")
+    found = measure(kept, tmp_path, axes, Settings(), second.bring, print)
+    assert missing(found, axes) == []
+    assert read_study(tmp_path) == found
+    assert len(second.runs) == len(AXES[RATE].values) - 2 + len(AXES["gateways"].values)
+    assert [each.workers for each in second.up] == [1, 1, 2, 3, 4]  # the rates share a stack
+    seeds = [run.seed for run in (*first.runs, *second.runs)]
+    assert len(set(seeds)) == len(seeds)

@@ -14,9 +14,12 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
+from urllib.parse import urlencode
+from urllib.request import Request
 
 import orjson
 
@@ -27,16 +30,22 @@ from machine.ports import HOST, choose
 
 from . import contract
 from .bench_command import SOUND
-from .engine import COMMAND_S, OWN_BASE, base, compose_command, engine, run
-from .running_up import Adding
+from .engine import COMMAND_S, OWN_BASE, PULL_S, base, compose_command, engine, run
+from .running_up import OPENER, Adding
 
 ROOT = Path(__file__).parents[2]
 PROJECT = "kaflinkshop-trial"
-DEFAULT, CLUSTER = "default", "cluster"
+PROFILES = DEFAULT, CLUSTER, OBSERVE, BENCH = "default", "cluster", "observe", "bench"
 TASKMANAGER = "taskmanager"
 PORTS = tuple(
-    f"KAFLINKSHOP_{each}PORT" for each in ("", "KAFKA_", "KAFKA_2_", "KAFKA_3_", "FLINK_")
+    f"KAFLINKSHOP_{each}PORT"
+    for each in (
+        *("", "KAFKA_", "KAFKA_2_", "KAFKA_3_", "FLINK_"),
+        *("PROMETHEUS_", "GRAFANA_", "LOCUST_"),
+    )
 )
+DASHBOARD = ROOT / "deploy" / "observe" / "dashboards" / "kaflinkshop.json"
+USERS, WORKERS = 4, 2
 VICTIMS = ("kafka-1", "gateway-1", "taskmanager-1", "cluster-jobmanager")
 CLIENTS = 4
 """Each adds to a user's credit, again and again, until it is told that it was done."""
@@ -75,6 +84,7 @@ class Trial:
         self._compose = compose_command()
         ports = [choose(0, "") for _ in PORTS]
         self.kafka = f"{HOST}:{ports[1]}"
+        self.prometheus, self.grafana, self.locust = (f"http://{HOST}:{p}" for p in ports[-3:])
         self.contract = f"{HOST}:{choose(0, '')}"
         self.url = f"http://{HOST}:{ports[0]}"
         self.environment = {
@@ -117,7 +127,8 @@ class Trial:
         self.say(f"up at {self.url}")
 
     def down(self, *options: str) -> None:
-        self.compose("down", "--remove-orphans", *options, timeout_s=DOWN_S)
+        every = [word for name in PROFILES for word in ("--profile", name)]
+        self.compose(*every, "down", "--remove-orphans", *options, timeout_s=DOWN_S)
 
     def logs(self) -> str:
         return self.compose("logs", "--no-color", "--tail", str(LOG_LINES))
@@ -188,6 +199,51 @@ def a_short_load_is_sound(trial: Trial, folder: Path) -> None:
     out = folder / "short"
     found = sound(load(trial, out, "--quick", "--users", "1,16", "--duration", "5"), out)
     trial.say(f"load: {found['verdict']}, {found['invariants']['outcomes']:,} requests")
+
+
+def every_figure_is_told(trial: Trial) -> None:
+    """Each query of the dashboard finds something in Prometheus while Locust's workers send."""
+    services = ("prometheus", "locust-master", "locust-worker")
+    trial.compose("up", "--detach", *services, timeout_s=UP_S)
+    until(lambda: answers(f"{trial.locust}/metrics", ASK_S), UP_S, "Locust's page")
+    until(lambda: workers(trial) == WORKERS, UP_S, "Locust's workers")
+    swarm = Request(f"{trial.locust}/swarm", f"user_count={USERS}&spawn_rate={USERS}".encode())
+    with OPENER.open(swarm, timeout=ASK_S):
+        pass
+    queries = [each["expr"] for panel in dashboard()["panels"] for each in panel["targets"]]
+    for query in queries:
+        until(partial(is_found, trial, query), UP_S, f"an answer to {query}")
+    call("GET", f"{trial.locust}/stop", ASK_S)
+    trial.say(f"Locust sends, and Prometheus answers all {len(queries)} queries of the dashboard")
+    try:
+        trial.compose("pull", "grafana", timeout_s=PULL_S)
+    except StackError as cause:
+        trial.say(f"NOT RUN HERE: Grafana, whose image can't be pulled ({cause})")
+        return
+    trial.compose("up", "--detach", "grafana", timeout_s=UP_S)
+    page = f"{trial.grafana}/api/dashboards/uid/{dashboard()['uid']}"
+    until(lambda: answers(page, ASK_S), UP_S, "Grafana's dashboard")
+    trial.say("Grafana has the dashboard")
+
+
+def dashboard() -> dict[str, Any]:
+    read: dict[str, Any] = orjson.loads(DASHBOARD.read_bytes())
+    return read
+
+
+def workers(trial: Trial) -> int:
+    lines = call("GET", f"{trial.locust}/metrics", ASK_S).decode().splitlines()
+    return round(sum(float(each.split()[1]) for each in lines if each.startswith("locust_workers")))
+
+
+def is_found(trial: Trial, query: str) -> bool:
+    try:
+        answer = call_json(
+            "GET", f"{trial.prometheus}/api/v1/query?{urlencode({'query': query})}", ASK_S
+        )
+    except HttpError:
+        return False
+    return bool(answer["data"]["result"])
 
 
 def a_killed_taskmanager_comes_back(trial: Trial, folder: Path) -> None:
@@ -290,7 +346,8 @@ def tried(profile: str, say: Callable[[str], object]) -> None:
     with engine(say), TemporaryDirectory() as folder:
         trial = Trial(base(say), profile)
         trial.say("building the image")
-        trial.compose("build", timeout_s=BUILD_S)
+        profiles = [word for name in (profile, OBSERVE, BENCH) for word in ("--profile", name)]
+        trial.compose(*profiles, "build", timeout_s=BUILD_S)
         with taken_down(trial):
             trial.up()
             if profile == CLUSTER:
@@ -299,6 +356,7 @@ def tried(profile: str, say: Callable[[str], object]) -> None:
                 no_container_is_roots(trial)
                 contract_holds(trial)
                 a_short_load_is_sound(trial, Path(folder))
+                every_figure_is_told(trial)
                 a_killed_taskmanager_comes_back(trial, Path(folder))
             state_survives_down(trial)
         trial.say("all held, and nothing is left")

@@ -1,5 +1,6 @@
 """docker-compose.yml: well formed, bounded, and with the settings of a stack of processes."""
 
+import json
 import re
 import shutil
 import subprocess
@@ -10,6 +11,7 @@ import pytest
 import yaml
 
 from machine import ports
+from system.gateway.metrics import Metrics
 from system.runtime import container, settings
 from system.runtime.options import StackOptions
 from system.runtime.stack import DRAIN_TIMEOUT_S
@@ -20,6 +22,9 @@ COMPOSE = yaml.safe_load(FILE.read_text())
 CONTAINERS = COMPOSE["services"]
 DEFAULT = {name for name, each in CONTAINERS.items() if each["profiles"] == ["default"]}
 ONE_SHOT = {name for name in CONTAINERS if name.endswith("topics")}
+WORKERS = {"locust-worker"}
+"""Which serve nobody: their master knows whether they live."""
+PROFILES = {"default", "cluster", "observe", "bench"}
 UNITS = {"m": 1, "g": 1024}
 JOBMANAGER_OFF_HEAP_MIB = 128
 JOBMANAGER_OVERHEAD_MIB = 192
@@ -193,7 +198,8 @@ def test_each_container_is_bounded_watched_and_without_rights(name):
     assert each["cap_drop"] == ["ALL"]
     assert each["security_opt"] == ["no-new-privileges:true"]
     assert each["restart"] == ("no" if name in ONE_SHOT else "unless-stopped")
-    assert name in ONE_SHOT or "healthcheck" in each
+    assert name in ONE_SHOT | WORKERS or "healthcheck" in each
+    assert "build" in each or re.search(r":\d+\.\d+\.\d+\}$", each["image"]), "a version"
 
 
 @pytest.mark.parametrize("name", CONTAINERS)
@@ -206,6 +212,7 @@ def test_each_container_waits_for_what_it_needs_in_its_own_profile(name):
 
 
 def test_what_a_stack_keeps_is_in_one_named_volume():
+    assert {each["profiles"][0] for each in CONTAINERS.values()} == PROFILES
     for name in (*parts("kafka"), *parts("jobmanager"), *parts("taskmanager")):
         (volume,) = CONTAINERS[name]["volumes"]
         source, target = volume.split(":")
@@ -249,3 +256,82 @@ def test_a_volume_of_another_kind_is_one_line_and_exit_3(tmp_path, monkeypatch, 
     assert container.main(["jobmanager", "--host", "a", "--bootstrap", "b:1"]) == 3
     (line,) = capsys.readouterr().err.splitlines()
     assert "holds no stack's data" in line
+
+
+# What the profile `observe` shows.
+
+OBSERVE = ROOT / "deploy" / "observe"
+DASHBOARD = json.loads((OBSERVE / "dashboards" / "kaflinkshop.json").read_text())
+PROMETHEUS = yaml.safe_load((OBSERVE / "prometheus.yml").read_text())
+METRIC = re.compile(r"\b(?:kaflinkshop|flink|locust)_\w+")
+
+
+def queries():
+    return [target["expr"] for panel in DASHBOARD["panels"] for target in panel["targets"]]
+
+
+def named(prefix):
+    names = METRIC.findall(" ".join(queries()))
+    return {name for name in names if name.startswith(prefix)}
+
+
+def test_each_figure_of_a_gateway_is_one_that_a_gateway_tells():
+    metrics = Metrics("g", lambda: 0)
+    metrics.responses["find_user", 200] += 1
+    told = {line.split("{")[0] for line in metrics.text().decode().splitlines()}
+    assert named("kaflinkshop_")
+    assert named("kaflinkshop_") <= told
+
+
+def test_each_figure_of_locust_is_one_that_its_page_tells():
+    text = (ROOT / "locustfiles" / "metrics.py").read_text()
+    made = re.findall(r'(Gauge|Counter)MetricFamily\(\s*"(locust_\w+)"', text)
+    told = {name + ("_total" if kind == "Counter" else "") for kind, name in made}
+    assert named("locust_") == told
+
+
+def test_flinks_figures_and_all_others_are_asked_for_where_they_are():
+    """That Flink has them, `nox -s containers` sees: it asks every query of a Prometheus."""
+    assert named("flink_")
+    asked = {
+        (name, target["port"])
+        for job in PROMETHEUS["scrape_configs"]
+        for target in job["dns_sd_configs"]
+        for name in target["names"]
+    }
+    aliases = {
+        alias: name
+        for name, each in CONTAINERS.items()
+        for alias in each.get("networks", {"default": {}})["default"].get("aliases", ())
+    }
+    assert {aliases.get(name, name) for name, _ in asked} <= CONTAINERS.keys()
+    flink = parts("jobmanager") | parts("taskmanager")
+    assert {(name, container.METRICS) for name in flink} <= asked
+    assert {("gateway-1", 8080), ("gateway-2", 8080), ("locust-master", 8089)} <= asked
+    assert aliases["one-gateway"] == "gateway"
+    assert ("one-gateway", 8080) in asked
+
+
+def provisioned(what, file):
+    return yaml.safe_load((OBSERVE / "provisioning" / what / file).read_text())[
+        {"dashboards": "providers"}.get(what, what)
+    ]
+
+
+def test_the_dashboard_is_provisioned_from_the_one_source():
+    (source,) = provisioned("datasources", "prometheus.yml")
+    (provider,) = provisioned("dashboards", "kaflinkshop.yml")
+    mounted = dict(volume.split(":")[:2] for volume in CONTAINERS["grafana"]["volumes"])
+    assert mounted["./deploy/observe/dashboards"] == provider["options"]["path"]
+    assert source["url"] == "http://prometheus:9090"
+    for panel in DASHBOARD["panels"]:
+        for each in (panel, *panel["targets"]):
+            assert each["datasource"] == {"type": source["type"], "uid": source["uid"]}
+    places = [tuple(panel["gridPos"].values()) for panel in DASHBOARD["panels"]]
+    assert len({*places}) == len(places)
+
+
+def test_the_load_goes_to_whatever_is_called_gateway():
+    assert "--host http://gateway:8080" in CONTAINERS["locust-master"]["command"]
+    assert CONTAINERS["balancer"]["networks"] == {"default": {"aliases": ["gateway"]}}
+    assert CONTAINERS["locust-worker"]["scale"] == 2

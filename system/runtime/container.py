@@ -34,9 +34,6 @@ RPC, REST = 6123, 8081
 METRICS = 9249
 """Each Flink process tells Prometheus its metrics at this port."""
 
-PARALLELISM_MAX = 64
-"""A larger parallelism is not read; the task slots of a stack are fewer."""
-
 REPORTER: dict[str, str | int] = {
     "metrics.reporter.prometheus.factory.class": (
         "org.apache.flink.metrics.prometheus.PrometheusReporterFactory"
@@ -45,38 +42,21 @@ REPORTER: dict[str, str | int] = {
 }
 """Flink has this beside `settings.FLINK`: it costs nothing until somebody asks."""
 
-REPLICATED = {
-    "default.replication.factor": "3",
-    "min.insync.replicas": "2",
-    "offsets.topic.replication.factor": "3",
-    "transaction.state.log.replication.factor": "3",
-    "transaction.state.log.min.isr": "2",
-    "share.coordinator.state.topic.replication.factor": "3",
-    "share.coordinator.state.topic.min.isr": "2",
-    # A write waits for the copy of a dead broker until it counts as dead: 4 s instead of 9.
-    "broker.heartbeat.interval.ms": "1000",
-    "broker.session.timeout.ms": "4000",
-}
-"""Three brokers have this in place of what `settings.KAFKA` says for one: what is acknowledged is
-on two of them, so any one may be lost."""
-
 
 def kafka_properties(host: str, quorum: Sequence[str], published: str) -> dict[str, str]:
     """`kafka_properties` returns the ``server.properties`` of the broker `host`; `quorum` are the
     hosts of all, `published` is the ``HOST:PORT`` under which the machine outside reaches it."""
     properties = settings.kafka_properties(
-        (host, BROKER), (host, CONTROLLER), str(_kafka_folder(host) / "log"), bind_host="0.0.0.0"
+        (host, BROKER),
+        (host, CONTROLLER),
+        str(_kafka_folder(host) / "log"),
+        bind_host="0.0.0.0",
+        node_id=quorum.index(host) + 1,
+        controllers=[(each, CONTROLLER) for each in quorum] if len(quorum) > 1 else (),
     )
     properties["listeners"] += f",PUBLISHED://0.0.0.0:{PUBLISHED}"
     properties["advertised.listeners"] += f",PUBLISHED://{published}"
     properties["listener.security.protocol.map"] += ",PUBLISHED:PLAINTEXT"
-    if len(quorum) > 1:
-        del properties["controller.quorum.bootstrap.servers"]
-        voters = [f"{id}@{each}:{CONTROLLER}" for id, each in enumerate(quorum, 1)]
-        properties |= REPLICATED | {
-            "node.id": str(quorum.index(host) + 1),
-            "controller.quorum.voters": ",".join(voters),
-        }
     return properties
 
 
@@ -102,26 +82,26 @@ def flink_configuration(jobmanager: str, slots: int = settings.TASK_SLOTS) -> di
 def kafka(arguments: argparse.Namespace) -> NoReturn:
     """`kafka` becomes a broker, whose folder is formatted at its first start."""
     folder = _kafka_folder(arguments.host)
+    quorum = arguments.quorum
     broker = Kafka(
         folder,
         port=BROKER,
         controller_port=CONTROLLER,
         heap_mib=settings.Heaps().kafka,
-        stack_id=_stack_id(arguments.parallelism),
+        stack_id=_stack_id(len(quorum)),
+        number=quorum.index(arguments.host) + 1,
+        controller_ports=[CONTROLLER for _ in quorum] if len(quorum) > 1 else (),
     )
-    properties = kafka_properties(arguments.host, arguments.quorum, arguments.published)
+    properties = kafka_properties(arguments.host, quorum, arguments.published)
     (folder / "server.properties").write_text(settings.render_properties(properties))
     if not broker.is_formatted:
-        command = broker.format_command()
-        if len(arguments.quorum) > 1:  # its voters are in the properties
-            command.remove("--standalone")
-        subprocess.run(command, check=True)
+        subprocess.run(broker.format_command(), check=True)
     _become(broker.command(), os.environ)
 
 
 def jobmanager(arguments: argparse.Namespace) -> NoReturn:
     """`jobmanager` becomes the JobManager, which runs the job, on from the newest checkpoint."""
-    stack_id = _stack_id(arguments.parallelism)
+    stack_id = _stack_id(len(arguments.bootstrap.split(",")))
     program = (
         *("-pym", "system.flink_job.pipeline", "--bootstrap", arguments.bootstrap),
         *("--parallelism", str(arguments.parallelism)),
@@ -170,9 +150,6 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     def part(run: object, name: str) -> argparse.ArgumentParser:
         sub: argparse.ArgumentParser = parts.add_parser(name)
         sub.set_defaults(part=run)
-        parallelism = whole("parallelism", PARALLELISM_MAX)
-        sub.add_argument("--parallelism", type=parallelism, default=StackOptions().parallelism,
-                         help="of the stack's job (default: %(default)s)")  # fmt: skip
         return sub
 
     broker = part(kafka, "kafka")
@@ -181,7 +158,11 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     broker.add_argument("--published", required=True, type=addresses, metavar="HOST:PORT")
     manager = part(jobmanager, "jobmanager")
     manager.add_argument("--host", required=True, help="under which TaskManagers reach it")
-    manager.add_argument("--bootstrap", required=True, type=addresses, metavar="HOST:PORT")
+    manager.add_argument("--bootstrap", required=True, type=addresses, metavar="HOST:PORT,...",
+                         help="of every broker")  # fmt: skip
+    parallelism = whole("parallelism", settings.PARALLELISM_MAX)
+    manager.add_argument("--parallelism", type=parallelism, default=StackOptions().parallelism,
+                         help="of the job (default: %(default)s)")  # fmt: skip
     worker = part(taskmanager, "taskmanager")
     worker.add_argument("--jobmanager", required=True, metavar="HOST")
     slots = whole("slots", settings.TASK_SLOTS)
@@ -191,6 +172,8 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     arguments = parser.parse_args(argv)
     if arguments.part is kafka and arguments.host not in arguments.quorum:
         parser.error(f"{arguments.host} is none of the quorum {','.join(arguments.quorum)}")
+    if arguments.part is kafka and len(arguments.quorum) not in (1, settings.BROKERS_MAX):
+        parser.error(f"a quorum is of 1 or {settings.BROKERS_MAX}")
     return arguments
 
 
@@ -198,9 +181,9 @@ def _kafka_folder(host: str) -> Path:
     return DATA / host
 
 
-def _stack_id(parallelism: int) -> str:
+def _stack_id(brokers: int) -> str:
     """What the volume's first user chose; raises `StackError` where its data is of another kind."""
-    made_with = StackOptions(parallelism=parallelism).made_with(None, None)
+    made_with = StackOptions(brokers=brokers).made_with(None, None)
     with data_folder(DATA, None, made_with) as folder:
         return folder.stack_id
 

@@ -101,6 +101,32 @@ def test_a_broker_has_the_settings_of_the_stack_and_a_listener_for_the_machine_o
     assert found["advertised.listeners"].endswith(",PUBLISHED://127.0.0.1:9092")
 
 
+def test_three_brokers_have_the_settings_of_three_and_know_each_other():
+    names = ["kafka-1", "kafka-2", "kafka-3"]
+    brokers = {name: each for name, each in parts("kafka").items() if len(each.quorum) > 1}
+    assert {name: each.quorum for name, each in brokers.items()} == dict.fromkeys(names, names)
+    for number, name in enumerate(names, 1):
+        found = container.kafka_properties(name, names, "127.0.0.1:1")
+        own = settings.KAFKA_REPLICATED | {"node.id": str(number)}
+        assert {each: found[each] for each in own} == own
+        assert found["controller.quorum.voters"] == "1@kafka-1:9093,2@kafka-2:9093,3@kafka-3:9093"
+        assert found["log.dirs"] == f"/var/lib/kaflinkshop/{name}/log"
+
+
+def test_the_cluster_s_tasks_are_spread():
+    (manager,) = (each for name, each in parts("jobmanager").items() if name.startswith("cluster"))
+    workers = [each for each in parts("taskmanager").values() if each.jobmanager == manager.host]
+    slots = settings.task_slots(manager.parallelism, len(workers))
+    assert [each.slots for each in workers] == [slots, slots]
+    assert len(manager.bootstrap.split(",")) == settings.BROKERS_MAX
+    partitions = dict(
+        zip(words("cluster-topics")[3::2], words("cluster-topics")[4::2], strict=True)
+    )
+    assert partitions["--partitions"] == str(manager.parallelism)
+    found = container.flink_configuration(manager.host, slots)
+    assert found["taskmanager.numberOfTaskSlots"] == found["taskmanager.cpu.cores"] == slots
+
+
 def test_flink_has_the_configuration_of_the_stack_and_tells_its_metrics():
     one = settings.flink_configuration(
         jobmanager=("jobmanager", 6123),
@@ -239,6 +265,7 @@ def test_the_image_is_of_the_project_s_python_and_of_one_base():
         ["kafka", "--host", "a", "--quorum", "b,c", "--published", "h:1"],
         ["kafka", "--host", "a", "--quorum", "a", "--published", "h"],
         ["jobmanager", "--host", "a", "--bootstrap", "nowhere"],
+        ["kafka", "--host", "a", "--quorum", "a,b", "--published", "h:1"],
         ["taskmanager"],
     ],
 )

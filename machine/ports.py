@@ -1,7 +1,9 @@
 """These functions choose and hold TCP ports on loopback."""
 
+import json
 import random
 import socket
+import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from typing import NamedTuple
@@ -17,6 +19,10 @@ does."""
 
 WORKERS_MAX = 64
 """One port has at most this many processes; no machine here has more cores."""
+
+BIND_S = 120.0
+"""A port that was chosen is not chosen again for this long: until its server has bound it, on a
+busy machine too, nothing else shows that it is taken."""
 
 TRIES_MAX = 100
 """This many random ports are tried before none counts as free."""
@@ -42,10 +48,27 @@ def choose(asked: int, option: str) -> int:
                 f"port {asked} is taken: choose another with {option}, or 0 for any free one"
             )
         return asked
-    for port in random.sample(FREE_PORTS, TRIES_MAX):
-        if is_free(port):
-            return port
+    with _chosen() as chosen_s:
+        for port in random.sample(FREE_PORTS, TRIES_MAX):
+            if str(port) not in chosen_s and is_free(port):
+                chosen_s[str(port)] = time.time()
+                return port
     raise StackError(f"no free port among {TRIES_MAX} tried in {FREE_PORTS}")
+
+
+@contextmanager
+def _chosen() -> Iterator[dict[str, float]]:
+    """Which ports were chosen of late, and when, in s since 1970; others of this user wait for what
+    is chosen now."""
+    file = cache_dir() / "ports.json"
+    with lock(file.with_suffix(".lock"), wait=True):
+        try:
+            found = json.loads(file.read_text())
+        except (FileNotFoundError, ValueError):
+            found = {}
+        chosen_s = {port: at_s for port, at_s in found.items() if at_s > time.time() - BIND_S}
+        yield chosen_s
+        file.write_text(json.dumps(chosen_s))
 
 
 class Usual(NamedTuple):

@@ -1,0 +1,56 @@
+"""Ports that are chosen, by several processes at once, before anything listens there."""
+
+import socket
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
+from pathlib import Path
+
+import pytest
+
+from machine import ports
+from machine.cache import cache_dir
+from machine.errors import StackError
+
+
+@pytest.fixture(autouse=True)
+def _own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("KAFLINKSHOP_CACHE", str(tmp_path))
+
+
+def some(_number: int) -> list[int]:
+    return [ports.choose(0, "--port") for _ in range(20)]
+
+
+def test_no_two_processes_choose_one_port() -> None:
+    with ProcessPoolExecutor(4, get_context("spawn")) as others:
+        found = [port for chosen in others.map(some, range(4)) for port in chosen]
+    assert len({*found}) == len(found) == 80
+    assert all(port in ports.FREE_PORTS for port in found)
+
+
+def test_a_port_is_chosen_again_when_its_server_had_its_time(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(ports, "FREE_PORTS", range(20_000, 20_100))
+    monkeypatch.setattr(ports, "is_free", lambda port: port == 20_050)
+    assert ports.choose(0, "--port") == 20_050
+    with pytest.raises(StackError, match="no free port"):
+        ports.choose(0, "--port")
+    monkeypatch.setattr(ports, "BIND_S", 0.0)
+    assert ports.choose(0, "--port") == 20_050
+
+
+def test_what_a_killed_process_wrote_in_part_is_nothing() -> None:
+    cache_dir().mkdir(exist_ok=True)
+    (cache_dir() / "ports.json").write_text('{"20000": 17')
+    assert ports.choose(0, "--port") in ports.FREE_PORTS
+
+
+def test_a_port_that_is_asked_for_is_that_or_refused() -> None:
+    with socket.socket() as taken:
+        taken.bind((ports.HOST, 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        with pytest.raises(StackError, match=f"port {port} is taken: choose another with --port"):
+            ports.choose(port, "--port")
+    assert ports.choose(port, "--port") == port

@@ -213,7 +213,7 @@ def every_figure_is_told(trial: Trial) -> None:
     queries = [each["expr"] for panel in dashboard()["panels"] for each in panel["targets"]]
     for query in queries:
         until(partial(is_found, trial, query), UP_S, f"an answer to {query}")
-    call("GET", f"{trial.locust}/stop", ASK_S)
+    trial.compose("stop", "locust-master", "locust-worker", timeout_s=DOWN_S)
     trial.say(f"Locust sends, and Prometheus answers all {len(queries)} queries of the dashboard")
     try:
         trial.compose("pull", "grafana", timeout_s=PULL_S)

@@ -3,6 +3,7 @@
 import asyncio
 
 from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.errors import KafkaError
 from support.running_up import Adding, get
 
 from system.runtime.options import StackOptions
@@ -14,12 +15,14 @@ OPTIONS = StackOptions(brokers=3, heaps=Heaps(256, 256, 512))
 
 
 async def copies(bootstrap_servers: str) -> set[int]:
-    """How many copies of partitions are in step, of all topics."""
+    """How many copies of partitions are in step, of all topics; none where a lost one is asked."""
     admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap_servers)
-    await admin.start()
     try:
+        await admin.start()
         topics = await admin.describe_topics()
         return {len(each["isr"]) for topic in topics for each in topic["partitions"]}
+    except KafkaError:
+        return set()
     finally:
         await admin.close()
 
@@ -40,6 +43,6 @@ def test_any_broker_of_three_may_be_lost(until) -> None:
                 goes_on(adding)
                 stack.kill(name)
                 goes_on(adding)
-            assert are_in_step(2), "it is still lost"
+            until(lambda: are_in_step(2))  # it is still lost
             assert get(f"{stack.url}/users/find/{adding.user_id}")["credit"] == adding.answered
             stack.start(name)

@@ -74,6 +74,7 @@ def own_stack(options: StackOptions, progress: Progress) -> Iterator[System]:
             stack.flink_rest,
             stack.gc_logs,
             options.workers,
+            others=stack.urls[1:],
         )
 
 

@@ -8,6 +8,8 @@ from system.runtime.options import StackOptions
 
 RATE = "rate"
 """The values of this axis are shares of the base configuration's capacity; it has one stack."""
+PARTITIONS = 12
+"""The tasks of 1, 2, 3 and 4 TaskManagers have as many partitions each."""
 BASE = "base"
 """The one value of this axis is the base configuration."""
 
@@ -23,12 +25,19 @@ AXES: dict[str, Axis] = {
     BASE: Axis("the base configuration", (1.0,)),
     RATE: Axis("rate, share of the capacity", (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95)),
     "partitions": Axis(
-        "partitions of each topic",
+        "partitions of each input topic",
+        (1.0, 2.0, 4.0, 8.0, 16.0),
+        lambda options, value: replace(options, partitions=int(value)),
+    ),
+    "taskmanagers": Axis(
+        "TaskManagers, each with a task of each kind",
         (1.0, 2.0, 3.0, 4.0),
-        lambda options, value: replace(options, parallelism=int(value)),
+        lambda options, value: replace(
+            options, taskmanagers=int(value), parallelism=int(value), partitions=PARTITIONS
+        ),
     ),
     "gateways": Axis(
-        "gateway processes",
+        "gateway processes, at one port",
         (1.0, 2.0, 3.0, 4.0),
         lambda options, value: replace(options, workers=int(value)),
     ),

@@ -1,7 +1,7 @@
 """A plan says what a rate needs, from a study: machines as that of the study, and what is on them.
 
 Latency follows from the queue that explains the study's rates (`bench.stats.queueing`), CPU and
-memory from what a request and a part took at the base configuration. What can't be known from a
+memory from what a request and a part took at the highest rate. What can't be known from a
 study is an assumption, and is said.
 """
 
@@ -10,14 +10,13 @@ from math import ceil
 
 from bench.errors import BenchError
 from bench.records.run_record import GROUPS
-from bench.scaling.axes import BASE, RATE
+from bench.scaling.axes import RATE
 from bench.scaling.study_record import Point, Study
 from bench.stats.queueing import RATES_MIN, Held, Observation, Queue, hold_against
 
 ERROR_MIN = 0.05
 """A plan's error is at least this, whatever the halves of the study say: two runs of one thing
 differ by as much."""
-GENERATOR = GROUPS[-1]
 SYSTEM = GROUPS[:-1]
 
 
@@ -64,16 +63,13 @@ def held_of(study: Study) -> Held:
 
 def plan(study: Study, rate_per_s: float, p99_ms: float) -> Plan:
     """`plan` raises `BenchError` where the study is not enough, or no rate has such a p99."""
-    base = study.point(BASE, 1.0)
-    if base is None or not base.is_sound:
-        raise BenchError(
-            "the study has no sound base: measure it with `python -m bench scaling --axes base`"
-        )
-    return planned(base, held_of(study), study.environment.cores, rate_per_s, p99_ms)
+    held = held_of(study)
+    return planned(study.of(RATE)[-1], held, study.environment.cores, rate_per_s, p99_ms)
 
 
-def planned(base: Point, held: Held, cores: int, rate_per_s: float, p99_ms: float) -> Plan:
-    """`planned` raises `BenchError` where no rate has such a p99."""
+def planned(busiest: Point, held: Held, cores: int, rate_per_s: float, p99_ms: float) -> Plan:
+    """`planned` takes what a request and a part took at the highest rate, where the system works as
+    it does under load. It raises `BenchError` where no rate has such a p99."""
     queue = held.queue
     reached = queue.rate_for(p99_ms)
     if not reached:
@@ -81,16 +77,16 @@ def planned(base: Point, held: Held, cores: int, rate_per_s: float, p99_ms: floa
             f"no rate has a p99 of {p99_ms:g} ms: nearly unloaded it is "
             f"{queue.latency_ms(queue.capacity_per_s * 1e-6, 0.99):.1f} ms"
         )
-    cpu_us = base.saturated_cpu_us
+    cpu_us = busiest.cpu_us
     if not cpu_us.keys() >= {*SYSTEM}:
-        raise BenchError("the study's base does not tell what each part of the system took")
+        raise BenchError("the study does not tell what each part of the system took")
     # A machine of a deployment does not send its own load.
     without = sum(cpu_us.values()) / sum(cpu_us[group] for group in SYSTEM)
     error = max(ERROR_MIN, abs(held.capacity_error), held.p50_error)
     one = _range(reached * without, error)
     used = queue.utilisation(reached)
     machines = _whole(rate_per_s / one.high, rate_per_s / one.expected, rate_per_s / one.low)
-    rss_mib = sum(base.rss_mib.get(group, 0.0) for group in SYSTEM)
+    rss_mib = sum(busiest.rss_mib.get(group, 0.0) for group in SYSTEM)
     return Plan(
         rate_per_s,
         p99_ms,
@@ -109,7 +105,8 @@ def planned(base: Point, held: Held, cores: int, rate_per_s: float, p99_ms: floa
             "CPU a request stays what it is with one machine: the network between several is not "
             "in it",
             f"a partition's job and a gateway use one core each at most, {used:.0%} of it",
-            "memory as at the end of the study's base; state that grows with entities is not in it",
+            "memory as at the end of the study's highest rate; state that grows with entities is "
+            "not in it",
         ],
     )
 

@@ -110,7 +110,9 @@ def test_rates_are_shares_of_the_capacity() -> None:
 def test_every_value_of_every_axis_is_a_stack() -> None:
     for wanted in missing(None, [*AXES]):
         assert isinstance(options_of(wanted), StackOptions)
-    assert options_of(Wanted("partitions", 4.0)).parallelism == 4
+    assert options_of(Wanted("partitions", 16.0)).partitions == 16
+    found = options_of(Wanted("taskmanagers", 3.0))
+    assert (found.taskmanagers, found.parallelism, found.partitions) == (3, 3, 12)
     assert options_of(Wanted("gateways", 3.0)).workers == 3
     assert options_of(Wanted("checkpoint-interval", 0.5)).checkpoint_interval_s == 0.5
     assert options_of(Wanted(RATE, 0.5)) == StackOptions()

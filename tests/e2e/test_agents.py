@@ -2,7 +2,7 @@
 
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import orjson
@@ -58,28 +58,33 @@ def test_agents_share_one_schedule(workload: Path) -> None:
     assert all(entry["remainder"] == 0 for entry in run["ledger"]["entries"])
 
 
+def measuring(words: Sequence[str]) -> "subprocess.Popen[str]":
+    """A run whose window is open."""
+    started = subprocess.Popen(
+        words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=ENVIRONMENT
+    )
+    assert started.stderr is not None
+    told = ""
+    while " measure " not in told:
+        told = started.stderr.readline()
+        assert told, "it ended before it measured"
+    return started
+
+
+def generators(pid: int) -> list[psutil.Process]:
+    below = psutil.Process(pid).children(recursive=True)
+    return [each for each in below if "bench.generator.process" in each.cmdline()]
+
+
 @pytest.mark.parametrize("who", ["agent", "generator"])
 def test_a_lost_generator_marks_the_run(workload: Path, who: str) -> None:
     with agent() as (first, process), agent() as (second, _), canned_server() as url:
-        started = subprocess.Popen(
-            command(url, workload, (first, second)),
-            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=ENVIRONMENT,
-        )  # fmt: skip
-        assert started.stderr is not None
-        told = ""
-        while " measure " not in told:
-            told = started.stderr.readline()
-            assert told, "it ended before it measured"
+        started = measuring(command(url, workload, (first, second)))
         if who == "agent":
             process.kill()
         else:
-            generators = [
-                each
-                for each in psutil.Process(process.pid).children(recursive=True)
-                if "bench.generator.process" in each.cmdline()
-            ]
-            assert len(generators) == 1
-            generators[0].kill()
+            (generator,) = generators(process.pid)
+            generator.kill()
         _, errors = started.communicate(timeout=RUN_TIMEOUT_S)
     assert started.returncode == 1, errors
     (folder,) = (workload.parent / "out").iterdir()
@@ -87,3 +92,15 @@ def test_a_lost_generator_marks_the_run(workload: Path, who: str) -> None:
     assert run["verdict"] == "invalid"
     (reason,) = (each for each in run["reasons"] if f"at {first}" in each)
     assert ("was lost" if who == "agent" else "ended: exit code -9") in reason
+
+
+def test_a_lost_leader_ends_its_generators(
+    workload: Path, until: Callable[[Callable[[], object]], None]
+) -> None:
+    with agent() as (address, process), canned_server() as url:
+        leader = measuring(command(url, workload, (address,)))
+        (generator,) = generators(process.pid)
+        leader.kill()
+        leader.communicate()
+        until(lambda: not generator.is_running())
+        assert process.poll() is None  # for the next leader

@@ -71,7 +71,10 @@ def measure(
     """
     todo, everything = missing(study, axes), missing(None, [*AXES])
     done = 0
-    for (_, options), points in groupby(todo, key=lambda each: (each.axis, options_of(each))):
+    for (axis, options), points in groupby(todo, key=lambda each: (each.axis, options_of(each))):
+        if axis == RATE and study.capacity_per_s is None:
+            progress(f"{RATE}: left out, as {BASE}, whose capacity its values are of, is not sound")
+            continue
         with bring(options) as run:
             for wanted in points:
                 done += 1
@@ -92,11 +95,9 @@ def options_of(wanted: Wanted) -> StackOptions:
 
 
 def rate_of(wanted: Wanted, study: Study) -> float:
-    """`rate_of` raises `UsageError` for a share of a capacity that is not known."""
     if wanted.axis != RATE:
         return OPEN_RATE_PER_S
-    if study.capacity_per_s is None:
-        raise UsageError(f"the rates are shares of the capacity: measure --axes {BASE} first")
+    assert study.capacity_per_s is not None
     return round(wanted.value * study.capacity_per_s, 1)
 
 

@@ -100,8 +100,6 @@ def test_a_measured_point_takes_the_place_of_an_earlier_one() -> None:
 def test_rates_are_shares_of_the_capacity() -> None:
     wanted = Wanted(RATE, 0.5)
     assert rate_of(wanted, whole()) == QUEUE.capacity_per_s / 2
-    with pytest.raises(UsageError, match="--axes base first"):
-        rate_of(wanted, replace(whole(), capacity_per_s=None))
     settings = settings_of(wanted, Settings(), 1000.0)
     assert (settings.rate, settings.users, settings.saturation_users) == ("1000", (), 0)
     assert settings_of(Wanted(BASE, 1.0), Settings(), 100.0).saturation_users == 256
@@ -156,6 +154,16 @@ class Stacks:
         phases = PHASES if settings.saturation_users else PHASES[:1]
         folder = made_run(self.folder / str(len(self.runs)), phases, seed=settings.seed)
         return replace(read_run(folder), verdict="valid"), folder
+
+
+def test_rates_wait_for_a_sound_base(tmp_path: Path) -> None:
+    """The other axes do not."""
+    stacks, told = Stacks(tmp_path / "runs"), []
+    begun = resume(tmp_path, COMMIT, ENVIRONMENT)
+    found = measure(begun, tmp_path, [RATE, "gateways"], Settings(), stacks.bring, told.append)
+    assert [axis for axis, _ in missing(found, [*AXES])].count(RATE) == len(AXES[RATE].values)
+    assert [each.axis for each in found.points] == ["gateways"] * 4
+    assert "rate: left out" in told[0]
 
 
 def test_an_ended_study_goes_on(tmp_path: Path) -> None:

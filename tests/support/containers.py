@@ -12,6 +12,7 @@ import signal
 import subprocess
 import sys
 import time
+import uuid
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from functools import partial
@@ -44,7 +45,9 @@ PORTS = tuple(
         *("PROMETHEUS_", "GRAFANA_", "LOCUST_"),
     )
 )
-DASHBOARD = ROOT / "deploy" / "observe" / "dashboards" / "kaflinkshop.json"
+DASHBOARD: dict[str, Any] = orjson.loads(
+    (ROOT / "deploy" / "observe" / "dashboards" / "kaflinkshop.json").read_bytes()
+)
 USERS, WORKERS = 4, 2
 VICTIMS = ("kafka-1", "gateway-1", "taskmanager-1", "cluster-jobmanager")
 CLIENTS = 4
@@ -143,6 +146,23 @@ def until(holds: Callable[[], object], timeout_s: float, what: str) -> None:
         time.sleep(POLL_S)
 
 
+def ask(trial: Trial, verb: str, path: str) -> dict[str, Any]:
+    """Under one key, again while the services don't answer: a recovery may take them away."""
+    headers = {"Idempotency-Key": uuid.uuid4().hex}
+    deadline = time.monotonic() + UP_S
+    while True:
+        try:
+            answer: dict[str, Any] = orjson.loads(
+                call(verb, trial.url + path, ASK_S, headers=headers)
+            )
+            return answer
+        except HttpError as cause:
+            is_refused = cause.status is not None and cause.status < 500
+            if is_refused or time.monotonic() > deadline:
+                raise
+        time.sleep(POLL_S)
+
+
 def no_container_is_roots(trial: Trial) -> None:
     for service in ("kafka", "jobmanager", TASKMANAGER, "gateway"):
         _, *processes = run(
@@ -210,7 +230,7 @@ def every_figure_is_told(trial: Trial) -> None:
     swarm = Request(f"{trial.locust}/swarm", f"user_count={USERS}&spawn_rate={USERS}".encode())
     with OPENER.open(swarm, timeout=ASK_S):
         pass
-    queries = [each["expr"] for panel in dashboard()["panels"] for each in panel["targets"]]
+    queries = [each["expr"] for panel in DASHBOARD["panels"] for each in panel["targets"]]
     for query in queries:
         until(partial(is_found, trial, query), UP_S, f"an answer to {query}")
     trial.compose("stop", "locust-master", "locust-worker", timeout_s=DOWN_S)
@@ -221,14 +241,9 @@ def every_figure_is_told(trial: Trial) -> None:
         trial.say(f"NOT RUN HERE: Grafana, whose image can't be pulled ({cause})")
         return
     trial.compose("up", "--detach", "grafana", timeout_s=UP_S)
-    page = f"{trial.grafana}/api/dashboards/uid/{dashboard()['uid']}"
+    page = f"{trial.grafana}/api/dashboards/uid/{DASHBOARD['uid']}"
     until(lambda: answers(page, ASK_S), UP_S, "Grafana's dashboard")
     trial.say("Grafana has the dashboard")
-
-
-def dashboard() -> dict[str, Any]:
-    read: dict[str, Any] = orjson.loads(DASHBOARD.read_bytes())
-    return read
 
 
 def workers(trial: Trial) -> int:
@@ -280,11 +295,11 @@ def answered(trial: Trial) -> int:
 
 
 def state_survives_down(trial: Trial) -> None:
-    user = call_json("POST", f"{trial.url}/users/create", ASK_S)["user_id"]
-    call_json("POST", f"{trial.url}/users/credit/add/{user}/20", ASK_S)
+    user = ask(trial, "POST", "/users/create")["user_id"]
+    ask(trial, "POST", f"/users/credit/add/{user}/20")
     trial.down()
     trial.up()
-    credit = call_json("GET", f"{trial.url}/users/find/{user}", ASK_S)["credit"]
+    credit = ask(trial, "GET", f"/users/find/{user}")["credit"]
     if credit != 20:
         raise BrokenError(f"a credit of 20 is {credit} after down and up")
     trial.say("down and up again: the state is there")
@@ -315,7 +330,7 @@ def any_one_may_be_lost(trial: Trial) -> None:
             further()
             trial.say(f"{victim} is back, and clients are answered")
     for each in adding:
-        credit = call_json("GET", f"{trial.url}/users/find/{each.user_id}", ASK_S)["credit"]
+        credit = ask(trial, "GET", f"/users/find/{each.user_id}")["credit"]
         if credit != each.answered:
             raise BrokenError(f"{each.answered} times 1 was added, and the credit is {credit}")
     trial.say(f"{sum(each.answered for each in adding):,} additions, each there once")

@@ -11,7 +11,8 @@ TIMED = ("an answer took", "the throughput did not come back")
 
 
 def test_the_cluster_loses_a_process_and_no_request(tmp_path: Path) -> None:
-    done = bench("cluster", *FAULTS, "--rate", "30", "--json", "--out", str(tmp_path))
+    load = ("--rate", "30", "--duration", "10")
+    done = bench("cluster", *FAULTS, *load, "--json", "--out", str(tmp_path))
     assert done.stdout, done.stderr
     found = orjson.loads(done.stdout)
     assert [each["fault"] for each in found] == [*FAULTS]

@@ -176,6 +176,10 @@ def parse_locust(table: str) -> Told:
     rows = list(csv.DictReader(io.StringIO(table)))
     try:
         total = rows[-1]
+        if not int(total["Request Count"]):
+            raise BenchError(
+                "Locust sent nothing: give it a longer --duration, or a quieter machine"
+            )
         latency_ms = {name: float(total[column]) for name, column in LOCUST_COLUMNS.items()}
         return Told(int(total["Request Count"]), float(total["Requests/s"]), latency_ms)
     except (IndexError, KeyError, ValueError, TypeError):

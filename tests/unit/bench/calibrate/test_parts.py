@@ -281,6 +281,13 @@ def test_a_table_that_is_none(table: str) -> None:
         parse_locust(table)
 
 
+def test_locust_that_sent_nothing_says_so() -> None:
+    head, *_ = LOCUST.splitlines()
+    row = ",Aggregated,0,0,0.0" + ",N/A" * 5
+    with pytest.raises(BenchError, match="Locust sent nothing"):
+        parse_locust(f"{head}\n{row}\n")
+
+
 # ---- agreement
 
 

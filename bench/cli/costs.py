@@ -1,6 +1,7 @@
 """The commands ``costs``, ``scaling`` and ``plan`` say what requests cost, and what more need."""
 
 import argparse
+import asyncio
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -27,7 +28,8 @@ from bench.run.run import Run, own_stack
 from bench.run.settings import DURATION_S_MAX, Settings
 from bench.scaling import plan as planning
 from bench.scaling.axes import AXES
-from bench.scaling.study import Measure, measure, missing, resume
+from bench.scaling.entities import make_users
+from bench.scaling.study import Site, measure, missing, resume
 from bench.scaling.study_record import Study, read_study
 from bench.workload.http_file import P99_MS_MAX
 from machine.arguments import one_of, positive, whole
@@ -135,7 +137,7 @@ def study(args: argparse.Namespace) -> ExitCode:
     make_folder(args.out / RUNS)
 
     @contextmanager
-    def bring(options: StackOptions) -> Iterator[Measure]:
+    def bring(options: StackOptions) -> Iterator[Site]:
         with own_stack(options, progress) as system:
             subject = Subject(system, commit(), environment(own_stack=True))
             first_warmup_s = settings.first_warmup_s
@@ -146,7 +148,11 @@ def study(args: argparse.Namespace) -> ExitCode:
                 first_warmup_s = 0.0  # the stack is warm from then on
                 return Run(wanted, args.out / RUNS, progress, subject=subject).execute()
 
-            yield run
+            def fill(number: int) -> None:
+                assert system.bootstrap is not None
+                asyncio.run(make_users(system.bootstrap, number, progress))
+
+            yield Site(run, fill)
 
     found = resume(args.out, commit(), environment(own_stack=True))
     found = measure(found, args.out, args.axes, settings, bring, progress)

@@ -19,6 +19,8 @@ class Axis(NamedTuple):
     """The title says what the values are, as a chart's axis has it."""
     values: tuple[float, ...]
     options: Callable[[StackOptions, float], StackOptions] = lambda options, value: options
+    fills: bool = False
+    """The values are how many entities are in the state of one stack, besides the load's own."""
 
 
 AXES: dict[str, Axis] = {
@@ -46,5 +48,6 @@ AXES: dict[str, Axis] = {
         (0.5, 1.0, 2.0, 5.0, 10.0, 30.0),
         lambda options, value: replace(options, checkpoint_interval_s=value),
     ),
+    "entities": Axis("users in the state, besides the load's", (1e3, 1e4, 1e5, 1e6), fills=True),
 }
 """The axes are measured in this order: the rates follow from the base."""

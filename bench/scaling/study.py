@@ -27,8 +27,18 @@ RSS = "rss_mib."
 
 Measure = Callable[[Settings], tuple[RunRecord, Path]]
 """`Measure` makes a run on a stack that is up and warm."""
-Bring = Callable[[StackOptions], AbstractContextManager[Measure]]
-"""`Bring` brings a stack up for the time of a context, and warms it up."""
+
+
+class Site(NamedTuple):
+    """A site is a stack that is up."""
+
+    run: Measure
+    fill: Callable[[int], None]
+    """`fill` makes so many more entities. It raises `BenchError`."""
+
+
+Bring = Callable[[StackOptions], AbstractContextManager[Site]]
+"""`Bring` brings a stack up for the time of a context."""
 
 
 class Wanted(NamedTuple):
@@ -75,14 +85,18 @@ def measure(
         if axis == RATE and study.capacity_per_s is None:
             progress(f"{RATE}: left out, as {BASE}, whose capacity its values are of, is not sound")
             continue
-        with bring(options) as run:
+        with bring(options) as site:
+            filled = 0
             for wanted in points:
                 done += 1
                 progress(f"point {done} of {len(todo)}: {wanted.axis} {wanted.value:g}")
+                if AXES[wanted.axis].fills:
+                    site.fill(int(wanted.value) - filled)
+                    filled = int(wanted.value)
                 rate = rate_of(wanted, study)
                 # No two runs of a stack may ask for the same keys.
                 own = replace(settings, seed=settings.seed + everything.index(wanted))
-                record, where = run(settings_of(wanted, own, rate))
+                record, where = site.run(settings_of(wanted, own, rate))
                 found = point_of(wanted, record, rate, where)
                 study = with_point(study, found)
                 write_study(folder, study)

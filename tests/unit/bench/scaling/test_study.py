@@ -19,7 +19,7 @@ from bench.records.versioned_json import RunFileError, VersionError
 from bench.run.settings import Settings
 from bench.scaling.axes import AXES, BASE, RATE
 from bench.scaling.study import (
-    Measure,
+    Site,
     Wanted,
     measure,
     missing,
@@ -141,11 +141,12 @@ class Stacks:
         self.ends_after = ends_after
         self.up: list[StackOptions] = []
         self.runs: list[Settings] = []
+        self.filled: list[int] = []
 
     @contextmanager
-    def bring(self, options: StackOptions) -> Iterator[Measure]:
+    def bring(self, options: StackOptions) -> Iterator[Site]:
         self.up.append(options)
-        yield self.run
+        yield Site(self.run, self.filled.append)
 
     def run(self, settings: Settings) -> tuple[RunRecord, Path]:
         if len(self.runs) == self.ends_after:
@@ -185,3 +186,17 @@ def test_an_ended_study_goes_on(tmp_path: Path) -> None:
     assert [each.workers for each in second.up] == [1, 1, 2, 3, 4]  # the rates share a stack
     seeds = [run.seed for run in (*first.runs, *second.runs)]
     assert len(set(seeds)) == len(seeds)
+
+
+def test_entities_are_added_to_one_stack(tmp_path: Path) -> None:
+    """Those that are measured already come with the next."""
+    stacks = Stacks(tmp_path / "runs", ends_after=1)
+    begun = resume(tmp_path, COMMIT, ENVIRONMENT)
+    with pytest.raises(KeyboardInterrupt):
+        measure(begun, tmp_path, ["entities"], Settings(), stacks.bring, print)
+    assert stacks.filled == [1_000, 9_000]
+    again = Stacks(tmp_path / "again")
+    found = measure(read_study(tmp_path), tmp_path, ["entities"], Settings(), again.bring, print)
+    assert again.filled == [10_000, 90_000, 900_000]
+    assert len(again.up) == 1
+    assert [each.value for each in found.of("entities")] == [1e3, 1e4, 1e5, 1e6]

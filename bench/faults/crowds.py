@@ -18,8 +18,8 @@ from bench.workload.address import Address
 OPENING_MAX = 64
 """So many connections are opened at a time: below the backlog of any server."""
 ARRIVALS_PER_S = 500.0
-"""So many clients of a crowd come in a second: as many as requests of the load. More of them are a
-flood, whose connections alone take a core: that is another fault than clients who stay."""
+"""So many clients of a crowd come in a second, or their first requests, where each has several: a
+flood takes a core by itself, and is another fault than clients who stay."""
 DRIP_S = 1.0
 """A slow client sends a byte after this time."""
 LOOK_S = 3.0
@@ -53,12 +53,19 @@ class Kind(NamedTuple):
     first: bytes
     drip: bytes
     reads: bool = True
+    requests: int = 1
+    """Each asks so many at once."""
+
+    @property
+    def per_s(self) -> float:
+        """`per_s` is how many come in a second."""
+        return ARRIVALS_PER_S / self.requests
 
 
 KINDS: Mapping[str, Kind] = {
     SLOW_HEADERS: Kind(1_000, GET + b"X-Slow: ", b"a"),
     SLOW_BODIES: Kind(1_000, POST, b"a"),
-    DEAF: Kind(4_096, METRICS * PIPELINED, b"\r\n", reads=False),
+    DEAF: Kind(4_096, METRICS * PIPELINED, b"\r\n", reads=False, requests=PIPELINED),
 }
 IDLE_CLIENTS = 15_000
 """So many clients are idle: some times as many as a gateway keeps."""
@@ -117,7 +124,7 @@ class Crowd:
         with suppress(TimeoutError):
             async with asyncio.timeout(duration_s), asyncio.TaskGroup() as clients:
                 for number in range(self._kind.number):
-                    clients.create_task(self._come(number / ARRIVALS_PER_S))
+                    clients.create_task(self._come(number / self._kind.per_s))
         proof = (
             f"{self._most:,} connections at a time of {self._kind.number:,} clients, "
             f"{self._opened:,} in all, the gateway closed {self._shut:,}{_told(self._answers)}"

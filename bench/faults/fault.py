@@ -180,7 +180,7 @@ FAULTS = {
     "overload": Fault("probe", 5.0, LEAVE, what="overload", duration_s=12.0),
     "slow-headers": _crowd(SLOW_HEADERS),
     "slow-bodies": _crowd(SLOW_BODIES),
-    "deaf-clients": _crowd(DEAF, may_cut=True)._replace(duration_s=20.0),
+    "deaf-clients": _crowd(DEAF, may_cut=True)._replace(duration_s=75.0),
     "idle-clients": _crowd(IDLE, may_cut=True)._replace(duration_s=36.0),
     "fuzzed-requests": _crowd(FUZZ)._replace(start_s=START_S, p99_times_max=None),
 }

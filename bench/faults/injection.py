@@ -34,6 +34,9 @@ GATEWAY_TIMEOUT_S = 60.0
 """A gateway of its own, for a probe, starts within this time on a busy machine too."""
 DRAIN_TIMEOUT_S = 15.0
 """The gateway of a probe ends within this time."""
+PROBED = OWN_STACK._replace(in_flight_max=64)
+"""A gateway that is probed beside a load has these limits: ten times half of the usual capacity is
+half as much to send."""
 REFUSAL_MS_MAX = 100.0
 """A refusal takes at most so long at p99, under overload."""
 
@@ -128,7 +131,7 @@ def probe(run_probes: RunProbes, scene: Scene) -> Bite:
     url = f"http://{ports.HOST}:{port}"
     command = (
         *(sys.executable, "-m", "system.gateway", "--bootstrap", up.bootstrap_servers),
-        *("--port", str(port), "--gateway-id", f"probe-{port}", *OWN_STACK.gateway_options()),
+        *("--port", str(port), "--gateway-id", f"probe-{port}", *PROBED.gateway_options()),
     )
     try:
         log = up.data_dir / "logs" / "probe_gateway.log"
@@ -137,7 +140,7 @@ def probe(run_probes: RunProbes, scene: Scene) -> Bite:
             lambda: answers(f"{url}/health/ready", GATEWAY_TIMEOUT_S), "a gateway",
             GATEWAY_TIMEOUT_S,
         )  # fmt: skip
-        options = OWN_STACK._replace(seed=scene.seed)
+        options = PROBED._replace(seed=scene.seed)
         with ProcessPoolExecutor(1, get_context("spawn")) as own:
             asked = own.submit(run_probes, (name,), url, up.bootstrap_servers, options, str)
             (found,) = asked.result()

@@ -207,7 +207,7 @@ def judge(
         "refused": len(refused),
     }
     if refused:
-        refused_ns = [answer.response_ns for answer in refused]
+        refused_ns = [answer.service_ns for answer in refused]
         figures |= {f"refused_p{p}_ms": percentile_ms(refused_ns, p) for p in (50, 99)}
     timed = latencies(answer.timed for answer in during)
     return found.result("overload", control, len(before) + len(during), timed, figures)
@@ -228,11 +228,12 @@ def _mute(refused: Sequence[Answer]) -> list[str]:
 def _slow(
     refused: Sequence[Answer], done: Sequence[Answer], share_max: float
 ) -> tuple[list[str], float]:
-    """A reason where refusals are slow, with the ms that they took."""
+    """A reason where refusals are slow, with the ms that they took since they were sent: to send
+    ten times the capacity makes the probe itself late."""
     if not done:
         return [], 0.0
-    slow_ms = percentile_ms((answer.response_ns for answer in refused), 99)
-    median_ms = percentile_ms((answer.response_ns for answer in done), 50)
+    slow_ms = percentile_ms((answer.service_ns for answer in refused), 99)
+    median_ms = percentile_ms((answer.service_ns for answer in done), 50)
     if slow_ms <= share_max * median_ms:
         return [], 0.0
     line = (

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from time import monotonic_ns
-from typing import Any
+from typing import Any, TypeVar
 
 import pytest
 
@@ -38,13 +38,18 @@ class Counting(Generator):
         self.opening_at_once = max(self.opening_at_once, len(self._opening) - len(self._held_up))
 
 
+Made = TypeVar("Made", bound=Generator)
+
+
 @asynccontextmanager
-async def generating(path: Path, in_flight_max: int) -> AsyncIterator[Counting]:
+async def generating(
+    path: Path, in_flight_max: int, kind: type[Made] = Counting
+) -> AsyncIterator[Made]:
     server = await asyncio.get_running_loop().create_server(Canned, "127.0.0.1", 0)
     address = Address.of(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}")
     samples = Writer(path)
     source = Templates(Draws(WORKLOAD, 1), address, samples.label)
-    found = Counting(Http(address), source, samples, in_flight_max=in_flight_max, timeout_s=30.0)
+    found = kind(Http(address), source, samples, in_flight_max=in_flight_max, timeout_s=30.0)
     try:
         yield found
     finally:
@@ -80,16 +85,9 @@ async def test_connections_that_a_server_holds_up_hold_up_no_others(
     tmp_path: Path, monkeypatch
 ) -> None:
     monkeypatch.setattr(engine, "LATE_NS_MAX", 60_000_000_000)
-    server = await asyncio.get_running_loop().create_server(Canned, "127.0.0.1", 0)
-    address = Address.of(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}")
-    samples = Writer(tmp_path / "samples.bin")
-    source = Templates(Draws(WORKLOAD, 1), address, samples.label)
-    load = HeldUp(Http(address), source, samples, in_flight_max=REQUESTS, timeout_s=30.0)
-    await load.run_open(monotonic_ns(), array("q", [0] * REQUESTS))
-    assert load.held_up == OPENING_MAX
-    load.close()
-    samples.close()
-    server.close()
+    async with generating(tmp_path / "samples.bin", REQUESTS, HeldUp) as load:
+        await load.run_open(monotonic_ns(), array("q", [0] * REQUESTS))
+        assert load.held_up == OPENING_MAX
     found = Reader(tmp_path / "samples.bin").read()
     assert found.count("200") == len(found) == REQUESTS
 
@@ -114,15 +112,8 @@ async def test_a_wait_for_the_server_is_no_lateness_of_the_generators(
     monkeypatch.setattr(engine, "LATE_NS_MAX", 10**12)
     monkeypatch.setattr(engine, "OPENING_MAX", opening_max)
     monkeypatch.setattr(engine, "HELD_UP_S", 60.0)
-    server = await asyncio.get_running_loop().create_server(Canned, "127.0.0.1", 0)
-    address = Address.of(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}")
-    samples = Writer(tmp_path / "samples.bin")
-    source = Templates(Draws(WORKLOAD, 1), address, samples.label)
-    load = Slow(Http(address), source, samples, in_flight_max=REQUESTS, timeout_s=30.0)
-    await load.run_open(monotonic_ns(), array("q", [0] * 20))
-    load.close()
-    samples.close()
-    server.close()
+    async with generating(tmp_path / "samples.bin", REQUESTS, Slow) as load:
+        await load.run_open(monotonic_ns(), array("q", [0] * 20))
     found = Reader(tmp_path / "samples.bin").read()
     assert (found.response_ns >= 1_000_000_000).all()
     late = found.schedule_lag_ns >= 1_000_000_000

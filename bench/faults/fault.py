@@ -141,9 +141,9 @@ RESTART, RESUME, NONE = "the supervisor starts it anew", "SIGCONT", "none is nee
 ROOM, LEAVE = "what filled it is removed", "they go"
 
 
-def _crowd(what: str, may_cut: bool = False) -> Fault:
+def _crowd(what: str, duration_s: float = COMPARED_S, may_cut: bool = False) -> Fault:
     return Fault(
-        *("crowd", 5.0, LEAVE), what=what, start_s=COMPARED_S, duration_s=COMPARED_S,
+        *("crowd", 5.0, LEAVE), what=what, start_s=COMPARED_S, duration_s=duration_s,
         spares=True, others_ask=True, p99_times_max=CROWD_P99_TIMES_MAX, may_cut=may_cut,
     )  # fmt: skip
 
@@ -180,8 +180,8 @@ FAULTS = {
     "overload": Fault("probe", 5.0, LEAVE, what="overload", duration_s=12.0),
     "slow-headers": _crowd(SLOW_HEADERS),
     "slow-bodies": _crowd(SLOW_BODIES),
-    "deaf-clients": _crowd(DEAF, may_cut=True)._replace(duration_s=75.0),
-    "idle-clients": _crowd(IDLE, may_cut=True)._replace(duration_s=36.0),
+    "deaf-clients": _crowd(DEAF, 75.0, may_cut=True),
+    "idle-clients": _crowd(IDLE, 36.0, may_cut=True),
     "fuzzed-requests": _crowd(FUZZ)._replace(start_s=START_S, p99_times_max=None),
 }
 """`FAULTS` has each fault by its name. SIGKILL kills, SIGSTOP pauses; a TaskManager is paused
@@ -193,6 +193,10 @@ CLUSTER_DEADLINE_S = 60.0
 back, on a busy machine too, so that what was accepted is answered."""
 
 
+CLUSTER_PARTS = {KAFKA: 3, TASKMANAGER: 2, JOBMANAGER: 1, GATEWAY: 2}
+"""The cluster has so many processes of each kind, gateways' workers left out."""
+
+
 def _lost(part: str, recovery_s_max: float) -> Fault:
     return Fault(
         *("kill", recovery_s_max, RESTART, (part,)),
@@ -202,13 +206,13 @@ def _lost(part: str, recovery_s_max: float) -> Fault:
 
 CLUSTER_FAULTS = {
     f"lose-{part.removeprefix('flink_').replace('_', '-')}": _lost(part, recovery_s_max)
-    for kind, count, recovery_s_max in (
-        (KAFKA, 3, 20.0),
-        (TASKMANAGER, 2, 15.0),
-        (JOBMANAGER, 1, 30.0),
-        (GATEWAY, 2, 5.0),
+    for kind, recovery_s_max in (
+        (KAFKA, 20.0),
+        (TASKMANAGER, 15.0),
+        (JOBMANAGER, 30.0),
+        (GATEWAY, 5.0),
     )
-    for part in names(kind, count)
+    for part in names(kind, CLUSTER_PARTS[kind])
 }
 """`CLUSTER_FAULTS` has one for each process of the cluster: any one may be lost, and no request
 fails, but those under way on a gateway that is killed."""

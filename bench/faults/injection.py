@@ -23,6 +23,7 @@ from bench.faults.up import Injector, Scene, Up
 from bench.probes.target import OWN_STACK, Options
 from bench.project import PROJECT_DIR
 from bench.records.run_record import ProbeRecord
+from bench.run.model import Progress
 from machine import ports
 from machine.errors import StackError
 from machine.http import answers
@@ -41,7 +42,7 @@ REFUSAL_MS_MAX = 100.0
 """A refusal takes at most so long at p99, under overload."""
 
 
-RunProbes = Callable[[Sequence[str], str, str, Options, Callable[[str], object]], list[ProbeRecord]]
+RunProbes = Callable[[Sequence[str], str, str, Options, Progress], list[ProbeRecord]]
 
 
 class Injection:
@@ -50,7 +51,7 @@ class Injection:
 
     def __init__(
         self, planned: Sequence[Planned], up: Up, folder: Path, warmup_s: float,
-        run_probes: RunProbes, progress: Callable[[str], object],
+        run_probes: RunProbes, progress: Progress,
     ) -> None:  # fmt: skip
         """`folder` is where the run's folder is made, whose go file says when the load begins;
         `run_probes` is that of `bench.probes.registry`."""

@@ -16,8 +16,9 @@ from typing import NamedTuple, Self
 import psutil
 
 from bench.errors import BenchError
-from bench.faults.fault import CHECKPOINTS, CLUSTER_DEADLINE_S, LOGS, Bite, Fault
+from bench.faults.fault import CHECKPOINTS, CLUSTER_DEADLINE_S, CLUSTER_PARTS, LOGS, Bite, Fault
 from bench.project import PROJECT_DIR
+from bench.run.model import Progress
 from machine import ports
 from machine.errors import StackError
 from machine.http import answers
@@ -25,7 +26,7 @@ from machine.processes import Child, Supervisor
 from system.credentials import shop_headers
 from system.runtime import registry
 from system.runtime.data_folder import held_folder
-from system.runtime.parts import JOBMANAGER, KAFKA, TASKMANAGER, names
+from system.runtime.parts import GATEWAY, JOBMANAGER, KAFKA, TASKMANAGER, names
 
 START_TIMEOUT_S = 300.0
 """A start takes at most this long; its own limits, one for each of its steps, end it first."""
@@ -52,8 +53,10 @@ exec "$@"
 
 
 CLUSTER = [
-    *("--brokers", "3", "--gateways", "2"),
-    *("--parallelism", "2", "--taskmanagers", "2"),
+    *("--brokers", str(CLUSTER_PARTS[KAFKA]), "--gateways", str(CLUSTER_PARTS[GATEWAY])),
+    # One of the job's tasks of a kind for each.
+    *("--parallelism", str(CLUSTER_PARTS[TASKMANAGER])),
+    *("--taskmanagers", str(CLUSTER_PARTS[TASKMANAGER])),
     # Small, and said: eight processes are to fit beside a load generator.
     *("--kafka-heap-mib", "256", "--jobmanager-heap-mib", "384", "--taskmanager-heap-mib", "512"),
     f"--gateway-option=--timeout-s={CLUSTER_DEADLINE_S:g}",
@@ -69,7 +72,7 @@ class Up:
 
     def __init__(
         self,
-        progress: Callable[[str], object],
+        progress: Progress,
         *,
         small_disks: bool = False,
         is_cluster: bool = False,
@@ -184,11 +187,12 @@ class Up:
 
     def gc_logs(self) -> Mapping[str, Path]:
         """`gc_logs` returns the log of pauses of each JVM."""
-        flink, brokers, managers = self.data_dir / "flink", names(KAFKA, 3), names(TASKMANAGER, 2)
-        found = {name: self.data_dir / name / "gc.log" for name in brokers}
-        found[JOBMANAGER] = flink / "jobmanager-gc.log"
-        for name in managers:
-            found[name] = flink / f"{name.removeprefix('flink_')}-gc.log"
+        found = {
+            name: self.data_dir / name / "gc.log" for name in names(KAFKA, CLUSTER_PARTS[KAFKA])
+        }
+        for kind in (JOBMANAGER, TASKMANAGER):
+            for name in names(kind, CLUSTER_PARTS[kind]):
+                found[name] = self.data_dir / "flink" / f"{name.removeprefix('flink_')}-gc.log"
         return {name: log for name, log in found.items() if log.exists()}
 
     def _command(self) -> list[str]:

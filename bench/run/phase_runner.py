@@ -24,7 +24,7 @@ from bench.records.samples import Reader, Samples, Window, merge
 from bench.records.series import Series
 from bench.records.series_file import write_series
 from bench.run import out_folder
-from bench.run.model import Measured, System
+from bench.run.model import Measured, Progress, System
 from bench.run.overload import OVERLOAD_S, Overload
 from bench.stats import steadiness
 from bench.stats.steadiness import STRETCH_S, Steadiness
@@ -38,7 +38,7 @@ PROGRESS_INTERVAL_S = 1.0
 class Live:
     """The progress line tells what came in since the last one, and the most frequent failure."""
 
-    def __init__(self, phase: Phase, progress: Callable[[str], object]) -> None:
+    def __init__(self, phase: Phase, progress: Progress) -> None:
         self._phase = phase
         self._progress = progress
         self._parts: list[Samples] = []
@@ -86,7 +86,7 @@ def run_phase(
     phase: Phase,
     seed: int,
     folder: Path,
-    progress: Callable[[str], object],
+    progress: Progress,
 ) -> Measured:
     """`run_phase` measures a phase. Ctrl-C ends it early, and keeps the window as far as it got.
 

@@ -2,12 +2,12 @@
 
 import asyncio
 import uuid
-from collections.abc import Callable
 
 import orjson
 
 from bench.errors import BenchError
 from bench.kafka.link import KafkaLink, Record
+from bench.run.model import Progress
 from system.wire import Request, encode_request, input_topic
 
 UNDER_WAY_MAX = 1_000
@@ -20,7 +20,7 @@ SILENT_S_MAX = 60.0
 TOPIC = input_topic("user")
 
 
-async def make_users(bootstrap: str, number: int, progress: Callable[[str], object]) -> None:
+async def make_users(bootstrap: str, number: int, progress: Progress) -> None:
     """`make_users` returns when the services have answered that there are so many more users.
 
     It raises `BenchError` where one could not be made, or nothing is answered any more.

@@ -13,6 +13,7 @@ from typing import NamedTuple
 from bench.errors import BenchError, UsageError
 from bench.records.run_record import CommitRecord, Environment, RunRecord, WindowFigures
 from bench.records.series_file import read_series
+from bench.run.model import Progress
 from bench.run.settings import Settings
 from bench.scaling.axes import AXES, BASE, RATE
 from bench.scaling.study_record import FILE, SCHEMA_VERSION, Point, Study, read_study, write_study
@@ -73,7 +74,7 @@ def measure(
     axes: Sequence[str],
     settings: Settings,
     bring: Bring,
-    progress: Callable[[str], object],
+    progress: Progress,
 ) -> Study:
     """`measure` measures what is missing, and writes the study after each point.
 

@@ -8,14 +8,16 @@ from pathlib import Path
 import orjson
 import psutil
 import pytest
-from support.agents import ENVIRONMENT, agent, canned_server
+from support.agents import ENVIRONMENT, agent
 from support.bench_command import RUN_TIMEOUT_S, recorded
+from support.truth_serving import serving
 
 from bench.records.samples import read
 from bench.workload.arrivals import Schedule, Stage, intended_ns
 
 WORKLOAD = '[[request]]\noperation = "root"\npath = "/"\n'
 RATE_PER_S = 100
+CANNED = ("bench.calibrate.bare_server", "canned")
 
 
 @pytest.fixture
@@ -34,7 +36,7 @@ def command(url: str, workload: Path, agents: Sequence[str], *more: str) -> list
 
 
 def test_agents_share_one_schedule(workload: Path) -> None:
-    with agent() as (first, _), agent() as (second, _), canned_server() as url:
+    with agent() as (first, _), agent() as (second, _), serving(*CANNED) as url:
         done = subprocess.run(
             command(url, workload, (first, second), "--generators", "4"),
             capture_output=True, text=True, timeout=RUN_TIMEOUT_S, env=ENVIRONMENT,
@@ -78,7 +80,7 @@ def generators(pid: int) -> list[psutil.Process]:
 
 @pytest.mark.parametrize("who", ["agent", "generator"])
 def test_a_lost_generator_marks_the_run(workload: Path, who: str) -> None:
-    with agent() as (first, process), agent() as (second, _), canned_server() as url:
+    with agent() as (first, process), agent() as (second, _), serving(*CANNED) as url:
         started = measuring(command(url, workload, (first, second)))
         if who == "agent":
             process.kill()
@@ -97,7 +99,7 @@ def test_a_lost_generator_marks_the_run(workload: Path, who: str) -> None:
 def test_a_lost_leader_ends_its_generators(
     workload: Path, until: Callable[[Callable[[], object]], None]
 ) -> None:
-    with agent() as (address, process), canned_server() as url:
+    with agent() as (address, process), serving(*CANNED) as url:
         leader = measuring(command(url, workload, (address,)))
         (generator,) = generators(process.pid)
         leader.kill()

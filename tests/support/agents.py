@@ -27,14 +27,3 @@ def agent(secret: str = SECRET) -> Iterator[tuple[str, "subprocess.Popen[str]"]]
         finally:
             process.terminate()
             process.communicate(timeout=END_TIMEOUT_S)
-
-
-@contextmanager
-def canned_server() -> Iterator[str]:
-    command = [sys.executable, "-m", "bench.calibrate.bare_server", "canned"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
-        try:
-            assert process.stdout is not None
-            yield f"http://127.0.0.1:{int(process.stdout.readline())}"
-        finally:
-            process.terminate()

@@ -19,7 +19,7 @@ from system.catalog import catalog
 from system.gateway.connection import JSON, Connection, error_body
 from system.gateway.kafka import Kafka
 from system.gateway.limits import Limits
-from system.gateway.metrics import Metrics
+from system.gateway.metrics import Metrics, Scrapes
 from system.gateway.pending import Pending
 from system.gateway.readiness import OWN_ECHO, Readiness
 from system.gateway.readiness import SERVICE as ECHO
@@ -37,9 +37,6 @@ if TYPE_CHECKING:
 TRACE_HEADER = "X-Trace"
 """A request with this header asks for its trace, where the value is 1."""
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
-METRICS_INTERVAL_S = 0.02
-"""/metrics is made at most this often: it costs as much as some requests, and thousands of clients
-may ask for it at once. All that came since the last time get the same text."""
 EXPIRE_TICK_S = 0.01
 """A 504 may be this late, on an idle machine; it costs 0.1 % of a core. One timer serves all
 requests."""
@@ -117,9 +114,7 @@ class Gateway:
             "live": self._live,
             "ready": self._ready,
         }
-        self._metrics_text: Future[bytes] | None = None
-        """Those who wait for /metrics wait for this."""
-        self._metrics_due_s = 0.0
+        self._scrapes = Scrapes(self.metrics.text)
         self.headers: Mapping[int, Mapping[str, str]] = {
             401: JSON | {"WWW-Authenticate": "Bearer"},
             503: JSON | {"Retry-After": str(limits.retry_after_s)},
@@ -217,7 +212,7 @@ class Gateway:
         if not self._tokens.allow_metrics(request.headers.get(AUTHORIZATION)):
             body = error_body("unauthorized", "this needs a bearer token")
             return Response(status=401, body=body, headers=self.headers[401])
-        text = await asyncio.shield(self._metrics_soon())  # others wait for it too
+        text = await self._scrapes.text()
         return Response(body=text, headers={"Content-Type": CONTENT_TYPE_LATEST})
 
     def _check_token(self, asked: Asked) -> None:
@@ -332,19 +327,6 @@ class Gateway:
             return Response(body=orjson.dumps({"ready": True}), headers=JSON)
         body = orjson.dumps({"ready": False} | wire.error("unavailable", why))
         return Response(status=503, body=body, headers=self.headers[503])
-
-    def _metrics_soon(self) -> "Future[bytes]":
-        """The text of /metrics as of a time after this call."""
-        if self._metrics_text is None:
-            self._metrics_text = self._loop.create_future()
-            self._loop.call_at(max(self._loop.time(), self._metrics_due_s), self._make_metrics)
-        return self._metrics_text
-
-    def _make_metrics(self) -> None:
-        waiting, self._metrics_text = self._metrics_text, None
-        self._metrics_due_s = self._loop.time() + METRICS_INTERVAL_S
-        assert waiting is not None
-        waiting.set_result(self.metrics.text())
 
 
 def _with_trace(answer: Answer, stamps: Stamps) -> Answer:

@@ -3,9 +3,10 @@
 Counting is a plain integer each; the client library formats at a scrape.
 """
 
+import asyncio
 import time
 from bisect import bisect_left
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Iterable
 
 from prometheus_client import CollectorRegistry, generate_latest
@@ -18,6 +19,9 @@ from system.gateway.pending import REPLY_KINDS
 from system.gateway.readiness import OWN_ECHO
 
 LATENCY_BUCKETS_S = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0)
+METRICS_INTERVAL_S = 0.02
+"""/metrics is made at most this often: it costs as much as some requests, and thousands of clients
+may ask for it at once. All that came since the last time get the same text."""
 
 
 class Metrics(Collector):
@@ -106,3 +110,36 @@ class Metrics(Collector):
         )
         latency.add_metric([me], buckets, self._latency_sum_s)
         yield latency
+
+
+class Scrapes:
+    """The scrapes of /metrics share its text, and are answered one after the other: between two of
+    them the loop turns to the shop's requests, however many scrapes wait."""
+
+    def __init__(self, make: Callable[[], bytes]) -> None:
+        self._make = make
+        self._waiting: deque[asyncio.Future[bytes]] = deque()
+        self._due_s = 0.0
+
+    async def text(self) -> bytes:
+        """`text` returns what was made after it was called."""
+        loop = asyncio.get_running_loop()
+        waiter: asyncio.Future[bytes] = loop.create_future()
+        self._waiting.append(waiter)
+        if len(self._waiting) == 1:
+            loop.call_at(max(loop.time(), self._due_s), self._made)
+        return await waiter
+
+    def _made(self) -> None:
+        loop = asyncio.get_running_loop()
+        self._due_s = loop.time() + METRICS_INTERVAL_S
+        waiting, self._waiting = self._waiting, deque()
+        self._answer_next(waiting, self._make())
+
+    def _answer_next(self, waiting: deque[asyncio.Future[bytes]], text: bytes) -> None:
+        while waiting:
+            waiter = waiting.popleft()
+            if not waiter.done():  # its client has not gone
+                waiter.set_result(text)
+                asyncio.get_running_loop().call_soon(self._answer_next, waiting, text)
+                return

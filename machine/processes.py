@@ -5,6 +5,7 @@ supervising process dies: by a signal, ``kill -9`` included, or in a failed star
 """
 
 import contextlib
+import json
 import os
 import re
 import signal
@@ -13,6 +14,7 @@ import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import psutil
 
@@ -72,6 +74,15 @@ class Child:
         how = f"exit code {code}" if code is None or code >= 0 else signal.Signals(-code).name
         why = "" if code == -signal.SIGKILL else f": {telling_line(self.log)}"
         return f"{self.name} ended ({how}){why} [{self.log}]"
+
+    def answer(self) -> dict[str, Any]:
+        """`answer` returns the JSON object that is its last line; it raises `StackError` where
+        there is none."""
+        printed = [line for line in self.log.read_text().splitlines() if line.startswith("{")]
+        if not printed:
+            raise StackError(f"{self.name} printed no answer [{self.log}]")
+        answer: dict[str, Any] = json.loads(printed[-1])
+        return answer
 
     def terminate(self) -> None:
         if self.exit_code() is None:

@@ -104,6 +104,9 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     add("--checkpoint-interval-s", type=interval_s, default=CHECKPOINT_INTERVAL_S, metavar="S",
         help="after a crash at most so much is handled again; longer costs less latency "
              "(default: %(default)s)")  # fmt: skip
+    add("--state-backend", choices=("rocksdb", "hashmap"),
+        help="hashmap is the Java heap, which must hold all state, and each checkpoint copies it "
+             "whole (default: rocksdb; on a Flink that exists, its own)")  # fmt: skip
     for part, heap_mib in Heaps()._asdict().items():
         add(f"--{part}-heap-mib", type=whole("MiB", HEAP_MIB_MAX), default=heap_mib, metavar="MIB",
             help="Java heap of each (default: %(default)s)")  # fmt: skip
@@ -165,6 +168,7 @@ def up(arguments: argparse.Namespace) -> int:
             parallelism=arguments.parallelism,
             taskmanagers=arguments.taskmanagers,
             checkpoint_interval_s=arguments.checkpoint_interval_s,
+            state_backend=arguments.state_backend,
             heaps=Heaps(
                 arguments.kafka_heap_mib,
                 arguments.jobmanager_heap_mib,

@@ -173,7 +173,7 @@ def _pictures(found: Study, folder: Path) -> Iterator[Path]:
         for theme in images.THEMES if len(points) > 1 else ():
             make_folder(folder)
             path = folder / f"{name}-{theme}.svg"
-            write(path, images.draw(images.growth(axis.title, points), theme))
+            write(path, images.draw(images.growth(axis.title, points, axis.names), theme))
             yield path
 
 

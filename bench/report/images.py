@@ -187,9 +187,10 @@ def knee(found: CapacityRecord) -> Draw:
     return picture
 
 
-def growth(title: str, points: Sequence[Grown]) -> Draw:
+def growth(title: str, points: Sequence[Grown], names: Sequence[str] = ()) -> Draw:
     """`growth` draws what a request took against what grows: CPU of each group as areas on each
-    other, and the p99 as a line with an axis of its own."""
+    other, and the p99 as a line with an axis of its own; `names` stand for values that are no
+    numbers."""
 
     def picture(axes: Axes, palette: dict[str, str]) -> None:
         values = [point.value for point in points]
@@ -209,6 +210,8 @@ def growth(title: str, points: Sequence[Grown]) -> Draw:
         axes.set_xlim(min(values), max(values))
         axes.set_ylim(bottom=0)
         axes.set(xlabel=title, ylabel="CPU a request, µs")
+        if names:
+            axes.set_xticks(values, [names[round(value) - 1] for value in values])
         axes.grid(visible=True)
         axes.legend(ncols=len(groups), loc="lower left", bbox_to_anchor=(0, 1))
 

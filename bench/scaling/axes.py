@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import NamedTuple
 
-from system.runtime.options import StackOptions
+from system.runtime.options import StackOptions, StateBackend
 
 RATE = "rate"
 """The values of this axis are shares of the base configuration's capacity; it has one stack."""
@@ -13,12 +13,16 @@ PARTITIONS = 12
 BASE = "base"
 """The one value of this axis is the base configuration."""
 
+BACKENDS: tuple[StateBackend, ...] = ("rocksdb", "hashmap")
+
 
 class Axis(NamedTuple):
     title: str
     """The title says what the values are, as a chart's axis has it."""
     values: tuple[float, ...]
     options: Callable[[StackOptions, float], StackOptions] = lambda options, value: options
+    names: tuple[str, ...] = ()
+    """Values that are no numbers are these, counted from 1."""
     fills: bool = False
     """The values are how many entities are in the state of one stack, besides the load's own."""
 
@@ -47,6 +51,12 @@ AXES: dict[str, Axis] = {
         "seconds between checkpoints",
         (0.5, 1.0, 2.0, 5.0, 10.0, 30.0),
         lambda options, value: replace(options, checkpoint_interval_s=value),
+    ),
+    "state-backend": Axis(
+        "where the state is",
+        (1.0, 2.0),
+        lambda options, value: replace(options, state_backend=BACKENDS[int(value) - 1]),
+        names=("RocksDB", "heap"),
     ),
     "entities": Axis("users in the state, besides the load's", (1e3, 1e4, 1e5, 1e6), fills=True),
 }

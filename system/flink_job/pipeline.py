@@ -192,6 +192,7 @@ def job_settings(arguments: argparse.Namespace) -> dict[str, str]:
     chosen = {
         "$internal.pipeline.job-id": arguments.job_id,
         "execution.state-recovery.path": arguments.savepoint,
+        "state.backend.type": arguments.state_backend,
     }
     bundle = {"python.fn-execution.bundle.time": "1"} if mode == "process" else {}
     interval_ms = round(arguments.checkpoint_interval_s * 1000)
@@ -236,6 +237,8 @@ def parse_arguments(argv: list[str] | None, hosted: Sequence[str]) -> argparse.N
         default=CHECKPOINT_INTERVAL_S,
         help="after a crash at most so much is handled again (default: %(default)s)",
     )
+    parser.add_argument("--state-backend", choices=("rocksdb", "hashmap"),
+                        help="default: the cluster's own")  # fmt: skip
     parser.add_argument(
         "--window-s",
         type=whole("seconds", WINDOW_S_MAX, WINDOW_S_MIN),

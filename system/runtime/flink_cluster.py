@@ -94,7 +94,7 @@ class Flink:
     """A cluster has one JobManager, TaskManagers, and all its files below `data_dir`.
 
     `job_id` are 32 hexadecimal digits, the same as long as the folder lives. `program` are the
-    arguments of ``python`` that make the job. Each TaskManager has so many `slots`.
+    arguments of ``python`` that make the job.
     """
 
     def __init__(
@@ -105,7 +105,6 @@ class Flink:
         heaps: settings.Heaps,
         job_id: str,
         program: Sequence[str],
-        slots: int = settings.TASK_SLOTS,
     ) -> None:
         self.rest = f"{HOST}:{rest_port}"
         self.conf_dir = data_dir / "conf"
@@ -134,11 +133,11 @@ class Flink:
         )
         self._configuration["python.client.executable"] = sys.executable
         self._log4j.write_text(settings.LOG4J)
-        self.scale(program, slots)
+        self.scale(program, settings.TASK_SLOTS)
 
     def scale(self, program: Sequence[str], slots: int) -> None:
         """`scale` has the processes that are started from now on run this program, on so many slots
-        each; only for when none runs."""
+        each."""
         self._program = program
         for name in ("taskmanager.numberOfTaskSlots", "taskmanager.cpu.cores"):
             self._configuration[name] = slots

@@ -20,12 +20,13 @@ class Rest:
         self.host = address.rpartition(":")[0]
         self._url = f"http://{address}"
 
-    def has_task_manager(self) -> bool:
-        """`has_task_manager` is False too while the JobManager does not answer."""
+    def task_managers(self) -> int:
+        """`task_managers` returns how many there are; 0 too while the JobManager does not
+        answer."""
         try:
-            return bool(self._call("GET", "/overview")["taskmanagers"])
+            return int(self._call("GET", "/overview")["taskmanagers"])
         except HttpError:
-            return False
+            return 0
 
     def is_running(self, job_id: str) -> bool:
         """`is_running` returns whether the job and every task of it runs; it is False too while

@@ -25,6 +25,8 @@ from system.runtime.settings import (
 
 Mode = Literal["thread", "process"]
 """PyFlink runs the services in the TaskManager's JVM, or in processes of their own."""
+StateBackend = Literal["rocksdb", "hashmap"]
+"""State is on the TaskManager's disk, or on its heap."""
 
 
 class RescaleError(StackError):
@@ -59,6 +61,8 @@ class StackOptions:
     taskmanagers: int = 1
     """So many processes, each with a Python of its own, share the job's tasks."""
     checkpoint_interval_s: float = CHECKPOINT_INTERVAL_S
+    state_backend: StateBackend | None = None
+    """The cluster's own is None, which is RocksDB in a stack's."""
     heaps: Heaps = field(default_factory=Heaps)
     data_dir: Path | None = None
     """The folder is new, or an earlier stack's, and stays; None is a temporary one in the cache."""
@@ -146,4 +150,5 @@ class StackOptions:
             "services": ", ".join(self.services),
             "topic prefix": self.topic_prefix or "none",
             "execution mode": self.execution_mode,
+            **({"state": self.state_backend} if self.state_backend == "hashmap" else {}),
         }

@@ -57,5 +57,6 @@ def job(
         *("--execution-mode", execution_mode),
         *("--parallelism", str(options.parallelism)),
         *("--checkpoint-interval-s", str(options.checkpoint_interval_s)),
+        *(("--state-backend", options.state_backend) if options.state_backend else ()),
         *("--connector-jars", ",".join(map(str, connector))),
     ]

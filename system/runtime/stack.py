@@ -8,14 +8,12 @@ name clusters to use instead of own ones: the job is then submitted there, stopp
 at the end, and resumed from that by the next stack.
 """
 
-import json
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Self
 
 from machine import ports
@@ -106,13 +104,8 @@ class Stack:
             self._cleanup = cleanup.pop_all()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._cleanup.__exit__(kind, error, trace)
+    def __exit__(self, *raised: Any) -> None:
+        self._cleanup.__exit__(*raised)
 
     def pids(self) -> dict[str, list[int]]:
         """`pids` returns the process ids of each part that this stack runs itself, descendants
@@ -153,6 +146,7 @@ class Stack:
     def rescale(self, parallelism: int, taskmanagers: int | None) -> float:
         """`rescale` has the job go on with so many tasks and TaskManagers, None for as many as now,
         from a checkpoint that it waits for; it returns for how many seconds nothing was handled.
+        TaskManagers that are added start before that.
 
         What dies meanwhile is started anew. It raises `RescaleError` where nothing was done, and
         `StackError` where the job does not come back.
@@ -162,24 +156,30 @@ class Stack:
                 "the job runs on a Flink that exists: end this stack, which makes a savepoint, and "
                 "bring it up with another --parallelism"
             )
-        options = self.options.rescaled(parallelism, taskmanagers)
-        flink, parts = self._flink, self._flinks_parts()
-        before = flink.newest_checkpoint()
+        previous, parts = self.options, self._flinks_parts()
+        self._scale(previous.rescaled(parallelism, taskmanagers))
+        wanted = self._flinks_parts()
+        added = [name for name in wanted if name not in parts]
+        for name in added:
+            self.start(name)
+        rest, newest = Rest(self.flink_rest), self._flink.newest_checkpoint()
 
         def may_begin() -> bool:
-            whole = self._supervisor.children.keys() >= {*parts}
-            return whole and flink.newest_checkpoint() != before
+            whole = self._supervisor.children.keys() >= {*parts, *added}
+            come = rest.task_managers() >= self.options.taskmanagers
+            return whole and come and self._flink.newest_checkpoint() != newest
 
-        limit_s = options.checkpoint_interval_s + STEP_TIMEOUT_S
+        limit_s = previous.checkpoint_interval_s + STEP_TIMEOUT_S
         if not self.restarts.until(may_begin, limit_s):
+            for name in self._supervisor.children.keys() & added:
+                self.kill(name)
+            self._scale(previous)
             raise RescaleError(f"the job made no checkpoint in {limit_s:g} s, and stays as it is")
         began_s = time.monotonic()
         for name in parts:
             self.kill(name)
-            self._gc_logs.pop(name)
-        self.options = options
-        flink.scale(self._program(), task_slots(parallelism, options.taskmanagers))
-        self._start_flinks_parts()
+        for name in sorted({*wanted} - {*added}):
+            self.start(name)
         if not self.restarts.until(lambda: self._is_ready(MEND_PROBE_TIMEOUT_S), STEP_TIMEOUT_S):
             raise StackError(f"the rescaled job took longer than {STEP_TIMEOUT_S:g} s")
         return time.monotonic() - began_s
@@ -278,7 +278,6 @@ class Stack:
             heaps=self.options.heaps,
             job_id=self.job_id,
             program=self._program(),
-            slots=task_slots(self.options.parallelism, self.options.taskmanagers),
         )
         self._flink = cluster
         self.flink_rest = cluster.rest
@@ -286,16 +285,21 @@ class Stack:
         self._archives[JOBMANAGER] = cluster.jobmanager_archive
         self._archives[TASKMANAGER] = cluster.taskmanager_archive
         self._commands[JOBMANAGER] = cluster.jobmanager_command
-        self._start_flinks_parts()
-
-    def _start_flinks_parts(self) -> None:
-        for number in range(1, self.options.taskmanagers + 1):
-            name = numbered(TASKMANAGER, number)
-            self._gc_logs[name] = self._flink.taskmanager_gc_log(number)
-            self._commands[name] = partial(self._flink.taskmanager_command, number)
-        self._gc_logs[JOBMANAGER] = self._flink.jobmanager_gc_log
+        self._gc_logs[JOBMANAGER] = cluster.jobmanager_gc_log
+        self._scale(self.options)
         for name in self._flinks_parts():
             self.start(name)
+
+    def _scale(self, options: StackOptions) -> None:
+        """What is started of Flink from now on is as these options say."""
+        previous, self.options = self.options, options
+        slots = task_slots(options.parallelism, options.taskmanagers)
+        self._flink.scale(self._program(), slots)
+        for name in names(TASKMANAGER, previous.taskmanagers):
+            self._gc_logs.pop(name, None)
+        for number, name in enumerate(names(TASKMANAGER, options.taskmanagers), 1):
+            self._gc_logs[name] = self._flink.taskmanager_gc_log(number)
+            self._commands[name] = partial(self._flink.taskmanager_command, number)
 
     def _flinks_parts(self) -> tuple[str, ...]:
         return (JOBMANAGER, *names(TASKMANAGER, self.options.taskmanagers))
@@ -344,7 +348,7 @@ class Stack:
     def _submit_job(self, connector: Sequence[Path], known: Path, topics: dict[str, Any]) -> None:
         rest = Rest(self.flink_rest)
         what = f"a TaskManager of Flink at {self.flink_rest}"
-        self._supervisor.wait_for(rest.has_task_manager, what, REACH_TIMEOUT_S)
+        self._supervisor.wait_for(lambda: rest.task_managers() > 0, what, REACH_TIMEOUT_S)
         job = GuestJob(
             rest,
             f"kaflinkshop {topics['cluster_id']} {self.options.topic_prefix}".rstrip(),
@@ -364,25 +368,19 @@ class Stack:
 
     def _answer(self, name: str, command: Sequence[str], timeout_s: float) -> dict[str, Any]:
         """The JSON object that a command ends with."""
-        child = self._start(name, command)
-        self._supervisor.run(child, timeout_s)
-        printed = [line for line in child.log.read_text().splitlines() if line.startswith("{")]
-        if not printed:
-            raise StackError(f"{name} printed no answer [{child.log}]")
-        answer: dict[str, Any] = json.loads(printed[-1])
-        return answer
+        self._supervisor.run(child := self._start(name, command), timeout_s)
+        return child.answer()
 
     def _leave_job(self) -> None:
         if self._guest_job is not None:
             self._guest_job.leave(was_up=self._is_up)
 
     def _stop_clusters(self) -> None:
-        records = self._is_up and any(archive.records for archive in self._archives.values())
-        if records:
+        timeout_s = STOP_TIMEOUT_S
+        if self._is_up and any(archive.records for archive in self._archives.values()):
             self._step("recording Java classes for faster starts: once, some seconds")
-        timeout_s = RECORD_TIMEOUT_S if records else STOP_TIMEOUT_S
-        parts = (*self._flinks_parts(), *self._brokers)
-        exit_codes = self._supervisor.stop(parts, timeout_s)
+            timeout_s = RECORD_TIMEOUT_S
+        exit_codes = self._supervisor.stop((*self._flinks_parts(), *self._brokers), timeout_s)
         for name, archive in self._archives.items():
             archive.publish(exit_codes.get(name))
 

@@ -1,4 +1,4 @@
-"""The shop with several tasks a service, and with Python in processes of its own."""
+"""The shop with several tasks a service and its state on the heap, and with Python in processes."""
 
 import asyncio
 import json
@@ -30,24 +30,26 @@ async def partitions(bootstrap_servers: str) -> list[int]:
 
 
 @pytest.mark.parametrize(
-    "options",
+    ("options", "backend"),
     [
-        StackOptions(services=SHOP, parallelism=2),
-        StackOptions(services=SHOP, execution_mode="process"),
+        (StackOptions(services=SHOP, parallelism=2, state_backend="hashmap"), "HashMap"),
+        (StackOptions(services=SHOP, execution_mode="process"), "EmbeddedRocksDB"),
     ],
-    ids=["two tasks", "processes"],
+    ids=["two tasks on the heap", "processes"],
 )
-def test_a_checkout_charges_and_takes_stock(options):
+def test_a_checkout_charges_and_takes_stock(options: StackOptions, backend: str) -> None:
     opener = build_opener(ProxyHandler({}))
 
     def ask(verb: str, path: str) -> dict:
-        request = Request(stack.url + path, method=verb)
+        request = Request(path if "://" in path else stack.url + path, method=verb)
         with opener.open(request, timeout=TIMEOUT_S) as response:
             return json.loads(response.read())
 
     with Stack(options) as stack:
         found = asyncio.run(partitions(stack.bootstrap_servers))
         assert found == [options.parallelism] * len(SHOP)
+        job = f"http://{stack.flink_rest}/jobs/{stack.job_id}"
+        assert ask("GET", f"{job}/checkpoints/config")["state_backend"] == f"{backend}StateBackend"
         item_id = ask("POST", f"/stock/item/create?price=3&stock={BUYERS}")["item_id"]
         for bought in range(1, BUYERS + 1):
             user_id = ask("POST", "/users/create")["user_id"]

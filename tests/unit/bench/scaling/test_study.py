@@ -113,6 +113,7 @@ def test_every_value_of_every_axis_is_a_stack() -> None:
     assert (found.taskmanagers, found.parallelism, found.partitions) == (3, 3, 12)
     assert options_of(Wanted("gateways", 3.0)).workers == 3
     assert options_of(Wanted("checkpoint-interval", 0.5)).checkpoint_interval_s == 0.5
+    assert options_of(Wanted("state-backend", 2.0)).state_backend == "hashmap"
     assert options_of(Wanted(RATE, 0.5)) == StackOptions()
 
 

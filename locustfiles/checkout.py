@@ -1,4 +1,4 @@
-"""A sale: funded buyers fill baskets of 1 to 10 stocked items and check them out.
+"""A sale: funded buyers fill baskets of 1 to 10 stocked items, or of --basket, and check them out.
 
 locust -f locustfiles/checkout.py --host http://127.0.0.1:8080 --zipf 1.0
 """
@@ -30,4 +30,4 @@ class Buyer(JourneyUser):
 @events.init.add_listener
 def _open_sale(environment, **_):
     options = environment.parsed_options
-    Buyer.sale = Sale(Random(options.seed), options.zipf)
+    Buyer.sale = Sale(Random(options.seed), options.zipf, options.basket)

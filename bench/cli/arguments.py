@@ -36,6 +36,8 @@ ZIPF_MAX = 5.0
 """The skew of item popularity is at most this; far beyond any market."""
 IN_FLIGHT_MAX = 20_000
 """A larger `--in-flight` is refused: above the ports that one address has, nothing can connect."""
+BASKET_MAX = 100
+"""A larger `--basket` is refused: an order of the shop has no more lines."""
 TRACE_EVERY_MAX = 1_000_000
 """A larger `--trace-every` is refused: one request in a million tells nothing."""
 
@@ -116,6 +118,8 @@ def add_shop(parser: argparse.ArgumentParser) -> None:
         help="what users do (default: %(default)s)")  # fmt: skip
     add("--zipf", type=real(ZIPF_MAX, 0), default=DEFAULT.zipf, metavar="X",
         help="skew of the items' popularity, for --scenario checkout")  # fmt: skip
+    add("--basket", type=whole("items", BASKET_MAX), default=DEFAULT.basket, metavar="N",
+        help="items of each basket, for --scenario checkout (default: 1 to 10)")  # fmt: skip
     add_seed(parser)
     add("--workers", type=whole("workers", ports.WORKERS_MAX), default=DEFAULT.workers, metavar="N",
         help="gateway processes (default: %(default)s)")  # fmt: skip
@@ -146,8 +150,18 @@ def add_load(parser: argparse.ArgumentParser) -> None:
 
 
 def shop_settings(args: argparse.Namespace) -> Settings:
-    """`shop_settings` returns what `add_shop` reads."""
-    return Settings(scenario=args.scenario, zipf=args.zipf, seed=args.seed, workers=args.workers)
+    """`shop_settings` returns what `add_shop` reads. It raises `UsageError` for what does not fit
+    together."""
+    for name in ("zipf", "basket"):
+        if getattr(args, name) and args.scenario != "checkout":
+            raise UsageError(f"--{name} is for --scenario checkout")
+    return Settings(
+        scenario=args.scenario,
+        zipf=args.zipf,
+        basket=args.basket,
+        seed=args.seed,
+        workers=args.workers,
+    )
 
 
 def load_settings(args: argparse.Namespace) -> Settings:
@@ -156,8 +170,6 @@ def load_settings(args: argparse.Namespace) -> Settings:
     It raises `UsageError` for options that do not fit together, `WorkloadError` for the file.
     """
     settings = shop_settings(args)
-    if args.zipf and args.scenario != "checkout":
-        raise UsageError("--zipf is for --scenario checkout")
     if args.workload is not None:
         if not args.target:
             raise UsageError("--workload needs the --target that it is for")

@@ -16,7 +16,7 @@ from bench.cli.arguments import (
     shop_settings,
     with_schedule,
 )
-from bench.errors import ExitCode, UsageError, progress
+from bench.errors import ExitCode, progress
 from bench.generator.fleet import KILL_TIMEOUT_S, STOP_TIMEOUT_S, spec_of
 from bench.project import PROJECT_DIR
 from bench.run.load import load_of
@@ -44,8 +44,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> ExitCode:
-    if args.zipf and args.scenario != "checkout":
-        raise UsageError("--zipf is for --scenario checkout")
     settings = shop_settings(args)
     if args.duration:
         settings = replace(settings, duration_s=args.duration)
@@ -92,6 +90,7 @@ def _locustfile(settings: Settings, url: str, folder: Path) -> list[str]:
         return [
             *("--locustfile", f"locustfiles/{settings.scenario}.py"),
             *("--seed", str(settings.seed), "--zipf", str(settings.zipf)),
+            *("--basket", str(settings.basket)),
         ]
     phase = settings.open_phase("page", settings.schedule())
     spec = spec_of(url, load_of(settings), phase, settings.seed, folder)

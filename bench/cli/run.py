@@ -30,6 +30,7 @@ from bench.run.run import Run
 from bench.run.settings import USERS_MAX, Settings
 from bench.workload.http_file import P99_MS_MAX, Thresholds
 from machine.arguments import address, addresses, listen_address, positive, real, whole
+from system.wire import RECORD_BYTES_MAX
 
 
 def users(text: str) -> tuple[int, ...]:
@@ -130,12 +131,17 @@ def add_ways(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--kafka", nargs="?", const=OWN, type=kafka_of, metavar="HOST:PORT",
                         help="write the shop's records to Kafka's topics, without the gateway; "
                         "the address is that of a --target's Kafka")  # fmt: skip
+    parser.add_argument("--record-bytes", type=whole("bytes", RECORD_BYTES_MAX), default=0,
+                        metavar="N", help="with --kafka: fill smaller records up")  # fmt: skip
 
 
 def with_ways(settings: Settings, args: argparse.Namespace, is_open: bool) -> Settings:
     """`with_ways` returns the settings with where the load is sent from, and by what. It raises
     `UsageError` for a load that can't be sent so."""
-    return _by_kafka(_from_agents(settings, args.agents, is_open), args.kafka, is_open)
+    settings = _from_agents(settings, args.agents, is_open)
+    if args.record_bytes and args.kafka is None:
+        raise UsageError("--record-bytes is for --kafka")
+    return replace(_by_kafka(settings, args.kafka, is_open), record_bytes=args.record_bytes)
 
 
 def _by_kafka(settings: Settings, kafka: str | None, is_open: bool) -> Settings:

@@ -188,6 +188,8 @@ def spec_of(
         trust=load.trust,
         others=load.others,
         kafka=load.kafka,
+        record_bytes=load.record_bytes,
+        basket=load.basket,
         samples=str((folder / f"samples-{name}.bin").resolve()),
         history=str((folder / f"history-{name}.jsonl").resolve()),
         traces=str((folder / f"traces-{name}.jsonl").resolve()),
@@ -200,6 +202,7 @@ def _locust(spec: Spec) -> list[str]:
         *_headless(spec, spec.workload, spec.users),
         *("--samples", spec.samples, "--history", spec.history),
         *("--seed", str(spec.seed + spec.index), "--zipf", str(spec.zipf)),
+        *("--basket", str(spec.basket)),
     ]
 
 

@@ -194,6 +194,9 @@ def _arguments(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--zipf", type=float, default=0.0, help="skew of item popularity (checkout.py; 0: none)"
     )
+    parser.add_argument(
+        "--basket", type=int, default=0, help="items of each basket (checkout.py; 0: 1 to 10)"
+    )
 
 
 @events.init.add_listener  # type: ignore[untyped-decorator]

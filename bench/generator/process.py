@@ -53,10 +53,11 @@ def source_of(spec: Spec, address: Address, samples: Writer, slots: Slots | None
     customers = (
         ShopCustomers(seed, count)
         if spec.workload == "shop"
-        else SaleCustomers(seed, spec.zipf, count)
+        else SaleCustomers(seed, spec.zipf, count, spec.basket)
     )
     record, traces = request_log.Writer(Path(spec.history)), Path(spec.traces)
-    encode = (ShopRequests(address) if slots is None else Requests(slots.sink)).encode
+    to_kafka = None if slots is None else Requests(slots.sink, spec.record_bytes)
+    encode = (to_kafka or ShopRequests(address)).encode
     return Journeys(customers, encode, samples, record, traces, spec.trace_every)
 
 

@@ -60,6 +60,10 @@ class Load(NamedTuple):
     """Servers at these URLs, http or https as the first, take their turn at connections."""
     kafka: str | None = None
     """The shop's records go straight into the topics of this Kafka; None: by HTTP."""
+    record_bytes: int = 0
+    """The records are filled up to so many bytes; 0: as they are."""
+    basket: int = 0
+    """Each basket of the checkout scenario has so many items; 0: 1 to 10."""
 
     @property
     def is_shop(self) -> bool:
@@ -98,6 +102,8 @@ class Spec:
     others: tuple[str, ...] = ()
     kafka: str | None = None
     """The address is that of the Kafka whose topics the records go into; None: by HTTP."""
+    record_bytes: int = 0
+    basket: int = 0
     alternating: bool = False
     """The flag says whether samples are kept for half of the time only, to measure what that
     costs."""

@@ -20,10 +20,14 @@ class Record(NamedTuple):
 
 
 class Requests:
-    """The requests are made by the gateway's own router and encoding; replies go to `sink`."""
+    """The requests are made by the gateway's own router and encoding; replies go to `sink`.
 
-    def __init__(self, sink: str) -> None:
+    Records of fewer than `record_bytes` are filled up by a field that services ignore.
+    """
+
+    def __init__(self, sink: str, record_bytes: int = 0) -> None:
         self._sink = sink
+        self._record_bytes = record_bytes
         self._router = Router(ROUTES)
         self._mint = Mint()
 
@@ -35,6 +39,9 @@ class Requests:
         except RefusedError:
             return None
         topic = input_topic(out.service)
-        return Record(
-            out.request_id, topic, out.key, out.encode(self._sink, [] if traced else None)
-        )
+        value = out.encode(self._sink, [] if traced else None)
+        return Record(out.request_id, topic, out.key, self._filled(value))
+
+    def _filled(self, value: bytes) -> bytes:
+        filling = self._record_bytes - len(value) - len(b',"filling":""')
+        return value if filling < 1 else b'%b,"filling":"%b"}' % (value[:-1], b"x" * filling)

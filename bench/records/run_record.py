@@ -11,8 +11,7 @@ SCHEMA_VERSION = 3
 CONTROL = "control"
 """The probe of this name keeps how fast the machine itself was."""
 GROUPS = ("gateway", "kafka", "flink", "generator")
-"""The CPU time of these groups of processes is known; they stand in the order in which a request
-meets them."""
+"""The CPU time of these groups of processes is known, in the order in which requests meet them."""
 IN_FLIGHT_MAX = 2_000
 """Each generator of an open loop has so many requests under way at a time by default; that is below
 the connections that one gateway accepts."""
@@ -70,14 +69,14 @@ class RunSettings:
     workload: str | None = None
     """The path is that of a workload file, for a target that is not the shop."""
     zipf: float = field(default=0.0, metadata=OPTIONAL)
+    basket: int = field(default=0, metadata=OPTIONAL)
+    """Each basket of the checkout scenario has so many items; 0: 1 to 10."""
     users: tuple[int, ...] = (1, 64, 256)
     """Each measured phase has so many simulated users."""
     rate: str | None = None
-    """The rate is an open loop's schedule, as `bench.workload.arrivals.parse` reads it; None: a
-    closed loop."""
+    """The rate is an open loop's, as `bench.workload.arrivals.parse` reads it; None: closed."""
     saturation_users: int = field(default=0, metadata=OPTIONAL)
-    """So many users send again as soon as they are answered, after the open loop; 0: no such
-    phase."""
+    """So many users send again once they are answered, after the open loop; 0: no such phase."""
     arrivals: Literal["poisson", "constant"] = "poisson"
     in_flight_max: int = IN_FLIGHT_MAX
     """Each generator of an open loop has at most this many requests under way; more are dropped."""
@@ -86,8 +85,7 @@ class RunSettings:
     trace_every: int = field(default=0, metadata=OPTIONAL)
     """Each so many-th request of an open loop is traced; 0: none."""
     first_warmup_s: float = 120.0
-    """The warm-up before all takes at most this long: it ends when the system is steady. It is 0
-    for one that is warm, in an open loop."""
+    """The first warm-up ends when the system is steady, at most this late; 0: it is warm."""
     warmup_s: float = 3.0
     """The warm-up before each measured window takes this long."""
     duration_s: float = 20.0
@@ -111,6 +109,8 @@ class RunSettings:
     """The generators run for these agents, ``host:port``, in turns; none: on this machine."""
     kafka: str | None = field(default=None, metadata=OPTIONAL)
     """Records go into this Kafka's topics, without HTTP: ``host:port``, or "own": the stack's."""
+    record_bytes: int = field(default=0, metadata=OPTIONAL)
+    """These records are filled up to so many bytes; 0: as they are."""
 
 
 @dataclass(frozen=True)

@@ -183,21 +183,19 @@ def settings(run: RunRecord) -> list[tuple[str, str]]:
 
 
 SHOP_SETTINGS = {"scenario", "zipf", "workers", "trace_every"}
+WHERE_GIVEN = {"saturation_users", "agents", "kafka", "record_bytes", "basket"}
+"""These settings mean nothing where they are not given."""
 
 
 def _meaningless(settings: RunSettings) -> set[str]:
     """The settings that say nothing about this run: a service of somebody else's is no shop."""
-    found: set[str] = set() if settings.workload is None else SHOP_SETTINGS
+    found = {name for name in WHERE_GIVEN if not getattr(settings, name)}
+    if settings.workload is not None:
+        found = found | SHOP_SETTINGS
     if settings.rate is not None:
         found = found | {"users"}
-    if not settings.saturation_users:
-        found = found | {"saturation_users"}
     if settings.target is None or not settings.target.startswith("https:"):
         found = found | {"ca", "insecure"}
-    if not settings.agents:
-        found = found | {"agents"}
-    if settings.kafka is None:
-        found = found | {"kafka"}
     return found
 
 

@@ -19,6 +19,8 @@ def load_of(settings: Settings) -> Load:
         settings.locust,
         trust=Trust(settings.ca, settings.insecure),
         agents=settings.agents,
+        record_bytes=settings.record_bytes,
+        basket=settings.basket,
     )
     if settings.workload is None:
         return load

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import NamedTuple
 
+from bench.run.settings import Settings
 from system.runtime.options import StackOptions, StateBackend
 
 RATE = "rate"
@@ -21,6 +22,7 @@ class Axis(NamedTuple):
     """The title says what the values are, as a chart's axis has it."""
     values: tuple[float, ...]
     options: Callable[[StackOptions, float], StackOptions] = lambda options, value: options
+    settings: Callable[[Settings, float], Settings] = lambda settings, value: settings
     names: tuple[str, ...] = ()
     """Values that are no numbers are these, counted from 1."""
     fills: bool = False
@@ -51,6 +53,16 @@ AXES: dict[str, Axis] = {
         "seconds between checkpoints",
         (0.5, 1.0, 2.0, 5.0, 10.0, 30.0),
         lambda options, value: replace(options, checkpoint_interval_s=value),
+    ),
+    "basket": Axis(
+        "items in a basket, of the checkout scenario",
+        (1.0, 2.0, 5.0, 10.0, 20.0, 50.0),
+        settings=lambda settings, value: replace(settings, scenario="checkout", basket=int(value)),
+    ),
+    "payload": Axis(
+        "bytes of a request record, written to Kafka without the gateway",
+        (100.0, 1024.0, 4096.0, 16384.0, 65536.0),
+        settings=lambda settings, value: replace(settings, kafka="own", record_bytes=int(value)),
     ),
     "state-backend": Axis(
         "where the state is",

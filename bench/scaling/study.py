@@ -118,8 +118,9 @@ def rate_of(wanted: Wanted, study: Study) -> float:
 
 def settings_of(wanted: Wanted, settings: Settings, rate_per_s: float) -> Settings:
     """`settings_of` returns an open loop at the rate; elsewhere than on the rate's axis users
-    saturate the system after it."""
-    users = 0 if wanted.axis == RATE else SATURATION_USERS
+    saturate the system after it, by HTTP."""
+    settings = AXES[wanted.axis].settings(settings, wanted.value)
+    users = 0 if wanted.axis == RATE or settings.kafka else SATURATION_USERS
     return replace(settings, rate=f"{rate_per_s:g}", users=(), saturation_users=users)
 
 

@@ -80,11 +80,11 @@ class ShopCustomers:
 class SaleCustomers:
     """These are buyers, as in locustfiles/checkout.py; a buyer fills one basket at a time."""
 
-    def __init__(self, seed: int, zipf: float, count: int = CUSTOMERS_MAX) -> None:
+    def __init__(self, seed: int, zipf: float, count: int = CUSTOMERS_MAX, basket: int = 0) -> None:
         self._count = count
         self._seed = seed
         self._numbers = counting()
-        self._sale = Sale(Random(seed), zipf)
+        self._sale = Sale(Random(seed), zipf, basket)
         self._free: deque[str] = deque()
 
     def prepare(self) -> Iterator[Journey]:

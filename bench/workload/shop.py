@@ -265,15 +265,17 @@ class Sale:
     """Buyers fill a basket and check it out, nearly always with success.
 
     `zipf` is the exponent of the items' popularity: 0 is uniform, 1 lets the first of n items
-    appear in about 1/ln(n) of all choices.
+    appear in about 1/ln(n) of all choices. A `basket` has so many items; 0: 1 to `BASKET_MAX`.
     """
 
     ITEMS = 200
     BASKET_MAX = 10
-    """A basket of the checkout scenario has at most this many items."""
+    """A basket of the checkout scenario has at most this many items, where nothing else is asked
+    for."""
 
-    def __init__(self, random: Random, zipf: float) -> None:
+    def __init__(self, random: Random, zipf: float, basket: int = 0) -> None:
         self.random = random
+        self.basket = (basket, basket) if basket else (1, self.BASKET_MAX)
         self.items: list[str] = []
         popularity = (rank**-zipf for rank in range(1, self.ITEMS + 1))
         self.weights = list(accumulate(popularity))
@@ -298,7 +300,7 @@ class Sale:
         order_id = yield from create_order(user_id)
         if not order_id:
             return
-        for _ in range(self.random.randint(1, self.BASKET_MAX)):
+        for _ in range(self.random.randint(*self.basket)):
             yield add_item(order_id, self.choose_item())
         yield from checkout(order_id)
 

@@ -21,7 +21,16 @@ async def test_records_go_straight_into_the_topics(stack: Stack, tmp_path: Path)
     before = await topics(stack.bootstrap_servers)
     done = bench(
         *("run", "--quick", "--rate", "40", "--seed", "3", "--generators", "2"),
-        *("--target", stack.url, "--kafka", stack.bootstrap_servers, "--out", str(tmp_path)),
+        *(
+            "--target",
+            stack.url,
+            "--kafka",
+            stack.bootstrap_servers,
+            "--record-bytes",
+            "3000",
+            "--out",
+            str(tmp_path),
+        ),
     )
     run, _ = recorded(tmp_path, done)
     window = run["phases"][1]["window"]
@@ -35,4 +44,5 @@ async def test_records_go_straight_into_the_topics(stack: Stack, tmp_path: Path)
     assert entries["matched replies from Kafka"]["total"] == sent > 0
     assert entries["records of the gateway"]["total"] == 0
     assert window["per_request"]["kafka_records"] >= 2
+    assert window["per_request"]["kafka_bytes"] > run["settings"]["record_bytes"] == 3000
     assert await topics(stack.bootstrap_servers) == before

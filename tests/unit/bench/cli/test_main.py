@@ -145,6 +145,8 @@ def test_a_wrong_value_is_one_line(
     ("line", "code", "says"),
     [
         ("run --zipf 1", ExitCode.USAGE, "--zipf is for --scenario checkout"),
+        ("run --basket 3", ExitCode.USAGE, "--basket is for --scenario checkout"),
+        ("run --rate 9 --record-bytes 99", ExitCode.USAGE, "--record-bytes is for --kafka"),
         ("capacity --zipf 1", ExitCode.USAGE, "--zipf is for --scenario checkout"),
         ("locust --zipf 1", ExitCode.USAGE, "--zipf is for --scenario checkout"),
         ("run --locust", ExitCode.USAGE, "--locust is for --rate"),

@@ -21,16 +21,19 @@ def test_a_foreign_record_says_nothing_of_the_shop() -> None:
 @pytest.mark.parametrize(
     ("settings", "without"),
     [
-        (Settings(), {"saturation_users", "ca", "insecure", "agents", "kafka"}),
-        (Settings(rate="5"), {"users", "saturation_users", "ca", "insecure", "agents", "kafka"}),
-        (Settings(rate="5", saturation_users=64), {"users", "ca", "insecure", "agents", "kafka"}),
+        (Settings(), {*tables.WHERE_GIVEN, "ca", "insecure"}),
+        (Settings(rate="5"), {*tables.WHERE_GIVEN, "users", "ca", "insecure"}),
+        (
+            Settings(rate="5", saturation_users=64, scenario="checkout", basket=3),
+            {*tables.WHERE_GIVEN, "users", "ca", "insecure"} - {"saturation_users", "basket"},
+        ),
         (
             Settings(workload="w"),
-            {*tables.SHOP_SETTINGS, "saturation_users", "ca", "insecure", "agents", "kafka"},
+            {*tables.SHOP_SETTINGS, *tables.WHERE_GIVEN, "ca", "insecure"},
         ),
         (
             Settings(workload="w", target="https://a"),
-            {*tables.SHOP_SETTINGS, "saturation_users", "agents", "kafka"},
+            {*tables.SHOP_SETTINGS, *tables.WHERE_GIVEN},
         ),
     ],
 )

@@ -105,6 +105,13 @@ def test_rates_are_shares_of_the_capacity() -> None:
     assert settings_of(Wanted(BASE, 1.0), Settings(), 100.0).saturation_users == 256
 
 
+def test_a_value_may_be_of_the_load() -> None:
+    basket = settings_of(Wanted("basket", 50.0), Settings(), 100.0)
+    assert (basket.scenario, basket.basket, basket.saturation_users) == ("checkout", 50, 256)
+    payload = settings_of(Wanted("payload", 4096.0), Settings(), 100.0)
+    assert (payload.kafka, payload.record_bytes, payload.saturation_users) == ("own", 4096, 0)
+
+
 def test_every_value_of_every_axis_is_a_stack() -> None:
     for wanted in missing(None, [*AXES]):
         assert isinstance(options_of(wanted), StackOptions)

@@ -154,14 +154,15 @@ def test_the_popularity_of_items(zipf: float, first_share: float) -> None:
     assert chosen[sale.items[0]] / 20_000 == pytest.approx(first_share, abs=0.005)
 
 
-def test_a_basket_is_bought() -> None:
-    fake, sale = FakeShop(), Sale(Random(1), 1.0)
+@pytest.mark.parametrize(("basket", "least", "most"), [(0, 1, Sale.BASKET_MAX), (50, 50, 50)])
+def test_a_basket_is_bought(basket: int, least: int, most: int) -> None:
+    fake, sale = FakeShop(), Sale(Random(1), 1.0, basket)
     fake.play(sale.prepare(10))
     fake.calls.clear()
     fake.play(sale.buy("u"))
     first, *adds, last = [call.operation for call in fake.calls]
     assert (first, last) == ("create_order", "checkout")
-    assert 1 <= len(adds) <= Sale.BASKET_MAX
+    assert least <= len(adds) <= most
 
 
 def test_wrong_answers_are_found() -> None:

@@ -54,13 +54,16 @@ async def until_checkpoint(stack: Stack) -> None:
 
 
 class Others:
-    """Clients that ask on while something else happens, each for a user of its own."""
+    """Clients that ask on while something else happens, each for a user of its own.
+
+    What takes longer than the gateway waits, as on a busy machine, is asked again by the key that
+    the answer names: what counts is how it ends.
+    """
 
     def __init__(self, stack: Stack) -> None:
         self._url = stack.url
         self._stopping = False
         self.statuses: list[int] = []
-        self.longest_s = 0.0
 
     async def __aenter__(self) -> "Others":
         self._session = aiohttp.ClientSession(self._url)
@@ -73,16 +76,21 @@ class Others:
         await self._session.close()
 
     async def _ask(self) -> None:
-        loop = asyncio.get_running_loop()
         async with self._session.post("/users/create") as response:
             user_id = (await response.json())["user_id"]
         while not self._stopping:
             for verb, path in (("POST", f"credit/add/{user_id}/1"), ("GET", f"find/{user_id}")):
-                began = loop.time()
-                async with self._session.request(verb, f"/users/{path}") as response:
-                    await response.read()
-                    self.statuses.append(response.status)
-                self.longest_s = max(self.longest_s, loop.time() - began)
+                self.statuses.append(await self._ended(verb, f"/users/{path}"))
+
+    async def _ended(self, verb: str, path: str) -> int:
+        headers: dict[str, str] = {}
+        async with asyncio.timeout(TIMEOUT_S):
+            while True:
+                async with self._session.request(verb, path, headers=headers) as response:
+                    answer = await response.json()
+                    if response.status != 504:
+                        return response.status
+                    headers = {"Idempotency-Key": answer["request_id"]}
 
 
 def request(sink: str, method: str = "find_user", **params: object) -> bytes:

@@ -47,7 +47,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     kind.add_argument("--users", type=users, default=DEFAULT.users, metavar="N,N,...",
                       help="simulated users of each phase (default: 1,64,256)")  # fmt: skip
     kind.add_argument("--rate", metavar="RATE",
-                      help="open loop, requests/s: 500, 100..1000, or 100,200@10")  # fmt: skip
+                      help="open loop, mean requests/s: 500, 100..1000, or 100,200@10")  # fmt: skip
     parser.add_argument("--p99-ms", type=positive(P99_MS_MAX), metavar="MS",
                         help="a longer p99 fails the run (default: the workload's)")  # fmt: skip
     parser.add_argument("--max-failed", type=percent, metavar="PERCENT",

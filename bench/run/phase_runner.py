@@ -64,14 +64,15 @@ class Live:
         failures = seen.where(seen.of_kind("failed", "censored"))
         failed = f"failed {len(failures)}"
         if len(failures):
-            most = int(np.bincount(failures.outcome).argmax())
-            failed += f" ({failures.outcomes[most]})"
+            commonest = int(np.bincount(failures.outcome).argmax())
+            failed += f" ({failures.outcomes[commonest]})"
         dropped = int(seen.of_kind("dropped").sum())
         lost = f"  dropped {dropped}" if self._phase.schedule is not None else ""
         under_way = "" if in_flight is None else f"  in flight {in_flight}"
         rate = len(answered) / (now_s - self._since_s)
         limit_s = self._limits_s.get(stage)
-        of = "" if limit_s is None else f"/{limit_s:.0f}"
+        by = "/" if self._phase.duration_s else " of at most "  # it ends once it is steady
+        of = "" if limit_s is None else f"{by}{limit_s:.0f}"
         spent = f"{now_s - self._begun_s:.0f}{of} s"
         self._progress(
             f"{self._phase.name:>8}  {stage:<8}{spent:>9}"

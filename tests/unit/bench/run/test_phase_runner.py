@@ -44,6 +44,10 @@ def test_a_line_of_progress_says_how_much_of_a_stage_is_over(monkeypatch) -> Non
     spent = ["prepare 0 s", "warm up 0/3 s", "warm up 2/3 s", "measure 0/9 s", "measure 2/9 s"]
     for line, expected in zip(lines, spent, strict=True):
         assert " ".join(line.split()).startswith(f"open {expected} ")
+    live = Live(Phase("warmup", 0, 120.0, 0.0), lines.append)
+    now_s += 2.0
+    live.see(samples("200"), "warm up", 0)
+    assert " ".join(lines[-1].split()).startswith("warmup warm up 0 of at most 120 s ")
 
 
 @pytest.mark.parametrize("kind", ["200", "404"])

@@ -20,11 +20,11 @@ class Rest:
         self.host = address.rpartition(":")[0]
         self._url = f"http://{address}"
 
-    def task_managers(self) -> int:
-        """`task_managers` returns how many there are; 0 too while the JobManager does not
-        answer."""
+    def slots(self) -> int:
+        """`slots` returns how many there are, of the TaskManagers that have registered and told of
+        theirs; 0 too while the JobManager does not answer."""
         try:
-            return int(self._call("GET", "/overview")["taskmanagers"])
+            return int(self._call("GET", "/overview")["slots-total"])
         except HttpError:
             return 0
 

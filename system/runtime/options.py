@@ -21,6 +21,7 @@ from system.runtime.settings import (
     TASK_SLOTS,
     TASKMANAGERS_MAX,
     Heaps,
+    task_slots,
 )
 
 Mode = Literal["thread", "process"]
@@ -127,6 +128,11 @@ class StackOptions:
                 f"parallelism {self.parallelism} is more than {TASK_SLOTS} task slots of each "
                 f"TaskManager: choose --taskmanagers {least} or more"
             )
+
+    @property
+    def task_slots(self) -> int:
+        """`task_slots` returns how many slots each TaskManager of a stack's own Flink has."""
+        return task_slots(self.parallelism, self.taskmanagers)
 
     def rescaled(self, parallelism: int, taskmanagers: int | None) -> "StackOptions":
         """`rescaled` returns options with so many tasks and TaskManagers, None for as many as there

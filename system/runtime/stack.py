@@ -34,7 +34,6 @@ from system.runtime.kafka_broker import Kafka, brokers
 from system.runtime.options import RescaleError, StackOptions
 from system.runtime.parts import GATEWAY, JOBMANAGER, KAFKA, TASKMANAGER, names, numbered
 from system.runtime.programs import ECHO
-from system.runtime.settings import task_slots
 
 STEP_TIMEOUT_S = 120.0
 """Each step of a start takes at most this long. It only ends what hangs: a process that dies is
@@ -163,11 +162,12 @@ class Stack:
         for name in added:
             self.start(name)
         rest, newest = Rest(self.flink_rest), self._flink.newest_checkpoint()
+        # One that loses its JobManager while it registers never does (seen with Flink 2.3).
+        slots = previous.task_slots * previous.taskmanagers + self.options.task_slots * len(added)
 
         def may_begin() -> bool:
             whole = self._supervisor.children.keys() >= {*parts, *added}
-            come = rest.task_managers() >= self.options.taskmanagers
-            return whole and come and self._flink.newest_checkpoint() != newest
+            return whole and rest.slots() >= slots and self._flink.newest_checkpoint() != newest
 
         limit_s = previous.checkpoint_interval_s + STEP_TIMEOUT_S
         if not self.restarts.until(may_begin, limit_s):
@@ -293,8 +293,7 @@ class Stack:
     def _scale(self, options: StackOptions) -> None:
         """What is started of Flink from now on is as these options say."""
         previous, self.options = self.options, options
-        slots = task_slots(options.parallelism, options.taskmanagers)
-        self._flink.scale(self._program(), slots)
+        self._flink.scale(self._program(), options.task_slots)
         for name in names(TASKMANAGER, previous.taskmanagers):
             self._gc_logs.pop(name, None)
         for number, name in enumerate(names(TASKMANAGER, options.taskmanagers), 1):
@@ -348,7 +347,7 @@ class Stack:
     def _submit_job(self, connector: Sequence[Path], known: Path, topics: dict[str, Any]) -> None:
         rest = Rest(self.flink_rest)
         what = f"a TaskManager of Flink at {self.flink_rest}"
-        self._supervisor.wait_for(lambda: rest.task_managers() > 0, what, REACH_TIMEOUT_S)
+        self._supervisor.wait_for(lambda: rest.slots() > 0, what, REACH_TIMEOUT_S)
         job = GuestJob(
             rest,
             f"kaflinkshop {topics['cluster_id']} {self.options.topic_prefix}".rstrip(),

@@ -202,7 +202,7 @@ class Clusters:
         self._start("taskmanager", flink.taskmanager_command())
         port = self._kafka.bootstrap_servers.rpartition(":")[2]
         for what, holds in (
-            ("Flink", lambda: Rest(flink.rest).task_managers() > 0),
+            ("Flink", lambda: Rest(flink.rest).slots() > 0),
             ("Kafka", lambda: not ports.is_free(int(port))),
         ):
             self.supervisor.wait_for(holds, what, COMMAND_S)

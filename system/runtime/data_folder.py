@@ -153,9 +153,9 @@ def _identified(path: Path, descriptor: int, made_with: Mapping[str, str]) -> Da
     except (ValueError, TypeError, LookupError, OSError) as cause:
         raise StackError(f"{manifest} is damaged ({cause}): choose another --data-dir") from None
     changed = [
-        f"{each} {found.get(each, 'unknown')}, not {wanted}"
-        for each, wanted in expected.items()
-        if found.get(each) != wanted
+        f"{each} {found.get(each, 'unknown')}, not {expected.get(each, 'the default')}"
+        for each in {**expected, **found}
+        if found.get(each) != expected.get(each)
     ]
     if changed:
         raise StackError(

@@ -146,6 +146,23 @@ def test_one_of_another_version_is_refused(tmp_path, changed, told):
         pass
 
 
+@pytest.mark.parametrize(
+    ("first", "then", "told"),
+    [
+        (None, "hashmap", "state unknown, not hashmap"),
+        ("hashmap", None, "state hashmap, not the default"),
+    ],
+)
+def test_one_whose_state_is_elsewhere_is_refused(tmp_path, first, then, told):
+    made, wanted = (
+        options.StackOptions(state_backend=each).made_with(None, None) for each in (first, then)
+    )
+    with data_folder(tmp_path, None, made):
+        pass
+    with pytest.raises(StackError, match=told), data_folder(tmp_path, None, wanted):
+        pass
+
+
 def test_one_of_another_layout_is_refused(tmp_path, monkeypatch):
     with data_folder(tmp_path, None, MADE_WITH):
         pass

@@ -36,9 +36,10 @@ def judge(
 
     `requests` counts those that were sent and those that could not be, as too many were under way;
     `failed` counts them by kind, in the order in which the kinds came up. A refusal that the
-    workload expects is an answer. `silent` is the share of the window in which none came. On a
-    machine that was disturbed, failures are nobody's fault that is known, nor is a window in which
-    no request came to its end; but where all failed, that is told, whatever else was wrong.
+    workload expects is an answer. `silent` is the share of a closed loop's window in which none
+    came. On a machine that was disturbed, failures are nobody's fault that is known, nor is it that
+    all users waited from a window's begin to its end; but where all requests failed, or none was
+    sent, that is told, whatever else was wrong.
     """
     lost = sum(failed.values())
     if lost <= failed_share_max * requests and lost < requests:
@@ -52,7 +53,7 @@ def judge(
     errors = ", ".join(kinds)
     if not requests:
         why = f"{name}: nothing was answered: no request came to its end"
-        return Check(name, "unknown" if is_disturbed else "broken", why)
+        return Check(name, "unknown" if is_disturbed and silent else "broken", why)
     if lost >= requests:
         why = f"{name}: nothing was answered as expected: all {requests:,} requests failed: "
         return Check(name, "broken", why + errors)

@@ -367,7 +367,8 @@ class Stack:
 
     def _answer(self, name: str, command: Sequence[str], timeout_s: float) -> dict[str, Any]:
         """The JSON object that a command ends with."""
-        self._supervisor.run(child := self._start(name, command), timeout_s)
+        child = self._start(name, command)
+        self._supervisor.run(child, timeout_s)
         return child.answer()
 
     def _leave_job(self) -> None:

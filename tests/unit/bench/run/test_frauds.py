@@ -129,7 +129,7 @@ FRAUDS: dict[str, tuple[Recorded, str]] = {
         Recorded(outcome=outcomes("503 unavailable", after=SECONDS * RATE // 2)), "failed"),
     "a fifth was not sent: too many under way": (
         Recorded(outcome=outcomes("dropped in_flight", 5)), "failed"),
-    "nothing was sent at all": (Recorded(ends_at_s=0), "void"),
+    "nothing was sent at all": (Recorded(ends_at_s=0), "failed"),
     "its users stop halfway": (Recorded(is_open=False, ends_at_s=SECONDS * 0.45), "failed"),
     "its generator was killed": (Recorded(has_footer=False), "invalid"),
     "the generator was late": (Recorded(late_ms=25.0), "void"),

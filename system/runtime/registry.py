@@ -17,7 +17,6 @@ DOWN_TIMEOUT_S = 60.0
 """`down` waits this long: more than a stack's own limits of drain and stop add up to."""
 
 ASKED, ANSWERED = ".asked", ".answered"
-SUFFIXES = (ASKED, ANSWERED)
 """The files of a stack that is asked to rescale have these suffixes."""
 READY_TIMEOUT_S = 5.0
 """The gateway answers `status` within this time, or counts as not ready."""
@@ -49,8 +48,7 @@ def reserve(name: str) -> Iterator[Path]:
             with lock(cache_dir() / "up.lock", wait=True):
                 held.enter_context(lock(file.with_suffix(".lock"), wait=False))
                 _sweep(file.parent)
-            for left in (file, *map(file.with_suffix, SUFFIXES)):
-                left.unlink(missing_ok=True)  # a killed process may have left it
+            _clear(file.with_suffix(".lock"))
             held.callback(file.unlink, missing_ok=True)
             yield file
     except LockHeldError:
@@ -64,9 +62,15 @@ def _sweep(folder: Path) -> None:
     """Removes what stacks left that have ended, killed ones too."""
     for held in folder.glob("*.lock"):
         if not is_held(held):
-            for suffix in (".json", *SUFFIXES):
-                held.with_suffix(suffix).unlink(missing_ok=True)
+            _clear(held)
             held.unlink()
+
+
+def _clear(held: Path) -> None:
+    """Removes what processes that were killed left beside that lock, half written files too."""
+    for left in held.parent.glob(f"{held.stem}.*"):  # a name has no dot
+        if left != held:
+            left.unlink(missing_ok=True)
 
 
 def write(file: Path, entry: Entry) -> None:

@@ -28,7 +28,7 @@ def ask(name: str, parallelism: int, taskmanagers: int | None) -> float:
     asked, answered = _files(name)
     own_id = uuid.uuid4().hex
     wanted = {"id": own_id, "parallelism": parallelism, "taskmanagers": taskmanagers}
-    whole = asked.with_suffix(f".{own_id}")
+    whole = _unfinished(asked, own_id)
     whole.write_text(json.dumps(wanted))
     try:
         os.link(whole, asked)  # at once or not at all, and never over another's
@@ -60,7 +60,7 @@ def serve(name: str, rescale: Rescale) -> bool:
         answer["paused_s"] = rescale(wanted["parallelism"], wanted["taskmanagers"])
     except RescaleError as cause:
         answer["error"] = str(cause)
-    whole = answered.with_suffix(f".{wanted['id']}")
+    whole = _unfinished(answered, wanted["id"])
     whole.write_text(json.dumps(answer))
     whole.rename(answered)
     asked.unlink()
@@ -69,6 +69,11 @@ def serve(name: str, rescale: Rescale) -> bool:
 
 def _files(name: str) -> tuple[Path, Path]:
     return registry.beside(name, registry.ASKED), registry.beside(name, registry.ANSWERED)
+
+
+def _unfinished(file: Path, own_id: str) -> Path:
+    # Named after the file too: both sides write for the same id, at the same time.
+    return file.with_name(f"{file.name}.{own_id}")
 
 
 def _read(file: Path) -> dict[str, Any] | None:

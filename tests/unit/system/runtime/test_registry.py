@@ -45,6 +45,8 @@ def test_what_a_stack_that_failed_or_was_killed_left_is_removed_by_the_next() ->
     for name in ("killed", "killed-too"):
         (folder / f"{name}.lock").touch()
         registry.write(folder / f"{name}.json", ENTRY)
+    for half_written in ("killed.17", "killed.asked.1a", "one.asked", "one.answered.1a"):
+        (folder / half_written).touch()
     with registry.reserve("one") as file:
         registry.write(file, ENTRY)
         with registry.reserve("two"):

@@ -1,5 +1,6 @@
 """`rescale` asks `up` by files, one at a time, and is told what became of it."""
 
+import os
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -63,6 +64,21 @@ def test_who_asks_is_told_why_not(until) -> None:
 def test_an_answer_to_another_is_none(until) -> None:
     registry.beside("shop", registry.ANSWERED).write_text('{"id": "other", "paused_s": 9.0}')
     assert answered(lambda *_: 1.0, until) == [1.0, True]
+
+
+def test_an_answer_before_the_asker_has_tidied_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    link = os.link
+
+    def served_at_once(*files: Path) -> None:
+        link(*files)
+        assert rescaling.serve("shop", lambda *_: 2.5)
+
+    monkeypatch.setattr(os, "link", served_at_once)
+    assert rescaling.ask("shop", 2, None) == 2.5
+    assert sorted(file.name for file in registry.beside("shop", "").parent.iterdir()) == [
+        "shop.json",
+        "shop.lock",
+    ]
 
 
 def test_one_asks_at_a_time() -> None:

@@ -3,6 +3,7 @@
 `nox -s tests` runs two groups at a time (pytest-xdist); plain pytest all in turns.
 """
 
+import gc
 import os
 import signal
 import threading
@@ -46,6 +47,10 @@ hypothesis.settings.load_profile("busy")
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> Groups:
     return Groups(config, log)
+
+
+def pytest_collection_finish() -> None:
+    gc.freeze()  # what was found lives until the end, and is not looked at again each time
 
 
 @pytest.fixture(scope="session")

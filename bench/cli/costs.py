@@ -205,7 +205,7 @@ def plan(args: argparse.Namespace) -> ExitCode:
     if args.json:
         show_json(to_plain(found))
     else:
-        show(planning.table(found, planning.held_of(known).queue))
+        show(planning.table(found))
     return ExitCode.DONE
 
 

@@ -5,8 +5,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
+from system.runtime.parts import kind_of
+
 COMPILERS = "compilers"
 """Both JVMs compile in threads of their own: for minutes after a start, and no request's doing."""
+TASK = "task: Python and state"
 SHARES: Mapping[str, Mapping[str, str]] = {
     "kafka": {
         "data-plane-kafk": "network and requests",
@@ -14,7 +17,8 @@ SHARES: Mapping[str, Mapping[str, str]] = {
         "C2 CompilerThre": COMPILERS,
     },
     "flink_taskmanager": {
-        "Source: ": "task: Python and state",
+        "Source: ": TASK,
+        "services -> ": TASK,  # where several tasks share the keys, the source is a task before it
         "Source Data Fet": "reading from Kafka",
         "kafka-producer-": "writing to Kafka",
         "rocksdb": "RocksDB's flushes and compactions",
@@ -44,7 +48,7 @@ def share_of(part: str, thread: str) -> str:
 
 class ThreadMeter:
     """The meter reads the CPU time of all threads of a stack; `pids` leads from parts to
-    processes."""
+    processes. Parts of one kind, as several TaskManagers, are one in what it tells."""
 
     def __init__(self, pids: Mapping[str, Sequence[int]]) -> None:
         self._pids = pids
@@ -56,7 +60,8 @@ class ThreadMeter:
         spent: Spent = Counter()
         now = dict(self._read())
         for (part, thread, name), ns in now.items():
-            spent[part, share_of(part, name)] += ns - self._before.get((part, thread, name), 0)
+            kind = kind_of(part)
+            spent[kind, share_of(kind, name)] += ns - self._before.get((part, thread, name), 0)
         self._before = now
         return spent
 

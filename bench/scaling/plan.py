@@ -12,7 +12,7 @@ from bench.errors import BenchError
 from bench.records.run_record import GROUPS
 from bench.scaling.axes import RATE
 from bench.scaling.study_record import Point, Study
-from bench.stats.queueing import RATES_MIN, Held, Observation, Queue, hold_against
+from bench.stats.queueing import RATES_MIN, Held, Observation, hold_against
 
 ERROR_MIN = 0.05
 """A plan's error is at least this, whatever the halves of the study say: two runs of one thing
@@ -40,6 +40,8 @@ class Plan:
     gateways: Range
     memory_mib: Range
     """The memory is that of all machines together."""
+    capacity_per_s: float
+    """The study's machine, with the generator on it, serves at most so much."""
     utilisation: float
     """A machine at its rate is so near its capacity."""
     p50_error: float
@@ -95,6 +97,7 @@ def planned(busiest: Point, held: Held, cores: int, rate_per_s: float, p99_ms: f
         _threads(rate_per_s, cpu_us["flink"], used, error),
         _threads(rate_per_s, cpu_us["gateway"], used, error),
         Range(machines.low * rss_mib, machines.expected * rss_mib, machines.high * rss_mib),
+        round(queue.capacity_per_s, 1),
         round(used, 3),
         round(held.p50_error, 3),
         round(held.capacity_error, 3),
@@ -125,7 +128,7 @@ def _whole(low: float, expected: float, high: float) -> Range:
     return Range(*(float(ceil(each)) for each in (low, expected, high)))
 
 
-def table(found: Plan, queue: Queue) -> str:
+def table(found: Plan) -> str:
     """`table` returns a plan as Markdown."""
     rows = [
         ("requests/s a machine", found.per_machine_per_s),
@@ -142,7 +145,7 @@ def table(found: Plan, queue: Queue) -> str:
         *(f"| {name} | {each.low:,.0f} | {each.expected:,.0f} | {each.high:,.0f} |"
           for name, each in rows),
         "",
-        f"- at {found.utilisation:.0%} of a capacity of {queue.capacity_per_s:,.0f} requests/s",
+        f"- at {found.utilisation:.0%} of a capacity of {found.capacity_per_s:,.0f} requests/s",
         f"- held against the study: p50 off by {found.p50_error:.0%} in the middle, capacity by "
         f"{abs(found.capacity_error):.0%}",
         *(f"- assumed: {each}" for each in found.assumptions),

@@ -11,6 +11,7 @@ included, is a base that does not depend on the rate, and is taken as lognormal.
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from math import exp
 from typing import NamedTuple
 
 import numpy as np
@@ -69,11 +70,13 @@ class Queue:
             return float("inf")
         share, mean_ms = self.wait_share(rate_per_s), self.longer_wait_ms(rate_per_s)
         base_ms = self._base_ms
+        # ln of the sum of exp(base / mean) up to each point: what waits longer is then one exp.
+        sums = np.logaddexp.accumulate(base_ms / mean_ms)
 
         def above(latency_ms: float) -> float:
-            left_ms = latency_ms - base_ms
-            waits = share * np.exp(-np.maximum(left_ms, 0.0) / mean_ms)
-            return float(np.mean(np.where(left_ms < 0, 1.0, waits))) - (1 - quantile)
+            passed = int(base_ms.searchsorted(latency_ms, side="right"))
+            waits = share * exp(sums[passed - 1] - latency_ms / mean_ms) if passed else 0.0
+            return (_BASE_POINTS - passed + waits) / _BASE_POINTS - (1 - quantile)
 
         longest_ms = float(base_ms[-1]) + mean_ms * float(np.log(1 / (1 - quantile)))
         return float(brentq(above, 0.0, longest_ms, rtol=1e-6))

@@ -1,5 +1,7 @@
 """Made-up noise of a machine, as the logarithm of what its runs take: shape (simulations, runs)."""
 
+from functools import cache
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -21,12 +23,14 @@ def autocorrelated(random: np.random.Generator, shape: tuple[int, int], phi: flo
 def paired(noise: Floats, seed: int = 1) -> Floats:
     """B minus A of each pair of runs that take turns: (simulations, runs) to (…, runs / 2)."""
     simulations, runs = noise.shape
-    signs = np.array([
-        [1.0 if order[0] == "A" else -1.0 for order in turns("AB", runs // 2, seed + index)]
-        for index in range(simulations)
-    ])  # fmt: skip
+    signs = np.array([_signs(runs // 2, seed + index) for index in range(simulations)])
     differences: Floats = signs * (noise[:, 1::2] - noise[:, ::2])
     return differences
+
+
+@cache  # thousands of simulations begin with the same seed
+def _signs(rounds: int, seed: int) -> list[float]:
+    return [1.0 if order[0] == "A" else -1.0 for order in turns("AB", rounds, seed)]
 
 
 def quiet_machine(random: np.random.Generator, shape: tuple[int, int]) -> Floats:

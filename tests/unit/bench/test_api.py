@@ -5,14 +5,12 @@ import sys
 from pathlib import Path
 
 import pytest
-from support.small_server import serving
 
 import bench
 from bench.generator.fleet import spec_of
 from bench.generator.spec import Load, Phase
 
 WORKLOAD = """
-thresholds = { p99_ms = 10000 }
 [[request]]
 operation = "look"
 path = "/"
@@ -24,22 +22,6 @@ def workload(tmp_path: Path) -> Path:
     path = tmp_path / "mine.toml"
     path.write_text(WORKLOAD)
     return path
-
-
-def test_a_run_is_measured_and_read_again(workload, tmp_path, monkeypatch):
-    """From a folder of one's own, with relative paths."""
-    monkeypatch.chdir(tmp_path)
-    told: list[str] = []
-    with serving(lambda path, connection: (200, b"ok")) as url:
-        run = bench.measure(
-            workload.name, url, rate=20, duration_s=0.5, quick=True, seed=7, progress=told.append
-        )
-    assert run.verdict in ("valid", "void"), run.reasons
-    ((phase, window),) = run.windows
-    assert (phase.name, run.seed, run.settings.p99_ms) == ("open", 7, 10_000)
-    assert window.latency_ms is not None
-    assert bench.read_run(Path("results", run.run_id)) == run
-    assert told
 
 
 @pytest.mark.parametrize(

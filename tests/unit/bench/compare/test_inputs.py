@@ -3,10 +3,9 @@
 from pathlib import Path
 from typing import Any
 
-import jsonschema
 import orjson
 import pytest
-from support.compared import BUDGETS, PAIRS, SCHEMA, changed, compared, metric
+from support.compared import BUDGETS, PAIRS, VALIDATOR, changed, compared, metric
 from support.made_sets import (
     Run,
     a_run,
@@ -74,7 +73,7 @@ def test_a_broken_input_is_one_clear_line(
     content, code, says = CASES[case]
     a, b = write_set(tmp_path / "a", a_set("A", 3)), broken_set(tmp_path / "b", content)
     found = compare(Folders(a, b), BUDGETS)
-    jsonschema.validate(to_plain(found), SCHEMA)
+    VALIDATOR.validate(to_plain(found))
     assert found.exit_code == code
     (reason,) = found.reasons
     assert says in reason

@@ -11,6 +11,7 @@ from bench.costs.threads import COMPILERS, REST, ThreadMeter, share_of
     [
         ("flink_taskmanager", "Source: request", "task: Python and state"),
         ("flink_taskmanager", "Source: user_in", "task: Python and state"),
+        ("flink_taskmanager", "services -> out", "task: Python and state"),
         ("flink_taskmanager", "Source Data Fet", "reading from Kafka"),
         ("flink_taskmanager", "kafka-producer-", "writing to Kafka"),
         ("flink_taskmanager", "rocksdb:low", "RocksDB's flushes and compactions"),
@@ -33,7 +34,7 @@ def test_the_meter_counts_what_threads_of_now_have_spent():
 
     thread = threading.Thread(target=spin)
     thread.start()
-    meter = ThreadMeter({"gateway": [os.getpid()], "gone": [2**22 + 1]})
+    meter = ThreadMeter({"gateway_2": [os.getpid()], "gone": [2**22 + 1]})
     begin.set()
     spent = meter.spent()
     while spent["gateway", REST] < 20_000_000:

@@ -280,8 +280,11 @@ def files(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
         def log_message(self, *_: object) -> None:
             pass
 
+    class Server(ThreadingHTTPServer):
+        request_queue_size = REQUESTS  # one that is turned away by Linux comes again a second later
+
     (tmp_path / "file").write_text("content")
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+    with Server(("127.0.0.1", 0), Handler) as server:
         thread = threading.Thread(target=server.serve_forever, args=(0.01,))
         thread.start()
         try:

@@ -4,10 +4,9 @@ import re
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-import jsonschema
 import orjson
 import pytest
-from support.compared import BUDGETS, SCHEMA, metric
+from support.compared import BUDGETS, VALIDATOR, metric
 
 from bench.compare.comparability import Folders
 from bench.compare.comparison import compare
@@ -48,7 +47,7 @@ def a_set(folder: Path, side: str, pairs: int = 14, **change: float) -> Path:
 
 def compared(a: Path, b: Path) -> Comparison:
     found = compare(Folders(a, b), BUDGETS)
-    jsonschema.validate(to_plain(found), SCHEMA)
+    VALIDATOR.validate(to_plain(found))
     return found
 
 

@@ -96,8 +96,10 @@ def test_histograms_add_up_to_that_of_all(values: list[int]) -> None:
         added.add(part)
     assert added.encode() == whole.encode()
     assert added.get_total_count() == len(values)
-    for percent in (50, 99, 99.9, 100):
-        assert added.get_value_at_percentile(percent) == whole.get_value_at_percentile(percent)
+    percents = [50, 99, 99.9, 100]
+    assert added.get_percentile_to_value_dict(percents) == whole.get_percentile_to_value_dict(
+        percents
+    )
 
 
 def test_a_history_is_translated(tmp_path: Path) -> None:

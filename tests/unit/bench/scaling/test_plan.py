@@ -10,14 +10,25 @@ from support.made_study import CPU_US, QUEUE, point, study, whole
 from bench.cli.main import call
 from bench.errors import BenchError, ExitCode
 from bench.scaling.axes import AXES, RATE
-from bench.scaling.plan import ERROR_MIN, held_of, plan, table
+from bench.scaling.plan import ERROR_MIN, Plan, held_of, plan, planned, table
 from bench.scaling.study_record import write_study
+from bench.stats.queueing import Held
 
 RATE_PER_S, P99_MS = 100_000.0, 50.0
 
 
-def test_a_plan_is_near_the_truth() -> None:
-    found = plan(whole(), RATE_PER_S, P99_MS)
+@pytest.fixture(scope="module")
+def held() -> Held:
+    """The study's rates, fitted once for all: that takes most of a plan's time."""
+    return held_of(whole())
+
+
+def by(held: Held, p99_ms: float = P99_MS) -> Plan:
+    return planned(whole().of(RATE)[-1], held, 2, RATE_PER_S, p99_ms)
+
+
+def test_a_plan_is_near_the_truth(held: Held) -> None:
+    found = by(held)
     reached = QUEUE.rate_for(P99_MS)
     without_generator = sum(CPU_US.values()) / (sum(CPU_US.values()) - CPU_US["generator"])
     assert found.per_machine_per_s.expected == pytest.approx(reached * without_generator, rel=0.05)
@@ -28,25 +39,26 @@ def test_a_plan_is_near_the_truth() -> None:
     assert found.partitions.expected == pytest.approx(partitions, rel=0.06)
     assert found.gateways.expected < found.partitions.expected
     assert found.memory_mib.expected == found.machines.expected * 1600.0
+    assert found.capacity_per_s == pytest.approx(QUEUE.capacity_per_s, rel=0.05)
     assert found.p50_error < 0.05
     assert abs(found.capacity_error) < 0.1
 
 
-def test_the_bars_are_as_wide_as_the_studys_errors() -> None:
-    one = plan(whole(), RATE_PER_S, P99_MS).per_machine_per_s
+def test_the_bars_are_as_wide_as_the_studys_errors(held: Held) -> None:
+    one = by(held).per_machine_per_s
     assert one.high / one.expected >= 1 + ERROR_MIN
     assert one.expected / one.low == pytest.approx(one.high / one.expected)
 
 
-def test_a_stricter_level_takes_more_machines() -> None:
-    machines = [plan(whole(), RATE_PER_S, p99).machines.expected for p99 in (12.0, 25.0, 100.0)]
+def test_a_stricter_level_takes_more_machines(held: Held) -> None:
+    machines = [by(held, p99).machines.expected for p99 in (12.0, 25.0, 100.0)]
     assert machines == sorted(machines, reverse=True)
     assert machines[0] > machines[-1]
 
 
-def test_a_level_below_the_unloaded_latency_is_out_of_reach() -> None:
+def test_a_level_below_the_unloaded_latency_is_out_of_reach(held: Held) -> None:
     with pytest.raises(BenchError, match="no rate has a p99 of 2 ms: nearly unloaded it is"):
-        plan(whole(), RATE_PER_S, 2.0)
+        by(held, 2.0)
 
 
 def test_a_study_without_enough_says_what_is_missing() -> None:
@@ -58,9 +70,10 @@ def test_a_study_without_enough_says_what_is_missing() -> None:
         plan(study(*untold), RATE_PER_S, P99_MS)
 
 
-def test_the_table_says_what_was_assumed() -> None:
-    found = plan(whole(), RATE_PER_S, P99_MS)
-    text = table(found, QUEUE)
+def test_the_table_says_what_was_assumed(held: Held) -> None:
+    found = by(held)
+    text = table(found)
+    assert f"of a capacity of {found.capacity_per_s:,.0f} requests/s" in text
     assert "100,000 requests/s with a p99 of 50 ms" in text
     assert all(each in text for each in found.assumptions)
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from bench.stats.queueing import Observation, Queue, fit, hold_against
 
-REQUESTS = 200_000
+REQUESTS = 100_000
 
 
 def service_ms(cv2: float, mean_ms: float, seed: int) -> np.ndarray:

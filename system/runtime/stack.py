@@ -176,7 +176,7 @@ class Stack:
             self._scale(previous)
             raise RescaleError(f"the job made no checkpoint in {limit_s:g} s, and stays as it is")
         began_s = time.monotonic()
-        for name in parts:
+        for name in parts:  # all: one that has a slot of this job takes it of no other JobManager
             self.kill(name)
         for name in sorted({*wanted} - {*added}):
             self.start(name)

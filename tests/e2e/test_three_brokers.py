@@ -4,7 +4,7 @@ import asyncio
 
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError
-from support.running_up import Adding, get
+from support.running_up import Adding, ask
 
 from system.runtime.options import StackOptions
 from system.runtime.parts import KAFKA, names
@@ -44,5 +44,7 @@ def test_any_broker_of_three_may_be_lost(until) -> None:
                 stack.kill(name)
                 goes_on(adding)
             until(lambda: are_in_step(2))  # it is still lost
-            assert get(f"{stack.url}/users/find/{adding.user_id}")["credit"] == adding.answered
+            assert (
+                ask("GET", f"{stack.url}/users/find/{adding.user_id}")["credit"] == adding.answered
+            )
             stack.start(name)

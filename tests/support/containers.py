@@ -12,7 +12,6 @@ import signal
 import subprocess
 import sys
 import time
-import uuid
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from functools import partial
@@ -32,7 +31,7 @@ from machine.ports import HOST, choose
 from . import contract
 from .bench_command import SOUND
 from .engine import COMMAND_S, OWN_BASE, PULL_S, base, compose_command, engine, run
-from .running_up import OPENER, Adding
+from .running_up import ASK_S, OPENER, Adding, ask
 
 ROOT = Path(__file__).parents[2]
 PROJECT = "kaflinkshop-trial"
@@ -69,8 +68,6 @@ BENCH_S = 400.0
 """A run of some seconds' load ends within this time."""
 REQUESTS_BEFORE_KILL = 300
 """The TaskManager is killed when so many requests of the load have been answered."""
-ASK_S = 6.0
-"""One request is waited for so long, a little longer than the gateway waits for a reply."""
 POLL_S = 0.5
 LOG_LINES = 60
 
@@ -143,23 +140,6 @@ def until(holds: Callable[[], object], timeout_s: float, what: str) -> None:
     while not holds():
         if time.monotonic() > deadline:
             raise BrokenError(f"{what} did not come within {timeout_s:g} s")
-        time.sleep(POLL_S)
-
-
-def ask(trial: Trial, verb: str, path: str) -> dict[str, Any]:
-    """Under one key, again while the services don't answer: a recovery may take them away."""
-    headers = {"Idempotency-Key": uuid.uuid4().hex}
-    deadline = time.monotonic() + UP_S
-    while True:
-        try:
-            answer: dict[str, Any] = orjson.loads(
-                call(verb, trial.url + path, ASK_S, headers=headers)
-            )
-            return answer
-        except HttpError as cause:
-            is_refused = cause.status is not None and cause.status < 500
-            if is_refused or time.monotonic() > deadline:
-                raise
         time.sleep(POLL_S)
 
 
@@ -295,11 +275,11 @@ def answered(trial: Trial) -> int:
 
 
 def state_survives_down(trial: Trial) -> None:
-    user = ask(trial, "POST", "/users/create")["user_id"]
-    ask(trial, "POST", f"/users/credit/add/{user}/20")
+    user = ask("POST", f"{trial.url}/users/create")["user_id"]
+    ask("POST", f"{trial.url}/users/credit/add/{user}/20")
     trial.down()
     trial.up()
-    credit = ask(trial, "GET", f"/users/find/{user}")["credit"]
+    credit = ask("GET", f"{trial.url}/users/find/{user}")["credit"]
     if credit != 20:
         raise BrokenError(f"a credit of 20 is {credit} after down and up")
     trial.say("down and up again: the state is there")
@@ -330,7 +310,7 @@ def any_one_may_be_lost(trial: Trial) -> None:
             further()
             trial.say(f"{victim} is back, and clients are answered")
     for each in adding:
-        credit = ask(trial, "GET", f"/users/find/{each.user_id}")["credit"]
+        credit = ask("GET", f"{trial.url}/users/find/{each.user_id}")["credit"]
         if credit != each.answered:
             raise BrokenError(f"{each.answered} times 1 was added, and the credit is {credit}")
     trial.say(f"{sum(each.answered for each in adding):,} additions, each there once")

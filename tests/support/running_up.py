@@ -12,13 +12,13 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http.client import HTTPException
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 from urllib.request import ProxyHandler, Request, build_opener
 
 import psutil
 
 from machine import ports
-from machine.http import call_json
+from machine.http import HttpError, call, call_json
 from machine.processes import Child, Supervisor
 from system.runtime import registry
 from system.runtime.flink_cluster import Flink, environment, page_jar
@@ -29,8 +29,11 @@ from system.runtime.settings import Heaps
 ROOT = Path(__file__).parents[2]
 COMMAND_S = 300.0
 """Ends a command that hangs; a start takes a tenth of it."""
-
-
+RECOVERY_S = 300.0
+"""Ends a recovery that hangs."""
+ASK_S = 6.0
+"""A gateway has given up by then, and says so."""
+PAUSE_S = 0.5
 LAST_S = 120.0
 """The last answer is waited for so long."""
 OPENER = build_opener(ProxyHandler({}))
@@ -44,6 +47,22 @@ APPLICATION_CLUSTER, SESSION_CLUSTER = (
 
 def get(url: str) -> dict[str, object]:
     return call_json("GET", url, 30)
+
+
+def ask(verb: str, url: str) -> dict[str, Any]:
+    """The answer to a patient client, who asks again under the same key while nobody answers or
+    the gateway says that it can't: a recovery may take the services away."""
+    headers = {"Idempotency-Key": uuid.uuid4().hex}
+    deadline = time.monotonic() + RECOVERY_S
+    while True:
+        try:
+            answer: dict[str, Any] = json.loads(call(verb, url, ASK_S, headers=headers))
+            return answer
+        except HttpError as cause:
+            is_refused = cause.status is not None and cause.status < 500
+            if is_refused or time.monotonic() > deadline:
+                raise
+        time.sleep(PAUSE_S)
 
 
 def is_gone(process: psutil.Process) -> bool:
@@ -134,8 +153,7 @@ class Adding:
         self.user_id = ""
 
     def __enter__(self) -> Self:
-        created = call_json("POST", f"{self._url}/users/create", 30)
-        self.user_id = str(created["user_id"])
+        self.user_id = str(ask("POST", f"{self._url}/users/create")["user_id"])
         self._thread.start()
         return self
 

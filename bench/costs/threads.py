@@ -60,8 +60,7 @@ class ThreadMeter:
         spent: Spent = Counter()
         now = dict(self._read())
         for (part, thread, name), ns in now.items():
-            kind = kind_of(part)
-            spent[kind, share_of(kind, name)] += ns - self._before.get((part, thread, name), 0)
+            spent[part, share_of(part, name)] += ns - self._before.get((part, thread, name), 0)
         self._before = now
         return spent
 
@@ -74,4 +73,4 @@ class ThreadMeter:
                         with suppress(OSError):
                             name = (thread / "comm").read_text().rstrip()
                             ns = int((thread / "schedstat").read_text().split()[0])
-                            yield (part, thread.name, name), ns
+                            yield (kind_of(part), thread.name, name), ns

@@ -34,11 +34,13 @@ def ask(name: str, parallelism: int, taskmanagers: int | None) -> float:
         os.link(whole, asked)  # at once or not at all, and never over another's
     except FileExistsError:
         raise StackError(f"the stack {name} is being rescaled already: wait for that") from None
+    except FileNotFoundError:  # the next of the name, as it begins, removes what the last one left
+        raise _ended(name) from None
     finally:
-        whole.unlink()
+        whole.unlink(missing_ok=True)
     while (answer := _read(answered)) is None or answer["id"] != own_id:
         if registry.find(name) is None:
-            raise StackError(f"the stack {name} has ended meanwhile: its own lines say why")
+            raise _ended(name)
         time.sleep(POLL_S)
     answered.unlink(missing_ok=True)
     if "error" in answer:
@@ -69,6 +71,10 @@ def serve(name: str, rescale: Rescale) -> bool:
 
 def _files(name: str) -> tuple[Path, Path]:
     return registry.beside(name, registry.ASKED), registry.beside(name, registry.ANSWERED)
+
+
+def _ended(name: str) -> StackError:
+    return StackError(f"the stack {name} has ended meanwhile: its own lines say why")
 
 
 def _unfinished(file: Path, own_id: str) -> Path:

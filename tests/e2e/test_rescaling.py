@@ -7,10 +7,14 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from support.running_up import Adding, Up, ask, get, own_up
+from support.running_up import Adding, Up, get, own_up
+
+from machine.http import call_json
 
 USERS = 500
 """So many keys are in two parts that differ by a fifth once in a hundred thousand times."""
+REQUEST_S = 60.0
+"""Ends a request that hangs."""
 SMALL = ("--kafka-heap-mib", "256", "--jobmanager-heap-mib", "256", "--taskmanager-heap-mib", "512")
 
 
@@ -70,7 +74,7 @@ def test_a_job_is_rescaled_under_load_and_shares_its_work(up: Up, until, tmp_pat
 
         before = taken(rest)
         for _ in range(USERS):
-            ask("POST", f"{first}/users/create")
+            call_json("POST", f"{first}/users/create", REQUEST_S)
         until(lambda: (taken(rest) - before).total() >= USERS)
         shares = taken(rest) - before
         assert len(shares) == 2
@@ -78,7 +82,7 @@ def test_a_job_is_rescaled_under_load_and_shares_its_work(up: Up, until, tmp_pat
         assert up.run("rescale", "--parallelism", "1")[0] == 0
         assert up.pids("flink_taskmanager_2") == []
         for each in (adding, beside):
-            assert ask("GET", f"{first}/users/find/{each.user_id}")["credit"] == each.answered
+            assert get(f"{first}/users/find/{each.user_id}")["credit"] == each.answered
     assert up.run("down")[0] == 0
     assert up.ended()[0] == 0
     assert up.run("rescale", "--parallelism", "1") == (1, "", f"no stack named {up.name} is up\n")
@@ -89,6 +93,6 @@ def test_a_job_is_rescaled_under_load_and_shares_its_work(up: Up, until, tmp_pat
     up.start("--parallelism", "2", "--taskmanagers", "2", *chosen)
     status = up.until_up()
     for each in (adding, beside):
-        assert ask("GET", f"{status['url']}/users/find/{each.user_id}")["credit"] == each.answered
+        assert get(f"{status['url']}/users/find/{each.user_id}")["credit"] == each.answered
     assert up.run("down")[0] == 0
     assert up.ended()[0] == 0

@@ -9,7 +9,7 @@ from urllib.request import Request
 
 import psutil
 import pytest
-from support.running_up import OPENER, Adding, Clusters, Up, ask, get, own_up
+from support.running_up import OPENER, Adding, Clusters, Up, get, own_up
 
 from machine import ports
 from machine.cache import cache_dir
@@ -79,7 +79,7 @@ def test_what_was_killed_is_started_anew_and_nothing_is_lost(stack: Stack, until
         until(lambda: "ready" in [event.kind for event in stack.restarts.events[told:]])
         answered = adding.answered
         until(lambda: adding.answered >= answered + 20)
-    assert ask("GET", f"{stack.url}/users/find/{adding.user_id}")["credit"] == adding.answered
+    assert get(f"{stack.url}/users/find/{adding.user_id}")["credit"] == adding.answered
     after = stack.pids()
     assert {part for part in PARTS if after[part][0] != before[part][0]} == set(PARTS)
     told_of = [(event.part, event.kind) for event in stack.restarts.events[told:]]
@@ -126,7 +126,7 @@ def test_a_data_folder_outlives_its_stacks(up: Up, until, tmp_path):
     up.start(*chosen)
     status = up.until_up()
     user = f"{status['url']}/users/find/{adding.user_id}"
-    assert ask("GET", user)["credit"] == adding.answered
+    assert get(user)["credit"] == adding.answered
     assert up.run("down")[0] == 0
     code, output, errors = up.ended()
     assert (code, errors) == (0, "")
@@ -136,7 +136,7 @@ def test_a_data_folder_outlives_its_stacks(up: Up, until, tmp_path):
     up.start(*chosen)
     status = up.until_up()
     user = f"{status['url']}/users/find/{adding.user_id}"
-    assert ask("GET", user)["credit"] == adding.answered
+    assert get(user)["credit"] == adding.answered
     assert up.ended(signal.SIGTERM)[0] == 0
 
 
@@ -177,7 +177,7 @@ def test_existing_clusters_are_used_and_left_as_they_were(
         assert len(clusters.running()) == 1
         assert clusters.running() != first
         user = f"{status['url']}/users/find/{adding.user_id}"
-        assert ask("GET", user)["credit"] == adding.answered
+        assert get(user)["credit"] == adding.answered
         assert up.run("down")[0] == 0
         code, output, errors = up.ended()
         assert (code, errors) == (0, "")

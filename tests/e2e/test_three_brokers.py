@@ -44,7 +44,6 @@ def test_any_broker_of_three_may_be_lost(until) -> None:
                 stack.kill(name)
                 goes_on(adding)
             until(lambda: are_in_step(2))  # it is still lost
-            assert (
-                ask("GET", f"{stack.url}/users/find/{adding.user_id}")["credit"] == adding.answered
-            )
+            user = ask("GET", f"{stack.url}/users/find/{adding.user_id}")
+            assert user["credit"] == adding.answered
             stack.start(name)

@@ -10,10 +10,9 @@ import time
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from http.client import HTTPException
 from pathlib import Path
 from typing import Any, Self
-from urllib.request import ProxyHandler, Request, build_opener
+from urllib.request import ProxyHandler, build_opener
 
 import psutil
 
@@ -175,16 +174,12 @@ class Adding:
             self.answered += 1
 
     def _is_added(self, key: str) -> bool:
-        request = Request(
-            f"{self._url}/users/credit/add/{self.user_id}/1",
-            headers={"Idempotency-Key": key},
-            method="POST",
-        )
+        url = f"{self._url}/users/credit/add/{self.user_id}/1"
         try:
-            with OPENER.open(request, timeout=30):
-                return True
-        except (OSError, HTTPException):
+            call("POST", url, 30, headers={"Idempotency-Key": key})
+        except HttpError:
             return False
+        return True
 
 
 class Clusters:

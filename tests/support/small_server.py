@@ -14,6 +14,23 @@ Reply = Callable[[str, int], tuple[int, bytes]]
 """The path, and the number of the connection → the status and the body."""
 
 
+class Server(ThreadingHTTPServer):
+    request_queue_size = 128  # one that is turned away by Linux comes again a second later
+
+
+@contextmanager
+def running(handler: type[BaseHTTPRequestHandler]) -> Iterator[str]:
+    """The URL of a server whose requests this handles."""
+    with Server(("127.0.0.1", 0), handler) as http:
+        thread = threading.Thread(target=http.serve_forever, args=(0.01,))
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{http.server_port}"
+        finally:
+            http.shutdown()
+            thread.join()
+
+
 @contextmanager
 def serving(reply: Reply) -> Iterator[str]:
     """The URL of a server."""
@@ -37,17 +54,8 @@ def serving(reply: Reply) -> Iterator[str]:
         def log_message(self, *_: object) -> None:
             pass
 
-    class Server(ThreadingHTTPServer):
-        request_queue_size = 128  # one that is turned away by Linux comes again a second later
-
-    with Server(("127.0.0.1", 0), Handler) as http:
-        thread = threading.Thread(target=http.serve_forever, args=(0.01,))
-        thread.start()
-        try:
-            yield f"http://127.0.0.1:{http.server_port}"
-        finally:
-            http.shutdown()
-            thread.join()
+    with running(Handler) as url:
+        yield url
 
 
 def metrics(gateway_id: str, in_flight: int, **replies: int) -> bytes:

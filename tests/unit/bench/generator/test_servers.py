@@ -5,12 +5,11 @@ import socket
 import ssl
 import subprocess
 import sys
-import threading
 from array import array
 from collections import Counter
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from http.server import SimpleHTTPRequestHandler
 from pathlib import Path
 from time import monotonic_ns
 from typing import Any
@@ -19,6 +18,7 @@ import pytest
 from aiohttp import web
 from support import certificates
 from support.certificates import Certificates
+from support.small_server import running
 
 from bench.errors import BenchError
 from bench.generator import engine
@@ -280,18 +280,9 @@ def files(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
         def log_message(self, *_: object) -> None:
             pass
 
-    class Server(ThreadingHTTPServer):
-        request_queue_size = REQUESTS  # one that is turned away by Linux comes again a second later
-
     (tmp_path / "file").write_text("content")
-    with Server(("127.0.0.1", 0), Handler) as server:
-        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
-        thread.start()
-        try:
-            yield f"http://127.0.0.1:{server.server_port}"
-        finally:
-            server.shutdown()
-            thread.join()
+    with running(Handler) as url:
+        yield url
 
 
 @pytest.mark.parametrize("verb", ["GET", "HEAD"])

@@ -87,6 +87,18 @@ def test_one_asks_at_a_time() -> None:
         rescaling.ask("shop", 2, 2)
 
 
+def test_a_stack_whose_next_one_begins_meanwhile(monkeypatch: pytest.MonkeyPatch) -> None:
+    link = os.link
+
+    def cleared_before(whole: Path, asked: Path) -> None:
+        whole.unlink()
+        link(whole, asked)
+
+    monkeypatch.setattr(os, "link", cleared_before)
+    with pytest.raises(StackError, match="the stack shop has ended meanwhile"):
+        rescaling.ask("shop", 2, 2)
+
+
 def test_a_stack_that_ends_meanwhile_does_not_answer(file: Path) -> None:
     file.unlink()
     with pytest.raises(StackError, match="the stack shop has ended meanwhile"):

@@ -15,13 +15,13 @@ from typing import NamedTuple, Self
 import numpy as np
 import psutil
 
-from bench.atomic_files import write
 from bench.errors import BenchError, bench_errors
 from bench.generator.spec import LEAD_NS, READY_TIMEOUT_S, Spec
 from bench.project import PROJECT_DIR
 from bench.records.samples import Reader, Samples, Watched, Window
 from bench.workload.arrivals import Arrivals
 from machine.processes import Child, Supervisor
+from machine.whole_files import write
 
 WARM_UP_S = 0.5
 """The begin of a burst is not measured for so long."""

@@ -17,7 +17,6 @@ from statistics import median
 
 import orjson
 
-from bench.atomic_files import to_json, write
 from bench.calibrate.slowdowns import (
     BASE,
     SETS,
@@ -35,8 +34,10 @@ from bench.regression.python_env import python_of
 from bench.regression.runs import Measure, Options, described
 from bench.regression.side import Side, Stacks, apart
 from bench.regression.worktree import Commit, checked_out, folder_for_trees
+from bench.result_files import to_json
 from bench.run.model import Progress, Subject
 from bench.run.settings import Settings
+from machine.whole_files import write
 from system.wire import input_topic, reply_topic
 
 COST_RUNS = 5

@@ -7,9 +7,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from bench.atomic_files import to_json
 from bench.errors import ExitCode, UsageError
 from bench.generator.spec import SCENARIOS
+from bench.result_files import to_json
 from bench.run.model import Probing, Search
 from bench.run.settings import DURATION_S_MAX, GENERATORS_MAX, Settings
 from bench.workload.address import Address, AddressError

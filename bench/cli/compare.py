@@ -3,7 +3,6 @@
 import argparse
 from pathlib import Path
 
-from bench.atomic_files import make_folder
 from bench.calibrate.aa_spread import read_spreads
 from bench.cli.arguments import Command, add_json, show, show_json
 from bench.compare.budgets import DEFAULT_FILE, Budgets, read_budgets
@@ -14,6 +13,7 @@ from bench.compare.metric_pairs import Spreads
 from bench.compare.outputs import markdown, write_outputs
 from bench.errors import COMPARISON_EXITS, ExitCode, progress
 from bench.records.typed_json import to_plain
+from bench.result_files import make_folder
 
 COMPARISON_COMMAND_EXITS = (
     ExitCode.DONE,

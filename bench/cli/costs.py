@@ -7,7 +7,6 @@ from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
-from bench.atomic_files import make_folder, write
 from bench.cli.arguments import (
     ANY_EXITS,
     RUN_COMMAND_EXITS,
@@ -22,6 +21,7 @@ from bench.costs.table import Window, costs, table
 from bench.errors import ExitCode, UsageError, progress
 from bench.records.run_record import RunRecord
 from bench.records.typed_json import to_plain
+from bench.result_files import make_folder
 from bench.run.environment import commit, environment
 from bench.run.model import Subject
 from bench.run.run import Run, own_stack
@@ -33,6 +33,7 @@ from bench.scaling.study import Site, measure, missing, resume
 from bench.scaling.study_record import Study, read_study
 from bench.workload.http_file import P99_MS_MAX
 from machine.arguments import one_of, positive, whole
+from machine.whole_files import write
 from system.runtime.options import StackOptions
 
 USERS_MAX = 4096

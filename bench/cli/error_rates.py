@@ -4,7 +4,6 @@ import argparse
 import shutil
 from pathlib import Path
 
-from bench.atomic_files import make_folder
 from bench.calibrate import recorder, resample
 from bench.calibrate.aa_spread import read_spreads, read_verdicts
 from bench.calibrate.recorder import Recorder
@@ -18,6 +17,7 @@ from bench.errors import ExitCode, progress
 from bench.regression.job import Job
 from bench.regression.runs import DURATION_S_MAX, RATE_PER_S_MAX, Options
 from bench.regression.worktree import resolve
+from bench.result_files import make_folder
 from bench.run.run import measure
 from machine.arguments import one_of, positive, whole
 

@@ -7,7 +7,6 @@ from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 
-from bench.atomic_files import make_folder, write
 from bench.cli.arguments import (
     ANY_EXITS,
     SEED_MAX,
@@ -32,11 +31,13 @@ from bench.probes.registry import run_probes
 from bench.records.request_log import History
 from bench.records.series import foremost
 from bench.records.series_file import read_series, write_series
+from bench.result_files import make_folder
 from bench.run.environment import commit, environment
 from bench.run.model import Subject, System
 from bench.run.run import Run
 from bench.run.settings import DURATION_S_MAX, Settings
 from machine.arguments import one_of, positive, whole
+from machine.whole_files import write
 
 RATE_PER_S = 100.0
 """The load's rate where ``--rate`` doesn't say: far below any capacity, so that what is slow is the

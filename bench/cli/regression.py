@@ -5,7 +5,6 @@ from collections.abc import Collection
 from datetime import UTC, datetime
 from pathlib import Path
 
-from bench.atomic_files import make_folder, write
 from bench.cli.arguments import (
     ANY_EXITS,
     STACK_EXITS,
@@ -26,9 +25,11 @@ from bench.regression import bisection, job
 from bench.regression.job import Job
 from bench.regression.runs import DURATION_S_MAX, RATE_PER_S_MAX, USERS_MAX, Options
 from bench.regression.worktree import MEASURED, Commit, fork_point, is_dirty, resolve
+from bench.result_files import make_folder
 from bench.run.run import measure
 from bench.workload.http_file import read_workload
 from machine.arguments import positive, real, whole
+from machine.whole_files import write
 
 WARMUP_S_MAX = 300.0
 """The `--warmup` is at most this long."""

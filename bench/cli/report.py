@@ -3,7 +3,6 @@
 import argparse
 from pathlib import Path
 
-from bench.atomic_files import make_folder, write
 from bench.cli.arguments import ANY_EXITS, Command, add_json, show, show_json
 from bench.cli.compare import add_budgets
 from bench.compare.budgets import read_budgets
@@ -12,6 +11,8 @@ from bench.records.run_files import read_run
 from bench.records.samples_csv import write_csv
 from bench.regression.worktree import ancestors, resolve
 from bench.report import markdown
+from bench.result_files import make_folder
+from machine.whole_files import write
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

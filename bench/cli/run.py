@@ -3,7 +3,6 @@
 import argparse
 from dataclasses import replace
 
-from bench.atomic_files import make_folder, write
 from bench.cli.arguments import (
     ANY_EXITS,
     DEFAULT,
@@ -24,12 +23,14 @@ from bench.records.run_record import Level, RunRecord
 from bench.remote import agent
 from bench.remote.frames import token
 from bench.report import markdown
+from bench.result_files import make_folder
 from bench.run import capacity
 from bench.run.model import Search
 from bench.run.run import Run
 from bench.run.settings import USERS_MAX, Settings
 from bench.workload.http_file import P99_MS_MAX, Thresholds
 from machine.arguments import address, addresses, listen_address, positive, real, whole
+from machine.whole_files import write
 from system.wire import RECORD_BYTES_MAX
 
 

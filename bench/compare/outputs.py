@@ -5,7 +5,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from xml.etree import ElementTree
 
-from bench.atomic_files import to_json
 from bench.compare.comparison_record import (
     VERDICTS,
     Comparison,
@@ -18,6 +17,7 @@ from bench.compare.comparison_record import (
     size,
 )
 from bench.records.typed_json import to_plain
+from bench.result_files import to_json
 
 MARK = "<!-- kaflinkshop: regression -->"
 """A CI job finds its own comment by this mark, to replace it."""

@@ -7,7 +7,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from bench.atomic_files import write
 from bench.costs.flame_graph import svg
 from bench.costs.profiles import JvmProfile, python_profile
 from bench.costs.table import GENERATOR, Window
@@ -17,6 +16,7 @@ from bench.generator.fleet import Generators
 from bench.generator.spec import READY_TIMEOUT_S, Load, Phase
 from bench.observe.gateway import scrape
 from bench.run.settings import Settings
+from machine.whole_files import write
 from system.runtime import registry
 from system.runtime.registry import Entry
 

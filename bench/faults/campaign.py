@@ -8,13 +8,14 @@ from pathlib import Path
 
 import orjson
 
-from bench.atomic_files import to_json, write
 from bench.faults.fault import Fault, Planned
 from bench.faults.judgement import Bitten, Found, Loaded, judge
 from bench.faults.up import Up
+from bench.result_files import to_json
 from bench.run.environment import commit
 from bench.run.model import Progress
 from bench.run.settings import Settings
+from machine.whole_files import write
 
 WARM_UP_S = 10.0
 """The longest warm-up: a stack that just came up still compiles."""

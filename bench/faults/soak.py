@@ -8,7 +8,6 @@ from pathlib import Path
 
 import psutil
 
-from bench.atomic_files import to_json, write
 from bench.faults.campaign import WARM_UP_S, Load
 from bench.faults.disks import size_bytes
 from bench.faults.fault import CHECKPOINTS, FAULTS, LOGS, Fault, Injected, Planned
@@ -16,9 +15,11 @@ from bench.faults.judgement import Bitten, Found, Loaded, judge
 from bench.faults.up import Up
 from bench.records.series import Series
 from bench.records.series_file import read_series
+from bench.result_files import to_json
 from bench.run.model import Progress
 from bench.run.settings import Settings
 from bench.stats.growth import growth_share
+from machine.whole_files import write
 from system.runtime.parts import GATEWAY, JOBMANAGER, KAFKA, TASKMANAGER
 from system.runtime.settings import TOPIC
 

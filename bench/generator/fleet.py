@@ -10,7 +10,6 @@ from contextlib import ExitStack
 from dataclasses import asdict
 from pathlib import Path
 
-from bench.atomic_files import write
 from bench.errors import bench_errors
 from bench.generator.spec import LEAD_NS, READY_TIMEOUT_S, Load, Phase, Spec
 from bench.project import PROJECT_DIR
@@ -21,6 +20,7 @@ from bench.remote.job import digests, files_of, this_host
 from bench.remote.leader import RemoteGenerator
 from bench.remote.mirror import Mirror
 from machine.processes import Child, Supervisor, telling_line
+from machine.whole_files import write
 
 STOP_TIMEOUT_S = 10
 """Journeys under way may end in this time; Locust's --stop-timeout."""

@@ -10,12 +10,13 @@ import orjson
 from jsonschema import Draft202012Validator
 from jsonschema.exceptions import best_match
 
-from bench.atomic_files import to_json, write
 from bench.errors import ExitCode
 from bench.records.migrations import OLDEST, update
 from bench.records.run_record import SCHEMA_VERSION, RunRecord
 from bench.records.typed_json import of_plain, to_plain
 from bench.records.versioned_json import RunFileError, read_part
+from bench.result_files import to_json
+from machine.whole_files import write
 
 SCHEMA_FILE = Path(__file__).with_name("run.schema.json")
 RUN_FILE = "run.json"

@@ -10,9 +10,9 @@ from typing import Any
 
 import orjson
 
-from bench.atomic_files import write
 from bench.records.series import KINDS, Event, Series
 from bench.records.versioned_json import RunFileError, read_part
+from machine.whole_files import write
 
 SCHEMA_VERSION = 1
 

@@ -17,7 +17,6 @@ from math import ceil, log2
 from pathlib import Path
 from typing import Literal
 
-from bench.atomic_files import to_json, write
 from bench.compare.budgets import Budgets
 from bench.compare.comparison_record import Comparison
 from bench.errors import BenchError, UnreadableError, UsageError
@@ -31,8 +30,10 @@ from bench.regression.worktree import (
     checked_out,
     folder_for_trees,
 )
+from bench.result_files import to_json
 from bench.run.model import Progress
 from machine.errors import StackError
+from machine.whole_files import write
 
 STEPS_FILE = "bisect.json"
 COMMITS_MAX = 10_000

@@ -16,7 +16,6 @@ from typing import Any, BinaryIO
 
 import orjson
 
-from bench.atomic_files import write
 from bench.errors import BenchError
 from bench.project import PROJECT_DIR
 from bench.records.samples import SAMPLE_BYTES
@@ -24,6 +23,7 @@ from bench.remote.frames import FRAME_BYTES_MAX, SILENT_S, Link, LinkError, chal
 from bench.remote.job import Job, digests, this_host
 from bench.remote.mirror import HISTORY, MARKS, SAMPLES
 from machine.processes import Child, Supervisor, telling_line
+from machine.whole_files import write
 
 CONNECTIONS_MAX = 64
 """An agent has at most this many connections; no machine here has more cores."""

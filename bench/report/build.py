@@ -3,7 +3,6 @@
 from collections.abc import Iterator
 from pathlib import Path
 
-from bench.atomic_files import make_folder, write
 from bench.errors import BenchError
 from bench.records import samples
 from bench.records.run_files import read_run
@@ -12,7 +11,9 @@ from bench.records.samples import Window
 from bench.records.series_file import read_series
 from bench.report import images, phrases, waterfall
 from bench.report.page import PhaseData, page
+from bench.result_files import make_folder
 from bench.stats import curves
+from machine.whole_files import write
 
 SHOWN = "checkout"
 """This operation's waterfall is drawn, where it was traced: it goes through most services."""

@@ -6,7 +6,6 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
-from bench.atomic_files import to_json, write
 from bench.errors import BenchError, bench_errors
 from bench.generator.preflight import check_before
 from bench.generator.spec import Phase
@@ -21,6 +20,7 @@ from bench.records.request_log import History, compress
 from bench.records.run_files import write_run
 from bench.records.run_record import Level, RunRecord
 from bench.records.samples import Reader, read
+from bench.result_files import to_json
 from bench.run import capacity, out_folder
 from bench.run.capacity import Capacity
 from bench.run.control import control
@@ -33,6 +33,7 @@ from bench.run.record import Judgement, record_of
 from bench.run.settings import Settings
 from bench.stats import stages
 from bench.workload.arrivals import Schedule, Stage
+from machine.whole_files import write
 from system.runtime.options import StackOptions
 from system.runtime.stack import Stack
 

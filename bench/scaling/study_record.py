@@ -9,10 +9,11 @@ from pathlib import Path
 import jsonschema
 import orjson
 
-from bench.atomic_files import to_json, write
 from bench.records.run_record import CommitRecord, Environment, RunRecord, Verdict
 from bench.records.typed_json import of_plain, to_plain
 from bench.records.versioned_json import RunFileError, read_part
+from bench.result_files import to_json
+from machine.whole_files import write
 
 SCHEMA_VERSION = 1
 SCHEMA_FILE = Path(__file__).with_name("study.schema.json")

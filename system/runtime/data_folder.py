@@ -17,6 +17,7 @@ from pathlib import Path
 
 from machine.cache import LockHeldError, cache_dir, is_held, lock
 from machine.errors import StackError
+from machine.whole_files import partial_of, write
 
 LOCK_NAME = "in-use"
 MANIFEST = "stack.json"
@@ -139,16 +140,14 @@ def _identified(path: Path, descriptor: int, made_with: Mapping[str, str]) -> Da
         found = dict(json.loads(manifest.read_text()))
         stack_id = str(found.pop("id"))
     except FileNotFoundError:
-        temporary = path / f"{MANIFEST}.new"
-        if _holds_more(path, {LOCK_NAME, temporary.name, "logs"}):
+        if _holds_more(path, {LOCK_NAME, partial_of(manifest).name, "logs"}):
             (path / LOCK_NAME).unlink()
             raise StackError(
                 f"{path} is not empty, and holds no stack's data: choose a new or empty folder"
             ) from None
         stack_id = uuid.uuid4().hex
         path.chmod(MODE)
-        temporary.write_text(json.dumps({"id": stack_id, **expected}, indent=2))
-        temporary.rename(manifest)
+        write(manifest, json.dumps({"id": stack_id, **expected}, indent=2).encode())
         return DataFolder(path, descriptor, stack_id, is_resumed=False)
     except (ValueError, TypeError, LookupError, OSError) as cause:
         raise StackError(f"{manifest} is damaged ({cause}): choose another --data-dir") from None

@@ -6,7 +6,6 @@ state is lost because somebody has forgotten where it is.
 """
 
 import json
-import os
 import time
 import uuid
 from collections.abc import Callable, Iterator
@@ -19,6 +18,7 @@ from machine.cache import LockHeldError, cache_dir, lock
 from machine.errors import StackError
 from machine.http import HttpError
 from machine.ports import HOST
+from machine.whole_files import write
 from system.runtime.flink_cluster import newest_checkpoint
 from system.runtime.flink_rest import ENDED, Rest
 
@@ -169,6 +169,4 @@ class GuestJob:
             ) from None
 
     def _write(self, known: Known) -> None:
-        temporary = self._file.with_suffix(f".{os.getpid()}")
-        temporary.write_text(json.dumps(known._asdict()))
-        temporary.rename(self._file)
+        write(self._file, json.dumps(known._asdict()).encode())

@@ -9,6 +9,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from machine import whole_files
 from machine.cache import LockHeldError, cache_dir, is_held, lock
 from machine.errors import StackError
 from machine.http import answers
@@ -74,10 +75,8 @@ def _clear(held: Path) -> None:
 
 
 def write(file: Path, entry: Entry) -> None:
-    """`write` writes at once or not at all: a reader never sees half of it."""
-    temporary = file.with_suffix(f".{os.getpid()}")
-    temporary.write_text(json.dumps(asdict(entry)))
-    temporary.rename(file)
+    """`write` registers the stack, which is up."""
+    whole_files.write(file, json.dumps(asdict(entry)).encode())
 
 
 def find(name: str) -> Entry | None:

@@ -1,7 +1,6 @@
 """``python -m system rescale`` asks ``up``, which runs the stack, by a file beside its entry."""
 
 import json
-import os
 import time
 import uuid
 from collections.abc import Callable
@@ -9,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from machine.errors import StackError
+from machine.whole_files import create, write
 from system.runtime import registry
 from system.runtime.options import RescaleError
 
@@ -28,16 +28,12 @@ def ask(name: str, parallelism: int, taskmanagers: int | None) -> float:
     asked, answered = _files(name)
     own_id = uuid.uuid4().hex
     wanted = {"id": own_id, "parallelism": parallelism, "taskmanagers": taskmanagers}
-    whole = _unfinished(asked, own_id)
-    whole.write_text(json.dumps(wanted))
     try:
-        os.link(whole, asked)  # at once or not at all, and never over another's
+        create(asked, json.dumps(wanted).encode())
     except FileExistsError:
         raise StackError(f"the stack {name} is being rescaled already: wait for that") from None
     except FileNotFoundError:  # the next of the name, as it begins, removes what the last one left
         raise _ended(name) from None
-    finally:
-        whole.unlink(missing_ok=True)
     while (answer := _read(answered)) is None or answer["id"] != own_id:
         if registry.find(name) is None:
             raise _ended(name)
@@ -62,9 +58,7 @@ def serve(name: str, rescale: Rescale) -> bool:
         answer["paused_s"] = rescale(wanted["parallelism"], wanted["taskmanagers"])
     except RescaleError as cause:
         answer["error"] = str(cause)
-    whole = _unfinished(answered, wanted["id"])
-    whole.write_text(json.dumps(answer))
-    whole.rename(answered)
+    write(answered, json.dumps(answer).encode())
     asked.unlink()
     return "paused_s" in answer
 
@@ -75,11 +69,6 @@ def _files(name: str) -> tuple[Path, Path]:
 
 def _ended(name: str) -> StackError:
     return StackError(f"the stack {name} has ended meanwhile: its own lines say why")
-
-
-def _unfinished(file: Path, own_id: str) -> Path:
-    # Named after the file too: both sides write for the same id, at the same time.
-    return file.with_name(f"{file.name}.{own_id}")
 
 
 def _read(file: Path) -> dict[str, Any] | None:

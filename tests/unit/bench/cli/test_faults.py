@@ -5,12 +5,13 @@ from pathlib import Path
 
 import pytest
 
-from bench.atomic_files import to_json, write
 from bench.cli.main import call
 from bench.errors import ExitCode
 from bench.faults import campaign
 from bench.faults.judgement import Found
 from bench.records.run_record import CommitRecord
+from bench.result_files import to_json
+from machine.whole_files import write
 
 
 def test_a_page_without_a_place_is_refused(

@@ -5,12 +5,13 @@ from pathlib import Path
 
 import pytest
 
-from bench.atomic_files import to_json, write
 from bench.faults import campaign
 from bench.faults.campaign import Campaign, read_found, settings_of
 from bench.faults.fault import FAULTS
 from bench.faults.judgement import Found, Loaded
 from bench.records.run_record import CommitRecord
+from bench.result_files import to_json
+from machine.whole_files import write
 
 FOUND = Found(
     fault="kill-broker", seed=1, run_id="a", commit="abc with changes", rate_per_s=100.0,

@@ -6,7 +6,6 @@ from pathlib import Path
 import pytest
 from support.made_ledger import FOOTERS, HISTORY, gateway
 
-from bench.atomic_files import write
 from bench.generator.spec import Phase
 from bench.judge.ledger import Ledger, balance
 from bench.judge.reply_contract import INVARIANTS, Report, Violation
@@ -23,6 +22,7 @@ from bench.run.phase_figures import describe, examine
 from bench.run.record import Judgement, record_of
 from bench.run.settings import Settings
 from bench.stats.steadiness import Steadiness
+from machine.whole_files import write
 
 BALANCED = balance(HISTORY, FOOTERS, gateway())
 HOLDS = Report(dict.fromkeys(INVARIANTS, 0), [], 5, {"credit": 7})

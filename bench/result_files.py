@@ -1,22 +1,11 @@
-"""Files of results are whole or not there, and JSON that a person can read too."""
+"""Files of results have a folder that can be written to, and JSON that a person can read too."""
 
-import os
 import tempfile
 from pathlib import Path
 
 import orjson
 
 from bench.errors import BenchError
-
-
-def write(path: Path, content: bytes) -> None:
-    """`write` writes all of it or nothing: a reader never finds half a file."""
-    partial = path.with_name(path.name + ".partial")
-    with partial.open("wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    partial.replace(path)
 
 
 def make_folder(folder: Path) -> None:

@@ -92,6 +92,10 @@ class StateError(BaseException):
     catch it: the task fails, and is restored."""
 
 
+NOT_A_SERVICES = (StateError, KeyboardInterrupt)
+"""All else that is raised is a service's fault: SystemExit too, which a library may have raised."""
+
+
 class Host:
     """A host has the services of one task. `count_dead` is called for each dead letter."""
 
@@ -147,7 +151,9 @@ class Host:
                 routed(with_hop(sent, request.trace, service.name, in_ns))
                 for sent in effect.records
             ]
-        except Exception as fault:  # noqa: BLE001 (whatever it is, it is this record's)
+        except NOT_A_SERVICES:
+            raise
+        except BaseException as fault:  # noqa: BLE001 (whatever it is, it is this record's)
             self._knowledge.drop(key)
             return self._dead(record, described(fault))
         if effect.fault is not None:
@@ -166,7 +172,9 @@ class Host:
             return []
         try:
             return [*map(routed, ring(self._services[topic], entity_id, kept.entity))]
-        except Exception:  # noqa: BLE001 (an alarm is no record, and has no letter)
+        except NOT_A_SERVICES:
+            raise
+        except BaseException:  # noqa: BLE001 (an alarm is no record, and has no letter)
             self._count_dead()
             return []
 
@@ -189,10 +197,10 @@ class Host:
         """The dead letter, and the answer to the sink that the record names, if it does."""
         self._count_dead()
         reason = " ".join(reason[:REASON_CHARACTERS_MAX].split())
+        reason = reason.encode(errors="replace").decode()
         value = record.value[:DEAD_BYTES_MAX]
         key = None if record.key is None else record.key[:DEAD_KEY_BYTES_MAX]
-        header = reason.encode(errors="replace")
-        frames = [to_send(dead_topic(record.topic), key, value, header)]
+        frames = [to_send(dead_topic(record.topic), key, value, reason.encode())]
         sink, request_id = self._sender(record.value)
         if sink is not None:
             answer = encode({"request_id": request_id, **error("bad_request", reason)})
@@ -298,11 +306,13 @@ class Host:
         timers.register_processing_time_timer(kept.sweep_at_ms)
 
 
-def described(fault: Exception) -> str:
-    """`described` says what failed in a service, and where."""
-    *_, place = traceback.extract_tb(fault.__traceback__)
+def described(fault: BaseException) -> str:
+    """`described` says what failed in a service, and where. A fault whose text can't be had is told
+    of too."""
+    told = traceback.TracebackException.from_exception(fault, limit=-1, lookup_lines=False)
+    (place,) = told.stack
     file = place.filename.rpartition("/")[2]
-    return f"{type(fault).__name__} in {file}, line {place.lineno}: {fault}"
+    return f"{type(fault).__name__} in {file}, line {place.lineno}: {told}"
 
 
 def with_hop(record: Record, trace: Trace | None, service: str, in_ns: int) -> Record:

@@ -1,5 +1,6 @@
 """Whatever the record: it is handled, or it is a dead letter, and the next one is handled."""
 
+import asyncio
 from collections.abc import Callable
 from itertools import pairwise
 from typing import Any
@@ -195,10 +196,19 @@ def service_of(method: Callable[[Entity | None, Call], Outcome]) -> Service:
     return service
 
 
-@pytest.mark.parametrize(
-    "fault", [KeyError("participant"), RecursionError(), ZeroDivisionError("x\ny")]
-)
-def test_a_fault_of_a_service_is_a_dead_letter(fault: Exception) -> None:
+class TextlessError(Exception):
+    def __str__(self) -> str:
+        return self.args[1]  # type: ignore[no-any-return]
+
+
+FAULTS = [
+    *(KeyError("participant"), RecursionError(), ZeroDivisionError("x\ny"), TextlessError()),
+    *(ValueError("a lone \ud800"), SystemExit(1), GeneratorExit(), asyncio.CancelledError()),
+]
+
+
+@pytest.mark.parametrize("fault", FAULTS, ids=repr)
+def test_a_fault_of_a_service_is_a_dead_letter(fault: BaseException) -> None:
     def fails(entity: Entity | None, call: Call) -> Outcome:
         raise fault
 

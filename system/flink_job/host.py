@@ -1,13 +1,14 @@
 """The host runs services over Flink's keyed state: it takes each record, and returns what to send.
 
-Knows no PyFlink: `pipeline.py` gives it the state and the timers of the current key.
+Knows no PyFlink: `batches.py` gives it the state and the timers of the current key, or, in process
+mode, `process_mode.py`.
 
     frame ─→ which request? ─→ its entity and steps ─→ system.service.handle ─→ frames
                   └ none that can be handled: to <topic>_dead, and bad_request to its sink
 
 State of a key, which is ``topic/entity``: a value that holds the entity and the names of its
 newest steps (`state_cache.Kept`), and a map, from step to what it sent, and from ``#number`` to
-a chunk of older names. All are strings: PyFlink hands arrays of bytes to Java one byte at a time.
+a chunk of older names.
 
 Steps are forgotten by a timer of their key, the oldest first, and only so many at a time. Flink's
 own time-to-live goes by the clock of the machine: after an outage it would forget what records that
@@ -74,10 +75,10 @@ TIME_DIGITS = 14
 class State(Protocol):
     """Flink keeps this state of the current key: a value, and a map of names."""
 
-    def read(self) -> str | None: ...
-    def write(self, text: str | None) -> None: ...
-    def get(self, name: str) -> str | None: ...
-    def put(self, name: str, text: str) -> None: ...
+    def read(self) -> bytes | None: ...
+    def write(self, value: bytes | None) -> None: ...
+    def get(self, name: str) -> bytes | None: ...
+    def put(self, name: str, value: bytes) -> None: ...
     def remove(self, name: str) -> None: ...
 
 
@@ -96,6 +97,11 @@ NOT_A_SERVICES = (StateError, KeyboardInterrupt)
 """All else that is raised is a service's fault: SystemExit too, which a library may have raised."""
 
 
+def clock_ms() -> int:
+    """`clock_ms` returns the time by the machine's clock, in ms since 1970."""
+    return time.time_ns() // 1_000_000
+
+
 class Host:
     """A host has the services of one task. `count_dead` is called for each dead letter."""
 
@@ -105,7 +111,7 @@ class Host:
         state: State,
         window: Window,
         count_dead: Callable[[], None],
-        now_ms: Callable[[], int] = lambda: time.time_ns() // 1_000_000,
+        now_ms: Callable[[], int],
     ) -> None:
         self._services = {input_topic(service.name): service for service in services}
         topics = {*map(input_topic, catalog().services)}
@@ -230,12 +236,12 @@ class Host:
         if self._knowledge.lacks(key, step):
             return None
         try:
-            text = self._state.get(step)
+            value = self._state.get(step)
         except Exception as cause:
             raise StateError from cause
-        if text is None:
+        if value is None:
             return None
-        return Memory(int(text[:TIME_DIGITS]), text[TIME_DIGITS:].encode())
+        return Memory(int(value[:TIME_DIGITS]), value[TIME_DIGITS:])
 
     def _keep(self, key: str, kept: Kept, effect: Effect, record: Arrived, timers: Timers) -> None:
         wakes = effect.wake_after_s is not None
@@ -249,18 +255,17 @@ class Host:
             kept.wake_at_ms = 0
         if effect.memory:
             for step, (at_ms, outputs) in effect.memory.items():
-                self._state.put(step, f"{at_ms:0{TIME_DIGITS}}{outputs.decode()}")
+                self._state.put(step, b"%0*d%b" % (TIME_DIGITS, at_ms, outputs))
                 self._knowledge.remember(key, step)
                 kept.names.append(step)
             kept.partition, kept.newest_ms = record.partition, record.logged_ms
             if len(kept.names) >= CHUNK:
-                chunk = orjson.dumps([kept.newest_ms, kept.names])
-                self._state.put(f"#{kept.end}", chunk.decode())
+                self._state.put(f"#{kept.end}", orjson.dumps([kept.newest_ms, kept.names]))
                 kept.end += 1
                 kept.names = []
             if not kept.sweep_at_ms:
                 self._sweep_in(self._window.kept_ms, kept, timers)
-        self._state.write(kept.text())
+        self._state.write(kept.to_bytes())
 
     def _sweep(self, key: str, topic: str, kept: Kept, timers: Timers) -> None:
         """Forgets the oldest steps, and comes again for the rest."""
@@ -279,14 +284,14 @@ class Host:
                 ahead_ms = oldest_ms + self._window.kept_ms - logged_ms
                 after_ms = SWEEP_AGAIN_MS if ahead_ms < 0 else max(SWEEP_PAUSE_MS, ahead_ms)
                 self._sweep_in(after_ms, kept, timers)
-        self._state.write(kept.text())
+        self._state.write(kept.to_bytes())
 
     def _forget(self, kept: Kept, before_ms: int) -> int | None:
         """Forgets up to `SWEEP_STEPS_MAX` steps; the time of the oldest that is left."""
         count = 0
         while kept.first < kept.end:
             name = f"#{kept.first}"
-            newest_ms, steps = orjson.loads(self._state.get(name) or "[0, []]")
+            newest_ms, steps = orjson.loads(self._state.get(name) or b"[0, []]")
             if newest_ms >= before_ms or count >= SWEEP_STEPS_MAX:
                 return int(newest_ms)
             self._remove(name, *steps)

@@ -1,6 +1,6 @@
-"""The pipeline hosts services in one Flink job; this module alone imports PyFlink.
+"""The pipeline hosts services in one Flink job.
 
-    all {service}_in ─source→ InputRecord ─→ Host ─→ Outbox ─→ the record's topic
+    all {service}_in ─source→ InputRecord ─→ HostOperator ─→ Outbox ─→ the record's topic
 
 One pipeline for all services: each one more would poll, flush and checkpoint by itself. A job may
 host a part of them. All Python of a TaskManager shares one interpreter lock, so a record goes
@@ -21,24 +21,18 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from pyflink.common import Configuration, Types, WatermarkStrategy
-from pyflink.datastream import (
-    DataStream,
-    KeyedProcessFunction,
-    KeyedStream,
-    RuntimeContext,
-    StreamExecutionEnvironment,
-)
+from pyflink.datastream import DataStream, KeyedStream, StreamExecutionEnvironment
 from pyflink.datastream.connectors.base import Sink
 from pyflink.datastream.connectors.kafka import KafkaOffsetsInitializer, KafkaSource
-from pyflink.datastream.state import MapStateDescriptor, ValueStateDescriptor
 from pyflink.java_gateway import get_gateway
 from pyflink.util.java_utils import to_jarray
 
 from machine.arguments import real, whole
 from machine.errors import EXIT_CODE
 from system.catalog import CatalogError, catalog
-from system.flink_job.host import Host
+from system.flink_job.batches import configured
 from system.flink_job.java_sources import compile_java
+from system.flink_job.process_mode import HostFunction
 from system.kafka_security import KafkaSecurity
 from system.runtime.settings import (
     CHECKPOINT_INTERVAL_S,
@@ -57,49 +51,16 @@ WAIT_S = 0.05
 WINDOW_S_MAX = 24 * 60 * 60
 """The window is at most this long: a day of remembered steps is more disk than anybody should need
 for it."""
+BATCH_RECORDS_MAX = 256
+"""Python takes at most so many records in one call, some milliseconds of work: a checkpoint waits
+for no more."""
+BATCH_BYTES_MAX = 1024 * 1024
+"""A batch is handed to Python once its frames have so many bytes together: a topic takes records of
+1 MiB, and they are in the heap."""
 CHECKPOINT_TIMEOUT_MS = 60_000
 """A checkpoint that takes longer is given up; ten may fail in a row."""
 RESTART_DELAY_MS_MAX = 5_000
 """A failing job is tried again without end, after at most this pause."""
-
-
-class FlinkState:
-    """This is `host.State` of the current key. It has one map for steps and names: each state more
-    is a column family of RocksDB's, with buffers and files of its own."""
-
-    def __init__(self, context: RuntimeContext) -> None:
-        text = Types.STRING()
-        self._value = context.get_state(ValueStateDescriptor("entity", text))
-        self._map = context.get_map_state(MapStateDescriptor("memory", text, text))
-        self.read = self._value.value
-        self.get = self._map.get
-        self.put = self._map.put
-        self.remove = self._map.remove
-
-    def write(self, text: str | None) -> None:
-        if text is None:
-            self._value.clear()
-        else:
-            self._value.update(text)
-
-
-class HostFunction(KeyedProcessFunction):  # type: ignore[misc]
-    """Flink calls `Host` through this function."""
-
-    def __init__(self, services: list[str], window: Window) -> None:
-        self._names = services
-        self._window = window
-
-    def open(self, context: RuntimeContext) -> None:
-        dead = context.get_metrics_group().counter("dead_letters")
-        services = map(catalog().load, self._names)
-        self._host = Host(services, FlinkState(context), self._window, dead.inc)
-
-    def process_element(self, value: bytes, context: KeyedProcessFunction.Context) -> list[bytes]:
-        return self._host.take(value, context.timer_service())
-
-    def on_timer(self, timestamp: int, context: KeyedProcessFunction.OnTimerContext) -> list[bytes]:
-        return self._host.ring(timestamp, context.get_current_key(), context.timer_service())
 
 
 def add_pipeline(environment: StreamExecutionEnvironment, arguments: argparse.Namespace) -> None:
@@ -126,19 +87,31 @@ def add_pipeline(environment: StreamExecutionEnvironment, arguments: argparse.Na
     for name in catalog().services:
         outbox.require(input_topic(name)).own(dead_topic(input_topic(name)))
     records = environment.from_source(source.build(), WatermarkStrategy.no_watermarks(), "requests")
-    window = Window(arguments.window_s * 1000)
     (
-        keyed(records.uid("requests"))
-        .process(
-            HostFunction(arguments.services, window),
-            output_type=Types.PRIMITIVE_ARRAY(Types.BYTE()),
-        )
+        hosted(keyed(records.uid("requests")), arguments)
         .name("services")
         .uid("services")
         .sink_to(Sink(outbox))
         .name("outbox")
         .uid("outbox")
     )
+
+
+def hosted(records: KeyedStream, arguments: argparse.Namespace) -> DataStream:
+    """`hosted` returns what the services send."""
+    window = Window(arguments.window_s * 1000)
+    frame = Types.PRIMITIVE_ARRAY(Types.BYTE())
+    if arguments.execution_mode == "process":
+        return records.process(HostFunction(arguments.services, window), output_type=frame)
+    jvm = get_gateway().jvm
+    operator = jvm.kaflinkshop.HostOperator(
+        jvm.org.apache.flink.configuration.Configuration(),
+        configured(arguments.services, window),
+        BATCH_RECORDS_MAX,
+        BATCH_BYTES_MAX,
+    )
+    stream = records._j_data_stream
+    return DataStream(stream.transform("services", frame.get_java_type_info(), operator))
 
 
 def keyed(records: DataStream) -> KeyedStream:

@@ -48,12 +48,12 @@ class Kept:
     them. It is not part of Flink's state."""
 
     @classmethod
-    def from_text(cls, text: str | None) -> "Kept":
-        """`from_text` reads what `text` made, out of Flink's state."""
-        return cls() if text is None else cls(*orjson.loads(text))
+    def from_bytes(cls, value: bytes | None) -> "Kept":
+        """`from_bytes` reads what `to_bytes` made, out of Flink's state."""
+        return cls() if value is None else cls(*orjson.loads(value))
 
-    def text(self) -> str | None:
-        """`text` writes it for Flink's state; it is None where there is nothing to keep."""
+    def to_bytes(self) -> bytes | None:
+        """`to_bytes` writes it for Flink's state; it is None where there is nothing to keep."""
         if self.entity is None and not self.has_steps():
             return None
         return orjson.dumps(
@@ -61,7 +61,7 @@ class Kept:
                 *(self.entity, self.wake_at_ms, self.sweep_at_ms, self.partition),
                 *(self.first, self.end, self.newest_ms, self.names),
             ]
-        ).decode()
+        )
 
     def has_steps(self) -> bool:
         """`has_steps` returns whether any step is remembered."""
@@ -83,14 +83,14 @@ class Knowledge:
     def __len__(self) -> int:
         return len(self._keys)
 
-    def of(self, key: str, read: Callable[[], str | None]) -> Kept:
+    def of(self, key: str, read: Callable[[], bytes | None]) -> Kept:
         """`of` returns what Flink keeps of the key, and reads it where it is not known. A key that
         is used is the last to be left out for others."""
         kept = self._keys.pop(key, None)
         if kept is None:
             if len(self._keys) == self._keys_max:
                 del self._keys[next(iter(self._keys))]
-            kept = Kept.from_text(read())
+            kept = Kept.from_bytes(read())
             if kept.first == kept.end:
                 kept.generation = self._generation
                 for step in kept.names:

@@ -124,7 +124,7 @@ def prepare(arguments: argparse.Namespace) -> None:
     for name in jars.SETS:
         jars.obtain(name)
     base_archive()
-    environment = os.environ | flink_cluster.environment(Path("/tmp"), None, "thread")
+    environment = os.environ | flink_cluster.environment(Path("/tmp"), None)
     subprocess.run(flink_cluster.page_command(), check=True, env=environment)
 
 
@@ -197,7 +197,7 @@ def _flink(
 
 
 def _become_flink(cluster: Flink, command: Sequence[str]) -> NoReturn:
-    environment = flink_cluster.environment(SCRATCH, cluster, "thread")
+    environment = flink_cluster.environment(SCRATCH, cluster)
     environment["FLINK_PLUGINS_DIR"] = str(flink_cluster.flink_home() / "plugins")
     _become(command, os.environ | environment)
 

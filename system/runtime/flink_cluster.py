@@ -28,8 +28,6 @@ PROJECT_DIR = Path(__file__).resolve().parents[2]
 CLIENT_HEAP_MIB = 256
 """The client that submits the job has this heap."""
 PAGE = Path(__file__).with_name("ReadOnlyPage.java")
-WITHOUT_BEAM = Path(__file__).with_name("without_beam")
-"""This folder hides Apache Beam, see the file in it."""
 
 
 def find_shared_libpython() -> str | None:
@@ -224,15 +222,13 @@ class Flink:
         )
 
 
-def environment(log_dir: Path, cluster: Flink | None, execution_mode: str) -> dict[str, str]:
+def environment(log_dir: Path, cluster: Flink | None) -> dict[str, str]:
     """Flink's processes and the job's client need this in their environment.
 
     Thread mode runs Python inside the TaskManager's JVM, where no virtual environment is active:
     by PYTHONPATH it finds what this process does.
     """
     places = [*map(Path, sys.path), PROJECT_DIR, *catalog().folders()]
-    if execution_mode == "thread":
-        places.insert(0, WITHOUT_BEAM)
     standard = sysconfig.get_path("stdlib")
     path = dict.fromkeys(str(each.absolute()) for each in places if each.is_dir())
     path.pop(standard, None)

@@ -19,8 +19,10 @@ from machine.errors import StackError
 from machine.http import HttpError
 from machine.ports import HOST
 from machine.whole_files import write
+from system.runtime.data_folder import LAYOUT
 from system.runtime.flink_cluster import newest_checkpoint
 from system.runtime.flink_rest import ENDED, Rest
+from system.runtime.options import Mode
 
 SAVEPOINT_TIMEOUT_S = 60.0
 """A savepoint takes no longer, or the job goes on as it was."""
@@ -52,14 +54,25 @@ class Known(NamedTuple):
     job_id: str
     begin: str | None
     is_stopped: bool
+    form: str = "that of an older version"
+    """The state has this form, see `form_of`."""
+
+
+def form_of(mode: Mode) -> str:
+    """`form_of` returns what a job's state depends on, as words for a person."""
+    return f"layout {LAYOUT} in {mode} mode"
 
 
 class GuestJob:
-    """A guest job has a `name`. `folder` remembers it, `say` is told what happens to it."""
+    """A guest job has a `name`, and its state a `form`. `folder` remembers it, `say` is told what
+    happens to it."""
 
-    def __init__(self, rest: Rest, name: str, folder: Path, say: Callable[[str], object]) -> None:
+    def __init__(
+        self, rest: Rest, name: str, form: str, folder: Path, say: Callable[[str], object]
+    ) -> None:
         self.name = name
         self.job_id = ""
+        self._form = form
         self._rest = rest
         self._file = folder / "job.json"
         self._savepoints = folder / "savepoints"
@@ -69,10 +82,16 @@ class GuestJob:
         """`prepare` returns where the new job begins from; from now on `job_id` is its id.
 
         `savepoint` is what the person said. A job of an earlier stack that still runs is stopped.
-        It raises `StackError` when another's runs, or when nobody knows the state that belongs to
-        the records in the topics.
+        It raises `StackError` when another's runs, when the state has another form, or when nobody
+        knows the state that belongs to the records in the topics.
         """
         known = self._read()
+        if known is not None and known.form != self._form:
+            # Flink would leave out what it does not know, and say nothing.
+            raise StackError(
+                f"the state of these topics' last job has another form ({known.form}, not "
+                f"{self._form}): go on with what it was made with, or choose another --topic-prefix"
+            )
         try:
             for job_id in self._rest.unended(self.name):
                 if known is None or job_id != known.job_id:
@@ -92,7 +111,7 @@ class GuestJob:
                 "savepoint or checkpoint with --savepoint, or choose another --topic-prefix"
             )
         self.job_id = uuid.uuid4().hex
-        self._write(Known(self.job_id, begin, is_stopped=False))
+        self._write(Known(self.job_id, begin, is_stopped=False, form=self._form))
         return begin
 
     def check(self) -> None:
@@ -131,7 +150,7 @@ class GuestJob:
                 time.sleep(POLL_S)
         except HttpError as cause:
             raise StackError(f"the job {job_id} is not stopped with a savepoint: {cause}") from None
-        known = Known(job_id, savepoint, is_stopped=True)
+        known = Known(job_id, savepoint, is_stopped=True, form=self._form)
         self._write(known)
         self._say(f"the job is stopped, with the savepoint {savepoint}")
         return known

@@ -195,11 +195,7 @@ SHORT_LIVED_JVM = ("-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1")
 """JVMs off the path of requests take this: less CPU for compiling and collecting while others
 start."""
 
-TASKMANAGER_JVM = (
-    "-XX:+UseG1GC",
-    # Each record in Python ends by an exception that nobody reads: PEMJA's iterators stop by one.
-    "-XX:-StackTraceInThrowable",
-)
+TASKMANAGER_JVM = ("-XX:+UseG1GC",)
 
 KAFKA_JVM = (
     "-XX:+UseG1GC",

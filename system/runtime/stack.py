@@ -29,7 +29,7 @@ from system.runtime.class_archive import ClassArchive
 from system.runtime.data_folder import data_folder
 from system.runtime.flink_cluster import page_command, page_jar
 from system.runtime.flink_rest import Rest
-from system.runtime.guest import GuestJob, reserved_topics
+from system.runtime.guest import GuestJob, form_of, reserved_topics
 from system.runtime.kafka_broker import Kafka, brokers
 from system.runtime.options import RescaleError, StackOptions
 from system.runtime.parts import GATEWAY, JOBMANAGER, KAFKA, TASKMANAGER, names, numbered
@@ -235,7 +235,7 @@ class Stack:
             self.bootstrap_servers = bootstrap_servers
         else:
             self._prepare_kafka(hold(options.kafka_port, ports.KAFKA, "--kafka-port"))
-        self._environment = flink_cluster.environment(self.log_dir, None, self.execution_mode)
+        self._environment = flink_cluster.environment(self.log_dir, None)
         if flink_rest:
             self.flink_rest = flink_rest
         else:
@@ -281,7 +281,7 @@ class Stack:
         )
         self._flink = cluster
         self.flink_rest = cluster.rest
-        self._environment = flink_cluster.environment(self.log_dir, cluster, self.execution_mode)
+        self._environment = flink_cluster.environment(self.log_dir, cluster)
         self._archives[JOBMANAGER] = cluster.jobmanager_archive
         self._archives[TASKMANAGER] = cluster.taskmanager_archive
         self._commands[JOBMANAGER] = cluster.jobmanager_command
@@ -351,6 +351,7 @@ class Stack:
         job = GuestJob(
             rest,
             f"kaflinkshop {topics['cluster_id']} {self.options.topic_prefix}".rstrip(),
+            form_of(self.execution_mode),
             known,
             self._step,
         )

@@ -52,8 +52,8 @@ class Hosted:
 
     services: list[Service] = field(default_factory=lambda: [*HOSTED.values()])
     window: Window = field(default_factory=Window)
-    values: dict[str, str] = field(default_factory=dict)
-    maps: dict[str, dict[str, str]] = field(default_factory=dict)
+    values: dict[str, bytes] = field(default_factory=dict)
+    maps: dict[str, dict[str, bytes]] = field(default_factory=dict)
     timers: dict[str, set[int]] = field(default_factory=dict)
     now_ms: int = NOW_MS
     dead: int = 0
@@ -73,9 +73,14 @@ class Hosted:
     def take(
         self, topic: str, key: bytes | None, value: bytes, logged_ms: int | None = None
     ) -> list[Sent]:
-        self.key = f"{topic}/{'' if key is None else key.decode(errors='replace')}"
+        entity = "" if key is None else key.decode(errors="replace")
         logged_ms = self.now_ms if logged_ms is None else logged_ms
-        return [*map(sent, self.host.take(frame(topic, key, value, logged_ms), self))]
+        return self.take_frame(f"{topic}/{entity}", frame(topic, key, value, logged_ms))
+
+    def take_frame(self, key: str, framed: bytes) -> list[Sent]:
+        """One record, as Java read it."""
+        self.key = key
+        return [*map(sent, self.host.take(framed, self))]
 
     def pass_time(self, until_ms: int) -> list[Sent]:
         """Fires all timers that are due until then, each at its time."""
@@ -92,22 +97,22 @@ class Hosted:
 
     # ---- State and Timers of host.py
 
-    def read(self) -> str | None:
+    def read(self) -> bytes | None:
         return self.values.get(self.key)
 
-    def write(self, text: str | None) -> None:
+    def write(self, value: bytes | None) -> None:
         self.writes += 1
-        if text is None:
+        if value is None:
             self.values.pop(self.key, None)
         else:
-            self.values[self.key] = text
+            self.values[self.key] = value
 
-    def get(self, name: str) -> str | None:
+    def get(self, name: str) -> bytes | None:
         return self.maps.get(self.key, {}).get(name)
 
-    def put(self, name: str, text: str) -> None:
+    def put(self, name: str, value: bytes) -> None:
         self.writes += 1
-        self.maps.setdefault(self.key, {})[name] = text
+        self.maps.setdefault(self.key, {})[name] = value
 
     def remove(self, name: str) -> None:
         self.writes += 1

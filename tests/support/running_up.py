@@ -202,7 +202,7 @@ class Clusters:
             "KAFKA_BOOTSTRAP_SERVERS": self._kafka.bootstrap_servers,
             "FLINK_REST": flink.rest,
         }
-        self._environment = environment(folder, flink, "thread")
+        self._environment = environment(folder, flink)
         self.supervisor.run(self._start("format", self._kafka.format_command()), COMMAND_S)
         self._start("kafka", self._kafka.command())
         # The JobManager of a cluster that takes jobs is another class, with no job of its own and a

@@ -39,7 +39,11 @@ UNSEEN = (
 """What is no business of the bench and of locustfiles: they talk to it from outside."""
 
 LIBRARIES: dict[str, tuple[str, ...]] = {
-    "pyflink": ("system.flink_job.pipeline", "system.flink_job.java_sources"),
+    "pyflink": (
+        "system.flink_job.pipeline",
+        "system.flink_job.process_mode",
+        "system.flink_job.java_sources",
+    ),
     "py4j": ("system.flink_job.pipeline",),
     "aiokafka": ("system.gateway.kafka", "system.runtime.topics", "bench.kafka.link"),
     "aiohttp": (

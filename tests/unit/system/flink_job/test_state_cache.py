@@ -32,28 +32,28 @@ def test_it_lacks_no_step_that_flink_remembers(taken: list[tuple[str, str, str]]
             kept.end, kept.names = kept.end + 1, []
         elif action == "drop":
             knowledge.drop(key)
-        flink[key] = kept.text()
+        flink[key] = kept.to_bytes()
         assert len(knowledge) <= KEYS_MAX
 
 
 def test_what_is_kept_of_a_key_comes_back_as_it_was() -> None:
     kept = Kept({"credit": 1}, 7, 8, 3, 1, 4, 9, ["a:b"])
-    assert Kept.from_text(kept.text()) == kept
-    assert Kept.from_text(None) == Kept()
-    assert Kept().text() is None
+    assert Kept.from_bytes(kept.to_bytes()) == kept
+    assert Kept.from_bytes(None) == Kept()
+    assert Kept().to_bytes() is None
 
 
 def test_steps_are_kept_of_a_key_that_has_no_entity() -> None:
     kept = Kept(names=["a"])
-    assert kept.text() is not None
+    assert kept.to_bytes() is not None
     kept.names = []
-    assert kept.text() is None
+    assert kept.to_bytes() is None
     kept.end = 1
-    assert kept.text() is not None
+    assert kept.to_bytes() is not None
 
 
-def text(*names: str, chunks: int = 0) -> str | None:
-    return Kept(names=[*names], end=chunks).text()
+def value(*names: str, chunks: int = 0) -> bytes | None:
+    return Kept(names=[*names], end=chunks).to_bytes()
 
 
 def test_a_new_key_needs_no_look_at_its_steps() -> None:
@@ -68,8 +68,8 @@ def test_a_new_key_needs_no_look_at_its_steps() -> None:
 
 def test_a_key_whose_steps_all_have_names_is_known() -> None:
     knowledge = Knowledge()
-    knowledge.of("a", lambda: text("1"))
-    knowledge.of("b", lambda: text("1", chunks=1))
+    knowledge.of("a", lambda: value("1"))
+    knowledge.of("b", lambda: value("1", chunks=1))
     assert knowledge.lacks("a", "2")
     assert not knowledge.lacks("a", "1")
     assert not knowledge.lacks("b", "2"), "it may be in the chunk"

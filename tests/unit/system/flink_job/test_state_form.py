@@ -36,8 +36,15 @@ def kept() -> dict[str, object]:
                 if sent.topic in HOSTED:
                     assert sent.key is not None
                     due.append((sent.topic, sent.key, sent.value))
-    timers = {key: sorted(ats) for key, ats in host.timers.items()}
-    return {"values": host.values, "maps": host.maps, "timers": timers, "records": records}
+    return {
+        "values": {key: value.decode() for key, value in host.values.items()},
+        "maps": {
+            key: {name: value.decode() for name, value in entries.items()}
+            for key, entries in host.maps.items()
+        },
+        "timers": {key: sorted(ats) for key, ats in host.timers.items()},
+        "records": records,
+    }
 
 
 def test_the_form_is_that_of_the_layout(tmp_path: Path) -> None:

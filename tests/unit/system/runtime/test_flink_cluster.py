@@ -10,13 +10,13 @@ from support.packages import install, points
 
 from system.catalog import read
 from system.runtime import flink_cluster
-from system.runtime.flink_cluster import PROJECT_DIR, WITHOUT_BEAM, environment
+from system.runtime.flink_cluster import PROJECT_DIR, environment
 
 ROOT = Path(__file__).parents[4]
 
 
-def path_of(tmp_path: Path, mode: str = "thread") -> list[str]:
-    return environment(tmp_path, None, mode)["PYTHONPATH"].split(":")
+def path_of(tmp_path: Path) -> list[str]:
+    return environment(tmp_path, None)["PYTHONPATH"].split(":")
 
 
 def test_it_is_what_this_process_finds_in_its_order(tmp_path, monkeypatch):
@@ -27,9 +27,7 @@ def test_it_is_what_this_process_finds_in_its_order(tmp_path, monkeypatch):
     packages = sysconfig.get_path("purelib")
     gone = [str(tmp_path / "none"), str(tmp_path / "file"), sysconfig.get_path("stdlib")]
     monkeypatch.setattr(sys, "path", [str(first), *gone, packages, str(first), str(last)])
-    found = [str(first), packages, str(last), str(PROJECT_DIR)]
-    assert path_of(tmp_path, "process") == found
-    assert path_of(tmp_path) == [str(WITHOUT_BEAM), *found]
+    assert path_of(tmp_path) == [str(first), packages, str(last), str(PROJECT_DIR)]
 
 
 def test_an_editable_package_is_found_that_no_path_leads_to(tmp_path, monkeypatch):

@@ -1,5 +1,6 @@
 """The job on a Flink that exists: what it begins from, and when it must not. Flink is played."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -7,9 +8,10 @@ import pytest
 from machine.errors import StackError
 from machine.http import HttpError
 from system.runtime.flink_rest import Rest
-from system.runtime.guest import GuestJob, reserved_topics
+from system.runtime.guest import GuestJob, form_of, reserved_topics
 
 NAME = "kaflinkshop cluster"
+FORM = form_of("thread")
 
 
 class Flink(Rest):
@@ -60,7 +62,7 @@ def told() -> list[str]:
 
 @pytest.fixture
 def job(flink: Flink, tmp_path: Path, told: list[str]) -> GuestJob:
-    return GuestJob(flink, NAME, tmp_path, told.append)
+    return GuestJob(flink, NAME, FORM, tmp_path, told.append)
 
 
 def submitted(job: GuestJob, flink: Flink) -> str:
@@ -81,7 +83,7 @@ def test_a_job_that_was_stopped_is_resumed(job, flink, told):
 
 def test_a_job_that_outlived_its_stack_is_stopped_first(job, flink, told, tmp_path):
     first = submitted(job, flink)
-    begin = GuestJob(flink, NAME, tmp_path, told.append).prepare(None, has_records=True)
+    begin = GuestJob(flink, NAME, FORM, tmp_path, told.append).prepare(None, has_records=True)
     assert begin.endswith(f"savepoint-{first[:4]}")
     assert told[0] == f"the job {first} has outlived its stack: stopping it"
     assert flink.jobs[first] == "FINISHED"
@@ -138,6 +140,19 @@ def test_a_job_that_is_over_is_told(job, flink, state, expected):
     flink.jobs = {} if state is None else {first: state}
     with pytest.raises(StackError, match=rf"is no longer there \(its state is {expected}\)"):
         job.check()
+
+
+def test_a_state_of_another_form_is_left_alone(job, flink, told, tmp_path):
+    first = submitted(job, flink)
+    other = GuestJob(flink, NAME, form_of("process"), tmp_path, told.append)
+    for savepoint in (None, "hdfs://s/1"):
+        with pytest.raises(StackError, match=r"another form \(layout \d+ in thread mode, not lay"):
+            other.prepare(savepoint, has_records=True)
+    older = {"job_id": first, "begin": None, "is_stopped": False}
+    (tmp_path / "job.json").write_text(json.dumps(older))
+    with pytest.raises(StackError, match=r"another form \(that of an older version, not layout"):
+        job.prepare(None, has_records=True)
+    assert flink.jobs == {first: "RUNNING"}, "it goes on"
 
 
 @pytest.mark.parametrize("content", ["", "[1]", "{}", '{"job_id": 1}'])

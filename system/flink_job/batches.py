@@ -1,0 +1,144 @@
+"""A batch of records goes through Python in one call, and comes back as all that is to be done.
+
+Each crossing between Java and Python costs more than the service behind it. So HostOperator.java
+collects the records that are there, and keeps the state: it is told what to do, in order. Only what
+a task does not know of its state (`state_cache`) is asked for in between.
+
+    there  for each record: length; frame, as in frames.py
+    back   KEY     number             of the record in the batch, whose key the next four are for
+           VALUE   length             (-1: none any more); the key's value
+           PUT     lengths            of name and value; name, value: an entry of the key's map
+           REMOVE  length             name: of an entry of the key's map
+           TIMER   ms since 1970      a timer of the key, by the machine's clock
+           SEND    length             frame: a record to write
+           DEAD                       a dead letter is counted
+"""
+
+import json
+from collections.abc import Callable, Iterable, Sequence
+from struct import Struct
+from typing import Protocol
+
+from system.catalog import catalog
+from system.flink_job.host import Host, clock_ms
+from system.service import Service, Window
+
+KEY, VALUE, PUT, REMOVE, TIMER, SEND, DEAD = range(7)
+_LENGTH = Struct(">i")
+_OP = Struct(">Bi")
+_PUT = Struct(">Bii")
+_TIMER = Struct(">Bq")
+_DEAD = bytes([DEAD])
+
+
+class Operator(Protocol):
+    """This is HostOperator.java: both methods do what is `done` so far, and then read the state of
+    the key that the record has, None for what is not there."""
+
+    def read(self, done: bytes, number: int) -> bytes | None: ...
+    def get(self, done: bytes, number: int, name: str) -> bytes | None: ...
+
+
+def configured(services: Sequence[str], window: Window) -> str:
+    """`configured` returns what `batches` needs to know, for Java to hand over."""
+    return json.dumps({"services": services, "window_ms": window.window_ms})
+
+
+def batches(configured: str, operator: Operator) -> "Batches":
+    """`batches` is where Java begins."""
+    told = json.loads(configured)
+    return Batches(map(catalog().load, told["services"]), Window(told["window_ms"]), operator)
+
+
+class Batches:
+    """One task's records go through `Host` here; it is Flink's state and timers to it."""
+
+    def __init__(
+        self,
+        services: Iterable[Service],
+        window: Window,
+        operator: Operator,
+        now_ms: Callable[[], int] = clock_ms,
+    ) -> None:
+        self._operator = operator
+        self._done: list[bytes] = []
+        self._sent: list[bytes] = []
+        """What is to be written goes back last: none waits for Kafka while it has the lock."""
+        self._number = 0
+        self._keyed: int | None = None
+        """The last KEY in what is done named this number."""
+        self._host = Host(services, self, window, self._count_dead, now_ms)
+
+    def take(self, batch: bytes) -> bytes:
+        """`take` handles records that came from the input topics, in order."""
+        self._begin()
+        at, end = 0, len(batch)
+        while at < end:
+            (length,) = _LENGTH.unpack_from(batch, at)
+            at += _LENGTH.size
+            self._send(self._host.take(batch[at : at + length], self))
+            at += length
+            self._number += 1
+        return self._ended()
+
+    def ring(self, timestamp: int, key: str) -> bytes:
+        """`ring` handles a timer of the key, as if it were a batch of one record with that key."""
+        self._begin()
+        self._send(self._host.ring(timestamp, key, self))
+        return self._ended()
+
+    def _begin(self) -> None:
+        self._number = 0
+        self._keyed = None
+
+    def _send(self, frames: list[bytes]) -> None:
+        for frame in frames:
+            self._sent += (_OP.pack(SEND, len(frame)), frame)
+
+    def _ended(self) -> bytes:
+        self._done += self._sent
+        self._sent.clear()
+        return self._flushed()
+
+    def _flushed(self) -> bytes:
+        done = b"".join(self._done)
+        self._done.clear()
+        self._keyed = None
+        return done
+
+    def _key(self) -> None:
+        if self._keyed != self._number:
+            self._keyed = self._number
+            self._done.append(_OP.pack(KEY, self._number))
+
+    def _count_dead(self) -> None:
+        self._done.append(_DEAD)
+
+    # ---- State and Timers of host.py
+
+    def read(self) -> bytes | None:
+        return self._operator.read(self._flushed(), self._number)
+
+    def get(self, name: str) -> bytes | None:
+        return self._operator.get(self._flushed(), self._number, name)
+
+    def write(self, value: bytes | None) -> None:
+        self._key()
+        if value is None:
+            self._done.append(_OP.pack(VALUE, -1))
+        else:
+            self._done += (_OP.pack(VALUE, len(value)), value)
+
+    def put(self, name: str, value: bytes) -> None:
+        self._key()
+        key = name.encode()
+        self._done += (_PUT.pack(PUT, len(key), len(value)), key, value)
+
+    def remove(self, name: str) -> None:
+        self._key()
+        key = name.encode()
+        self._done += (_OP.pack(REMOVE, len(key)), key)
+
+    def register_processing_time_timer(self, timestamp: int) -> None:
+        self._key()
+        self._done.append(_TIMER.pack(TIMER, timestamp))

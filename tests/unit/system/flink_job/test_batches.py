@@ -1,0 +1,122 @@
+"""However records are batched, the same comes of them as one after the other."""
+
+import json
+from typing import Any
+
+import orjson
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from support.batched import Batched
+from support.hosted import Hosted, frame
+from support.shop import HOSTED, SINK
+
+from system.flink_job.batches import Batches, batches, configured
+from system.flink_job.host import StateError
+from system.service import Window
+from system.wire import Request, encode_request, input_topic
+
+REQUESTS: list[tuple[str, str, dict[str, Any]]] = [
+    ("user", "create_user", {}),
+    ("user", "add_credit", {"amount": 5}),
+    ("user", "find_user", {}),
+    ("user", "charge", {"order_id": "o", "amount": 2}),
+    ("user", "remove_user", {}),
+    ("stock", "create_item", {"price": 3, "stock": 2}),
+    ("stock", "subtract_stock", {"quantity": 2}),
+    ("order", "create_order", {"user_id": "e"}),
+    ("order", "add_item", {"item_id": "e"}),
+    ("order", "checkout", {}),
+    ("echo", "echo", {}),
+    ("user", "no_such_method", {}),
+]
+
+
+def record(number: int, asked: int, entity: str) -> tuple[str, bytes]:
+    """Key and frame; a number that came before is a resend, or nonsense."""
+    service, method, params = REQUESTS[asked]
+    topic = input_topic(service)
+    params = {**params, HOSTED[topic].key: entity}
+    value = encode_request(Request(f"r{number}", SINK, method, params))
+    return f"{topic}/{entity}", frame(topic, entity.encode(), value)
+
+
+records = st.builds(
+    record, st.integers(0, 30), st.integers(0, len(REQUESTS) - 1), st.sampled_from("ef")
+)
+broken = st.builds(
+    lambda value: ("user_in/e", frame("user_in", b"e", value)),
+    st.sampled_from([b"", b"[]", b'{"sink": "gateway_out_test"}']),
+)
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.lists(st.tuples(st.lists(records | broken, max_size=12), st.booleans()), max_size=6))
+def test_a_batch_does_what_its_records_do_alone(
+    taken: list[tuple[list[tuple[str, bytes]], bool]],
+) -> None:
+    alone = Hosted()
+    together = Batched(lambda: alone.now_ms)
+    out: list[Any] = []
+    for batch, restarts in taken:
+        for key, each in batch:
+            out += alone.take_frame(key, each)
+        together.take(batch)
+        if restarts:
+            alone.restart()
+            together.restart()
+    assert together.sent == out
+    assert together.dead == alone.dead
+    assert (together.values, together.maps) == (alone.values, alone.maps)
+    assert together.timers == alone.timers
+
+
+def test_a_timer_is_a_batch_of_its_own() -> None:
+    """Of the sweep of one key, after a batch that ended with another."""
+    alone = Hosted()
+    together = Batched(lambda: alone.now_ms)
+    for each in (record(1, 0, "e"), record(2, 1, "e"), record(3, 0, "f")):
+        alone.take_frame(*each)
+        together.take([each])
+    (at_ms,) = together.timers["user_in/e"]
+    later = record(4, 2, "f")[1].replace(alone.now_ms.to_bytes(8), (at_ms + 1).to_bytes(8))
+    together.take([("user_in/f", later)])
+    assert together.maps["user_in/e"]
+    alone.now_ms = at_ms + Window().kept_ms
+    together.ring(at_ms, "user_in/e")
+    assert not together.maps["user_in/e"]
+    assert together.maps["user_in/f"]
+    assert orjson.loads(together.values["user_in/e"])[0]["credit"] == 5
+
+
+def test_state_that_is_known_is_not_asked_for() -> None:
+    together = Batched(lambda: 0)
+    together.take([record(1, 0, "e"), record(2, 1, "e"), record(3, 2, "e"), record(4, 0, "f")])
+    assert together.reads == 2
+    together.take([record(5, 2, "e"), record(6, 2, "f")])
+    assert together.reads == 2
+
+
+def test_a_state_that_can_t_be_read_ends_the_task(monkeypatch: pytest.MonkeyPatch) -> None:
+    """And nothing was sent for the records before it."""
+    together = Batched(lambda: 0)
+    together.values["user_in/e"] = orjson.dumps([None, 0, 1, 0, 0, 1, 0, []])
+
+    def fails(done: bytes, number: int, name: str) -> bytes | None:
+        together.apply(done)
+        raise OSError(name)
+
+    monkeypatch.setattr(together, "get", fails)
+    with pytest.raises(StateError):
+        together.take([record(1, 0, "f"), record(2, 0, "e")])
+    assert together.values["user_in/f"]
+    assert not together.sent
+
+
+def test_java_hands_over_what_it_was_configured_with() -> None:
+    told = configured(["user", "echo"], Window(61_000))
+    assert json.loads(told)["services"] == ["user", "echo"]
+    made = batches(told, Batched(lambda: 0))
+    assert isinstance(made, Batches)
+    out = made.take(b"".join(len(each).to_bytes(4) + each for _, each in [record(1, 5, "e")]))
+    assert b"nobody hosts the service of stock_in" in out

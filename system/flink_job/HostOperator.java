@@ -23,23 +23,24 @@ import org.apache.flink.streaming.api.operators.OneInputStreamOperator;
 import org.apache.flink.streaming.api.operators.Triggerable;
 import org.apache.flink.streaming.api.operators.python.embedded.AbstractEmbeddedPythonFunctionOperator;
 import org.apache.flink.streaming.runtime.streamrecord.StreamRecord;
-import org.apache.flink.table.functions.python.PythonEnv;
 import org.apache.flink.types.Row;
 import org.apache.flink.util.ExceptionUtils;
 import org.apache.flink.util.function.ThrowingRunnable;
 
 /**
- * Gives the services the records that are there, all in one call, and does what they answer: see
- * system/flink_job/batches.py.
+ * Gives the services the records and timers that are there, all in one call, and does what they
+ * answer: see system/flink_job/batches.py.
  *
- * A batch ends when no record is there to be read, when it is full, before a checkpoint, and before
- * a timer. It never waits for more. Each call into Python takes the interpreter lock, which PyFlink's
- * own operators do several times a record.
+ * A batch ends when nothing is there to be read, when it is full, and before a checkpoint; Flink's
+ * own operators for Python have it end once a second too, which changes nothing. It never waits for
+ * more. Each call into Python takes the interpreter lock, as PyFlink's own do several times a record.
  */
 public class HostOperator extends AbstractEmbeddedPythonFunctionOperator
         implements OneInputStreamOperator, Triggerable, ThrowingRunnable {
 
     private static final String FLUSH = "flush";
+    /** No topic's length, which other frames begin with. */
+    private static final byte TIMER = 0;
 
     private final String configured;
     private final int recordsMax;
@@ -51,7 +52,7 @@ public class HostOperator extends AbstractEmbeddedPythonFunctionOperator
     private transient Counter deadLetters;
     private transient MailboxExecutor mailbox;
     private transient Batch batch;
-    /** How many records have come, and how many had when `run` last looked. */
+    /** How many records and timers have come, and how many had when `run` last looked. */
     private transient long came;
     private transient long seen;
     private transient boolean isMailed;
@@ -89,13 +90,14 @@ public class HostOperator extends AbstractEmbeddedPythonFunctionOperator
             field.setAccessible(true);
             python = field.get(this);
             Class type = python.getClass();
-            call = type.getMethod("invokeMethod", new Class[] {String.class, String.class, Object[].class});
             Method set = type.getMethod("set", new Class[] {String.class, Object.class});
+            Method exec = type.getMethod("exec", new Class[] {String.class});
             set.invoke(python, new Object[] {"configured", configured});
             set.invoke(python, new Object[] {"operator", this});
-            Method exec = type.getMethod("exec", new Class[] {String.class});
             exec.invoke(python, new Object[] {"from system.flink_job.batches import batches"});
             exec.invoke(python, new Object[] {"batches = batches(configured, operator)"});
+            Class[] named = new Class[] {String.class, String.class, Object[].class};
+            call = type.getMethod("invokeMethod", named);
         } catch (InvocationTargetException failed) {
             throw new IllegalStateException(failed.getCause());
         } catch (ReflectiveOperationException other) {
@@ -103,13 +105,37 @@ public class HostOperator extends AbstractEmbeddedPythonFunctionOperator
         }
     }
 
-    /** None: it is of PyFlink's functions, and there are none. */
-    public PythonEnv getPythonEnv() {
-        return null;
+    /** Python lets go of what it has of this task: its collector may not come for long. */
+    public void close() throws Exception {
+        try {
+            if (call != null) {
+                ask("end", new Object[0]);
+            }
+        } finally {
+            super.close();
+        }
     }
 
     public void processElement(StreamRecord element) throws Exception {
-        batch.add(getCurrentKey(), (byte[]) ((Row) element.getValue()).getField(1));
+        add(getCurrentKey(), (byte[]) ((Row) element.getValue()).getField(1));
+    }
+
+    public void onProcessingTime(InternalTimer timer) throws Exception {
+        Row key = (Row) timer.getKey();
+        byte[] name = ((String) key.getField(0)).getBytes(StandardCharsets.US_ASCII);
+        ByteBuffer frame = ByteBuffer.allocate(1 + 8 + name.length);
+        frame.put(TIMER);
+        frame.putLong(timer.getTimestamp());
+        frame.put(name);
+        add(key, frame.array());
+    }
+
+    public void onEventTime(InternalTimer timer) {
+        throw new IllegalStateException("no timer goes by the time of events");
+    }
+
+    private void add(Object key, byte[] frame) throws Exception {
+        batch.add(key, frame);
         came++;
         if (batch.isFull()) {
             flush();
@@ -140,18 +166,6 @@ public class HostOperator extends AbstractEmbeddedPythonFunctionOperator
             apply(ask("take", new Object[] {batch.toBytes()}));
             batch.clear();
         }
-    }
-
-    public void onProcessingTime(InternalTimer timer) throws Exception {
-        flush();
-        Row key = (Row) timer.getKey();
-        batch.add(key, new byte[0]);
-        apply(ask("ring", new Object[] {Long.valueOf(timer.getTimestamp()), key.getField(0)}));
-        batch.clear();
-    }
-
-    public void onEventTime(InternalTimer timer) {
-        throw new IllegalStateException("no timer goes by the time of events");
     }
 
     private byte[] ask(String method, Object[] arguments) throws Exception {

@@ -1,11 +1,11 @@
 """A batch of records goes through Python in one call, and comes back as all that is to be done.
 
 Each crossing between Java and Python costs more than the service behind it. So HostOperator.java
-collects the records that are there, and keeps the state: it is told what to do, in order. Only what
-a task does not know of its state (`state_cache`) is asked for in between.
+collects the records and timers that are there, and keeps the state: it is told what to do, in
+order. Only what a task does not know of its state (`state_cache`) is asked for in between.
 
-    there  for each record: length; frame, as in frames.py
-    back   KEY     number             of the record in the batch, whose key the next four are for
+    there  for each of them: length; frame, as in frames.py
+    back   KEY     number             of one in the batch, whose key the next four are for
            VALUE   length             (-1: none any more); the key's value
            PUT     lengths            of name and value; name, value: an entry of the key's map
            REMOVE  length             name: of an entry of the key's map
@@ -20,6 +20,7 @@ from struct import Struct
 from typing import Protocol
 
 from system.catalog import catalog
+from system.flink_job.frames import rung
 from system.flink_job.host import Host, clock_ms
 from system.service import Service, Window
 
@@ -33,7 +34,7 @@ _DEAD = bytes([DEAD])
 
 class Operator(Protocol):
     """This is HostOperator.java: both methods do what is `done` so far, and then read the state of
-    the key that the record has, None for what is not there."""
+    the key that number has, None for what is not there."""
 
     def read(self, done: bytes, number: int) -> bytes | None: ...
     def get(self, done: bytes, number: int, name: str) -> bytes | None: ...
@@ -70,35 +71,27 @@ class Batches:
         self._host = Host(services, self, window, self._count_dead, now_ms)
 
     def take(self, batch: bytes) -> bytes:
-        """`take` handles records that came from the input topics, in order."""
-        self._begin()
+        """`take` handles records that came from the input topics, and timers, in order."""
+        self._number = 0
         at, end = 0, len(batch)
         while at < end:
             (length,) = _LENGTH.unpack_from(batch, at)
             at += _LENGTH.size
-            self._send(self._host.take(batch[at : at + length], self))
+            frame = batch[at : at + length]
+            timer = rung(frame)
+            frames = self._host.ring(*timer, self) if timer else self._host.take(frame, self)
+            for sent in frames:
+                self._sent += (_OP.pack(SEND, len(sent)), sent)
             at += length
             self._number += 1
-        return self._ended()
-
-    def ring(self, timestamp: int, key: str) -> bytes:
-        """`ring` handles a timer of the key, as if it were a batch of one record with that key."""
-        self._begin()
-        self._send(self._host.ring(timestamp, key, self))
-        return self._ended()
-
-    def _begin(self) -> None:
-        self._number = 0
-        self._keyed = None
-
-    def _send(self, frames: list[bytes]) -> None:
-        for frame in frames:
-            self._sent += (_OP.pack(SEND, len(frame)), frame)
-
-    def _ended(self) -> bytes:
         self._done += self._sent
         self._sent.clear()
         return self._flushed()
+
+    def end(self) -> None:
+        """`end` lets go of the operator, whose task has ended: else all that the task had would
+        live until Python collects cycles."""
+        del self._host, self._operator
 
     def _flushed(self) -> bytes:
         done = b"".join(self._done)

@@ -1,16 +1,18 @@
 """Java and Python pass records as one frame of bytes each.
 
-Of a row, PyFlink would convert each field by itself. InputRecord.java writes what comes,
-OutboxWriter.java reads what goes.
+Of a row, PyFlink would convert each field by itself. InputRecord.java writes what comes, and
+HostOperator.java a timer that rings; OutboxWriter.java reads what goes.
 
-    in   topic's length, partition, timestamp, key's length (-1: none); topic, key, value
-    out  topic's length, key's length (-1: none), reason's length;      topic, key, reason, value
+    in     topic's length, partition, timestamp, key's length (-1: none); topic, key, value
+    timer  0, timestamp;                                                  topic/entity
+    out    topic's length, key's length (-1: none), reason's length;      topic, key, reason, value
 """
 
 from struct import Struct
 from typing import NamedTuple
 
 _IN = Struct(">Biqi")
+_TIMER = Struct(">Bq")
 _OUT = Struct(">BiH")
 
 
@@ -37,6 +39,14 @@ def arrived(frame: bytes) -> Arrived:
         None if key_bytes < 0 else frame[topic_end:key_end],
         frame[key_end:],
     )
+
+
+def rung(frame: bytes) -> tuple[int, str] | None:
+    """`rung` returns a timer's timestamp in ms since 1970, and its key, or None for a record."""
+    if frame[0]:
+        return None
+    _, timestamp = _TIMER.unpack_from(frame)
+    return timestamp, frame[_TIMER.size :].decode()
 
 
 def to_send(topic: str, key: bytes | None, value: bytes, reason: bytes = b"") -> bytes:

@@ -238,7 +238,7 @@ class Host:
         try:
             value = self._state.get(step)
         except Exception as cause:
-            raise StateError from cause
+            raise StateError(str(cause)) from cause
         if value is None:
             return None
         return Memory(int(value[:TIME_DIGITS]), value[TIME_DIGITS:])

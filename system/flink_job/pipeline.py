@@ -34,6 +34,7 @@ from system.flink_job.batches import configured
 from system.flink_job.java_sources import compile_java
 from system.flink_job.process_mode import HostFunction
 from system.kafka_security import KafkaSecurity
+from system.runtime.data_folder import form_of
 from system.runtime.settings import (
     CHECKPOINT_INTERVAL_S,
     CHECKPOINT_INTERVAL_S_MAX,
@@ -52,8 +53,8 @@ WINDOW_S_MAX = 24 * 60 * 60
 """The window is at most this long: a day of remembered steps is more disk than anybody should need
 for it."""
 BATCH_RECORDS_MAX = 256
-"""Python takes at most so many records in one call, some milliseconds of work: a checkpoint waits
-for no more."""
+"""Python takes at most so many records in one call, some milliseconds of work: then others may have
+its lock, and a checkpoint may begin."""
 BATCH_BYTES_MAX = 1024 * 1024
 """A batch is handed to Python once its frames have so many bytes together: a topic takes records of
 1 MiB, and they are in the heap."""
@@ -90,7 +91,7 @@ def add_pipeline(environment: StreamExecutionEnvironment, arguments: argparse.Na
     (
         hosted(keyed(records.uid("requests")), arguments)
         .name("services")
-        .uid("services")
+        .uid(f"services, {form_of(arguments.execution_mode)}")
         .sink_to(Sink(outbox))
         .name("outbox")
         .uid("outbox")
@@ -158,8 +159,8 @@ def job_settings(arguments: argparse.Namespace) -> dict[str, str]:
     """These settings hold on whatever cluster the job runs; the cluster's own is
     `system.runtime`'s.
 
-    Process mode collects records for its workers; thread mode has nothing to collect, and a short
-    bundle time would only have every operator wake up each millisecond.
+    In process mode PyFlink collects records for its workers, at most for this bundle time; thread
+    mode waits for none, and it would only have every task wake up each millisecond.
     """
     mode = arguments.execution_mode
     chosen = {

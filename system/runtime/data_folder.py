@@ -38,6 +38,12 @@ KEEP_S = 24 * 3600.0
 long."""
 
 
+def form_of(execution_mode: str) -> str:
+    """`form_of` returns what a job's state depends on, as words for a person. It is a part of the
+    name that Flink keeps the state by: what has another form is refused, never left out."""
+    return f"layout {LAYOUT} in {execution_mode} mode"
+
+
 class DataFolder:
     """This process holds the folder, which has a folder ``logs``.
 

@@ -19,10 +19,8 @@ from machine.errors import StackError
 from machine.http import HttpError
 from machine.ports import HOST
 from machine.whole_files import write
-from system.runtime.data_folder import LAYOUT
 from system.runtime.flink_cluster import newest_checkpoint
 from system.runtime.flink_rest import ENDED, Rest
-from system.runtime.options import Mode
 
 SAVEPOINT_TIMEOUT_S = 60.0
 """A savepoint takes no longer, or the job goes on as it was."""
@@ -55,12 +53,7 @@ class Known(NamedTuple):
     begin: str | None
     is_stopped: bool
     form: str = "that of an older version"
-    """The state has this form, see `form_of`."""
-
-
-def form_of(mode: Mode) -> str:
-    """`form_of` returns what a job's state depends on, as words for a person."""
-    return f"layout {LAYOUT} in {mode} mode"
+    """The state has this form, see `data_folder.form_of`."""
 
 
 class GuestJob:
@@ -86,14 +79,16 @@ class GuestJob:
         knows the state that belongs to the records in the topics.
         """
         known = self._read()
-        if known is not None and known.form != self._form:
-            # Flink would leave out what it does not know, and say nothing.
-            raise StackError(
-                f"the state of these topics' last job has another form ({known.form}, not "
-                f"{self._form}): go on with what it was made with, or choose another --topic-prefix"
-            )
         try:
-            for job_id in self._rest.unended(self.name):
+            unended = self._rest.unended(self.name)
+            is_wanted = unended or (known and savepoint is None and self._left(known))
+            if known and known.form != self._form and is_wanted:
+                raise StackError(
+                    f"the state of these topics' last job has another form ({known.form}, not "
+                    f"{self._form}): go on with what it was made with, or choose another "
+                    "--topic-prefix"
+                )
+            for job_id in unended:
                 if known is None or job_id != known.job_id:
                     raise StackError(
                         f"the job {job_id} runs on these topics already, and no stack of this "

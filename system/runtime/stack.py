@@ -26,10 +26,10 @@ from system.credentials import shop_headers
 from system.kafka_security import KafkaSecurity
 from system.runtime import flink_cluster, jars, programs, resources
 from system.runtime.class_archive import ClassArchive
-from system.runtime.data_folder import data_folder
+from system.runtime.data_folder import data_folder, form_of
 from system.runtime.flink_cluster import page_command, page_jar
 from system.runtime.flink_rest import Rest
-from system.runtime.guest import GuestJob, form_of, reserved_topics
+from system.runtime.guest import GuestJob, reserved_topics
 from system.runtime.kafka_broker import Kafka, brokers
 from system.runtime.options import RescaleError, StackOptions
 from system.runtime.parts import GATEWAY, JOBMANAGER, KAFKA, TASKMANAGER, names, numbered

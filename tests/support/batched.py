@@ -9,6 +9,11 @@ from system.flink_job.batches import Batches
 from system.service import Window
 
 
+def timer(timestamp: int, key: str) -> tuple[str, bytes]:
+    """A timer that rings, as key and frame."""
+    return key, bytes(1) + timestamp.to_bytes(8) + key.encode()
+
+
 @dataclass
 class Batched:
     """One task. `values`, `maps` and `timers` are Flink's, which outlive it."""
@@ -29,16 +34,11 @@ class Batched:
         self.batches = Batches(HOSTED.values(), Window(), self, self.now_ms)
 
     def take(self, records: Sequence[tuple[str, bytes]]) -> None:
-        """Records as key and frame."""
+        """Records and timers as key and frame."""
         self.keys = [key for key, _ in records]
         self.key = "the last record's, as Flink has set it"
         framed = [len(frame).to_bytes(4, "big") + frame for _, frame in records]
         self.apply(self.batches.take(b"".join(framed)))
-
-    def ring(self, timestamp: int, key: str) -> None:
-        self.keys = [key]
-        self.timers[key].discard(timestamp)
-        self.apply(self.batches.ring(timestamp, key))
 
     # ---- for Python, as in Java
 

@@ -1,14 +1,16 @@
 """However records are batched, the same comes of them as one after the other."""
 
+import gc
 import json
+import weakref
 from typing import Any
 
 import orjson
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from support.batched import Batched
-from support.hosted import Hosted, frame
+from support.batched import Batched, timer
+from support.hosted import NOW_MS, Hosted, frame
 from support.shop import HOSTED, SINK
 
 from system.flink_job.batches import Batches, batches, configured
@@ -71,22 +73,49 @@ def test_a_batch_does_what_its_records_do_alone(
     assert together.timers == alone.timers
 
 
-def test_a_timer_is_a_batch_of_its_own() -> None:
-    """Of the sweep of one key, after a batch that ended with another."""
-    alone = Hosted()
-    together = Batched(lambda: alone.now_ms)
-    for each in (record(1, 0, "e"), record(2, 1, "e"), record(3, 0, "f")):
-        alone.take_frame(*each)
-        together.take([each])
+def test_a_timer_is_one_of_a_batch() -> None:
+    """A sweep of one key, between records of others."""
+    now_ms = NOW_MS
+    together = Batched(lambda: now_ms)
+    together.take([record(1, 0, "e"), record(2, 1, "e"), record(3, 0, "f")])
     (at_ms,) = together.timers["user_in/e"]
-    later = record(4, 2, "f")[1].replace(alone.now_ms.to_bytes(8), (at_ms + 1).to_bytes(8))
-    together.take([("user_in/f", later)])
-    assert together.maps["user_in/e"]
-    alone.now_ms = at_ms + Window().kept_ms
-    together.ring(at_ms, "user_in/e")
+    now_ms = at_ms + Window().kept_ms
+    key, find = record(4, 2, "f")
+    later = find.replace(NOW_MS.to_bytes(8), now_ms.to_bytes(8))
+    together.take([(key, later), timer(at_ms, "user_in/e"), (key, later)])
     assert not together.maps["user_in/e"]
     assert together.maps["user_in/f"]
     assert orjson.loads(together.values["user_in/e"])[0]["credit"] == 5
+
+
+def test_an_alarm_sends_what_it_sends_alone() -> None:
+    alone = Hosted()
+    together = Batched(lambda: alone.now_ms)
+    taken = [record(1, 7, "e"), record(2, 5, "e"), record(3, 8, "e"), record(4, 9, "e")]
+    quoted = Request("r3", SINK, "quoted", {"order_id": "e", "item_id": "e", "price": 3})
+    taken.insert(3, ("order_in/e", frame("order_in", b"e", encode_request(quoted))))
+    for each in taken:
+        alone.take_frame(*each)
+    together.take(taken)
+    alarm_ms = min(alone.timers["order_in/e"])
+    together.sent.clear()
+    together.take([timer(alarm_ms, "order_in/e")])
+    assert together.sent == alone.pass_time(alarm_ms)
+    assert together.sent
+
+
+def test_a_task_that_has_ended_is_let_go_of() -> None:
+    together = Batched(lambda: 0)
+    together.take([record(1, 0, "e")])
+    left = weakref.ref(together)
+    ended = together.batches
+    gc.disable()
+    try:
+        ended.end()
+        del together
+        assert left() is None
+    finally:
+        gc.enable()
 
 
 def test_state_that_is_known_is_not_asked_for() -> None:

@@ -1,5 +1,6 @@
 """What a stack keeps has the form of its `LAYOUT`: a change of the one asks for the other."""
 
+import re
 from collections import deque
 from pathlib import Path
 
@@ -7,9 +8,12 @@ import orjson
 from support.hosted import Hosted
 from support.shop import HOSTED, SINK
 
+from system.flink_job import host
 from system.runtime.data_folder import LAYOUT
 from system.wire import Request, encode_request
 
+SOURCES = Path(host.__file__).parent
+DESCRIPTORS = re.compile(r"Descriptor\(|TimerService\(")
 KEPT = Path(__file__).parent / f"layout-{LAYOUT}.json"
 
 PURCHASE = (
@@ -24,25 +28,29 @@ PURCHASE = (
 
 
 def kept() -> dict[str, object]:
-    """State, timers and records of a purchase, with all that the services send each other."""
-    host = Hosted()
+    """What Flink is told to keep: state, timers and records of a purchase, with all that services
+    send each other."""
+    hosted = Hosted()
     records: list[list[str]] = []
     for number, (topic, key, method, params) in enumerate(PURCHASE):
         request = Request(f"r{number}", SINK, method, params)
         due = deque([(topic, key.encode(), encode_request(request))])
         while due:
-            for sent in host.take(*due.popleft()):
+            for sent in hosted.take(*due.popleft()):
                 records.append([sent.topic, (sent.key or b"").decode(), sent.value.decode()])
                 if sent.topic in HOSTED:
                     assert sent.key is not None
                     due.append((sent.topic, sent.key, sent.value))
+    sources = [SOURCES / name for name in ("HostOperator.java", "process_mode.py")]
+    lines = [line.strip() for source in sources for line in source.read_text().splitlines()]
     return {
-        "values": {key: value.decode() for key, value in host.values.items()},
+        "descriptors": [line for line in lines if DESCRIPTORS.search(line)],
+        "values": {key: value.decode() for key, value in hosted.values.items()},
         "maps": {
             key: {name: value.decode() for name, value in entries.items()}
-            for key, entries in host.maps.items()
+            for key, entries in hosted.maps.items()
         },
-        "timers": {key: sorted(ats) for key, ats in host.timers.items()},
+        "timers": {key: sorted(ats) for key, ats in hosted.timers.items()},
         "records": records,
     }
 

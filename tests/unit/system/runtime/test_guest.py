@@ -7,8 +7,9 @@ import pytest
 
 from machine.errors import StackError
 from machine.http import HttpError
+from system.runtime.data_folder import form_of
 from system.runtime.flink_rest import Rest
-from system.runtime.guest import GuestJob, form_of, reserved_topics
+from system.runtime.guest import GuestJob, reserved_topics
 
 NAME = "kaflinkshop cluster"
 FORM = form_of("thread")
@@ -153,6 +154,22 @@ def test_a_state_of_another_form_is_left_alone(job, flink, told, tmp_path):
     with pytest.raises(StackError, match=r"another form \(that of an older version, not layout"):
         job.prepare(None, has_records=True)
     assert flink.jobs == {first: "RUNNING"}, "it goes on"
+
+
+def test_a_savepoint_of_another_form_is_refused(job, flink, told, tmp_path):
+    submitted(job, flink)
+    job.leave(was_up=True)
+    other = GuestJob(flink, NAME, form_of("process"), tmp_path, told.append)
+    with pytest.raises(StackError, match="another form"):
+        other.prepare(None, has_records=True)
+    assert other.prepare("hdfs://s/1", has_records=True) == "hdfs://s/1", "Flink looks at that"
+
+
+def test_where_nothing_was_kept_any_form_will_do(job, flink, told, tmp_path):
+    submitted(job, flink)
+    flink.jobs.clear()
+    other = GuestJob(flink, NAME, form_of("process"), tmp_path, told.append)
+    assert other.prepare(None, has_records=False) is None
 
 
 @pytest.mark.parametrize("content", ["", "[1]", "{}", '{"job_id": 1}'])

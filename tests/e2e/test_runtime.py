@@ -185,6 +185,15 @@ def test_existing_clusters_are_used_and_left_as_they_were(
         assert "the job is stopped, with the savepoint file:/" in output
         assert clusters.running() == []
 
+    # State of another form is refused: where the job is known, and by Flink where it is not.
+    savepoint = output.rpartition("with the savepoint ")[2].strip()
+    other = ("--port", "0", "--execution-mode", "process", *echo_and_users)
+    answer = up.run("up", *other, **clusters.environment)
+    assert_one_line(answer, "the state of these topics' last job has another form (layout")
+    answer = up.run("up", *other, "--savepoint", savepoint, **environment)
+    assert_one_line(answer, "Cannot map checkpoint/savepoint state for operator")
+    assert clusters.running() == []
+
 
 @pytest.mark.parametrize(
     ("number", "code"), [(signal.SIGKILL, -9), (signal.SIGTERM, 0), (signal.SIGINT, 130)]

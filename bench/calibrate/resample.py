@@ -23,7 +23,7 @@ from bench.compare.budgets import Budgets
 from bench.compare.comparability import Sides
 from bench.compare.comparison import compare_sets, unfit
 from bench.compare.comparison_record import Comparison
-from bench.compare.metric_pairs import Spreads, usable
+from bench.compare.metric_pairs import Spreads, lost, usable
 from bench.compare.metrics import readings
 from bench.compare.run_pairs import Pair, UnfitError
 from bench.errors import BenchError
@@ -89,7 +89,7 @@ def compare_drawn(
 ) -> Drawn:
     """`compare_drawn` makes one comparison of variant `b` with any of `a`, the fresh batch from the
     second round."""
-    batch, fresh = (usable(_draw(found, a, b, random), budgets)[0] for found in rounds)
+    batch, fresh = (_usable(_draw(found, a, b, random), budgets) for found in rounds)
     drawn: list[Pair] = []
 
     def measure(step: Step) -> list[Pair]:
@@ -184,7 +184,11 @@ def _is_enough(
         metrics = len(gate(pairs[0], budgets, spreads).rules)
     except UnfitError:
         return True  # the comparison says so
-    return len(usable(pairs, budgets)[0]) >= look_needs(metrics, LOOKS_MAX)
+    return len(_usable(pairs, budgets)) >= look_needs(metrics, LOOKS_MAX)
+
+
+def _usable(pairs: list[Pair], budgets: Budgets) -> list[Pair]:
+    return usable(pairs, budgets, lost(pairs, budgets))[0]
 
 
 def _roles(both: tuple[Round, Round], variant: str, random: Random) -> tuple[list[str], str]:

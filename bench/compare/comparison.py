@@ -30,6 +30,7 @@ from bench.compare.metric_pairs import (
     Row,
     Spreads,
     judge_rows,
+    lost,
     rows,
     shown_rows,
     usable,
@@ -108,9 +109,11 @@ def _compare(
         raise UnfitError("incomparable", line)
     if imported and imported[0].figures:
         return _shown(both, budgets)
-    pairs, voids = usable(pair_up(*sides), budgets)
-    fresh_pairs, fresh_voids = usable(pair_up(*fresh), budgets)
-    void_line = outcomes.void_by_side(both.base, both.b)
+    pairs, fresh_pairs = pair_up(*sides), pair_up(*fresh)
+    lost_readings = lost(pairs + fresh_pairs, budgets)
+    pairs, voids = usable(pairs, budgets, lost_readings)
+    fresh_pairs, fresh_voids = usable(fresh_pairs, budgets, lost_readings)
+    void_line = outcomes.void_by_side(both.base, both.b, lost_readings)
     if not pairs:
         why = [f"no usable pair is left: {voids[0]}"]
         return _described("regression", [void_line]) if void_line else _described(NO_PAIR, why)

@@ -1,6 +1,6 @@
 """This module tells what pairs of runs say about each metric that a budget file names."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from functools import partial
 from typing import NamedTuple
 
@@ -46,9 +46,45 @@ class Row(NamedTuple):
         return self.rule.of(self.metric)
 
 
-def usable(pairs: Sequence[Pair], budgets: Budgets) -> tuple[list[Pair], list[str]]:
-    """`usable` returns those that are not void, and why the others are."""
-    whys = [pair.void_because(budgets.moved_max) for pair in pairs]
+Lost = Mapping[str, str]
+"""Lost readings are by run_id: a line for each run that lacks a metric that decides."""
+
+
+class LostReadingError(UnfitError):
+    """A metric that decides is in some of the runs, and not in others."""
+
+    def __init__(self, line: str) -> None:
+        super().__init__("missing_metric", line)
+
+
+def lost(
+    pairs: Sequence[Pair], budgets: Budgets, deciding: Collection[str] | None = None
+) -> dict[str, str]:
+    """`lost` returns the runs whose reading of a metric in `deciding` was lost; None stands for
+    those that decide and that each side has in some run.
+
+    What a whole side lacks is no reading that was lost: `rows` refuses it.
+    """
+    sides = {run.run_id for pair in pairs for run in pair.base}, {pair.b.run_id for pair in pairs}
+    found: dict[str, str] = {}
+    for metric, rule, without, _ in _ruled(pairs, budgets):
+        if deciding is None:
+            counts = rule.role == "decides" and all(side - {*without} for side in sides)
+        else:
+            counts = metric.name in deciding
+        for run_id in without if counts else ():
+            found.setdefault(run_id, f"run {run_id} has lost a reading that decides: {metric.name}")
+    return found
+
+
+def usable(pairs: Sequence[Pair], budgets: Budgets, lost: Lost) -> tuple[list[Pair], list[str]]:
+    """`usable` returns those that are not void, and why the others are. A reading that is lost is
+    unknown, and so is what its pair would say."""
+    whys = [
+        pair.void_because(budgets.moved_max)
+        or next((lost[run.run_id] for run in pair.runs if run.run_id in lost), None)
+        for pair in pairs
+    ]
     kept = [pair for pair, why in zip(pairs, whys, strict=True) if why is None]
     return kept, [why for why in whys if why is not None]
 
@@ -57,14 +93,14 @@ def rows(pairs: Sequence[Pair], budgets: Budgets, spreads: Spreads) -> list[Row]
     """`rows` leaves out metrics that no run has, and those that only some have and that do not
     decide: a reading that is missing voids its metric, not all that was measured.
 
-    It raises `UnfitError` where one that decides is in some runs and not in others, or none is left
-    that decides.
+    It raises `LostReadingError` where one that decides is in some runs and not in others, and
+    `UnfitError` where none is left that decides.
     """
     found = []
     for metric, rule, without, sides in _ruled(pairs, budgets):
         if rule.role == "decides" and 0 < len(without) < _runs(pairs):
             line = f"{metric.name} is missing in run {without[0]}, and other runs have it"
-            raise UnfitError("missing_metric", line)
+            raise LostReadingError(line)
         if not without:
             spread = spreads.get(metric.name, rule.aa_spread)
             found.append(_row(metric, rule._replace(aa_spread=spread), sides))

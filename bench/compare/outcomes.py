@@ -7,7 +7,7 @@ other's: both were measured in turns, on one machine.
 """
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Literal, NamedTuple
 
 from scipy.stats import fisher_exact
@@ -116,15 +116,22 @@ def _counts(run: RunRecord) -> Iterator[tuple[Outcome, int]]:
                 yield Outcome(phase, operation, kind), count
 
 
-def void_by_side(a: Sequence[RunRecord], b: Sequence[RunRecord]) -> str | None:
+def void_by_side(
+    a: Sequence[RunRecord], b: Sequence[RunRecord], lost: Mapping[str, str]
+) -> str | None:
     """`void_by_side` returns a line where B's runs are void surely more often than A's: B is why
-    they are."""
-    voids = [sum(run.verdict == VOID for run in side) for side in (a, b)]
+    they are. So is a run in `lost`, run_id → why."""
+    whys = [[_void_because(run, lost) for run in side] for side in (a, b)]
+    voids = [len(side) - side.count(None) for side in whys]
     table = [[void, len(side) - void] for void, side in zip(voids, (a, b), strict=True)]
     if not a or not b or fisher_exact(table, alternative="less").pvalue > OUTCOMES_ALPHA:
         return None
-    why = next(run.reasons[0] for run in b if run.verdict == VOID)
+    why = next(why for why in whys[1] if why is not None)
     return (
         f"{voids[1]} of {len(b)} runs of B are void, and {voids[0]} of {len(a)} of A: what makes "
         f"them void is B's ({why})"
     )
+
+
+def _void_because(run: RunRecord, lost: Mapping[str, str]) -> str | None:
+    return run.reasons[0] if run.verdict == VOID else lost.get(run.run_id)

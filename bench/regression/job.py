@@ -21,7 +21,7 @@ from bench.compare.metric_pairs import Spreads
 from bench.compare.run_pairs import Pair, UnfitError
 from bench.project import PROJECT_DIR
 from bench.records.run_record import RunRecord
-from bench.regression.pair_loop import Gate, gate, take
+from bench.regression.pair_loop import Gate, take, warmed
 from bench.regression.python_env import install_service, python_of
 from bench.regression.runs import Measure, Options, described
 from bench.regression.side import Side, subjects
@@ -128,7 +128,7 @@ class Job:
     def _measure(self, sides: list[Side], shared: bool, folder: Path) -> None:
         options, started_s = self._options, time.monotonic()
         with self._batch(sides, shared, folder / "batch") as batch:
-            gated = gate(batch.warm(), self._budgets, self._spreads)
+            gated = warmed(batch.warm, self._budgets, self._spreads, self._progress)
             ready_s = time.monotonic()
             spent_before_s = ready_s - self._began_s
             budget_s = max(0.0, options.budget_s - CLOSING_S - spent_before_s)

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from bench.compare.budgets import Budgets, never_the_same
 from bench.compare.metric import Rule
-from bench.compare.metric_pairs import Row, Spreads, rows, usable
+from bench.compare.metric_pairs import LostReadingError, Row, Spreads, lost, rows, usable
 from bench.compare.run_pairs import Pair, UnfitError, refuse_unfit
 from bench.regression.stopping_rule import Plan, Sequential, Step
 from bench.run.model import Progress
@@ -26,7 +26,8 @@ class Gate(NamedTuple):
 
 def gate(first: Pair, budgets: Budgets, spreads: Spreads) -> Gate:
     """`gate` makes it from a run of each side. It raises `UnfitError` where they have no metric
-    that decides, or one that could never be the same."""
+    that decides, or one that could never be the same, and `LostReadingError` where one run lacks
+    one."""
     for run in first.runs:
         refuse_unfit(run)
     gated = [row for row in rows([first], budgets, spreads) if row.rule.role != "shown"]
@@ -39,6 +40,18 @@ def gate(first: Pair, budgets: Budgets, spreads: Spreads) -> Gate:
         {row.metric.name: row.limits for row in gated},
         [row.metric.name for row in gated if row.rule.role == "decides"],
     )
+
+
+def warmed(warm: Callable[[], Pair], budgets: Budgets, spreads: Spreads, tell: Progress) -> Gate:
+    """`warmed` makes the gate of what `warm` measures; again, where one of its readings was lost.
+
+    It raises `UnfitError` as `gate` does.
+    """
+    try:
+        return gate(warm(), budgets, spreads)
+    except LostReadingError as cause:
+        tell(f"once more, as {cause}")
+        return gate(warm(), budgets, spreads)
 
 
 class Taken(NamedTuple):
@@ -67,7 +80,7 @@ def take(
             for run in pair.runs:
                 refuse_unfit(run)
         (taken.fresh if step.action == "repeat" else taken.pairs).extend(pairs)
-        kept, voids = usable(pairs, budgets)
+        kept, voids = usable(pairs, budgets, lost(pairs, budgets, gate.deciding))
         for why in voids:
             tell(f"a pair is void: {why}")
         found = differences(rows(kept, budgets, spreads), gate.rules) if kept else {}

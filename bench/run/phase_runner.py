@@ -17,7 +17,7 @@ from bench.generator.fleet import Generators
 from bench.generator.spec import READY_TIMEOUT_S, Load, Phase
 from bench.observe.gateway import scrape_all
 from bench.observe.jvm_allocation import AllocationMeter, Heaps
-from bench.observe.kafka_offsets import Ends, TrafficMeter
+from bench.observe.kafka_offsets import Ends, TrafficMeter, records_between
 from bench.observe.processes import BESIDE, Cpu, CpuMeter, Pids, spent
 from bench.observe.sampler import Sampler
 from bench.records.samples import Reader, Samples, Window, merge
@@ -174,12 +174,12 @@ class Counted:
         It is for the end."""
         found: dict[str, float] = {}
         if self._kafka is not None and len(self._ends) == 2:
+            added = records_between(*self._ends)
+            before, after = self._own_echoes
+            found["kafka_records"] = added - (after - before)
             with suppress(BenchError):
-                traffic = self._kafka.between(*self._ends)
-                before, after = self._own_echoes
-                records = traffic.records - (after - before)
-                share = records / max(1, traffic.records)  # an echo is as large as most records
-                found |= {"kafka_records": records, "kafka_bytes": traffic.bytes * share}
+                share = found["kafka_records"] / max(1, added)  # an echo is as large as most
+                found["kafka_bytes"] = self._kafka.bytes_between(*self._ends) * share
         if len(self._heaps) == 2:
             with suppress(BenchError):
                 allocated = self._jvms.between(*self._heaps)

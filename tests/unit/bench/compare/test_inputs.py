@@ -1,5 +1,6 @@
 """Recorded runs that can't be compared: one clear line, and an exit code of its own, each."""
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -51,8 +52,6 @@ CASES = {
     "other schema": (orjson.dumps(a_run(1, "B", lambda r: r.update(schema_version=4))), 16,
                      "its schema is 4, and this version reads 3"),
     "missing quantile": (without("latency_ms", "p99"), 15, "'p99' is a required property"),
-    "no CPU": (orjson.dumps(a_run(1, "B", cpu("gateway", 0))), 15,
-               "open gateway CPU ratio is missing in run 2026"),
     "other machine": (orjson.dumps(a_run(1, "B", environment(cpu_model="Z"))), 12,
                       "machine cpu_model: Imagined CPU 3000 | Z"),
     "other workload": (orjson.dumps(a_run(1, "B", settings(zipf=1.0))), 12, "setting zipf: 0.0 |"),
@@ -100,6 +99,37 @@ def test_a_reading_that_is_missing_voids_its_metric_alone(
     assert found.verdict == "same"
     assert f"can't tell: {lost}, which is missing in 1 of 20 runs" in found.notes
     assert lost not in [metric.name for metric in found.metrics]
+
+
+UNREAD = cpu("gateway", 0)
+"""A reading of a metric that decides was lost."""
+
+
+@pytest.mark.parametrize("side", "AB")
+def test_a_lost_reading_that_decides_voids_its_pair_alone(tmp_path: Path, side: str) -> None:
+    """Once one reading that a busy machine had lost ended a whole job."""
+    sets = {each: a_set(each, 10) for each in "AB"}
+    sets[side][9] = a_run(9, side, UNREAD)
+    found = compared(tmp_path, *sets.values())
+    assert found.verdict == "same"
+    assert found.pairs is not None
+    (why,) = found.pairs.void
+    assert re.fullmatch(r"run 2026\S+ has lost a reading that decides: open gateway CPU ratio", why)
+    assert metric(found, "open gateway CPU ratio").change is not None
+
+
+def test_readings_that_only_b_loses_are_b_s_doing(tmp_path: Path) -> None:
+    b = [a_run(n, "B", UNREAD) if n % 2 else a_run(n, "B") for n in range(20)]
+    found = compared(tmp_path, a_set("A", 20), b)
+    assert found.verdict == "regression"
+    assert "10 of 20 runs of B are void, and 0 of 20 of A" in found.headline
+    assert "has lost a reading that decides" in found.headline
+
+
+def test_a_side_without_a_metric_that_decides_can_t_be_compared(tmp_path: Path) -> None:
+    found = compared(tmp_path, a_set("A", 3), a_set("B", 3, UNREAD))
+    assert (found.verdict, found.exit_code) == ("missing_metric", 15)
+    assert "open gateway CPU ratio is missing in run 2026" in found.headline
 
 
 def test_a_folder_without_runs(tmp_path: Path) -> None:

@@ -115,7 +115,7 @@ def test_void_runs_that_tell_nothing_of_a_side(of_a: int, of_b: int, is_told: bo
             run |= {"verdict": "void", "reasons": ["the machine was busy"]}
         return records(runs)
 
-    assert bool(void_by_side(side("A", of_a), side("B", of_b))) == is_told
+    assert bool(void_by_side(side("A", of_a), side("B", of_b), {})) == is_told
 
 
 # ---- what could never settle

@@ -14,13 +14,13 @@ from bench.errors import BenchError
 from bench.observe.kafka_offsets import (
     Batch,
     Place,
-    Traffic,
     TrafficMeter,
     batches,
     ends_request,
     parse_ends,
     parse_fetched,
     parse_topics,
+    records_between,
 )
 from bench.observe.kafka_protocol import Reader
 
@@ -143,11 +143,13 @@ def test_what_came_in_between() -> None:
         after = meter.ends()
         assert after == meter.ends_of([place]) == {place: 8}
         assert meter.ends_of([]) == {}
-        assert meter.between({place: 4}, after) == Traffic(4, len(written))
-        assert meter.between(after, after) == Traffic(0, 0)
+        assert records_between({place: 4}, after) == 4
+        assert records_between({}, after) == 8
+        assert meter.bytes_between({place: 4}, after) == len(written)
+        assert meter.bytes_between(after, after) == 0
         answers[FETCH] = fetched(b"")
         with pytest.raises(BenchError, match="has no record 4 of"):
-            meter.between({place: 4}, after)
+            meter.bytes_between({place: 4}, after)
         meter.close()
 
 

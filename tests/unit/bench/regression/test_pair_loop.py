@@ -1,5 +1,6 @@
 """Batches of pairs, and comparisons drawn from recorded runs: made-up runs in place of measured."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,7 @@ from support.made_sets import Change, Run, a_run, cpu, record, verdict, write_se
 from bench.calibrate.resample import BASE, Round, achieved, rates, read_rounds, table
 from bench.compare.run_pairs import Pair, UnfitError
 from bench.errors import BenchError
-from bench.regression.pair_loop import gate, take
+from bench.regression.pair_loop import gate, take, warmed
 from bench.regression.stopping_rule import MORE_PAIRS_MAX, Plan, Step
 
 METRIC = "open gateway CPU ratio"
@@ -68,6 +69,37 @@ def test_void_pairs_do_not_count() -> None:
 
     take(gated, Plan.of(5, 1e6), BUDGETS, {}, measure, lambda: 1.0)
     assert [step.pairs for step in steps] == [12, MORE_PAIRS_MAX]
+
+
+UNREAD = cpu("gateway", 0)
+"""A reading of METRIC was lost."""
+
+
+def test_a_pair_that_lost_a_reading_is_void_though_it_is_all_of_a_step() -> None:
+    gated, told = gate(pairs(1)[0], BUDGETS, {}), list[str]()
+    steps: list[Step] = []
+
+    def measure(step: Step) -> list[Pair]:
+        steps.append(step)
+        begin = sum(step.pairs for step in steps)
+        return pairs(step.pairs, *([UNREAD] if len(steps) == 1 else []), begin=begin)
+
+    take(gated, Plan.of(5, 1e6), BUDGETS, {}, measure, lambda: 1.0, told.append)
+    assert [step.pairs for step in steps] == [12, MORE_PAIRS_MAX]
+    assert sum("has lost a reading that decides: " + METRIC in line for line in told) == 12
+
+
+def test_the_first_runs_are_measured_again_where_a_reading_was_lost() -> None:
+    told = list[str]()
+    found = [*pairs(1, UNREAD), *pairs(1)]
+    gated = warmed(lambda: found.pop(0), BUDGETS, {}, told.append)
+    assert METRIC in gated.deciding
+    (line,) = told
+    assert re.fullmatch(rf"once more, as {METRIC} is missing in run \S+, and other runs .*", line)
+    found = pairs(3, UNREAD)
+    with pytest.raises(UnfitError, match=METRIC):
+        warmed(lambda: found.pop(0), BUDGETS, {}, told.append)
+    assert len(found) == 1
 
 
 # ---- drawn from recorded runs

@@ -5,7 +5,7 @@ sending. So Locust, an event loop and a unit test can all play the same journey.
 not as it must be raises `WrongAnswerError`.
 """
 
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Generator
 from copy import copy
 from itertools import accumulate, count
@@ -17,6 +17,9 @@ from bench.workload.journey import Call, Journey, Reply, Step, WrongAnswerError
 
 POOL_MAX = 1024
 """One generator keeps so many entities of each kind in play; the oldest is forgotten first."""
+ORDERS_KEPT_MAX = 512
+"""One generator keeps at most so many orders from being checked out, however many were prepared: a
+full pool forgets."""
 CREDIT = 100_000
 STOCK = 100_000
 PRICE_MAX = 10
@@ -54,7 +57,9 @@ class Shop:
     """The entities in play are shared by all customers of one generator: the contention is theirs.
 
     A checkout takes its order out of play before it is sent, so that only the requests already
-    under way can meet it.
+    under way can meet it. As many orders stay in play as were prepared: of a few, most requests
+    would meet one that is being checked out, and how many do would depend on how fast the system
+    is.
     """
 
     def __init__(self, random: Random, pool_max: int = POOL_MAX) -> None:
@@ -64,6 +69,7 @@ class Shop:
         self.orders: deque[Order] = deque(maxlen=pool_max)
         self.sent: deque[Call] = deque(maxlen=SENT_MAX)
         """These calls with a key, under way or answered, are to be sent again."""
+        self._prepared: Counter[str] = Counter()
         self._keys = (f"{series}-{number}" for series in (uuid4().hex[:16],) for number in count())
         """The keys are of no other load, whatever its seed: a key belongs to one request for
         ever."""
@@ -78,6 +84,7 @@ class Shop:
         for _ in range(PREPARED):
             yield from self.create_user()
             yield from self.create_item()
+        self._prepared["orders"] += PREPARED
         for _ in range(PREPARED):
             yield from self.create_order()
             yield from self.add_item()
@@ -131,9 +138,14 @@ class Shop:
         if order_id:
             self.orders.append(Order(order_id))
 
+    def _out_of_play(self) -> Order | None:
+        """The oldest order, or None where none may be taken."""
+        kept = min(self._prepared["orders"], ORDERS_KEPT_MAX)
+        return self.orders.popleft() if len(self.orders) > max(kept - 1, 0) else None
+
     def remove_order(self) -> Journey:
-        if self.orders:
-            order = self.orders.popleft()
+        order = self._out_of_play()
+        if order:
             yield Call("remove_order", "DELETE", f"/orders/remove/{order.order_id}", SETTLED)
         else:
             yield from self.create_order()
@@ -158,18 +170,20 @@ class Shop:
         yield Call("remove_item", "DELETE", path, SETTLED)
 
     def checkout(self) -> Journey:
-        if self.orders:
-            yield from checkout(self.orders.popleft().order_id)
+        order = self._out_of_play()
+        if order:
+            yield from checkout(order.order_id)
         else:
             yield from self.create_order()
 
     def pay(self) -> Journey:
         """`pay` pays an order, with its stock or without, and every other time gets the money
         back."""
-        if not self.orders:
+        order = self._out_of_play()
+        if not order:
             yield from self.create_order()
             return
-        order_id = self.orders.popleft().order_id
+        order_id = order.order_id
         if self.random.random() < 0.5:
             paid = yield Call("pay", "POST", f"/payment/pay/{order_id}", UNPAID)
         else:
@@ -213,8 +227,8 @@ class Shop:
         if kind == 1 and self.users:
             path = f"/users/credit/add/{self.random.choice(self.users)}/1"
             return Call("add_credit", "POST", path, REUSED | REMOVED, key)
-        if kind == 2 and self.orders:
-            path = f"/orders/checkout/{self.orders.popleft().order_id}"
+        if kind == 2 and (order := self._out_of_play()):
+            path = f"/orders/checkout/{order.order_id}"
             return Call("checkout", "POST", path, REUSED | UNPAID, key)
         if not self.items:
             return None

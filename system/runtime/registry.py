@@ -6,7 +6,7 @@ import signal
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
 from machine import whole_files
@@ -80,14 +80,25 @@ def write(file: Path, entry: Entry) -> None:
 
 
 def find(name: str) -> Entry | None:
-    """`find` returns the stack when it is up, None when it isn't (or not yet)."""
+    """`find` returns the stack when it is up, None when it isn't (or not yet).
+
+    One of another version is found too, as long as it tells what is asked of it here. It raises
+    `StackError` where it does not.
+    """
     file = _file(name)
     if not is_held(file.with_suffix(".lock")):
         return None
     try:
-        return Entry(**json.loads(file.read_text()))
+        told = json.loads(file.read_text())
+        told.setdefault("urls", [told["url"]])  # before there were several gateways
+        return Entry(**{each.name: told[each.name] for each in fields(Entry)})
     except FileNotFoundError:
         return None
+    except KeyError as cause:
+        raise StackError(
+            f"the stack {name} is of another version, and does not tell its {cause.args[0]}: "
+            "use the commands of that version"
+        ) from None
 
 
 def is_ready(entry: Entry) -> bool:

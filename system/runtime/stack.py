@@ -174,7 +174,9 @@ class Stack:
             for name in self._supervisor.children.keys() & added:
                 self.kill(name)
             self._scale(previous)
-            raise RescaleError(f"the job made no checkpoint in {limit_s:g} s, and stays as it is")
+            is_made = self._flink.newest_checkpoint() != newest
+            lacking = "not all TaskManagers came" if is_made else "the job made no checkpoint"
+            raise RescaleError(f"{lacking} in {limit_s:g} s, and the job stays as it is")
         began_s = time.monotonic()
         for name in parts:  # all: one that has a slot of this job takes it of no other JobManager
             self.kill(name)

@@ -11,6 +11,7 @@ from bench.workload.journey import Call, Journey, Reply, WrongAnswerError
 from bench.workload.shop import (
     CREDIT_ROUTINE_WEIGHT,
     MIX,
+    ORDERS_KEPT_MAX,
     Order,
     Sale,
     Shop,
@@ -137,6 +138,21 @@ def test_a_payment_that_is_not_kept_is_a_wrong_answer() -> None:
     pay.send(Reply(200, {"paid": True, "amount": 7}))
     with pytest.raises(WrongAnswerError, match="says that it is not"):
         pay.send(Reply(200, {"paid": False}))
+
+
+@pytest.mark.parametrize(("customers", "kept"), [(1, 4), (16, 64), (200, ORDERS_KEPT_MAX)])
+def test_as_many_orders_stay_in_play_as_were_prepared(customers: int, kept: int) -> None:
+    """Else a faster system meets more checkouts under way, and seems to refuse more."""
+    fake, shop = FakeShop(), Shop(Random(1))
+    for _ in range(customers):
+        fake.play(shop.prepare())
+    fewest = len(shop.orders)
+    for journey in Random(2).choices([*MIX], weights=[*MIX.values()], k=25_000):
+        fake.play(journey(shop))
+        fewest = min(fewest, len(shop.orders))
+    assert fewest == kept - 1
+    done = Counter(call.operation for call in fake.calls)
+    assert done["checkout"] > 0.7 * done["create_order"], "and they are checked out"
 
 
 def test_a_shop_forgets_the_oldest() -> None:

@@ -1,5 +1,7 @@
 """The stacks of this machine by their names; a process that is killed leaves its files."""
 
+import json
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
@@ -23,6 +25,18 @@ def test_a_stack_is_found_while_its_name_is_reserved() -> None:
         registry.write(file, ENTRY)
         assert registry.find("one") == ENTRY
     assert registry.find("one") is None
+
+
+def test_a_stack_of_another_version_is_found_as_far_as_it_tells() -> None:
+    with registry.reserve("one") as file:
+        told = asdict(ENTRY) | {"new": 1}
+        del told["urls"]
+        file.write_text(json.dumps(told))
+        assert registry.find("one") == ENTRY
+        del told["pids"]
+        file.write_text(json.dumps(told))
+        with pytest.raises(StackError, match="of another version, and does not tell its pids"):
+            registry.find("one")
 
 
 def test_a_name_is_reserved_once_and_free_again() -> None:

@@ -83,9 +83,8 @@ class Stack:
         self.execution_mode = self.options.execution_mode
         self._progress = progress or (lambda line: None)
         self._supervisor = Supervisor()
-        self.restarts = Restarts(
-            self._supervisor, self.start, lambda: self._is_ready(MEND_PROBE_TIMEOUT_S), self._step
-        )
+        is_ready = partial(self._is_ready, MEND_PROBE_TIMEOUT_S)
+        self.restarts = Restarts(self._supervisor, self._start_anew, is_ready, self._step)
         """This starts anew what dies, for those who want that, and knows what died when."""
         self._guest_job: GuestJob | None = None
         self._commands: dict[str, Callable[[], Sequence[str]]] = {}
@@ -125,14 +124,24 @@ class Stack:
         if self._guest_job is not None:
             self._guest_job.check()
 
-    def kill(self, name: str) -> None:
-        """`kill` ends a part and its descendants by SIGKILL, and returns after their death."""
-        self._supervisor.children.pop(name).kill()
+    def kill(self, *parts: str) -> None:
+        """`kill` ends parts and their descendants by SIGKILL, and returns after their death."""
+        for name in parts:
+            self._supervisor.children.pop(name).kill()
 
-    def start(self, name: str) -> None:
-        """`start` starts a killed part anew, with its ports and files; `wait_ready` says when it
-        works."""
-        self._start(name, self._commands[name]())
+    def start(self, *parts: str) -> None:
+        """`start` starts killed parts anew, with their ports and files; `wait_ready` says when they
+        work."""
+        for name in parts:
+            self._start(name, self._commands[name]())
+
+    def _start_anew(self, name: str) -> None:
+        """A JobManager comes with TaskManagers anew. One that has a slot of the job has its classes
+        too, and takes the job of no other JobManager until it has let go: after 10 s, or never."""
+        alive = self._supervisor.children.keys() & self._flinks_parts()
+        stale = sorted(alive) if name == JOBMANAGER else []
+        self.kill(*stale)
+        self.start(name, *stale)
 
     def wait_ready(self, timeout_s: float = STEP_TIMEOUT_S) -> None:
         """`wait_ready` returns when the job runs, the gateway is ready and a request has gone
@@ -159,8 +168,7 @@ class Stack:
         self._scale(previous.rescaled(parallelism, taskmanagers))
         wanted = self._flinks_parts()
         added = [name for name in wanted if name not in parts]
-        for name in added:
-            self.start(name)
+        self.start(*added)
         rest, newest = Rest(self.flink_rest), self._flink.newest_checkpoint()
         # One that loses its JobManager while it registers never does (seen with Flink 2.3).
         slots = previous.task_slots * previous.taskmanagers + self.options.task_slots * len(added)
@@ -171,17 +179,14 @@ class Stack:
 
         limit_s = previous.checkpoint_interval_s + STEP_TIMEOUT_S
         if not self.restarts.until(may_begin, limit_s):
-            for name in self._supervisor.children.keys() & added:
-                self.kill(name)
+            self.kill(*(self._supervisor.children.keys() & added))
             self._scale(previous)
             is_made = self._flink.newest_checkpoint() != newest
             lacking = "not all TaskManagers came" if is_made else "the job made no checkpoint"
             raise RescaleError(f"{lacking} in {limit_s:g} s, and the job stays as it is")
         began_s = time.monotonic()
-        for name in parts:  # all: one that has a slot of this job takes it of no other JobManager
-            self.kill(name)
-        for name in sorted({*wanted} - {*added}):
-            self.start(name)
+        self.kill(*parts)  # all, see `_start_anew`
+        self.start(*sorted({*wanted} - {*added}))
         if not self.restarts.until(lambda: self._is_ready(MEND_PROBE_TIMEOUT_S), STEP_TIMEOUT_S):
             raise StackError(f"the rescaled job took longer than {STEP_TIMEOUT_S:g} s")
         return time.monotonic() - began_s
@@ -273,13 +278,9 @@ class Stack:
         self._go.unlink(missing_ok=True)
         if not page_jar().exists():
             self._supervisor.run(self._start("page_jar", page_command()), STEP_TIMEOUT_S)
+        rpc_port, heaps = ports.choose(0, ""), self.options.heaps
         cluster = flink_cluster.Flink(
-            folder,
-            rpc_port=ports.choose(0, ""),
-            rest_port=rest_port,
-            heaps=self.options.heaps,
-            job_id=self.job_id,
-            program=self._program(),
+            folder, rpc_port, rest_port, heaps, self.job_id, self._program()
         )
         self._flink = cluster
         self.flink_rest = cluster.rest
@@ -289,8 +290,7 @@ class Stack:
         self._commands[JOBMANAGER] = cluster.jobmanager_command
         self._gc_logs[JOBMANAGER] = cluster.jobmanager_gc_log
         self._scale(self.options)
-        for name in self._flinks_parts():
-            self.start(name)
+        self.start(*self._flinks_parts())
 
     def _scale(self, options: StackOptions) -> None:
         """What is started of Flink from now on is as these options say."""
@@ -328,8 +328,7 @@ class Stack:
             if not broker.is_formatted
         ]
         self._supervisor.run_all(formatting, STEP_TIMEOUT_S)
-        for name in self._brokers:
-            self.start(name)
+        self.start(*self._brokers)
 
     def _make_topics(self, timeout_s: float) -> dict[str, Any]:
         """What `system.runtime.topics` tells of them."""

@@ -15,11 +15,11 @@ import json
 import logging
 import sys
 import time
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from aiokafka import AIOKafkaConsumer
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
-from aiokafka.errors import KafkaError, TopicAlreadyExistsError, for_code
+from aiokafka.errors import KafkaConnectionError, KafkaError, TopicAlreadyExistsError, for_code
 
 from machine.arguments import topic_prefix, whole
 from machine.errors import EXIT_CODE
@@ -63,7 +63,7 @@ async def create_topics(bootstrap_servers: str, topics: list[NewTopic]) -> Found
     admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap_servers, **security)
     try:
         await admin.start()
-        response = await admin.create_topics(topics)
+        response = await _created(admin, topics)
         for name, code, *message in response.topic_errors:
             error = for_code(code)
             if code and error is not TopicAlreadyExistsError:
@@ -80,6 +80,17 @@ async def create_topics(bootstrap_servers: str, topics: list[NewTopic]) -> Found
         return Found(cluster["cluster_id"], has_records, partitions)
     finally:
         await admin.close()
+
+
+async def _created(admin: AIOKafkaAdminClient, topics: list[NewTopic]) -> Any:
+    """Brokers that have just started may not know their controller; aiokafka asks them once more,
+    and then takes for granted that it does."""
+    try:
+        return await admin.create_topics(topics)
+    except AttributeError:
+        if admin._client.cluster.controller is not None:
+            raise
+        raise KafkaConnectionError("the brokers have no controller yet") from None
 
 
 async def _have_records(bootstrap_servers: str, names: list[str]) -> bool:

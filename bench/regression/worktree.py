@@ -2,7 +2,7 @@
 
 import shutil
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -116,8 +116,12 @@ def checked_out(commit: Commit, folder: Path, project: Path = PROJECT_DIR) -> It
             raise CommitError(f"{commit.short} has no folder {within}")
         yield folder / within
     finally:
-        shutil.rmtree(folder, ignore_errors=True)
+        # Away at once: what a process that ends writes there meanwhile would keep it.
+        gone = folder.with_name(f"{folder.name}.gone")
+        with suppress(FileNotFoundError):
+            folder.rename(gone)
         git(project, "worktree", "prune")
+        shutil.rmtree(gone, ignore_errors=True)
 
 
 def apply_patch(tree: Path, patch: Path) -> None:

@@ -3,6 +3,7 @@
 import os
 import subprocess
 from pathlib import Path
+from typing import Any, cast
 
 import pytest
 from hypothesis import given
@@ -100,6 +101,16 @@ def test_a_commit_is_checked_out_and_removed(project: Path, tmp_path: Path) -> N
             assert (a / "system" / "gateway" / "app.py").read_text() == "APP = 'one'\n"
             (b / "left.txt").write_text("x")
         assert not b.exists()
+    assert len(git(project, "worktree", "list").splitlines()) == 1
+
+
+def test_git_knows_no_tree_whose_files_could_not_all_be_removed(
+    project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As where a process of its stack, which ends too, writes there meanwhile."""
+    monkeypatch.setattr(cast(Any, worktree).shutil, "rmtree", lambda *_, **__: None)
+    with checked_out(resolve("HEAD~1", project), tmp_path / "a", project):
+        pass
     assert len(git(project, "worktree", "list").splitlines()) == 1
 
 

@@ -77,12 +77,12 @@ def lost(
     return found
 
 
-def usable(pairs: Sequence[Pair], budgets: Budgets, lost: Lost) -> tuple[list[Pair], list[str]]:
+def usable(pairs: Sequence[Pair], budgets: Budgets, unread: Lost) -> tuple[list[Pair], list[str]]:
     """`usable` returns those that are not void, and why the others are. A reading that is lost is
     unknown, and so is what its pair would say."""
     whys = [
         pair.void_because(budgets.moved_max)
-        or next((lost[run.run_id] for run in pair.runs if run.run_id in lost), None)
+        or next((unread[run.run_id] for run in pair.runs if run.run_id in unread), None)
         for pair in pairs
     ]
     kept = [pair for pair, why in zip(pairs, whys, strict=True) if why is None]

@@ -70,6 +70,7 @@ class Shop:
         self.sent: deque[Call] = deque(maxlen=SENT_MAX)
         """These calls with a key, under way or answered, are to be sent again."""
         self._prepared: Counter[str] = Counter()
+        """All who draw from this shop share the count."""
         self._keys = (f"{series}-{number}" for series in (uuid4().hex[:16],) for number in count())
         """The keys are of no other load, whatever its seed: a key belongs to one request for
         ever."""

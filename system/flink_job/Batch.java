@@ -3,7 +3,7 @@ package kaflinkshop;
 import java.nio.ByteBuffer;
 import java.util.ArrayList;
 
-/** Records that go through Python in one call, with the keys of their state. */
+/** Records and timers that go through Python in one call, with the keys of their state. */
 public class Batch {
 
     private final int recordsMax;

@@ -138,8 +138,8 @@ class Stack:
     def _start_anew(self, name: str) -> None:
         """A JobManager comes with TaskManagers anew. One that has a slot of the job has its classes
         too, and takes the job of no other JobManager until it has let go: after 10 s, or never."""
-        alive = self._supervisor.children.keys() & self._flinks_parts()
-        stale = sorted(alive) if name == JOBMANAGER else []
+        flink = self._flinks_parts() if name == JOBMANAGER else ()
+        stale = sorted(self._supervisor.children.keys() & flink)
         self.kill(*stale)
         self.start(name, *stale)
 

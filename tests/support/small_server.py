@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from itertools import count
+from socketserver import TCPServer
 from typing import Any
 
 from system.gateway.metrics import Metrics
@@ -19,16 +20,23 @@ class Server(ThreadingHTTPServer):
 
 
 @contextmanager
-def running(handler: type[BaseHTTPRequestHandler]) -> Iterator[str]:
-    """The URL of a server whose requests this handles."""
-    with Server(("127.0.0.1", 0), handler) as http:
-        thread = threading.Thread(target=http.serve_forever, args=(0.01,))
+def in_thread(server: TCPServer) -> Iterator[str]:
+    """The address of a server that serves meanwhile."""
+    with server:
+        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
         thread.start()
         try:
-            yield f"http://127.0.0.1:{http.server_port}"
+            yield f"127.0.0.1:{server.server_address[1]}"
         finally:
-            http.shutdown()
+            server.shutdown()
             thread.join()
+
+
+@contextmanager
+def running(handler: type[BaseHTTPRequestHandler]) -> Iterator[str]:
+    """The URL of a server whose requests this handles."""
+    with in_thread(Server(("127.0.0.1", 0), handler)) as address:
+        yield f"http://{address}"
 
 
 @contextmanager

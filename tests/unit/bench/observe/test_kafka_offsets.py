@@ -1,7 +1,6 @@
 """Records and bytes of Kafka's topics, as a broker's answers tell them."""
 
 import socketserver
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from struct import pack
@@ -9,6 +8,7 @@ from struct import pack
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
+from support.small_server import in_thread
 
 from bench.errors import BenchError
 from bench.observe.kafka_offsets import (
@@ -120,14 +120,8 @@ def broker(answers: dict[int, bytes]) -> Iterator[str]:
                 answer = pack(">i", 0) + answers[int.from_bytes(asked[:2])]
                 self.wfile.write(len(answer).to_bytes(4) + answer)
 
-    with socketserver.TCPServer(("127.0.0.1", 0), Handler) as server:
-        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
-        thread.start()
-        try:
-            yield f"127.0.0.1:{server.server_address[1]}"
-        finally:
-            server.shutdown()
-            thread.join()
+    with in_thread(socketserver.TCPServer(("127.0.0.1", 0), Handler)) as address:
+        yield address
 
 
 def test_what_came_in_between() -> None:

@@ -3,7 +3,7 @@
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Literal, NamedTuple
 
@@ -38,13 +38,15 @@ class Event(NamedTuple):
 class Restarts:
     """`Restarts` watches the children of a supervisor; one thread calls `step` again and again.
 
-    `start` starts a part by its name, `is_ready` says whether all work together again.
+    `start` starts a part by its name, `goes_with` names the parts that can't outlive it, and are
+    started anew with it, `is_ready` says whether all work together again.
     """
 
     def __init__(
         self,
         supervisor: Supervisor,
         start: Callable[[str], object],
+        goes_with: Callable[[str], Iterable[str]],
         is_ready: Callable[[], bool],
         say: Callable[[str], object],
         clock_ns: Callable[[], int] = time.monotonic_ns,
@@ -52,6 +54,7 @@ class Restarts:
         self.events: list[Event] = []
         self._supervisor = supervisor
         self._start = start
+        self._goes_with = goes_with
         self._is_ready = is_ready
         self._say = say
         self._clock_ns = clock_ns
@@ -70,8 +73,7 @@ class Restarts:
         now_ns = self._clock_ns()
         for name in [name for name, due_ns in self._due_ns.items() if due_ns <= now_ns]:
             del self._due_ns[name]
-            self._start(name)
-            self._event(name, "started", f"{name} is started anew")
+            self._start_anew(name)
         if self._broken_ns is not None and not self._due_ns and self._is_ready():
             lasted_s = (self._clock_ns() - self._broken_ns) / 1e9
             self._broken_ns = None
@@ -129,6 +131,15 @@ class Restarts:
         self._due_ns[name] = now_ns + int(pause_s * 1e9)
         when = f", to be started anew in {pause_s:g} s" if pause_s else ""
         self._event(name, "ended", how + when)
+
+    def _start_anew(self, name: str) -> None:
+        others = sorted(self._supervisor.children.keys() & self._goes_with(name))
+        for other in others:
+            self._supervisor.children.pop(other).kill()
+            self._event(other, "ended", f"{other} is ended, as it goes with {name}")
+        for part in (name, *others):
+            self._start(part)
+            self._event(part, "started", f"{part} is started anew")
 
     def _event(self, part: str, kind: Literal["ended", "started", "ready"], text: str) -> None:
         self.events.append(Event(self._clock_ns(), part, kind, text))

@@ -84,7 +84,9 @@ class Stack:
         self._progress = progress or (lambda line: None)
         self._supervisor = Supervisor()
         is_ready = partial(self._is_ready, MEND_PROBE_TIMEOUT_S)
-        self.restarts = Restarts(self._supervisor, self._start_anew, is_ready, self._step)
+        self.restarts = Restarts(
+            self._supervisor, self.start, self._goes_with, is_ready, self._step
+        )
         """This starts anew what dies, for those who want that, and knows what died when."""
         self._guest_job: GuestJob | None = None
         self._commands: dict[str, Callable[[], Sequence[str]]] = {}
@@ -135,13 +137,10 @@ class Stack:
         for name in parts:
             self._start(name, self._commands[name]())
 
-    def _start_anew(self, name: str) -> None:
-        """A JobManager comes with TaskManagers anew. One that has a slot of the job has its classes
-        too, and takes the job of no other JobManager until it has let go: after 10 s, or never."""
-        flink = self._flinks_parts() if name == JOBMANAGER else ()
-        stale = sorted(self._supervisor.children.keys() & flink)
-        self.kill(*stale)
-        self.start(name, *stale)
+    def _goes_with(self, name: str) -> tuple[str, ...]:
+        """A TaskManager goes with its JobManager: one that has a slot of the job has its classes
+        too, and takes no other JobManager's until it has let go, after 10 s or never."""
+        return self._flinks_parts()[1:] if name == JOBMANAGER else ()
 
     def wait_ready(self, timeout_s: float = STEP_TIMEOUT_S) -> None:
         """`wait_ready` returns when the job runs, the gateway is ready and a request has gone
@@ -185,7 +184,7 @@ class Stack:
             lacking = "not all TaskManagers came" if is_made else "the job made no checkpoint"
             raise RescaleError(f"{lacking} in {limit_s:g} s, and the job stays as it is")
         began_s = time.monotonic()
-        self.kill(*parts)  # all, see `_start_anew`
+        self.kill(*parts)  # all, see `_goes_with`
         self.start(*sorted({*wanted} - {*added}))
         if not self.restarts.until(lambda: self._is_ready(MEND_PROBE_TIMEOUT_S), STEP_TIMEOUT_S):
             raise StackError(f"the rescaled job took longer than {STEP_TIMEOUT_S:g} s")

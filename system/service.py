@@ -7,9 +7,9 @@ Every outcome of an effect is remembered under (request_id, method), beside the 
 belongs to. A step that comes again sends again what it sent before, and does nothing else: "exactly
 once" is made of at-least-once delivery and this memory. A read has no effect and is not remembered.
 
-The memory has an end, and no clock either: all times here are those at which records were written
-to their topics, so a record that is read again meets the same decision. What is too old to be known
-from memory, if it came before, is refused.
+The memory has an end. The times here are those at which records were written to their topics, so a
+record that is read again meets the same decision; what is too old to be known from memory, if it
+came before, is refused. Whoever hosts the service says beside that what is recent for certain.
 """
 
 from collections.abc import Callable, Mapping
@@ -120,9 +120,13 @@ class Window(NamedTuple):
 
 
 class Memory(NamedTuple):
-    """The memory of a step is when its request was first written to a topic, and what it sent."""
+    """The memory of a step is what it sent."""
 
     at_ms: int
+    """Its request was first written to a topic at this time."""
+    is_recent: bool
+    """It was handled within the window by a clock that nobody can set, so it counts, whatever the
+    times say at which records were written: a broker's clock may be set."""
     outputs: bytes
 
 
@@ -265,38 +269,41 @@ def handle(
     at_ms = logged_ms if request.at_ms is None else min(request.at_ms, logged_ms)
     request = Request(*request[:-1], at_ms)
     name = request.method
+    own = step(request.request_id, name)
     reads, is_step = name in service.reads, name in service.steps
     remembers = not reads and not service.stateless
     is_late = not reads and window.is_late(request, at_ms, logged_ms)
 
     def earlier(wanted: str) -> bytes | None:
         found = recall(wanted)
-        if found is None or (not is_step and at_ms - found.at_ms > window.remembered_ms):
-            return None
-        return found.outputs
+        if found is None or found.is_recent or is_step:
+            return None if found is None else found.outputs
+        return found.outputs if at_ms - found.at_ms <= window.remembered_ms else None
 
+    known = recall(own) if remembers else None
     try:
         if name not in service.methods:
             raise Refused("bad_request", f"{service.name} has no method of this name")
         call = Call(request, earlier, is_late)
-        if not is_step:
+        if not is_step and not (known and known.is_recent):
             call.in_time()
-        remembered = earlier(step(request.request_id, name)) if remembers else None
+        remembered = earlier(own) if remembers else None
         if remembered is not None:
             return Effect(entity, to_records(request, decode_outputs(remembered)))
         outcome = service.methods[name](entity, call)
     except Refused as refusal:
         reply = Reply(error(refusal.code, str(refusal)))
-        if refusal.code in ("bad_request", "idempotency_key_expired"):
-            fault = str(refusal) if refusal.code == "bad_request" else None
-            return Effect(entity, to_records(request, (reply,)), fault=fault)
-        outcome = Outcome(entity, (reply,))
+        if refusal.code == "bad_request":
+            return Effect(entity, to_records(request, (reply,)), fault=str(refusal))
+        # What was refused as too late stays refused, also for who sends it again in time.
+        is_first = refusal.code != "idempotency_key_expired" or known is None
+        outcome = Outcome(entity, (reply,), remember=is_first)
     memory = {
-        step(request.request_id, also): Memory(at_ms, encode_outputs(outputs))
+        step(request.request_id, also): Memory(at_ms, True, encode_outputs(outputs))
         for also, outputs in outcome.also.items()
     }
     if outcome.remember and remembers:
-        memory[step(request.request_id, name)] = Memory(at_ms, encode_outputs(outcome.outputs))
+        memory[own] = Memory(at_ms, True, encode_outputs(outcome.outputs))
     records = to_records(request, outcome.outputs)
     return Effect(outcome.entity, records, memory, outcome.wake_after_s)
 

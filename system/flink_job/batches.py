@@ -15,13 +15,14 @@ order. Only what a task does not know of its state (`state_cache`) is asked for 
 """
 
 import json
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from struct import Struct
 from typing import Protocol
 
 from system.catalog import catalog
+from system.flink_job.clocks import CLOCKS, Clocks
 from system.flink_job.frames import rung
-from system.flink_job.host import Host, clock_ms
+from system.flink_job.host import Host
 from system.service import Service, Window
 
 KEY, VALUE, PUT, REMOVE, TIMER, SEND, DEAD = range(7)
@@ -59,7 +60,7 @@ class Batches:
         services: Iterable[Service],
         window: Window,
         operator: Operator,
-        now_ms: Callable[[], int] = clock_ms,
+        clocks: Clocks = CLOCKS,
     ) -> None:
         self._operator = operator
         self._done: list[bytes] = []
@@ -68,7 +69,7 @@ class Batches:
         self._number = 0
         self._keyed: int | None = None
         """The last KEY in what is done named this number."""
-        self._host = Host(services, self, window, self._count_dead, now_ms)
+        self._host = Host(services, self, window, self._count_dead, clocks)
 
     def take(self, batch: bytes) -> bytes:
         """`take` handles records that came from the input topics, and timers, in order."""

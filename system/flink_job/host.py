@@ -13,7 +13,8 @@ a chunk of older names.
 Steps are forgotten by a timer of their key, the oldest first, and only so many at a time. Flink's
 own time-to-live goes by the clock of the machine: after an outage it would forget what records that
 were written before it may still ask for. Here a step is forgotten when the records of its own
-partition have come so far, see `Window.kept_ms`.
+partition have come so far, see `Window.kept_ms`, and a clock that nobody can set agrees: a broker's
+may be an hour ahead for a minute, and then all seems to be old.
 """
 
 import time
@@ -25,6 +26,7 @@ from zlib import crc32
 import orjson
 
 from system.catalog import catalog
+from system.flink_job.clocks import CLOCKS, Clocks
 from system.flink_job.frames import Arrived, arrived, to_send
 from system.flink_job.state_cache import Kept, Knowledge
 from system.service import (
@@ -61,6 +63,11 @@ SWEEP_AGAIN_MS = 50
 SWEEP_PAUSE_MS = 5 * 60 * 1000
 """The next timer rings after this time at least, where there are no steps to forget yet: a
 partition to which nobody writes keeps what it has, and is not to be asked all the time."""
+AHEAD_MS_MAX = 24 * 60 * 60 * 1000
+"""A step that was written so far in the future, by the broker's clock, is kept until then; one
+further away counts by when it was handled alone."""
+TRANSIT_MS = TRANSIT_S * 1000
+"""`TRANSIT_S`, in ms."""
 REASON_CHARACTERS_MAX = 500
 """The reason with a dead letter has at most this many characters."""
 DEAD_BYTES_MAX = 512 * 1024
@@ -68,8 +75,9 @@ DEAD_BYTES_MAX = 512 * 1024
 with headers and all."""
 DEAD_KEY_BYTES_MAX = 1024
 """A dead letter's key has at most this many bytes."""
-TIME_DIGITS = 14
-"""So many digits of ms since 1970 come before what a step sent."""
+TIME_DIGITS, ELAPSED_DIGITS = 14, 19
+TIMES_DIGITS = TIME_DIGITS + ELAPSED_DIGITS
+"""So many digits come before what a step sent: ms since 1970, and of `Clocks.elapsed_ms`."""
 
 
 class State(Protocol):
@@ -97,11 +105,6 @@ NOT_A_SERVICES = (StateError, KeyboardInterrupt)
 """All else that is raised is a service's fault: SystemExit too, which a library may have raised."""
 
 
-def clock_ms() -> int:
-    """`clock_ms` returns the time by the machine's clock, in ms since 1970."""
-    return time.time_ns() // 1_000_000
-
-
 class Host:
     """A host has the services of one task. `count_dead` is called for each dead letter."""
 
@@ -111,7 +114,7 @@ class Host:
         state: State,
         window: Window,
         count_dead: Callable[[], None],
-        now_ms: Callable[[], int],
+        clocks: Clocks = CLOCKS,
     ) -> None:
         self._services = {input_topic(service.name): service for service in services}
         topics = {*map(input_topic, catalog().services)}
@@ -120,8 +123,11 @@ class Host:
         self._state = state
         self._window = window
         self._count_dead = count_dead
-        self._now_ms = now_ms
-        self._opened_ms = now_ms()
+        self._clocks = clocks
+        self._opened_ms = clocks.elapsed_ms()
+        self._calm_until_ms = self._opened_ms + TRANSIT_MS
+        """Nothing is forgotten before: what others sent before a crash, or a long outage, is still
+        to come."""
         self._knowledge = Knowledge()
         self._logged_ms: dict[tuple[str, int], int] = {}
         """The map leads from topic and partition to when its latest record was written there."""
@@ -132,6 +138,8 @@ class Host:
         in_ns = time.time_ns()
         record = arrived(frame)
         self._logged_ms[record.topic, record.partition] = record.logged_ms
+        if self._clocks.now_ms() - record.logged_ms > TRANSIT_MS:
+            self._calm_until_ms = self._clocks.elapsed_ms() + self._window.kept_ms
         service = self._services.get(record.topic)
         if service is None:  # what a restored job reads on, of one that hosted more
             return self._dead(record, f"nobody hosts the service of {record.topic} any more")
@@ -241,26 +249,34 @@ class Host:
             raise StateError(str(cause)) from cause
         if value is None:
             return None
-        return Memory(int(value[:TIME_DIGITS]), value[TIME_DIGITS:])
+        at_ms, handled_ms = int(value[:TIME_DIGITS]), int(value[TIME_DIGITS:TIMES_DIGITS])
+        is_recent = self._age_ms(handled_ms) <= self._window.window_ms
+        return Memory(at_ms, is_recent, value[TIMES_DIGITS:])
 
     def _keep(self, key: str, kept: Kept, effect: Effect, record: Arrived, timers: Timers) -> None:
         wakes = effect.wake_after_s is not None
+        are_mended = self._mend_timers(kept, timers)
         if effect.entity is kept.entity and not effect.memory and not wakes:
+            if are_mended:
+                self._state.write(kept.to_bytes())
             return
         kept.entity = effect.entity
         if effect.wake_after_s is not None:
-            kept.wake_at_ms = self._now_ms() + int(effect.wake_after_s * 1000)
-            timers.register_processing_time_timer(kept.wake_at_ms)
+            self._wake_in(int(effect.wake_after_s * 1000), kept, timers)
         elif effect.entity is None:
             kept.wake_at_ms = 0
         if effect.memory:
-            for step, (at_ms, outputs) in effect.memory.items():
-                self._state.put(step, b"%0*d%b" % (TIME_DIGITS, at_ms, outputs))
+            handled_ms = self._clocks.elapsed_ms()
+            for step, (at_ms, _, outputs) in effect.memory.items():
+                times = b"%0*d%0*d" % (TIME_DIGITS, at_ms, ELAPSED_DIGITS, handled_ms)
+                self._state.put(step, times + outputs)
                 self._knowledge.remember(key, step)
                 kept.names.append(step)
             kept.partition, kept.newest_ms = record.partition, record.logged_ms
+            kept.handled_ms = handled_ms
             if len(kept.names) >= CHUNK:
-                self._state.put(f"#{kept.end}", orjson.dumps([kept.newest_ms, kept.names]))
+                chunk = [kept.newest_ms, kept.handled_ms, kept.names]
+                self._state.put(f"#{kept.end}", orjson.dumps(chunk))
                 kept.end += 1
                 kept.names = []
             if not kept.sweep_at_ms:
@@ -270,45 +286,74 @@ class Host:
     def _sweep(self, key: str, topic: str, kept: Kept, timers: Timers) -> None:
         """Forgets the oldest steps, and comes again for the rest."""
         kept.sweep_at_ms = 0
-        calm_ms = self._opened_ms + TRANSIT_S * 1000
+        calm_ms = self._calm_until_ms - self._clocks.elapsed_ms()
         logged_ms = self._logged_ms.get((topic, kept.partition))
-        if self._now_ms() < calm_ms:
-            # What other tasks sent before a crash may come again, as late as the outage was long.
-            spread_ms = crc32(key.encode()) % (TRANSIT_S * 1000)
-            self._sweep_in(calm_ms + spread_ms - self._now_ms(), kept, timers)
+        if calm_ms > 0:
+            self._sweep_in(calm_ms + crc32(key.encode()) % TRANSIT_MS, kept, timers)
         elif logged_ms is None:
             self._sweep_in(SWEEP_PAUSE_MS, kept, timers)
         else:
-            oldest_ms = self._forget(kept, logged_ms - self._window.kept_ms)
-            if oldest_ms is not None:
-                ahead_ms = oldest_ms + self._window.kept_ms - logged_ms
-                after_ms = SWEEP_AGAIN_MS if ahead_ms < 0 else max(SWEEP_PAUSE_MS, ahead_ms)
-                self._sweep_in(after_ms, kept, timers)
+            left_ms = self._forget(kept, logged_ms)
+            if left_ms is not None:
+                after_ms = max(SWEEP_PAUSE_MS, min(left_ms, self._window.kept_ms))
+                self._sweep_in(SWEEP_AGAIN_MS if left_ms < 0 else after_ms, kept, timers)
         self._state.write(kept.to_bytes())
 
-    def _forget(self, kept: Kept, before_ms: int) -> int | None:
-        """Forgets up to `SWEEP_STEPS_MAX` steps; the time of the oldest that is left."""
+    def _forget(self, kept: Kept, logged_ms: int) -> int | None:
+        """Forgets up to `SWEEP_STEPS_MAX` steps; for how long the oldest that is left must stay."""
         count = 0
         while kept.first < kept.end:
             name = f"#{kept.first}"
-            newest_ms, steps = orjson.loads(self._state.get(name) or b"[0, []]")
-            if newest_ms >= before_ms or count >= SWEEP_STEPS_MAX:
-                return int(newest_ms)
+            newest_ms, handled_ms, steps = orjson.loads(self._state.get(name) or b"[0, 0, []]")
+            left_ms = self._left_ms(logged_ms - newest_ms, handled_ms)
+            if left_ms >= 0 or count >= SWEEP_STEPS_MAX:
+                return left_ms
             self._remove(name, *steps)
             kept.first += 1
             count += CHUNK
-        if kept.names and kept.newest_ms < before_ms:
+        if kept.names:
+            left_ms = self._left_ms(logged_ms - kept.newest_ms, kept.handled_ms)
+            if left_ms >= 0:
+                return left_ms
             self._remove(*kept.names)
             kept.names = []
-        return kept.newest_ms if kept.names else None
+        return None
+
+    def _left_ms(self, logged_age_ms: int, handled_ms: int) -> int:
+        """For how long a step must stay yet: until it is old by both clocks."""
+        age_ms = self._age_ms(handled_ms)
+        if logged_age_ms < -AHEAD_MS_MAX:
+            return self._window.kept_ms - age_ms
+        return self._window.kept_ms - min(age_ms, logged_age_ms)
+
+    def _age_ms(self, handled_ms: int) -> int:
+        """How long ago a step was handled, by the clock that nobody can set. What another boot of
+        the machine has handled, or another machine, is as old as this task."""
+        age_ms = self._clocks.since_ms(handled_ms)
+        return self._clocks.elapsed_ms() - self._opened_ms if age_ms is None else age_ms
 
     def _remove(self, *names: str) -> None:
         for name in names:
             self._state.remove(name)
 
     def _sweep_in(self, after_ms: int, kept: Kept, timers: Timers) -> None:
-        kept.sweep_at_ms = self._now_ms() + after_ms
+        kept.sweep_at_ms = self._clocks.now_ms() + after_ms
         timers.register_processing_time_timer(kept.sweep_at_ms)
+
+    def _wake_in(self, after_ms: int, kept: Kept, timers: Timers) -> None:
+        kept.wake_at_ms = self._clocks.now_ms() + after_ms
+        timers.register_processing_time_timer(kept.wake_at_ms)
+
+    def _mend_timers(self, kept: Kept, timers: Timers) -> bool:
+        """Whether any was too far away: a clock that was ahead has set it."""
+        far_ms = self._clocks.now_ms() + self._window.kept_ms + 2 * TRANSIT_MS
+        if kept.sweep_at_ms <= far_ms and kept.wake_at_ms <= far_ms:
+            return False
+        if kept.sweep_at_ms > far_ms:
+            self._sweep_in(SWEEP_PAUSE_MS, kept, timers)
+        if kept.wake_at_ms > far_ms:
+            self._wake_in(SWEEP_AGAIN_MS, kept, timers)
+        return True
 
 
 def described(fault: BaseException) -> str:

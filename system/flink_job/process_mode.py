@@ -8,7 +8,7 @@ from pyflink.datastream import KeyedProcessFunction, RuntimeContext
 from pyflink.datastream.state import MapStateDescriptor, ValueStateDescriptor
 
 from system.catalog import catalog
-from system.flink_job.host import Host, clock_ms
+from system.flink_job.host import Host
 from system.service import Window
 
 
@@ -42,7 +42,7 @@ class HostFunction(KeyedProcessFunction):  # type: ignore[misc]
     def open(self, context: RuntimeContext) -> None:
         dead = context.get_metrics_group().counter("dead_letters")
         services = map(catalog().load, self._names)
-        self._host = Host(services, FlinkState(context), self._window, dead.inc, clock_ms)
+        self._host = Host(services, FlinkState(context), self._window, dead.inc)
 
     def process_element(self, value: bytes, context: KeyedProcessFunction.Context) -> list[bytes]:
         return self._host.take(value, context.timer_service())

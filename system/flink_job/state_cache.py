@@ -28,7 +28,7 @@ class Kept:
 
     The names of steps stand in the order in which they came, so that the oldest are found without a
     look at the others: the newest here, all before in the chunks `first` to `end` - 1. Times are in
-    ms since 1970; that of a timer is 0 where none runs.
+    ms since 1970 where nothing else is said; that of a timer is 0 where none runs.
     """
 
     entity: Entity | None = None
@@ -42,6 +42,8 @@ class Kept:
     end: int = 0
     newest_ms: int = 0
     """The record of the last of `names` was written to the topic at this time."""
+    handled_ms: int = 0
+    """It was handled at this time of `Clocks.elapsed_ms`."""
     names: list[str] = field(default_factory=list)
     generation: int | None = None
     """This is the first generation of `Knowledge` that may have steps of the key, if it has all of
@@ -59,7 +61,7 @@ class Kept:
         return orjson.dumps(
             [
                 *(self.entity, self.wake_at_ms, self.sweep_at_ms, self.partition),
-                *(self.first, self.end, self.newest_ms, self.names),
+                *(self.first, self.end, self.newest_ms, self.handled_ms, self.names),
             ]
         )
 

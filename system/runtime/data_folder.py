@@ -24,7 +24,7 @@ MANIFEST = "stack.json"
 MODE = 0o700
 """Requests and balances are in the topics, the state and the logs: nobody else's business."""
 
-LAYOUT = 2
+LAYOUT = 3
 """This is the version of all that a stack keeps: folders, topics, records and state. Raise it with
 each change for which an older stack's data would not do; of state and records a test tells."""
 

@@ -1,11 +1,12 @@
 """HostOperator.java over dicts: it applies what `Batches` answers, byte by byte."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from support.hosted import Sent, sent
 from support.shop import HOSTED
 from system.flink_job.batches import Batches
+from system.flink_job.clocks import Clocks
 from system.service import Window
 
 
@@ -18,7 +19,7 @@ def timer(timestamp: int, key: str) -> tuple[str, bytes]:
 class Batched:
     """One task. `values`, `maps` and `timers` are Flink's, which outlive it."""
 
-    now_ms: Callable[[], int]
+    clocks: Clocks
     values: dict[str, bytes] = field(default_factory=dict)
     maps: dict[str, dict[str, bytes]] = field(default_factory=dict)
     timers: dict[str, set[int]] = field(default_factory=dict)
@@ -31,7 +32,7 @@ class Batched:
 
     def restart(self) -> None:
         """A new task over the same state."""
-        self.batches = Batches(HOSTED.values(), Window(), self, self.now_ms)
+        self.batches = Batches(HOSTED.values(), Window(), self, self.clocks)
 
     def take(self, records: Sequence[tuple[str, bytes]]) -> None:
         """Records and timers as key and frame."""

@@ -1,12 +1,16 @@
 """`Host` over dicts in place of Flink's state, with timers and clocks that a test moves."""
 
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from support.shop import HOSTED
+import orjson
+
+from support.shop import HOSTED, SINK
+from system.flink_job.clocks import BOOT_MS, Clocks
 from system.flink_job.frames import to_send
 from system.flink_job.host import Host
 from system.service import Service, Window
+from system.wire import Request, encode_request
 
 NOW_MS = 1_700_000_000_000
 PARTITION = 0
@@ -56,16 +60,41 @@ class Hosted:
     maps: dict[str, dict[str, bytes]] = field(default_factory=dict)
     timers: dict[str, set[int]] = field(default_factory=dict)
     now_ms: int = NOW_MS
+    set_by_ms: int = 0
+    boots: int = 7
+    booted_ms: int = NOW_MS - 60_000
     dead: int = 0
     key: str = ""
     writes: int = 0
+    rings: int = 0
 
     def __post_init__(self) -> None:
         self.restart()
 
-    def restart(self) -> None:
-        """A new task over the same state."""
-        self.host = Host(self.services, self, self.window, self._count, lambda: self.now_ms)
+    def restart(self, elsewhere: bool = False) -> None:
+        """A new task over the same state, on the same boot of the machine or on another one."""
+        if elsewhere:
+            self.boots += 1
+            self.booted_ms = self.real_ms - 5_000
+        self.host = Host(self.services, self, self.window, self._count, self.clocks)
+
+    @property
+    def clocks(self) -> Clocks:
+        """Nobody can set the second one."""
+        return Clocks(
+            lambda: self.now_ms,
+            lambda: self.boots * BOOT_MS + self.real_ms - self.booted_ms,
+        )
+
+    @property
+    def real_ms(self) -> int:
+        """The right time."""
+        return self.now_ms - self.set_by_ms
+
+    def set_clock(self, by_ms: int) -> None:
+        """The machine's clock, and the broker's, are set by so much."""
+        self.now_ms += by_ms
+        self.set_by_ms += by_ms
 
     def _count(self) -> None:
         self.dead += 1
@@ -91,6 +120,7 @@ class Hosted:
             at_ms, self.key = min(due)
             self.now_ms = max(self.now_ms, at_ms)
             self.timers[self.key].discard(at_ms)
+            self.rings += 1
             out += map(sent, self.host.ring(at_ms, self.key, self))
         self.now_ms = until_ms
         return out
@@ -121,3 +151,24 @@ class Hosted:
     def register_processing_time_timer(self, timestamp: int) -> None:
         assert timestamp > self.now_ms
         self.timers.setdefault(self.key, set()).add(timestamp)
+
+
+def ask(
+    host: Hosted,
+    method: str,
+    request_id: str,
+    topic: str = "user_in",
+    logged_ms: int | None = None,
+    **params: Any,
+) -> dict[str, Any]:
+    """The one reply to a request of the entity e."""
+    name = HOSTED[topic].key
+    request = Request(request_id, SINK, method, {name: "e", **params})
+    (reply,) = host.take(topic, b"e", encode_request(request), logged_ms)
+    assert reply.topic == SINK
+    answer: dict[str, Any] = orjson.loads(reply.value)
+    return answer
+
+
+def code(answer: dict[str, Any]) -> str:
+    return str(answer["error"]["code"])

@@ -52,7 +52,7 @@ class Shop:
         effect = handle(
             service,
             self.entities.get(place),
-            lambda step: self.memory[*place, step][1] if (*place, step) in self.memory else None,
+            lambda step: self.recall(*place, step),
             request,
             self.now_ms,
             self.window,
@@ -66,6 +66,11 @@ class Shop:
         self.log.extend(effect.records)
         if effect.wake_after_s is not None:
             self.alarms.append(place)
+
+    def recall(self, *step: str) -> Memory | None:
+        handled_ms, found = self.memory.get((step[0], step[1], step[2]), (0, None))
+        is_recent = self.now_ms - handled_ms <= self.window.window_ms
+        return None if found is None else found._replace(is_recent=is_recent)
 
     def pass_time(self, ms: int) -> None:
         """Forgets what may be forgotten by then."""

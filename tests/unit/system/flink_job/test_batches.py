@@ -14,6 +14,7 @@ from support.hosted import NOW_MS, Hosted, frame
 from support.shop import HOSTED, SINK
 
 from system.flink_job.batches import Batches, batches, configured
+from system.flink_job.clocks import Clocks
 from system.flink_job.host import StateError
 from system.service import Window
 from system.wire import Request, encode_request, input_topic
@@ -58,7 +59,7 @@ def test_a_batch_does_what_its_records_do_alone(
     taken: list[tuple[list[tuple[str, bytes]], bool]],
 ) -> None:
     alone = Hosted()
-    together = Batched(lambda: alone.now_ms)
+    together = Batched(alone.clocks)
     out: list[Any] = []
     for batch, restarts in taken:
         for key, each in batch:
@@ -76,7 +77,7 @@ def test_a_batch_does_what_its_records_do_alone(
 def test_a_timer_is_one_of_a_batch() -> None:
     """A sweep of one key, between records of others."""
     now_ms = NOW_MS
-    together = Batched(lambda: now_ms)
+    together = Batched(Clocks(lambda: now_ms, lambda: now_ms))
     together.take([record(1, 0, "e"), record(2, 1, "e"), record(3, 0, "f")])
     (at_ms,) = together.timers["user_in/e"]
     now_ms = at_ms + Window().kept_ms
@@ -90,7 +91,7 @@ def test_a_timer_is_one_of_a_batch() -> None:
 
 def test_an_alarm_sends_what_it_sends_alone() -> None:
     alone = Hosted()
-    together = Batched(lambda: alone.now_ms)
+    together = Batched(alone.clocks)
     taken = [record(1, 7, "e"), record(2, 5, "e"), record(3, 8, "e"), record(4, 9, "e")]
     quoted = Request("r3", SINK, "quoted", {"order_id": "e", "item_id": "e", "price": 3})
     taken.insert(3, ("order_in/e", frame("order_in", b"e", encode_request(quoted))))
@@ -105,7 +106,7 @@ def test_an_alarm_sends_what_it_sends_alone() -> None:
 
 
 def test_a_task_that_has_ended_is_let_go_of() -> None:
-    together = Batched(lambda: 0)
+    together = Batched(Clocks())
     together.take([record(1, 0, "e")])
     left = weakref.ref(together)
     ended = together.batches
@@ -119,7 +120,7 @@ def test_a_task_that_has_ended_is_let_go_of() -> None:
 
 
 def test_state_that_is_known_is_not_asked_for() -> None:
-    together = Batched(lambda: 0)
+    together = Batched(Clocks())
     together.take([record(1, 0, "e"), record(2, 1, "e"), record(3, 2, "e"), record(4, 0, "f")])
     assert together.reads == 2
     together.take([record(5, 2, "e"), record(6, 2, "f")])
@@ -128,8 +129,8 @@ def test_state_that_is_known_is_not_asked_for() -> None:
 
 def test_a_state_that_can_t_be_read_ends_the_task(monkeypatch: pytest.MonkeyPatch) -> None:
     """And nothing was sent for the records before it."""
-    together = Batched(lambda: 0)
-    together.values["user_in/e"] = orjson.dumps([None, 0, 1, 0, 0, 1, 0, []])
+    together = Batched(Clocks())
+    together.values["user_in/e"] = orjson.dumps([None, 0, 1, 0, 0, 1, 0, 0, []])
 
     def fails(done: bytes, number: int, name: str) -> bytes | None:
         together.apply(done)
@@ -145,7 +146,7 @@ def test_a_state_that_can_t_be_read_ends_the_task(monkeypatch: pytest.MonkeyPatc
 def test_java_hands_over_what_it_was_configured_with() -> None:
     told = configured(["user", "echo"], Window(61_000))
     assert json.loads(told)["services"] == ["user", "echo"]
-    made = batches(told, Batched(lambda: 0))
+    made = batches(told, Batched(Clocks()))
     assert isinstance(made, Batches)
     out = made.take(b"".join(len(each).to_bytes(4) + each for _, each in [record(1, 5, "e")]))
     assert b"nobody hosts the service of stock_in" in out

@@ -2,49 +2,23 @@
 
 import asyncio
 from collections.abc import Callable
-from itertools import pairwise
-from typing import Any
 
 import orjson
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
-from support.hosted import NOW_MS, Hosted, Sent
+from support.hosted import NOW_MS, Hosted, Sent, ask, code
 from support.shop import HOSTED, SINK
 
 from system.flink_job.host import (
-    CHUNK,
     DEAD_BYTES_MAX,
-    SWEEP_PAUSE_MS,
-    SWEEP_STEPS_MAX,
     StateError,
 )
-from system.service import TRANSIT_S, Call, Entity, Outcome, Service, Window
+from system.service import Call, Entity, Outcome, Service, Window
 from system.wire import RECORD_BYTES_MAX, Request, encode_request, with_trace
 
 WINDOW = Window()
 GOOD = Request("good", SINK, "create_user", {"user_id": "u"})
-
-
-def ask(
-    host: Hosted,
-    method: str,
-    request_id: str,
-    topic: str = "user_in",
-    logged_ms: int | None = None,
-    **params: Any,
-) -> dict[str, Any]:
-    """The one reply to a request of the entity e."""
-    name = HOSTED[topic].key
-    request = Request(request_id, SINK, method, {name: "e", **params})
-    (reply,) = host.take(topic, b"e", encode_request(request), logged_ms)
-    assert reply.topic == SINK
-    answer: dict[str, Any] = orjson.loads(reply.value)
-    return answer
-
-
-def code(answer: dict[str, Any]) -> str:
-    return str(answer["error"]["code"])
 
 
 # ---- any record
@@ -261,140 +235,3 @@ def test_a_trace_grows_by_the_service() -> None:
     value = with_trace(encode_request(GOOD), [("before", 1, 2)])
     (reply,) = Hosted().take("user_in", b"u", value)
     assert [hop[0] for hop in orjson.loads(reply.value)["trace"]] == ["before", "user"]
-
-
-# ---- memory
-
-
-def test_reads_write_nothing() -> None:
-    host = Hosted()
-    ask(host, "create_user", "c")
-    writes, timers = host.writes, str(host.timers)
-    for number in range(100):
-        assert ask(host, "find_user", f"r{number}")["credit"] == 0
-        assert ask(host, "get_credit", "c")["credit"] == 0
-    assert code(ask(host, "find_order", "f", topic="order_in")) == "not_found"
-    assert (host.writes, str(host.timers)) == (writes, timers)
-    assert "order_in/e" not in host.values
-
-
-def test_a_read_that_is_sent_again_reads_again() -> None:
-    host = Hosted()
-    ask(host, "create_user", "c")
-    assert ask(host, "get_credit", "r")["credit"] == 0
-    ask(host, "add_credit", "a", amount=5)
-    assert ask(host, "get_credit", "r")["credit"] == 5
-
-
-@pytest.mark.parametrize("restarted", [False, True])
-def test_nothing_in_the_window_is_forgotten_by_count(restarted: bool) -> None:
-    host = Hosted()
-    ask(host, "create_user", "c")
-    count = 40 * CHUNK + 1
-    answers = [ask(host, "add_credit", f"r{number}", amount=1) for number in range(count)]
-    if restarted:
-        host.restart()
-    last_ms = NOW_MS + WINDOW.window_ms
-    host.pass_time(last_ms)
-    again = [ask(host, "add_credit", f"r{number}", amount=1) for number in range(count)]
-    assert again == answers
-    assert ask(host, "get_credit", "g")["credit"] == count
-
-
-def test_what_is_old_is_forgotten_some_at_a_time() -> None:
-    host = Hosted()
-    ask(host, "create_user", "c")
-    count = 4 * SWEEP_STEPS_MAX
-    for number in range(count):
-        ask(host, "add_credit", f"r{number}", amount=1)
-    host.pass_time(NOW_MS + WINDOW.kept_ms + 1)
-    assert len(host.maps["user_in/e"]) > count, "no record has come since: the time is not known"
-    ask(host, "get_credit", "g")
-    sizes = [len(host.maps["user_in/e"])]
-    while len(host.maps["user_in/e"]) > 0:
-        (at_ms,) = host.timers["user_in/e"]
-        host.pass_time(at_ms)
-        sizes.append(len(host.maps["user_in/e"]))
-    assert len(sizes) > 4
-    steps = [before - after for before, after in pairwise(sizes)]
-    assert max(steps) <= SWEEP_STEPS_MAX + 3 * CHUNK + SWEEP_STEPS_MAX // CHUNK
-    assert orjson.loads(host.values["user_in/e"])[0]["credit"] == count
-
-
-def test_what_has_no_entity_leaves_nothing_behind() -> None:
-    host = Hosted()
-    assert code(ask(host, "add_credit", "r", amount=1)) == "not_found"
-    assert host.values
-    later_ms = NOW_MS + WINDOW.kept_ms + 1
-    ask(host, "get_credit", "g", logged_ms=later_ms)
-    host.pass_time(later_ms)
-    assert (host.values, host.maps, host.timers) == ({}, {"user_in/e": {}}, {"user_in/e": set()})
-
-
-def test_a_new_task_forgets_nothing_before_what_was_sent_before_may_have_come_again() -> None:
-    host = Hosted()
-    ask(host, "create_user", "c")
-    host.now_ms += 2 * WINDOW.kept_ms  # an outage
-    host.restart()
-    ask(host, "get_credit", "g")
-    began_ms = host.now_ms
-    host.pass_time(began_ms + TRANSIT_S * 1000 - 1)
-    assert host.maps["user_in/e"]
-    host.pass_time(began_ms + 2 * TRANSIT_S * 1000)
-    assert not host.maps["user_in/e"]
-
-
-def test_a_silent_partition_keeps_what_it_has() -> None:
-    host = Hosted()
-    ask(host, "create_user", "c")
-    for _ in range(20):
-        (at_ms,) = host.timers["user_in/e"]
-        assert at_ms - host.now_ms >= SWEEP_PAUSE_MS
-        host.pass_time(at_ms)
-    assert host.maps["user_in/e"]
-
-
-def test_an_alarm_and_a_sweep_at_the_same_time_both_happen() -> None:
-    host = Hosted()
-    ask(host, "create_user", "c")
-    kept = orjson.loads(host.values["user_in/e"])
-    assert kept[2] in host.timers["user_in/e"]
-    host.values["user_in/e"] = orjson.dumps([kept[0], kept[2], *kept[2:]])
-    host.restart()
-    host.pass_time(kept[2])
-    assert host.timers["user_in/e"], "the sweep comes again"
-
-
-@pytest.mark.parametrize(
-    ("sent_after_ms", "is_expired"),
-    [(0, False), (15 * 60_000, False), (16 * 60_000, False), (16 * 60_000 + 1, True),
-     (-60_000, False), (-60_001, True)],
-)  # fmt: skip
-def test_an_id_of_a_gateway_is_refused_after_the_window(
-    sent_after_ms: int, is_expired: bool
-) -> None:
-    minute = NOW_MS // 60_000
-    request_id = f"kf_{minute:07x}_{'r' * 16}_{'f' * 16}"
-    host = Hosted()
-    ask(host, "create_user", "c")
-    logged_ms = minute * 60_000 + sent_after_ms
-    for _ in range(2):
-        answer = ask(host, "add_credit", request_id, amount=1, logged_ms=logged_ms)
-        assert ("error" in answer) is is_expired
-    if is_expired:
-        assert code(answer) == "idempotency_key_expired"
-    assert ask(host, "get_credit", request_id, logged_ms=logged_ms)["credit"] == (not is_expired)
-    assert not host.dead
-
-
-def test_what_was_too_long_on_its_way_between_services_is_refused() -> None:
-    host = Hosted()
-    ask(host, "create_user", "c")
-    request = Request("r", SINK, "add_credit", {"user_id": "e", "amount": 1},
-                      at_ms=NOW_MS - TRANSIT_S * 1000 - 1)  # fmt: skip
-    (reply,) = host.take("user_in", b"e", encode_request(request))
-    assert code(orjson.loads(reply.value)) == "idempotency_key_expired"
-    (reply,) = host.take(
-        "user_in", b"e", encode_request(request._replace(at_ms=NOW_MS - TRANSIT_S * 1000))
-    )
-    assert orjson.loads(reply.value)["credit"] == 1

@@ -25,7 +25,7 @@ from bench.faults.injection import Injection
 from bench.faults.judgement import Found, Loaded
 from bench.faults.soak import EVERY_S, NAMES, held_by, plan, soak, summary
 from bench.faults.table import into, table
-from bench.faults.up import Up
+from bench.faults.up import CLUSTER_OPTIONS, Up
 from bench.observe.gateway import scrape_quiet
 from bench.probes.registry import run_probes
 from bench.records.request_log import History
@@ -79,11 +79,11 @@ def _add_load(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> ExitCode:
     """`run` raises `BenchError` for what can't be read or written, and `StackError`."""
-    return _run_campaign(args, FAULTS, is_cluster=False)
+    return _run_campaign(args, FAULTS)
 
 
 def _run_campaign(
-    args: argparse.Namespace, faults: Mapping[str, Fault], *, is_cluster: bool
+    args: argparse.Namespace, faults: Mapping[str, Fault], options: Sequence[str] = ()
 ) -> ExitCode:
     from bench.report import build  # loading what draws takes a second
 
@@ -98,9 +98,7 @@ def _run_campaign(
     page = None if args.doc is None else _page(args.doc)
     make_folder(args.out)
     load = partial(loaded, args.out)
-    with Campaign(
-        load, faults, args.rate, args.duration, args.out, progress, is_cluster
-    ) as campaign:
+    with Campaign(load, faults, args.rate, args.duration, args.out, progress, options) as campaign:
         found = campaign.recorded() if args.resume else {}
         for seed in range(args.seed, args.seed + args.seeds):
             missing = [name for name in names if (name, seed) not in found]
@@ -194,7 +192,7 @@ def add_cluster(parser: argparse.ArgumentParser) -> None:
 
 def run_cluster(args: argparse.Namespace) -> ExitCode:
     """`run_cluster` raises `BenchError` for what can't be read or written, and `StackError`."""
-    return _run_campaign(args, CLUSTER_FAULTS, is_cluster=True)
+    return _run_campaign(args, CLUSTER_FAULTS, CLUSTER_OPTIONS)
 
 
 CLUSTER = Command(

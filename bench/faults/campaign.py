@@ -8,7 +8,7 @@ from pathlib import Path
 
 import orjson
 
-from bench.faults.fault import Fault, Planned
+from bench.faults.fault import Fault, Needs, Planned
 from bench.faults.judgement import Bitten, Found, Loaded, judge
 from bench.faults.up import Up
 from bench.result_files import to_json
@@ -31,16 +31,16 @@ class Campaign:
 
     def __init__(
         self, load: Load, faults: Mapping[str, Fault], rate_per_s: float, after_s: float | None,
-        results: Path, progress: Progress, is_cluster: bool = False,
+        results: Path, progress: Progress, options: Sequence[str] = (),
     ) -> None:  # fmt: skip
         """`faults` are those that there are, by name. The load goes on for `after_s` after each
-        healing; None: as the fault says."""
-        self._load, self._faults, self._is_cluster = load, faults, is_cluster
+        healing; None: as the fault says. The stacks have these further `options` of ``up``."""
+        self._load, self._faults, self._options = load, faults, options
         self._rate_per_s, self._after_s = rate_per_s, after_s
         self._results, self._progress = results, progress
         self._stack = ExitStack()
         self._up: Up | None = None
-        self._has_small_disks = False
+        self._has: Needs = ""
 
     def __enter__(self) -> "Campaign":
         return self
@@ -64,11 +64,11 @@ class Campaign:
     def run(self, names: Sequence[str], seeds: Sequence[int]) -> Iterator[tuple[Found, Path]]:
         """`run` yields what was found, and the folder of its run, which has it as fault.json.
 
-        Faults that need other disks come last, so that each seed has two stacks. It raises
-        `BenchError` for what can't be written, and `StackError`.
+        Faults that need the same come together, so that each seed has as few stacks as can be. It
+        raises `BenchError` for what can't be written, and `StackError`.
         """
         for seed in seeds:
-            for name in sorted(names, key=lambda name: self._faults[name].needs_small_disks):
+            for name in sorted(names, key=lambda name: self._faults[name].needs):
                 yield self._one(name, self._faults[name].of(seed), seed)
 
     def _one(self, name: str, fault: Fault, seed: int) -> tuple[Found, Path]:
@@ -91,15 +91,11 @@ class Campaign:
         return found, loaded.folder
 
     def _stack_for(self, fault: Fault) -> Up:
-        if self._up is not None and self._has_small_disks != fault.needs_small_disks:
+        if self._up is not None and self._has != fault.needs:
             self._end_stack()
         if self._up is None:
-            self._has_small_disks = fault.needs_small_disks
-            up = Up(
-                self._progress,
-                small_disks=fault.needs_small_disks,
-                is_cluster=self._is_cluster,
-            )
+            self._has = fault.needs
+            up = Up(self._progress, needs=fault.needs, options=self._options)
             self._up = self._stack.enter_context(up)
         self._up.until_ready()
         return self._up

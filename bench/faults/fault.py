@@ -9,7 +9,10 @@ from typing import Literal, NamedTuple
 from bench.records.series import Event
 from system.runtime.parts import GATEWAY, JOBMANAGER, KAFKA, TASKMANAGER, kind_of, names
 
-Kind = Literal["kill", "kill-up", "pause", "slow", "fill", "poison", "replay", "crowd", "probe"]
+Kind = Literal[
+    "kill", "kill-up", "pause", "slow", "fill", "clock", "poison", "replay", "crowd", "probe"
+]
+Needs = Literal["", "small disks", "own clock"]
 START_S = 6.0
 """A fault begins so long after the measured window has opened, whose throughput is then known."""
 COMPARED_S = 12.0
@@ -36,7 +39,7 @@ class Fault(NamedTuple):
     """The seed chooses so many of the parts; 0: it is all of them."""
     what: str = ""
     """The disk, the crowd of clients, the probe or the kind of replay has this name; or it is what
-    a kill waits for."""
+    a kill waits for, or where a clock goes."""
     start_s: float = START_S
     duration_s: float = 0.0
     """The fault lasts so long; 0: it happens in a moment."""
@@ -81,8 +84,9 @@ class Fault(NamedTuple):
         return self.may_cut or self.ends_gateway
 
     @property
-    def needs_small_disks(self) -> bool:
-        return self.kind == "fill"
+    def needs(self) -> Needs:
+        """`needs` returns what the stack must have that meets it."""
+        return "small disks" if self.kind == "fill" else "own clock" if self.kind == "clock" else ""
 
     def of(self, seed: int) -> "Fault":
         """`of` returns the fault with the parts that the seed chooses."""
@@ -136,9 +140,10 @@ SLOW_HEADERS, SLOW_BODIES, DEAF, IDLE, FUZZ = (
     *("slow headers", "slow bodies", "never reading", "idle", "fuzzed requests"),
 )
 SAME, CHANGED = "the same", "with another body"
+AHEAD, BEHIND = "ahead", "behind"
 
 RESTART, RESUME, NONE = "the supervisor starts it anew", "SIGCONT", "none is needed"
-ROOM, LEAVE = "what filled it is removed", "they go"
+ROOM, LEAVE, RIGHT = "what filled it is removed", "they go", "the clock is right again"
 
 
 def _crowd(what: str, duration_s: float = COMPARED_S, may_cut: bool = False) -> Fault:
@@ -150,6 +155,10 @@ def _crowd(what: str, duration_s: float = COMPARED_S, may_cut: bool = False) -> 
 
 def _replay(what: str = SAME, duration_s: float = 5.0, wait_s: float = 0.0) -> Fault:
     return Fault("replay", 5.0, NONE, what=what, duration_s=duration_s, wait_s=wait_s, spares=True)
+
+
+def _clock(what: str) -> Fault:
+    return Fault("clock", 20.0, RIGHT, what=what, duration_s=36.0, wait_s=22.0)
 
 
 FAULTS = {
@@ -169,6 +178,8 @@ FAULTS = {
     "full-disk-checkpoints": Fault(
         "fill", 10.0, ROOM, (JOBMANAGER, TASKMANAGER), what=CHECKPOINTS, duration_s=15.0
     ),
+    "clock-ahead": _clock(AHEAD),
+    "clock-behind": _clock(BEHIND),
     "poison": Fault("poison", 5.0, NONE, duration_s=5.0, spares=True),
     "replay-at-once": _replay(),
     "replay-late": _replay(duration_s=12.0, wait_s=7.0),

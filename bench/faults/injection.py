@@ -15,9 +15,10 @@ import psutil
 
 from bench.errors import BenchError
 from bench.faults import processes
+from bench.faults.clock import until_ahead
 from bench.faults.crowds import crowd
 from bench.faults.disks import fill
-from bench.faults.fault import Bite, Injected, Kind, Planned
+from bench.faults.fault import AHEAD, Bite, Injected, Kind, Planned
 from bench.faults.records import poison, replay
 from bench.faults.up import Injector, Scene, Up
 from bench.probes.target import OWN_STACK, Options
@@ -40,6 +41,12 @@ PROBED = OWN_STACK._replace(in_flight_max=64)
 half as much to send."""
 REFUSAL_MS_MAX = 100.0
 """A refusal takes at most so long at p99, under overload."""
+JUMP_S = 3600
+"""A clock is set by so much: far beyond the window, and all that is kept for it."""
+HOLD_S = 15.0
+"""It is not right for so long: timers ring, records are written by it, and others come again."""
+SET_WAIT_S = 40.0
+"""Gateway and broker have the time that it was set to by then, and answer again."""
 
 
 RunProbes = Callable[[Sequence[str], str, str, Options, Progress], list[ProbeRecord]]
@@ -118,6 +125,28 @@ def _replay(scene: Scene) -> Bite:
     return Bite("; ".join([again, *killed]) if again and all(killed) else "")
 
 
+def _clock(scene: Scene) -> Bite:
+    """What came before comes again, while the clock is not right, and when it is again."""
+    up = scene.up
+    told: list[str] = []
+    healed_ns: list[int] = []
+    ahead_s = JUMP_S if scene.fault.what == AHEAD else -JUMP_S
+
+    def there_and_back() -> None:
+        try:
+            up.clock.set(ahead_s)
+            told.append(until_ahead(ahead_s, up.url, up.bootstrap_servers, SET_WAIT_S))
+            scene.stopping.wait(HOLD_S)
+        finally:
+            up.clock.set(0)
+            healed_ns.append(time.monotonic_ns())
+        told.append(until_ahead(0, up.url, up.bootstrap_servers, SET_WAIT_S))
+
+    again = asyncio.run(replay(up.bootstrap_servers, scene.fault, scene.seed, there_and_back))
+    proof = "; ".join([*told, again]) if again and all(told) else ""
+    return Bite(proof, healed_ns=healed_ns[0])
+
+
 def _crowd(scene: Scene) -> Bite:
     fault = scene.fault
     return asyncio.run(crowd(scene.up.url, fault.what, fault.duration_s, scene.seed))
@@ -164,6 +193,7 @@ INJECTORS: Mapping[Kind, Injector] = {
     "pause": processes.pause,
     "slow": processes.slow,
     "fill": fill,
+    "clock": _clock,
     "poison": _poison,
     "replay": _replay,
     "crowd": _crowd,

@@ -135,7 +135,7 @@ def judge(name: str, fault: Fault, loaded: Loaded, bite: Bitten) -> Found:
     recovered: float | None = None
     if window is not None and began_ns is not None:
         answers = sorted(row.done_ns for row in rows if is_answered(row))
-        lasts = fault.kind in ("pause", "slow", "fill")
+        lasts = fault.kind in ("pause", "slow", "fill", "clock")
         from_ns = healed_ns if lasts and healed_ns else began_ns
         span_ns = (window.opened_ns, window.closed_ns)
         recovered = recovered_s(answers, span_ns, began_ns, from_ns)

@@ -8,7 +8,7 @@ from contextlib import AsyncExitStack
 
 import orjson
 
-from bench.faults.fault import CHANGED, SAME, Fault
+from bench.faults.fault import CHANGED, Fault
 from bench.kafka.link import KafkaLink, OnRecord, Record
 from system.routes import ROUTES
 from system.wire import WireError, dead_topic, decode_request, input_topic
@@ -83,8 +83,8 @@ async def replay(
 ) -> str:
     """`replay` sends half of the requests that it sees again, and returns the proof.
 
-    What it sees before `meanwhile` is called, in a thread, comes again afterwards. It raises
-    `BenchError` when Kafka does not answer.
+    What it sees comes again from when `meanwhile` is called on, in a thread. It raises `BenchError`
+    when Kafka does not answer.
     """
     chance = random.Random(seed)
     seen: asyncio.Queue[tuple[float, str, str, bytes]] = asyncio.Queue()
@@ -113,9 +113,7 @@ async def replay(
             await following.enter_async_context(
                 kafka.following(input_topic(service), taker(service))
             )
-        if meanwhile is not None:
-            await asyncio.sleep(stop_s - time.monotonic())
-            await asyncio.to_thread(meanwhile)
+        beside = asyncio.create_task(_beside(meanwhile, stop_s))
         sent, end_s = 0, began_s + fault.duration_s
         while time.monotonic() < end_s or not seen.empty():
             try:
@@ -125,4 +123,12 @@ async def replay(
             await asyncio.sleep(max(0.0, due_s - time.monotonic()))
             await kafka.produce(topic, value, key)
             sent += 1
-    return f"{sent} records came again {fault.what}".replace(f" {SAME}", "") if sent else ""
+        await beside
+    how = f" {fault.what}" if fault.what == CHANGED else ""
+    return f"{sent} records came again{how}" if sent else ""
+
+
+async def _beside(work: Callable[[], object] | None, from_s: float) -> None:
+    if work is not None:
+        await asyncio.sleep(from_s - time.monotonic())
+        await asyncio.to_thread(work)

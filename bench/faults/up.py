@@ -16,7 +16,16 @@ from typing import NamedTuple, Self
 import psutil
 
 from bench.errors import BenchError
-from bench.faults.fault import CHECKPOINTS, CLUSTER_DEADLINE_S, CLUSTER_PARTS, LOGS, Bite, Fault
+from bench.faults.clock import Clock
+from bench.faults.fault import (
+    CHECKPOINTS,
+    CLUSTER_DEADLINE_S,
+    CLUSTER_PARTS,
+    LOGS,
+    Bite,
+    Fault,
+    Needs,
+)
 from bench.project import PROJECT_DIR
 from bench.run.model import Progress
 from machine import ports
@@ -43,16 +52,22 @@ SMALL_DISK_MIB = 256
 
 FOLDERS = {LOGS: "kafka/log", CHECKPOINTS: "flink/checkpoints"}
 """A disk that may fill up is at this place of the data folder."""
-SMALL_DISKS = """
-mount -t tmpfs -o size={size_mib}m,mode=700 tmpfs "$1"
-mount -t tmpfs -o size={size_mib}m,mode=700 tmpfs "$2"
+SHARED_MEMORY = "/dev/shm"
+"""Linux has named memory at this place."""
+OWN_DISKS = """
+size=$1 count=$2
 shift 2
+while [ "$count" -gt 0 ]; do
+    mount -t tmpfs -o "size=$size,mode=700" tmpfs "$1"
+    shift
+    count=$((count - 1))
+done
 exec "$@"
 """
-"""This shell script mounts them in a mount namespace of its own, which ends with the stack."""
+"""This shell script mounts some in a mount namespace of its own, which ends with the stack."""
 
 
-CLUSTER = [
+CLUSTER_OPTIONS = [
     *("--brokers", str(CLUSTER_PARTS[KAFKA]), "--gateways", str(CLUSTER_PARTS[GATEWAY])),
     # One of the job's tasks of a kind for each.
     *("--parallelism", str(CLUSTER_PARTS[TASKMANAGER])),
@@ -74,11 +89,12 @@ class Up:
         self,
         progress: Progress,
         *,
-        small_disks: bool = False,
-        is_cluster: bool = False,
+        needs: Needs = "",
+        options: Sequence[str] = (),
     ) -> None:
+        """`options` are further ones of ``up``."""
         self._progress = progress
-        self._small_disks, self._is_cluster = small_disks, is_cluster
+        self._needs, self._options = needs, options
         self._name = f"faults-{time.time_ns():x}"
         self._supervisor = Supervisor()
         self._cleanup = ExitStack()
@@ -96,8 +112,10 @@ class Up:
                 option: ports.choose(0, option)
                 for option in ("--port", "--kafka-port", "--flink-rest-port")
             }
-            for disk in FOLDERS.values() if self._small_disks else ():
-                (self.data_dir / disk).mkdir(parents=True)
+            if self._needs == "small disks":
+                for disk in FOLDERS.values():
+                    (self.data_dir / disk).mkdir(parents=True)
+            self.clock = Clock(folder / "clock")
             cleanup.callback(self._supervisor.close)
             cleanup.callback(self._supervisor.stop, ("up",), DOWN_TIMEOUT_S)
             self.start()
@@ -199,13 +217,13 @@ class Up:
         chosen = [str(word) for port in self._ports.items() for word in port]
         command = [sys.executable, "-m", "system", "up", "--name", self._name, *chosen]
         command += ["--data-dir", str(self.data_dir)]
-        if self._is_cluster:
-            command += CLUSTER
-        if not self._small_disks:
-            return command
-        script = SMALL_DISKS.format(size_mib=SMALL_DISK_MIB)
-        inside = ["unshare", "--map-root-user", "--mount", "sh", "-e", "-c", script, "-"]
-        return [*inside, *(str(self.data_dir / disk) for disk in FOLDERS.values()), *command]
+        command += self._options
+        if self._needs == "small disks":
+            disks = [str(self.data_dir / disk) for disk in FOLDERS.values()]
+            return _with_disks(disks, command)
+        if self._needs == "own clock":  # whose library leaves a file for each process
+            return _with_disks([SHARED_MEMORY], ["env", *self.clock.environment(), *command])
+        return command
 
 
 class Scene(NamedTuple):
@@ -219,6 +237,12 @@ class Scene(NamedTuple):
 
 
 Injector = Callable[[Scene], Bite]
+
+
+def _with_disks(places: Sequence[str], command: Sequence[str]) -> list[str]:
+    """The command, with small disks at these places."""
+    inside = ["unshare", "--map-root-user", "--mount", "sh", "-e", "-c", OWN_DISKS, "-"]
+    return [*inside, f"{SMALL_DISK_MIB}m", str(len(places)), *places, *command]
 
 
 def _removed(folder: Path, kind: type[BaseException] | None, *_: object) -> None:

@@ -26,6 +26,9 @@ class Record(NamedTuple):
     value: bytes
     at_ns: int
     """The record was read at this time."""
+    logged_ms: int
+    """It was written at this time, in ms since 1970: by the broker's clock, where its topic is one
+    of the services', by the writer's otherwise."""
 
 
 OnRecord = Callable[[Record], None]
@@ -141,4 +144,4 @@ async def _read(consumer: AIOKafkaConsumer, on_record: OnRecord) -> None:
         at_ns = time.monotonic_ns()
         for records in fetched.values():
             for record in records:
-                on_record(Record(record.value or b"", at_ns))
+                on_record(Record(record.value or b"", at_ns, record.timestamp))

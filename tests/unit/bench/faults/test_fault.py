@@ -3,7 +3,7 @@
 import pytest
 
 from bench.faults.crowds import KINDS
-from bench.faults.fault import CLUSTER_FAULTS, FAULTS, FUZZ, IDLE, PARTS
+from bench.faults.fault import AHEAD, BEHIND, CLUSTER_FAULTS, FAULTS, FUZZ, IDLE, PARTS
 from bench.faults.injection import INJECTORS
 from bench.faults.up import FOLDERS
 from bench.probes.registry import PROBES
@@ -26,7 +26,12 @@ def test_a_fault_is_healed_before_it_is_judged(name: str) -> None:
 def test_each_kind_has_what_puts_it_in(name: str) -> None:
     fault = FAULTS[name]
     assert fault.kind in {*INJECTORS, "probe"}
-    known = {"crowd": {*KINDS, FUZZ, IDLE}, "probe": PROBES, "fill": FOLDERS}
+    known = {
+        "clock": {AHEAD, BEHIND},
+        "crowd": {*KINDS, FUZZ, IDLE},
+        "probe": PROBES,
+        "fill": FOLDERS,
+    }
     assert fault.what in known.get(fault.kind, {fault.what})
 
 

@@ -116,8 +116,8 @@ async def test_the_service_answers_in_order_at_its_rate() -> None:
     service = Service(Link(), capacity_per_s=500.0)
     requests = [request(f"e{number}", f"gateway_out_{number}") for number in range(5)]
     for one in [*requests, request("other")._replace(method="echo")]:
-        service.take(Record(encode_request(one), 0))
-    service.take(Record(b"no request", 0))
+        service.take(Record(encode_request(one), 0, 0))
+    service.take(Record(b"no request", 0, 0))
     began_ns = monotonic_ns()
     serving = asyncio.create_task(service.serve())
     await all_sent.wait()

@@ -41,7 +41,7 @@ def test_no_504_at_all() -> None:
 def seen_of(*requests: Request) -> Seen:
     seen = Seen()
     for one in requests:
-        seen.take(Record(encode_request(one), 0))
+        seen.take(Record(encode_request(one), 0, 0))
     return seen
 
 
@@ -58,7 +58,7 @@ def test_504s_that_name_another_request() -> None:
 
 async def test_requests_are_known_by_what_they_ask_for() -> None:
     seen = seen_of(request("a"), request("b"))
-    seen.take(Record(b"no request", 0))
+    seen.take(Record(b"no request", 0, 0))
     assert await seen.missing(["a", "b"]) == []
     assert [found.request_id for found in seen.of(["/silence/b", "/silence/c"])] == ["id-b"]
 
@@ -96,7 +96,7 @@ def test_replies_are_counted_exactly() -> None:
 
 
 def back(request_id: str, at_ns: int, **fields: str) -> Record:
-    return Record(encode({"request_id": request_id, "echo_id": request_id, **fields}), at_ns)
+    return Record(encode({"request_id": request_id, "echo_id": request_id, **fields}), at_ns, 0)
 
 
 async def test_trips_through_kafka() -> None:

@@ -27,6 +27,9 @@ from system.runtime.settings import (
     PARALLELISM_MAX,
     PARTITIONS_MAX,
     TASKMANAGERS_MAX,
+    TOPIC_MIB,
+    TOPIC_MIB_MAX,
+    TOPIC_MIB_MIN,
     Heaps,
 )
 
@@ -93,6 +96,9 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
         help=f"{BROKERS_MAX} have copies of each topic (default: %(default)s)")  # fmt: skip
     add("--partitions", type=whole("partitions", PARTITIONS_MAX), metavar="N",
         help="of each input topic, for good (default: those it has, or --parallelism)")  # fmt: skip
+    add("--topic-mib", type=whole("MiB", TOPIC_MIB_MAX, TOPIC_MIB_MIN), default=TOPIC_MIB,
+        metavar="MIB", help="a new input topic keeps so much, which an outage of Flink must not "
+                            "exceed (default: %(default)s)")  # fmt: skip
     add("--parallelism", type=whole("parallelism", PARALLELISM_MAX), default=1, metavar="N",
         help="of the Flink job (default: %(default)s)")  # fmt: skip
     add("--taskmanagers", type=whole("taskmanagers", TASKMANAGERS_MAX), default=1, metavar="N",
@@ -165,6 +171,7 @@ def up(arguments: argparse.Namespace) -> int:
             gateway_options=tuple(arguments.gateway_option),
             execution_mode=arguments.execution_mode,
             partitions=arguments.partitions,
+            topic_mib=arguments.topic_mib,
             parallelism=arguments.parallelism,
             taskmanagers=arguments.taskmanagers,
             checkpoint_interval_s=arguments.checkpoint_interval_s,

@@ -21,7 +21,6 @@ from bench.run.settings import Settings
 from bench.stats.growth import growth_share
 from machine.whole_files import write
 from system.runtime.parts import GATEWAY, JOBMANAGER, KAFKA, TASKMANAGER
-from system.runtime.settings import TOPIC
 
 EVERY_S = 15.0
 """A fault comes after each so long time."""
@@ -33,8 +32,12 @@ NAMES = (*KILLS, *GENTLE)
 """These faults come; the kills in the first third only, so that each process can be judged."""
 JUDGED_S_MIN = 240.0
 """Growth over a shorter time is not judged: a JVM takes minutes to its size."""
-TOPICS_GROW_S = (int(TOPIC["retention.ms"]) + int(TOPIC["segment.ms"])) / 1e3
-"""The topics grow until their oldest records go."""
+TOPIC_MIB = 16
+"""The input topics keep so little that at some hundred requests/s most of them are full long before
+the end."""
+TOPICS_GROW_S = 15 * 60.0
+"""The topics grow for so long: until those of most records are full, and replies go that are older
+than ten minutes."""
 STATE_GROWS_S = 23 * 60.0
 """The state grows until the services forget: 15 minutes are promised, 22 are kept."""
 MIB = 1024 * 1024
@@ -134,7 +137,7 @@ def soak(
         users=(), rate=f"{rate_per_s:g}", seed=seed, duration_s=duration_s, max_failed=1.0,
         first_warmup_s=WARM_UP_S,
     )  # fmt: skip
-    with Up(progress) as up:
+    with Up(progress, options=("--topic-mib", str(TOPIC_MIB))) as up:
         loaded = load(settings, up, planned)
     found = judge("soak", together(loaded.injected), loaded, bitten(loaded.injected))
     grown = list(growths(loaded))

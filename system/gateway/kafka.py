@@ -76,8 +76,9 @@ RETRY_S = 0.2
 """This much time passes between tries to reach Kafka."""
 BROKERS_DEFAULT = -1
 """This number of copies of a topic stands for what the brokers are configured to make."""
-REPLY_RETENTION_MS = 10 * 60 * 1000
-"""The reply topics keep records for this long: replies are of use for seconds."""
+REPLY_TOPIC = {"retention.ms": str(10 * 60 * 1000), "segment.bytes": str(16 * 1024 * 1024)}
+"""A reply topic keeps records for ten minutes, as replies are of use for seconds; Kafka removes
+whole segments only."""
 
 ACKS_ALL = -1
 LATEST, EARLIEST = -1, -2
@@ -178,7 +179,7 @@ class Kafka:
                     self._reply.topic,
                     1,
                     copies,
-                    topic_configs={"retention.ms": str(REPLY_RETENTION_MS)},
+                    topic_configs=REPLY_TOPIC,
                 )
                 topic.replication_factor = BROKERS_DEFAULT  # which the constructor refuses
                 for _, code, *_ in (await admin.create_topics([topic])).topic_errors:

@@ -20,6 +20,10 @@ from system.runtime.settings import (
     PARTITIONS_MAX,
     TASK_SLOTS,
     TASKMANAGERS_MAX,
+    TOPIC_MIB,
+    TOPIC_MIB_MAX,
+    TOPIC_MIB_MIN,
+    TOPIC_SEGMENTS,
     Heaps,
     task_slots,
 )
@@ -57,6 +61,8 @@ class StackOptions:
     partitions: int | None = None
     """Each input topic has so many partitions; None: as many as it has already, or a new one as the
     job has tasks."""
+    topic_mib: int = TOPIC_MIB
+    """A new input topic keeps so many MiB of records."""
     parallelism: int = 1
     """The job has so many tasks of a kind."""
     taskmanagers: int = 1
@@ -88,6 +94,10 @@ class StackOptions:
         ):
             if not 1 <= number <= most:
                 raise ValueError(f"{what} {number} is not in 1 to {most}")
+        if not TOPIC_MIB_MIN <= self.topic_mib <= TOPIC_MIB_MAX:
+            raise ValueError(
+                f"a topic of {self.topic_mib} MiB is not in {TOPIC_MIB_MIN} to {TOPIC_MIB_MAX}"
+            )
         if self.brokers not in (1, BROKERS_MAX):
             raise ValueError(f"brokers {self.brokers} is neither 1 nor {BROKERS_MAX}")
         if self.taskmanagers > self.parallelism:
@@ -128,6 +138,13 @@ class StackOptions:
                 f"parallelism {self.parallelism} is more than {TASK_SLOTS} task slots of each "
                 f"TaskManager: choose --taskmanagers {least} or more"
             )
+
+    @property
+    def topics_mib(self) -> int:
+        """`topics_mib` returns to how much the input topics grow on a stack's own brokers, whose
+        disk is one: each has a copy, and a segment that is written beside those that are kept."""
+        kept_mib = self.brokers * len(catalog().services) * self.topic_mib
+        return kept_mib + kept_mib // TOPIC_SEGMENTS
 
     @property
     def task_slots(self) -> int:

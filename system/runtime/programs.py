@@ -24,6 +24,7 @@ def topics(options: StackOptions, bootstrap_servers: str, timeout_s: float) -> l
         *("--bootstrap", bootstrap_servers),
         *("--tasks", str(options.parallelism)),
         *(() if partitions is None else ("--partitions", str(partitions))),
+        *("--topic-mib", str(options.topic_mib)),
         *("--replication", str(options.replication)),
         f"--topic-prefix={options.topic_prefix}",
         *("--timeout-s", str(timeout_s)),

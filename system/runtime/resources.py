@@ -8,9 +8,9 @@ import psutil
 from machine.errors import StackError
 from system.runtime.settings import Heaps
 
-DISK_FREE_BYTES_MIN = 2 * 1024**3
-"""A stack needs this much free disk: ten minutes of topics at some thousand requests a second, and
-checkpoints."""
+DISK_BESIDE_MIB = 768
+"""A stack needs this much free disk beside its input topics: ten minutes of replies at some
+thousand a second, checkpoints, and logs."""
 
 OUTSIDE_HEAP_BYTES = 1536 * 1024**2
 """A stack needs this much besides its heaps: metaspace, buffers and threads of three JVMs, and the
@@ -19,13 +19,14 @@ FURTHER_JVM_BYTES = 512 * 1024**2
 """Each broker and TaskManager more needs about this much besides its heap."""
 
 
-def check_disk(folder: Path, free_min: int = DISK_FREE_BYTES_MIN) -> None:
-    """`check_disk` raises `StackError` when the disk below `folder` has too little space."""
-    free = shutil.disk_usage(folder).free
-    if free < free_min:
+def check_disk(folder: Path, topics_mib: int) -> None:
+    """`check_disk` raises `StackError` when the disk below `folder` has no space for topics of so
+    many MiB, and all else."""
+    free, needed = shutil.disk_usage(folder).free, (topics_mib + DISK_BESIDE_MIB) * 1024**2
+    if free < needed:
         raise StackError(
-            f"{folder} has {_mib(free)} free, a stack needs {_mib(free_min)}: "
-            "make room, or choose another place with --data-dir"
+            f"{folder} has {_mib(free)} free, a stack needs {_mib(needed)}: make room, choose a "
+            "smaller --topic-mib, or another place with --data-dir"
         )
 
 

@@ -51,8 +51,8 @@ CHECKPOINT_INTERVAL_S_MIN = 0.1
 """The job would do little else with a shorter interval."""
 
 CHECKPOINT_INTERVAL_S_MAX = 300.0
-"""A longer interval won't do: what is handled again must still be in the topics, which keep ten
-minutes."""
+"""A longer interval won't do: what is handled again after a crash would be more than five minutes
+of load."""
 
 TASK_SLOTS = 4
 """A TaskManager alone has so many slots: the highest parallelism of the job there."""
@@ -74,19 +74,38 @@ GATEWAYS_MAX = 8
 """A stack has at most so many gateways, each at a port of its own; more are `--workers`, which
 share one."""
 
-TOPIC = {
-    "retention.ms": "600000",
-    # Retention removes whole segments only, so they must be closed more often than that.
-    "segment.ms": "300000",
-    "segment.bytes": str(128 * 1024 * 1024),
-    # The age of a request is judged by this: one clock, and none of a client's.
-    "message.timestamp.type": "LogAppendTime",
-}
-"""Each input topic has this configuration."""
+TOPIC_MIB = 256
+"""An input topic keeps the newest records of so many MiB, in all its partitions together however
+old they are: 800,000 of 300 bytes. What no checkpoint covers must be there when Flink comes back,
+and no clock may say that it is too old."""
+TOPIC_MIB_MIN = 16
+"""A topic has at least so many MiB: less would be some seconds of load."""
+TOPIC_MIB_MAX = 1024 * 1024
+"""A topic has at most so many MiB, which is a TiB."""
+SEGMENT_BYTES_MIN = 1024**2
+"""Kafka takes no smaller segment."""
+SEGMENT_BYTES_MAX = 1024**3
+"""A segment is no larger than Kafka's own default."""
+TOPIC_SEGMENTS = 8
+"""A partition has so many segments, and the one that is written: Kafka removes whole ones only."""
+
+
+def topic_config(topic_mib: int, partitions: int) -> dict[str, str]:
+    """`topic_config` returns the configuration of an input topic."""
+    partition_bytes = topic_mib * 1024**2 // partitions
+    segment_bytes = partition_bytes // TOPIC_SEGMENTS
+    return {
+        "retention.ms": "-1",
+        "retention.bytes": str(partition_bytes),
+        "segment.bytes": str(min(max(segment_bytes, SEGMENT_BYTES_MIN), SEGMENT_BYTES_MAX)),
+        # The age of a request is judged by this: one clock, and none of a client's.
+        "message.timestamp.type": "LogAppendTime",
+    }
+
 
 DEAD_TOPIC = {
-    # Somebody has to look at them: a weekend and more, but no disk full of them.
-    "retention.ms": str(7 * 24 * 60 * 60 * 1000),
+    # Somebody has to look at them: the newest stay for good, but no disk full of them.
+    "retention.ms": "-1",
     "retention.bytes": str(64 * 1024 * 1024),
     "segment.bytes": str(16 * 1024 * 1024),
 }
@@ -117,9 +136,6 @@ KAFKA = {
     "num.io.threads": "4",
     "log.retention.ms": "600000",
     "log.retention.check.interval.ms": "30000",
-    # After a long stop all records are older than their retention. Those that no checkpoint covers
-    # must be read before they may go: the first check waits longer than any start may take.
-    "log.initial.task.delay.ms": "300000",
     "log.segment.bytes": str(128 * 1024 * 1024),
 }
 """The broker is in KRaft's combined mode: one process is broker and controller."""

@@ -225,7 +225,7 @@ class Stack:
         if folder.is_resumed:
             self._step(f"going on with the data of an earlier stack in {folder.path}")
         self.log_dir = self.data_dir / "logs"
-        resources.check_disk(self.data_dir)
+        resources.check_disk(self.data_dir, 0 if bootstrap_servers else options.topics_mib)
 
         def hold(asked: int | None, usual: ports.Usual, option: str) -> int:
             return cleanup.enter_context(ports.hold(asked, usual, option, self._step))

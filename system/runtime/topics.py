@@ -25,7 +25,15 @@ from machine.arguments import topic_prefix, whole
 from machine.errors import EXIT_CODE
 from system.catalog import CatalogError, catalog
 from system.kafka_security import KafkaSecurity, KafkaSecurityError
-from system.runtime.settings import DEAD_TOPIC, PARALLELISM_MAX, PARTITIONS_MAX, TOPIC
+from system.runtime.settings import (
+    DEAD_TOPIC,
+    PARALLELISM_MAX,
+    PARTITIONS_MAX,
+    TOPIC_MIB,
+    TOPIC_MIB_MAX,
+    TOPIC_MIB_MIN,
+    topic_config,
+)
 from system.wire import dead_topic, input_topic
 
 BROKERS_DEFAULT = -1
@@ -44,11 +52,17 @@ class Found(NamedTuple):
     """Each input topic has so many partitions."""
 
 
-def topics(partitions: int, replication: int = BROKERS_DEFAULT, prefix: str = "") -> list[NewTopic]:
+def topics(
+    partitions: int,
+    topic_mib: int = TOPIC_MIB,
+    replication: int = BROKERS_DEFAULT,
+    prefix: str = "",
+) -> list[NewTopic]:
     """`topics` returns all topics of the services, each with `replication` copies."""
     inputs = [prefix + input_topic(service) for service in catalog().services]
+    config = topic_config(topic_mib, partitions)
     made = [
-        *(NewTopic(name, partitions, 1, topic_configs=TOPIC) for name in inputs),
+        *(NewTopic(name, partitions, 1, topic_configs=config) for name in inputs),
         *(NewTopic(dead_topic(name), 1, 1, topic_configs=DEAD_TOPIC) for name in inputs),
     ]
     for topic in made:
@@ -71,7 +85,7 @@ async def create_topics(bootstrap_servers: str, topics: list[NewTopic]) -> Found
         cluster = await admin.describe_cluster()
         names = [topic.name for topic in topics]
         has_records = await _have_records(bootstrap_servers, names)
-        inputs = [topic.name for topic in topics if topic.topic_configs is TOPIC]
+        inputs = [topic.name for topic in topics if topic.topic_configs is not DEAD_TOPIC]
         partitions = {}
         for found in await admin.describe_topics(inputs):
             if found["error_code"]:  # another broker may not have heard of it yet
@@ -135,6 +149,12 @@ def main() -> int:
         help="the job's parallelism (default: %(default)s)",
     )
     parser.add_argument(
+        "--topic-mib",
+        type=whole("MiB", TOPIC_MIB_MAX, TOPIC_MIB_MIN),
+        default=TOPIC_MIB,
+        help="what an input topic keeps (default: %(default)s)",
+    )
+    parser.add_argument(
         "--replication",
         type=int,
         default=BROKERS_DEFAULT,
@@ -146,7 +166,9 @@ def main() -> int:
     logging.getLogger("aiokafka").setLevel(logging.CRITICAL)  # each try would log its failure
     partitions = arguments.partitions or arguments.tasks
     try:
-        wanted = topics(partitions, arguments.replication, arguments.topic_prefix)
+        wanted = topics(
+            partitions, arguments.topic_mib, arguments.replication, arguments.topic_prefix
+        )
         found = asyncio.run(create_when_reachable(arguments.bootstrap, wanted, arguments.timeout_s))
     except (KafkaSecurityError, CatalogError) as cause:
         print(f"error: {cause}", file=sys.stderr)

@@ -123,8 +123,9 @@ def test_the_topics_are_those_of_the_stack():
     }
     inputs = list(map(input_topic, SERVICES))
     parallelism = of_kind("FlinkDeployment")[0]["spec"]["job"]["parallelism"]
+    config = settings.topic_config(settings.TOPIC_MIB, parallelism)
     assert given == {
-        **dict.fromkeys(inputs, (parallelism, settings.TOPIC)),
+        **dict.fromkeys(inputs, (parallelism, config)),
         **{dead_topic(name): (1, settings.DEAD_TOPIC) for name in inputs},
     }
 

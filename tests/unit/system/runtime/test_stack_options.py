@@ -12,7 +12,7 @@ import yaml
 from machine import cache, ports
 from machine.errors import StackError
 from system import __main__ as command_line
-from system.runtime import flink_cluster, registry, resources, settings
+from system.runtime import flink_cluster, registry, settings
 from system.runtime.class_archive import ClassArchive
 from system.runtime.options import RescaleError, StackOptions
 from system.runtime.settings import Heaps
@@ -115,26 +115,6 @@ class TestPorts:
         monkeypatch.setattr(ports, "is_free", lambda port: False)
         with pytest.raises(StackError, match="no free port"):
             ports.choose(0, "--port")
-
-
-class TestResources:
-    def test_enough(self, tmp_path):
-        resources.check_disk(tmp_path, free_min=1)
-        resources.check_memory(Heaps(), available=2**40)
-
-    def test_too_little_disk(self, tmp_path):
-        with pytest.raises(StackError, match=r"MiB free, a stack needs 1099511627776 MiB: make"):
-            resources.check_disk(tmp_path, free_min=2**60)
-
-    def test_each_process_more_takes_its_part(self):
-        heaps, mib = Heaps(100, 200, 300), 2**20
-        resources.check_memory(heaps, 3, 2, available=(300 + 200 + 600 + 1536 + 3 * 512) * mib)
-        with pytest.raises(StackError):
-            resources.check_memory(heaps, 3, 2, available=(1100 + 1536 + 3 * 512) * mib - 1)
-
-    def test_too_little_memory(self):
-        with pytest.raises(StackError, match=r"^100 MiB of memory are available, a stack needs 35"):
-            resources.check_memory(Heaps(512, 512, 1024), available=100 * 2**20)
 
 
 class TestSettings:
@@ -248,6 +228,8 @@ class TestStack:
             {"parallelism": 17, "taskmanagers": 17},
             {"partitions": 0},
             {"partitions": 65},
+            {"topic_mib": 15},
+            {"topic_mib": 2**20 + 1},
             {"brokers": 2},
             {"gateways": 0},
             {"gateways": 9},
@@ -257,11 +239,25 @@ class TestStack:
         ],
     )
     def test_impossible_options(self, options):
-        with pytest.raises(ValueError, match=r"nope|s \d+ is|parallelism|checkpoint|heap"):
+        with pytest.raises(ValueError, match=r"nope|s \d+ is|parallelism|checkpoint|heap|topic of"):
             StackOptions(**options)
 
     def test_the_most_of_all_is_possible(self):
         StackOptions(parallelism=64, taskmanagers=16, partitions=64, brokers=3, gateways=8)
+        StackOptions(topic_mib=2**20)
+        StackOptions(topic_mib=16)
+
+    @pytest.mark.parametrize("partitions", [1, 4, 64])
+    @pytest.mark.parametrize("topic_mib", [16, 1024, 2**20])
+    def test_a_topic_keeps_what_it_is_to_keep_whatever_its_age(self, topic_mib, partitions):
+        """In all its partitions, and no segment may be so large that it is nearly all."""
+        config = settings.topic_config(topic_mib, partitions)
+        assert config["retention.ms"] == "-1"
+        assert int(config["retention.bytes"]) * partitions == topic_mib * 2**20
+        segment_bytes = int(config["segment.bytes"])
+        assert 2**20 <= segment_bytes <= 2**30  # Kafka takes no smaller one, nor twice as much
+        if 2**20 < segment_bytes < 2**30:
+            assert segment_bytes * 8 == int(config["retention.bytes"])
 
     def test_tasks_need_slots(self):
         StackOptions(parallelism=8, taskmanagers=2).check_slots()

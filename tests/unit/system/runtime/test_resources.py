@@ -1,0 +1,42 @@
+"""A start is refused where this machine lacks what the stack may need."""
+
+import shutil
+from types import SimpleNamespace
+
+import pytest
+
+from machine.errors import StackError
+from system.routes import SERVICES
+from system.runtime import resources
+from system.runtime.options import StackOptions
+from system.runtime.settings import Heaps
+
+
+class TestResources:
+    def test_enough(self, tmp_path):
+        resources.check_disk(tmp_path, 0)
+        resources.check_memory(Heaps(), available=2**40)
+
+    def test_too_little_disk(self, tmp_path):
+        with pytest.raises(StackError, match=r"MiB free, a stack needs 1099511628544 MiB: make"):
+            resources.check_disk(tmp_path, 2**40)
+
+    def test_what_the_topics_grow_to_must_be_there(self, tmp_path, monkeypatch):
+        topics_mib = StackOptions(topic_mib=16, services=("user", "echo"), brokers=3).topics_mib
+        assert topics_mib == 3 * len(SERVICES) * (16 + 2), "the others have topics too"
+        free = (topics_mib + resources.DISK_BESIDE_MIB) * 2**20
+        monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=free))
+        resources.check_disk(tmp_path, topics_mib)
+        monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=free - 1))
+        with pytest.raises(StackError, match="smaller --topic-mib"):
+            resources.check_disk(tmp_path, topics_mib)
+
+    def test_each_process_more_takes_its_part(self):
+        heaps, mib = Heaps(100, 200, 300), 2**20
+        resources.check_memory(heaps, 3, 2, available=(300 + 200 + 600 + 1536 + 3 * 512) * mib)
+        with pytest.raises(StackError):
+            resources.check_memory(heaps, 3, 2, available=(1100 + 1536 + 3 * 512) * mib - 1)
+
+    def test_too_little_memory(self):
+        with pytest.raises(StackError, match=r"^100 MiB of memory are available, a stack needs 35"):
+            resources.check_memory(Heaps(512, 512, 1024), available=100 * 2**20)

@@ -45,7 +45,7 @@ class Harness:
 
     def reply(self, request_id: str, **fields: Any) -> bytes:
         value = orjson.dumps({"request_id": request_id, **fields})
-        self.slots.take(Read(value, 0))
+        self.slots.take(Read(value, 0, 0))
         return value
 
 
@@ -68,7 +68,7 @@ async def test_replies_for_nobody_are_counted_by_kind() -> None:
     for request_id in ("a", "b", "c"):
         made.reply(request_id)
     for broken in (b"", b"[]", b'{"error": {}}', b'{"request_id": "a", "error": 1}'):
-        made.slots.take(Read(broken, 0))
+        made.slots.take(Read(broken, 0, 0))
     assert made.slots.replies == {
         "matched": 1, "duplicate": 1, "late": 1, "unknown": 1, "malformed": 4,
     }  # fmt: skip

@@ -159,6 +159,20 @@ def test_a_clock_that_was_set_does_not_make_it_remember_for_good(set_ms: int) ->
     assert ask(host, "get_credit", "g")["credit"] == CHUNK + 2
 
 
+@pytest.mark.parametrize("set_ms", [HOUR_MS, -HOUR_MS, 365 * 24 * HOUR_MS])
+def test_nor_does_a_broker_s_clock_that_is_set_alone(set_ms: int) -> None:
+    host = Hosted()
+    ask(host, "create_user", "c")
+    ids = ["own", minted(host, 1)]
+    answers = [ask(host, "add_credit", each, amount=1) for each in ids]
+    for broker_ms in [set_ms] * 11 + [0] * 3:
+        host.pass_time(host.now_ms + MINUTE_MS)
+        logged_ms = host.now_ms + broker_ms
+        again = [ask(host, "add_credit", each, amount=1, logged_ms=logged_ms) for each in ids]
+        assert again == answers
+    assert ask(host, "get_credit", "g")["credit"] == 2
+
+
 def test_an_alarm_of_a_clock_that_was_ahead_rings_once_the_key_is_looked_at() -> None:
     host = Hosted()
     create = Request("c", SINK, "create_order", {"order_id": "e", "user_id": "u"})

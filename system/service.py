@@ -274,20 +274,20 @@ def handle(
     remembers = not reads and not service.stateless
     is_late = not reads and window.is_late(request, at_ms, logged_ms)
 
-    def earlier(wanted: str) -> bytes | None:
-        found = recall(wanted)
-        if found is None or found.is_recent or is_step:
-            return None if found is None else found.outputs
-        return found.outputs if at_ms - found.at_ms <= window.remembered_ms else None
+    def outputs_of(found: Memory | None) -> bytes | None:
+        if found is None:
+            return None
+        is_kept = found.is_recent or is_step or at_ms - found.at_ms <= window.remembered_ms
+        return found.outputs if is_kept else None
 
     known = recall(own) if remembers else None
     try:
         if name not in service.methods:
             raise Refused("bad_request", f"{service.name} has no method of this name")
-        call = Call(request, earlier, is_late)
+        call = Call(request, lambda wanted: outputs_of(recall(wanted)), is_late)
         if not is_step and not (known and known.is_recent):
             call.in_time()
-        remembered = earlier(own) if remembers else None
+        remembered = outputs_of(known)
         if remembered is not None:
             return Effect(entity, to_records(request, decode_outputs(remembered)))
         outcome = service.methods[name](entity, call)

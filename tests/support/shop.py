@@ -17,6 +17,11 @@ SINK = "gateway_out_test"
 OUTAGE_CHANCE = 0.2
 
 
+def minted(now_ms: int, number: int) -> str:
+    """A request id as a gateway makes it at that time."""
+    return f"kf_{now_ms // 60_000:07x}_{number:016}_{'f' * 16}"
+
+
 def load(name: str) -> Service:
     service = getattr(importlib.import_module(f"system.services.{name}"), name.upper())
     assert isinstance(service, Service)

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.hosted import NOW_MS, Hosted, ask, code
-from support.shop import SINK
+from support.shop import SINK, minted
 
 from system.flink_job.host import CHUNK, SWEEP_AGAIN_MS, SWEEP_PAUSE_MS, SWEEP_STEPS_MAX
 from system.service import TRANSIT_S, Window
@@ -111,10 +111,6 @@ def test_on_another_machine_what_was_handled_is_as_old_as_the_task() -> None:
     assert not host.maps["user_in/e"]
 
 
-def minted(host: Hosted, number: int) -> str:
-    return f"kf_{host.now_ms // MINUTE_MS:07x}_{number:016}_{'f' * 16}"
-
-
 @pytest.mark.parametrize("restarted", ["", "here", "elsewhere"])
 @pytest.mark.parametrize("set_ms", [HOUR_MS, -HOUR_MS, 365 * 24 * HOUR_MS])
 def test_a_clock_that_is_set_makes_nothing_forgotten(set_ms: int, restarted: str) -> None:
@@ -123,7 +119,7 @@ def test_a_clock_that_is_set_makes_nothing_forgotten(set_ms: int, restarted: str
     host = Hosted()
     ask(host, "create_user", "c")
     host.pass_time(NOW_MS + 2 * WINDOW.kept_ms)
-    ids = ["own", minted(host, 1)]
+    ids = ["own", minted(host.now_ms, 1)]
     answers = [ask(host, "add_credit", each, amount=1) for each in ids]
     host.set_clock(set_ms)
     if restarted:
@@ -163,7 +159,7 @@ def test_a_clock_that_was_set_does_not_make_it_remember_for_good(set_ms: int) ->
 def test_nor_does_a_broker_s_clock_that_is_set_alone(set_ms: int) -> None:
     host = Hosted()
     ask(host, "create_user", "c")
-    ids = ["own", minted(host, 1)]
+    ids = ["own", minted(host.now_ms, 1)]
     answers = [ask(host, "add_credit", each, amount=1) for each in ids]
     for broker_ms in [set_ms] * 11 + [0] * 3:
         host.pass_time(host.now_ms + MINUTE_MS)

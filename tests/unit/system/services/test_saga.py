@@ -5,7 +5,7 @@ from unittest.mock import patch
 
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
-from support.shop import SINK, Shop
+from support.shop import SINK, Shop, minted
 
 from system.wire import Request, input_topic
 
@@ -77,11 +77,6 @@ def open_shop(credit: int, stock: int) -> Shop:
     return shop
 
 
-def minted(shop: Shop, number: int) -> str:
-    """As a gateway makes it."""
-    return f"kf_{shop.now_ms // MINUTE_MS:07x}_{number:016}_{'f' * 16}"
-
-
 def never_negative(shop: Shop) -> None:
     for (topic, _), entity in shop.entities.items():
         if topic == "user_in":
@@ -134,7 +129,7 @@ def test_money_and_stock_are_kept(
             params["item_id" if service == "order" else "amount"] = argument
         if method == "create_order":
             params["user_id"] = NEW[key]
-        request_id = minted(shop, number)
+        request_id = minted(shop.now_ms, number)
         asked[request_id] = (service, method, key, argument)
         shop.produce(input_topic(service), key, Request(request_id, SINK, method, params))
     sent = shop.log[len(NEW) :]

@@ -32,6 +32,7 @@ from system.runtime.settings import (
     TOPIC_MIB_MIN,
     Heaps,
 )
+from system.service import WINDOW_S, WINDOW_S_MAX, WINDOW_S_MIN
 
 if TYPE_CHECKING:
     from system.runtime.registry import Entry
@@ -110,6 +111,9 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     add("--checkpoint-interval-s", type=interval_s, default=CHECKPOINT_INTERVAL_S, metavar="S",
         help="after a crash at most so much is handled again; longer costs less latency "
              "(default: %(default)s)")  # fmt: skip
+    add("--window-s", type=whole("seconds", WINDOW_S_MAX, WINDOW_S_MIN), default=WINDOW_S,
+        metavar="S",
+        help="how long a request may be sent again (default: %(default)s)")  # fmt: skip
     add("--state-backend", choices=("rocksdb", "hashmap"),
         help="hashmap is the Java heap, which must hold all state, and each checkpoint copies it "
              "whole (default: rocksdb; on a Flink that exists, its own)")  # fmt: skip
@@ -175,6 +179,7 @@ def up(arguments: argparse.Namespace) -> int:
             parallelism=arguments.parallelism,
             taskmanagers=arguments.taskmanagers,
             checkpoint_interval_s=arguments.checkpoint_interval_s,
+            window_s=arguments.window_s,
             state_backend=arguments.state_backend,
             heaps=Heaps(
                 arguments.kafka_heap_mib,

@@ -32,6 +32,11 @@ from system.wire import (
 
 WINDOW_S = 15 * 60
 """A request may be sent again for so long, and has no second effect: longer than a client tries."""
+WINDOW_S_MIN = 60
+"""A shorter window can't be kept: an id tells its minute only."""
+WINDOW_S_MAX = 24 * 60 * 60
+"""The window is at most this long: a day of remembered steps is more disk than anybody should need
+for it."""
 
 TRANSIT_S = 5 * 60
 """A request may take so long through all its services: an outage between two of them. What takes

@@ -41,17 +41,11 @@ from system.runtime.settings import (
     CHECKPOINT_INTERVAL_S_MIN,
     KEY_GROUPS,
 )
-from system.service import WINDOW_S, Window
+from system.service import WINDOW_S, WINDOW_S_MAX, WINDOW_S_MIN, Window
 from system.wire import dead_topic, input_topic
 
-WINDOW_S_MIN = 60
-"""A shorter window can't be kept: an id tells its minute only."""
 WAIT_S = 0.05
 """A job that waits for a file looks for it this often."""
-
-WINDOW_S_MAX = 24 * 60 * 60
-"""The window is at most this long: a day of remembered steps is more disk than anybody should need
-for it."""
 BATCH_RECORDS_MAX = 256
 """Python takes at most so many records in one call, some milliseconds of work: then others may have
 its lock, and a checkpoint may begin."""
@@ -91,7 +85,7 @@ def add_pipeline(environment: StreamExecutionEnvironment, arguments: argparse.Na
     (
         hosted(keyed(records.uid("requests")), arguments)
         .name("services")
-        .uid(f"services, {form_of(arguments.execution_mode)}")
+        .uid(f"services, {form_of(arguments.execution_mode, arguments.window_s)}")
         .sink_to(Sink(outbox))
         .name("outbox")
         .uid("outbox")

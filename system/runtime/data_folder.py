@@ -18,6 +18,7 @@ from pathlib import Path
 from machine.cache import LockHeldError, cache_dir, is_held, lock
 from machine.errors import StackError
 from machine.whole_files import partial_of, write
+from system.service import WINDOW_S
 
 LOCK_NAME = "in-use"
 MANIFEST = "stack.json"
@@ -38,10 +39,14 @@ KEEP_S = 24 * 3600.0
 long."""
 
 
-def form_of(execution_mode: str) -> str:
+def form_of(execution_mode: str, window_s: int) -> str:
     """`form_of` returns what a job's state depends on, as words for a person. It is a part of the
-    name that Flink keeps the state by: what has another form is refused, never left out."""
-    return f"layout {LAYOUT} in {execution_mode} mode"
+    name that Flink keeps the state by: what has another form is refused, never left out.
+
+    The window is one: state of a shorter one has forgotten what a longer one promises to know.
+    """
+    form = f"layout {LAYOUT} in {execution_mode} mode"
+    return form if window_s == WINDOW_S else f"{form}, window {window_s} s"
 
 
 class DataFolder:

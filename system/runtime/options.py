@@ -27,6 +27,7 @@ from system.runtime.settings import (
     Heaps,
     task_slots,
 )
+from system.service import WINDOW_S, WINDOW_S_MAX, WINDOW_S_MIN
 
 Mode = Literal["thread", "process"]
 """PyFlink runs the services in the TaskManager's JVM, or in processes of their own."""
@@ -68,6 +69,8 @@ class StackOptions:
     taskmanagers: int = 1
     """So many processes, each with a Python of its own, share the job's tasks."""
     checkpoint_interval_s: float = CHECKPOINT_INTERVAL_S
+    window_s: int = WINDOW_S
+    """A request may be sent again for so long."""
     state_backend: StateBackend | None = None
     """The cluster's own is None, which is RocksDB in a stack's."""
     heaps: Heaps = field(default_factory=Heaps)
@@ -97,6 +100,10 @@ class StackOptions:
         if not TOPIC_MIB_MIN <= self.topic_mib <= TOPIC_MIB_MAX:
             raise ValueError(
                 f"a topic of {self.topic_mib} MiB is not in {TOPIC_MIB_MIN} to {TOPIC_MIB_MAX}"
+            )
+        if not WINDOW_S_MIN <= self.window_s <= WINDOW_S_MAX:
+            raise ValueError(
+                f"a window of {self.window_s} s is not in {WINDOW_S_MIN} to {WINDOW_S_MAX}"
             )
         if self.brokers not in (1, BROKERS_MAX):
             raise ValueError(f"brokers {self.brokers} is neither 1 nor {BROKERS_MAX}")
@@ -173,5 +180,6 @@ class StackOptions:
             "services": ", ".join(self.services),
             "topic prefix": self.topic_prefix or "none",
             "execution mode": self.execution_mode,
+            **({} if self.window_s == WINDOW_S else {"window": f"{self.window_s} s"}),
             **({"state": self.state_backend} if self.state_backend == "hashmap" else {}),
         }

@@ -58,6 +58,7 @@ def job(
         *("--execution-mode", execution_mode),
         *("--parallelism", str(options.parallelism)),
         *("--checkpoint-interval-s", str(options.checkpoint_interval_s)),
+        *("--window-s", str(options.window_s)),
         *(("--state-backend", options.state_backend) if options.state_backend else ()),
         *("--connector-jars", ",".join(map(str, connector))),
     ]

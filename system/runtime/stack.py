@@ -351,7 +351,7 @@ class Stack:
         job = GuestJob(
             rest,
             f"kaflinkshop {topics['cluster_id']} {self.options.topic_prefix}".rstrip(),
-            form_of(self.execution_mode),
+            form_of(self.execution_mode, self.options.window_s),
             known,
             self._step,
         )

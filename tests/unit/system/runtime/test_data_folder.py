@@ -11,7 +11,7 @@ from machine import cache
 from machine.errors import StackError
 from system.catalog import catalog, read
 from system.runtime import options
-from system.runtime.data_folder import DataFolder, data_folder
+from system.runtime.data_folder import DataFolder, data_folder, form_of
 
 
 @pytest.fixture(autouse=True)
@@ -161,6 +161,20 @@ def test_one_whose_state_is_elsewhere_is_refused(tmp_path, first, then, told):
         pass
     with pytest.raises(StackError, match=told), data_folder(tmp_path, None, wanted):
         pass
+
+
+def test_one_with_another_window_is_refused(tmp_path):
+    """What a shorter window has forgotten, a longer one would do again."""
+    made, wanted = (options.StackOptions(window_s=each).made_with(None, None) for each in (60, 900))
+    with data_folder(tmp_path, None, made):
+        pass
+    told = "window 60 s, not the default"
+    with pytest.raises(StackError, match=told), data_folder(tmp_path, None, wanted):
+        pass
+
+
+def test_state_of_a_cluster_that_exists_is_of_one_window():
+    assert form_of("thread", 60) != form_of("thread", 61) != form_of("thread", 900)
 
 
 def test_one_of_another_layout_is_refused(tmp_path, monkeypatch):

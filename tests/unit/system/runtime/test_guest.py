@@ -12,7 +12,7 @@ from system.runtime.flink_rest import Rest
 from system.runtime.guest import GuestJob, reserved_topics
 
 NAME = "kaflinkshop cluster"
-FORM = form_of("thread")
+FORM = form_of("thread", 900)
 
 
 class Flink(Rest):
@@ -145,7 +145,7 @@ def test_a_job_that_is_over_is_told(job, flink, state, expected):
 
 def test_a_state_of_another_form_is_left_alone(job, flink, told, tmp_path):
     first = submitted(job, flink)
-    other = GuestJob(flink, NAME, form_of("process"), tmp_path, told.append)
+    other = GuestJob(flink, NAME, form_of("process", 900), tmp_path, told.append)
     for savepoint in (None, "hdfs://s/1"):
         with pytest.raises(StackError, match=r"another form \(layout \d+ in thread mode, not lay"):
             other.prepare(savepoint, has_records=True)
@@ -159,7 +159,7 @@ def test_a_state_of_another_form_is_left_alone(job, flink, told, tmp_path):
 def test_a_savepoint_of_another_form_is_refused(job, flink, told, tmp_path):
     submitted(job, flink)
     job.leave(was_up=True)
-    other = GuestJob(flink, NAME, form_of("process"), tmp_path, told.append)
+    other = GuestJob(flink, NAME, form_of("process", 900), tmp_path, told.append)
     with pytest.raises(StackError, match="another form"):
         other.prepare(None, has_records=True)
     assert other.prepare("hdfs://s/1", has_records=True) == "hdfs://s/1", "Flink looks at that"
@@ -168,7 +168,7 @@ def test_a_savepoint_of_another_form_is_refused(job, flink, told, tmp_path):
 def test_where_nothing_was_kept_any_form_will_do(job, flink, told, tmp_path):
     submitted(job, flink)
     flink.jobs.clear()
-    other = GuestJob(flink, NAME, form_of("process"), tmp_path, told.append)
+    other = GuestJob(flink, NAME, form_of("process", 900), tmp_path, told.append)
     assert other.prepare(None, has_records=False) is None
 
 

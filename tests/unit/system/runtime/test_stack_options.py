@@ -230,6 +230,8 @@ class TestStack:
             {"partitions": 65},
             {"topic_mib": 15},
             {"topic_mib": 2**20 + 1},
+            {"window_s": 59},
+            {"window_s": 86_401},
             {"brokers": 2},
             {"gateways": 0},
             {"gateways": 9},
@@ -239,13 +241,17 @@ class TestStack:
         ],
     )
     def test_impossible_options(self, options):
-        with pytest.raises(ValueError, match=r"nope|s \d+ is|parallelism|checkpoint|heap|topic of"):
+        with pytest.raises(
+            ValueError, match=r"nope|s \d+ is|parallelism|checkpoint|heap|(topic|window) of"
+        ):
             StackOptions(**options)
 
     def test_the_most_of_all_is_possible(self):
         StackOptions(parallelism=64, taskmanagers=16, partitions=64, brokers=3, gateways=8)
         StackOptions(topic_mib=2**20)
         StackOptions(topic_mib=16)
+        StackOptions(window_s=60)
+        StackOptions(window_s=86_400)
 
     @pytest.mark.parametrize("partitions", [1, 4, 64])
     @pytest.mark.parametrize("topic_mib", [16, 1024, 2**20])

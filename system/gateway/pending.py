@@ -106,6 +106,12 @@ class Pending(Generic[Answer]):
         future.set_result(answer)
         return True
 
+    def next_deadline_s(self, now_s: float) -> float:
+        """`next_deadline_s` returns before when nothing is due, whatever is registered from now
+        on."""
+        entry = next(iter(self._entries.values()), None)
+        return now_s + self._limits.timeout_s if entry is None else entry.deadline_s
+
     def expire(self, now_s: float, answer: Callable[[str], Answer]) -> int:
         """`expire` answers what is past its deadline with `answer(request_id)`, and returns how
         many there were."""

@@ -105,6 +105,12 @@ class PendingMachine(RuleBasedStateMachine):
         assert all(not entry[0].results for entry in self.open.values())
         assert set(self.replies) <= set(REPLY_KINDS)
 
+    @invariant()
+    def nothing_is_due_before_the_next_deadline(self):
+        deadlines = [entry[3] for entry in self.open.values()]
+        expected = min(deadlines, default=self.now_s + LIMITS.timeout_s)
+        assert self.pending.next_deadline_s(self.now_s) == expected
+
 
 PendingMachine.TestCase.settings = settings(max_examples=200, stateful_step_count=40)
 TestPending = PendingMachine.TestCase

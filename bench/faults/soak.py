@@ -38,8 +38,16 @@ the end."""
 TOPICS_GROW_S = 15 * 60.0
 """The topics grow for so long: until those of most records are full, and replies go that are older
 than ten minutes."""
-STATE_GROWS_S = 23 * 60.0
-"""The state grows until the services forget: 15 minutes are promised, 22 are kept."""
+WINDOW_S = 60
+"""A request may be sent again for so long only: what is remembered has its full size long before
+the end."""
+STATE_GROWS_S = 14 * 60.0
+"""The state grows until the services forget: 8 minutes are kept, and looked at each 5."""
+STATE_SETTLES_S = 10 * 60.0
+"""The state may grow for so long after a kill: a job forgets nothing in its first 5 to 10
+minutes."""
+JVM_OPTIONS = "-XX:+AlwaysPreTouch"
+"""Each JVM has these options: a page of the heap that is used for the first time is no growth."""
 MIB = 1024 * 1024
 """A MiB has so many bytes."""
 
@@ -50,10 +58,13 @@ class Held:
 
     series: str
     part: str
-    grows_s: float
-    """It grows by design for so long after the begin."""
+    """The part holds it, or all together where this is empty."""
     share_max: float
-    """It may grow by this share after that."""
+    """It may grow by this share."""
+    grows_s: float = 0.0
+    """It grows by design for so long after the begin."""
+    settles_s: float = 0.0
+    """It grows by design for so long after a kill of its part."""
 
 
 RSS_SHARE_MAX = 0.02
@@ -64,18 +75,18 @@ DISK_SHARE_MAX = 0.1
 """Topics and checkpoints may grow by this share: they shrink by whole segments and files only."""
 HELD = (
     *(
-        Held(series, part, 0.0, RSS_SHARE_MAX)
+        Held(series, part, RSS_SHARE_MAX)
         for series, part in (
             *(("rss_mib.gateway", GATEWAY), ("rss_mib.kafka", KAFKA)),
             *((f"part.rss_mib.{part}", part) for part in (JOBMANAGER, TASKMANAGER)),
         )
     ),
     *(
-        Held(f"files.{part}", part, 0.0, FILES_SHARE_MAX)
+        Held(f"files.{part}", part, FILES_SHARE_MAX)
         for part in (GATEWAY, KAFKA, JOBMANAGER, TASKMANAGER)
     ),
-    Held("disk_mib.topics", "", TOPICS_GROW_S, DISK_SHARE_MAX),
-    Held("disk_mib.checkpoints", "", STATE_GROWS_S, DISK_SHARE_MAX),
+    Held("disk_mib.topics", "", DISK_SHARE_MAX, TOPICS_GROW_S),
+    Held("disk_mib.checkpoints", "", DISK_SHARE_MAX, STATE_GROWS_S, STATE_SETTLES_S),
 )
 """`HELD` has all that must be flat."""
 
@@ -134,10 +145,11 @@ def soak(
     It raises `BenchError` for what can't be written, and `StackError`.
     """
     settings = Settings(
-        users=(), rate=f"{rate_per_s:g}", seed=seed, duration_s=duration_s, max_failed=1.0,
-        first_warmup_s=WARM_UP_S,
+        scenario="steady", users=(), rate=f"{rate_per_s:g}", seed=seed, duration_s=duration_s,
+        max_failed=1.0, first_warmup_s=WARM_UP_S,
     )  # fmt: skip
-    with Up(progress, options=("--topic-mib", str(TOPIC_MIB))) as up:
+    options = ("--topic-mib", str(TOPIC_MIB), "--window-s", str(WINDOW_S))
+    with Up(progress, options=options, environment={"JDK_JAVA_OPTIONS": JVM_OPTIONS}) as up:
         loaded = load(settings, up, planned)
     found = judge("soak", together(loaded.injected), loaded, bitten(loaded.injected))
     grown = list(growths(loaded))
@@ -188,17 +200,25 @@ def held_by(up: Up) -> dict[str, float]:
 
 
 def growths(loaded: Loaded) -> Iterator[Grown]:
-    """`growths` yields how much each of `HELD` grew over the last two thirds of the window; of a
-    part that was killed after that, from then on."""
+    """`growths` yields how much each of `HELD` grew, from when it is not to."""
     phase = loaded.run.phases[-1]
     if phase.window is None or phase.series is None:
         return
     opened_ns, closed_ns = phase.window.opened_ns, phase.window.closed_ns
     series = read_series(loaded.folder / phase.series)
     for held in HELD:
-        began = [opened_ns + (closed_ns - opened_ns) // 3, opened_ns + int(held.grows_s * 1e9)]
-        began += [each.healed_ns for each in loaded.injected if held.part in each.fault.kills]
-        yield grown_since(series, held, max(began), closed_ns)
+        from_ns = judged_from_ns(held, opened_ns, closed_ns, loaded.injected)
+        yield grown_since(series, held, from_ns, closed_ns)
+
+
+def judged_from_ns(held: Held, opened_ns: int, closed_ns: int, injected: Sequence[Injected]) -> int:
+    """`judged_from_ns` returns when it is not to grow any more: over the last two thirds, or where
+    it grows by design, later."""
+    began = [opened_ns + (closed_ns - opened_ns) // 3, opened_ns + int(held.grows_s * 1e9)]
+    for each in injected:
+        if held.part in each.fault.kills or (each.fault.kills and not held.part):
+            began.append(each.healed_ns + int(held.settles_s * 1e9))
+    return max(began)
 
 
 def grown_since(series: Series, held: Held, from_ns: int, closed_ns: int) -> Grown:

@@ -91,10 +91,11 @@ class Up:
         *,
         needs: Needs = "",
         options: Sequence[str] = (),
+        environment: Mapping[str, str] | None = None,
     ) -> None:
-        """`options` are further ones of ``up``."""
+        """`options` are further ones of ``up``, and `environment` variables of it."""
         self._progress = progress
-        self._needs, self._options = needs, options
+        self._needs, self._options, self._environment = needs, options, environment
         self._name = f"faults-{time.time_ns():x}"
         self._supervisor = Supervisor()
         self._cleanup = ExitStack()
@@ -134,7 +135,13 @@ class Up:
     def start(self) -> None:
         """`start` returns when it is ready. It raises `StackError` when it does not come up."""
         began_s = time.monotonic()
-        child = self._supervisor.start("up", self._command(), log=self._log, cwd=PROJECT_DIR)
+        child = self._supervisor.start(
+            "up",
+            self._command(),
+            log=self._log,
+            cwd=PROJECT_DIR,
+            env=self._environment,
+        )
         self._supervisor.wait_for(lambda: self._is_up_as(child.pid), "the stack", START_TIMEOUT_S)
         entry = registry.find(self._name)
         assert entry is not None

@@ -1,7 +1,5 @@
 """This module plays journeys with Locust, and alone imports it: only for a Locust process.
 
-It alone imports it: only for a Locust process.
-
 Locust's own HTTP session is passed by: it costs more CPU than the gateway does, and the client
 below it sends a DELETE a second time when the connection breaks, which a history must not hide.
 """
@@ -28,7 +26,8 @@ from bench.records import samples
 from bench.records.request_log import Writer
 from bench.workload.answer import Received
 from bench.workload.journey import Call, Journey, Reply, WrongAnswerError, broken
-from bench.workload.shop import outcome, problem
+from bench.workload.scenarios import CREDIT_ROUTINE_WEIGHT, JourneyOf, Mix
+from bench.workload.shop import CREDIT, Shop, create_user, credit_routine, outcome, problem
 from bench.workload.sources import KEY_HEADER
 from system.credentials import shop_headers
 
@@ -186,6 +185,37 @@ class JourneyUser(FastHttpUser):  # type: ignore[misc]
         return reply
 
 
+class ShopUser(JourneyUser):
+    """These users share one shop, and play the journeys of a mix: see `tasks_of`."""
+
+    abstract = True
+    shop = Shop(random.Random())
+
+    def prepare(self) -> Journey:
+        yield from self.shop.prepare()
+        self.own_user_id = yield from create_user(CREDIT)
+
+    def credit_routine(self) -> None:
+        if self.own_user_id:
+            self.play(credit_routine(self.own_user_id))
+
+
+def tasks_of(mix: Mix) -> list[Callable[[ShopUser], object]]:
+    """`tasks_of` returns Locust's tasks: each as often as it is played, under its own name."""
+
+    def task(journey: JourneyOf) -> Callable[[ShopUser], bool]:
+        def play(user: ShopUser) -> bool:
+            return user.play(journey(user.shop))
+
+        play.__name__ = journey.__name__
+        return play
+
+    tasks: list[Callable[[ShopUser], object]] = [
+        task(journey) for journey, weight in mix.items() for _ in range(weight)
+    ]
+    return tasks + [ShopUser.credit_routine] * CREDIT_ROUTINE_WEIGHT
+
+
 @events.init_command_line_parser.add_listener  # type: ignore[untyped-decorator]
 def _arguments(parser: ArgumentParser) -> None:
     parser.add_argument("--samples", default="", help="record every latency in this new file")
@@ -202,6 +232,7 @@ def _arguments(parser: ArgumentParser) -> None:
 @events.init.add_listener  # type: ignore[untyped-decorator]
 def _seed(environment: Environment, **_: Any) -> None:
     random.seed(environment.parsed_options.seed)
+    ShopUser.shop.random.seed(environment.parsed_options.seed)
 
 
 @events.test_start.add_listener  # type: ignore[untyped-decorator]

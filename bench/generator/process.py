@@ -29,6 +29,7 @@ from bench.workload.flows import Flows
 from bench.workload.http_file import read_workload
 from bench.workload.scenarios import (
     CUSTOMERS_MAX,
+    MIXES,
     SaleCustomers,
     ShopCustomers,
     customers_of,
@@ -50,10 +51,11 @@ def source_of(spec: Spec, address: Address, samples: Writer, slots: Slots | None
         kind = Templates if workload.is_plain else Flows
         return kind(draws, address, samples.label, samples.first_answer)
     count = customers_for(spec)
+    mix = MIXES.get(spec.workload)
     customers = (
-        ShopCustomers(seed, count)
-        if spec.workload == "shop"
-        else SaleCustomers(seed, spec.zipf, count, spec.basket)
+        SaleCustomers(seed, spec.zipf, count, spec.basket)
+        if mix is None
+        else ShopCustomers(seed, count, mix)
     )
     record, traces = request_log.Writer(Path(spec.history)), Path(spec.traces)
     to_kafka = None if slots is None else Requests(slots.sink, spec.record_bytes)

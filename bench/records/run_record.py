@@ -17,7 +17,7 @@ IN_FLIGHT_MAX = 2_000
 the connections that one gateway accepts."""
 
 Verdict = Literal["valid", "failed", "invalid", "void", "interrupted"]
-Scenario = Literal["shop", "checkout"]
+Scenario = Literal["shop", "steady", "checkout"]
 Loop = Literal["closed", "open"]
 ProbeState = Literal["holds", "broken", "unknown"]
 QuantileName = Literal["p50", "p90", "p99", "p99.9", "max"]

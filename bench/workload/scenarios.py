@@ -6,22 +6,56 @@ entity stands at a drawn place of a pool depends on answers: only they say which
 """
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from itertools import accumulate
 from itertools import count as counting
 from math import ceil
 from random import Random
 
 from bench.workload.journey import Journey
-from bench.workload.shop import (
-    CREDIT,
-    CREDIT_ROUTINE_WEIGHT,
-    MIX,
-    Sale,
-    Shop,
-    create_user,
-    credit_routine,
-)
+from bench.workload.shop import CREDIT, Sale, Shop, create_user, credit_routine
+
+JourneyOf = Callable[[Shop], Journey]
+Mix = Mapping[JourneyOf, int]
+
+SHOP: Mix = {
+    Shop.index: 1,
+    Shop.create_user: 2,
+    Shop.remove_user: 1,
+    Shop.find_user: 5,
+    Shop.create_item: 10,
+    Shop.item_routine: 5,
+    Shop.create_order: 6,
+    Shop.remove_order: 1,
+    Shop.add_item: 20,
+    Shop.remove_item: 1,
+    Shop.checkout: 5,
+    Shop.pay: 1,
+    Shop.resend: 1,
+    Shop.resend_late: 1,
+}
+"""The shop grows, as a shop does: what is sold stays in the books."""
+
+STEADY: Mix = {
+    Shop.index: 1,
+    Shop.find_user: 5,
+    Shop.item_routine: 5,
+    Shop.create_order: 6,
+    Shop.remove_order: 1,
+    Shop.add_item: 20,
+    Shop.remove_item: 1,
+    Shop.give_back: 5,
+    Shop.resend: 1,
+    Shop.resend_late: 1,
+}
+"""Orders come and go, of users and items that stay: so a long load tells what grows that should
+not. Only some of what is sent twice stays."""
+
+MIXES: Mapping[str, Mix] = {"shop": SHOP, "steady": STEADY}
+"""Each scenario that plays a mix leads to it."""
+
+CREDIT_ROUTINE_WEIGHT = 1
+"""The credit routine of a customer is played so often, beside each mix."""
 
 CUSTOMERS_MAX, CUSTOMERS_MIN = 64, 16
 """So many customers have users, items and orders prepared; journeys begin with any of them."""
@@ -41,17 +75,17 @@ def customers_of(rate_per_s: float) -> int:
 
 
 class ShopCustomers:
-    """These customers play the mix of locustfiles/shop.py."""
+    """These customers play a mix, as those of locustfiles/shop.py do."""
 
-    def __init__(self, seed: int, count: int = CUSTOMERS_MAX) -> None:
+    def __init__(self, seed: int, count: int = CUSTOMERS_MAX, mix: Mix = SHOP) -> None:
         self._count = count
         self._seed = seed
         self._numbers = counting()
         self._shop = Shop(Random(seed))
         self._own: deque[str] = deque()
         """No other journey touches these users: the credit routine checks their balance."""
-        self._starts = list(MIX)
-        self._weights = list(accumulate(MIX.values()))
+        self._starts = list(mix)
+        self._weights = list(accumulate(mix.values()))
         self._all_weights = self._weights[-1] + CREDIT_ROUTINE_WEIGHT
 
     def prepare(self) -> Iterator[Journey]:

@@ -6,7 +6,7 @@ not as it must be raises `WrongAnswerError`.
 """
 
 from collections import Counter, deque
-from collections.abc import Callable, Generator
+from collections.abc import Generator
 from copy import copy
 from itertools import accumulate, count
 from random import Random
@@ -195,6 +195,18 @@ class Shop:
         if self.random.random() < 0.5:
             yield Call("cancel_payment", "POST", f"/payment/cancelPayment/{order_id}", UNCHARGED)
 
+    def give_back(self) -> Journey:
+        """`give_back` pays an order, gets the money back, and removes it."""
+        order = self._out_of_play()
+        if not order:
+            yield from self.create_order()
+            return
+        paid = yield from checkout(order.order_id)
+        if paid.ok:
+            path = f"/payment/cancelPayment/{order.order_id}"
+            yield Call("cancel_payment", "POST", path, UNCHARGED)
+        yield Call("remove_order", "DELETE", f"/orders/remove/{order.order_id}", SETTLED)
+
     def resend(self) -> Journey:
         """`resend` sends a write with a key twice; then its key with another request, which is
         refused."""
@@ -235,29 +247,6 @@ class Shop:
             return None
         path = f"/stock/add/{self.random.choice(self.items)}/2"
         return Call("add_stock", "POST", path, REUSED, key)
-
-
-JourneyOf = Callable[[Shop], Journey]
-
-MIX: dict[JourneyOf, int] = {
-    Shop.index: 1,
-    Shop.create_user: 2,
-    Shop.remove_user: 1,
-    Shop.find_user: 5,
-    Shop.create_item: 10,
-    Shop.item_routine: 5,
-    Shop.create_order: 6,
-    Shop.remove_order: 1,
-    Shop.add_item: 20,
-    Shop.remove_item: 1,
-    Shop.checkout: 5,
-    Shop.pay: 1,
-    Shop.resend: 1,
-    Shop.resend_late: 1,
-}
-"""The journeys are played so often, relative to each other; `CREDIT_ROUTINE_WEIGHT` adds to it."""
-
-CREDIT_ROUTINE_WEIGHT = 1
 
 
 def credit_routine(user_id: str) -> Journey:

@@ -9,7 +9,9 @@ from bench.records.request_log import History
 from system.runtime.stack import Stack
 
 
-@pytest.mark.parametrize(("scenario", "form"), [("shop", ()), ("checkout", ("--json",))])
+@pytest.mark.parametrize(
+    ("scenario", "form"), [("shop", ()), ("steady", ()), ("checkout", ("--json",))]
+)
 def test_a_quick_run_is_sound_and_recorded(
     stack: Stack, tmp_path: Path, scenario: str, form: tuple[str, ...]
 ) -> None:

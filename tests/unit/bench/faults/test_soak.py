@@ -11,14 +11,18 @@ from bench.faults.soak import (
     JUDGED_S_MIN,
     KILLS,
     NAMES,
+    WINDOW_S,
     Held,
     bitten,
     grown_since,
+    judged_from_ns,
     plan,
     together,
     told,
 )
 from bench.records.series import Series
+from system.flink_job.host import SWEEP_PAUSE_MS, TRANSIT_MS
+from system.service import Window
 
 SECOND_NS = 1_000_000_000
 
@@ -66,13 +70,37 @@ def test_growth_counts_from_a_time_on(per_s: float, share: float) -> None:
     values: list[Any] = [500.0 + per_s * second for second in range(1000)]
     values[700] = None
     series = Series(at_ns, {"files.kafka": values}, [])
-    held = Held("files.kafka", "kafka", 0.0, 0.05)
+    held = Held("files.kafka", "kafka", 0.05)
     grown = grown_since(series, held, 500 * SECOND_NS, 1000 * SECOND_NS)
     assert (grown.watched_s, grown.share) == (500.0, pytest.approx(share, abs=0.01))
     short = grown_since(series, held, 999 * SECOND_NS, 1000 * SECOND_NS)
     assert short.share is None
     assert told(short).endswith(f"at least {JUDGED_S_MIN:g} s are needed")
     assert grown_since(Series(at_ns, {}, []), held, 0, 1000 * SECOND_NS).share is None
+
+
+@pytest.mark.parametrize(
+    ("held", "from_s"),
+    [
+        (Held("a", "kafka", 0.1), 700),  # the last two thirds
+        (Held("a", "gateway", 0.1), 900),  # killed
+        (Held("a", "", 0.1), 900),  # of all together
+        (Held("a", "", 0.1, settles_s=100.0), 1000),
+        (Held("a", "gateway", 0.1, grows_s=850.0), 950),
+        (Held("a", "kafka", 0.1, settles_s=1000.0), 700),
+    ],
+)
+def test_growth_counts_from_when_nothing_is_to_grow(held: Held, from_s: int) -> None:
+    faults = [injected("kill-gateway", Bite("x"), 900), injected("poison", Bite("x"), 1200)]
+    found = judged_from_ns(held, 100 * SECOND_NS, 1900 * SECOND_NS, faults)
+    assert found == from_s * SECOND_NS
+
+
+def test_state_is_judged_when_the_services_forget_as_much_as_they_remember() -> None:
+    (state,) = (held for held in HELD if held.series == "disk_mib.checkpoints")
+    kept_ms = Window(WINDOW_S * 1000).kept_ms
+    assert state.grows_s * 1000 >= kept_ms + SWEEP_PAUSE_MS
+    assert state.settles_s * 1000 >= 2 * TRANSIT_MS  # a new job's calm, and its sweeps spread
 
 
 def test_all_parts_are_watched() -> None:

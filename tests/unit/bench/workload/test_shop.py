@@ -8,10 +8,10 @@ import pytest
 
 from bench.judge.reply_contract import ROUTE_OF, params_of
 from bench.workload.journey import Call, Journey, Reply, WrongAnswerError
+from bench.workload.scenarios import CREDIT_ROUTINE_WEIGHT, SHOP, STEADY
 from bench.workload.shop import (
-    CREDIT_ROUTINE_WEIGHT,
-    MIX,
     ORDERS_KEPT_MAX,
+    POOL_MAX,
     Order,
     Sale,
     Shop,
@@ -56,10 +56,10 @@ class FakeShop:
             return
 
 
-def test_every_call_of_the_mix_is_a_route() -> None:
+def test_every_call_of_the_mixes_is_a_route() -> None:
     fake, shop = FakeShop(), Shop(Random(1))
     fake.play(shop.prepare())
-    for journey in MIX:
+    for journey in SHOP.keys() | STEADY.keys():
         for _ in range(20):
             fake.play(journey(shop))
     fake.play(credit_routine("u"))
@@ -77,17 +77,17 @@ def test_every_call_of_the_mix_is_a_route() -> None:
 
 
 def test_the_mix_is_that_of_the_issue() -> None:
-    assert sum(MIX.values()) + CREDIT_ROUTINE_WEIGHT == 61
-    assert MIX[Shop.pay] == MIX[Shop.resend] == MIX[Shop.resend_late] == 1, "a small share"
-    assert MIX[Shop.add_item] == 20
-    assert MIX[Shop.checkout] == 5
+    assert sum(SHOP.values()) + CREDIT_ROUTINE_WEIGHT == 61
+    assert SHOP[Shop.pay] == SHOP[Shop.resend] == SHOP[Shop.resend_late] == 1, "a small share"
+    assert SHOP[Shop.add_item] == 20
+    assert SHOP[Shop.checkout] == 5
 
 
 def test_a_seed_repeats_the_calls() -> None:
     def calls(seed: int) -> list[Call]:
         fake, shop = FakeShop(), Shop(Random(seed))
         fake.play(shop.prepare())
-        for journey in MIX:
+        for journey in SHOP:
             fake.play(journey(shop))
         return [call._replace(key=None) for call in fake.calls]
 
@@ -147,12 +147,31 @@ def test_as_many_orders_stay_in_play_as_were_prepared(customers: int, kept: int)
     for _ in range(customers):
         fake.play(shop.prepare())
     fewest = len(shop.orders)
-    for journey in Random(2).choices([*MIX], weights=[*MIX.values()], k=25_000):
+    for journey in Random(2).choices([*SHOP], weights=[*SHOP.values()], k=25_000):
         fake.play(journey(shop))
         fewest = min(fewest, len(shop.orders))
     assert fewest == kept - 1
     done = Counter(call.operation for call in fake.calls)
     assert done["checkout"] > 0.7 * done["create_order"], "and they are checked out"
+
+
+def test_what_the_steady_mix_creates_goes_again() -> None:
+    """But for what resends create and buy, with keys: a small part."""
+    fake, shop = FakeShop(), Shop(Random(1))
+    for _ in range(16):
+        fake.play(shop.prepare())
+    prepared = Counter(call.operation for call in fake.calls)
+    fake.calls.clear()
+    for journey in Random(2).choices([*STEADY], weights=[*STEADY.values()], k=25_000):
+        fake.play(journey(shop))
+    done = Counter(call.operation for call in fake.calls if call.key is None)
+    assert done["create_item"] == done["create_user"] == done["remove_user"] == 0
+    assert done["create_order"] > 3_000
+    keyed = {call.key for call in fake.calls if call.key and call.operation == "checkout"}
+    gone = done["remove_order"] + len(keyed)
+    assert 0 <= done["create_order"] - gone + prepared["create_order"] < POOL_MAX
+    assert done["cancel_payment"] == done["checkout"] > 2_000
+    assert len({call.key for call in fake.calls if call.key}) < 0.02 * len(fake.calls)
 
 
 def test_a_shop_forgets_the_oldest() -> None:

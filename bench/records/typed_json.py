@@ -5,12 +5,12 @@ metadata say ``optional`` may be missing; where it is, it has its default. What 
 checked against a schema before, so nothing is checked here.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import MISSING, Field, fields, is_dataclass
 from functools import cache
 from pathlib import Path
 from types import NoneType, UnionType
-from typing import Any, TypeVar, get_args, get_origin, get_type_hints
+from typing import Any, TypeVar, cast, get_args, get_origin, get_type_hints
 
 import orjson
 
@@ -51,7 +51,7 @@ def _is_default(one: "Field[Any]", value: Any) -> bool:
 
 def of_plain(kind: type[T], plain: Any) -> T:
     """`of_plain` returns the `kind` that `to_plain` made `plain` of."""
-    found: T = _read(kind, plain)
+    found: T = _reader(cast(Any, kind))(plain)
     return found
 
 
@@ -66,27 +66,42 @@ def read_plain(kind: type[T], path: Path, error: type[UnreadableError], what: st
         raise error(f"{path} {what}") from None
 
 
-def _read(kind: Any, plain: Any) -> Any:
+@cache
+def _reader(kind: Any) -> Callable[[Any], Any]:
+    """What makes a value of the kind: it looks at the type once, and a run has thousands of
+    values."""
     if isinstance(kind, type) and is_dataclass(kind):
-        hints = _hints(kind)
-        return kind(
-            **{
-                each.name: _read(hints[each.name], plain[key_of(each)])
-                for each in fields(kind)
-                if key_of(each) in plain or not is_optional(each)
-            }
-        )
+        return _record_reader(kind)
     origin, parts = get_origin(kind), get_args(kind)
     if origin is UnionType:
-        (only,) = (part for part in parts if part is not NoneType)
-        return None if plain is None else _read(only, plain)
+        (only,) = (_reader(part) for part in parts if part is not NoneType)
+        return lambda plain: None if plain is None else only(plain)
     if origin in (list, tuple):
-        return origin(_read(parts[0], each) for each in plain)
+        item = _reader(parts[0])
+        return lambda plain: origin(map(item, plain))
     if origin is dict:
-        return {name: _read(parts[1], each) for name, each in plain.items()}
+        item = _reader(parts[1])
+        return lambda plain: {name: item(each) for name, each in plain.items()}
+    return _as_it_is
+
+
+def _record_reader(kind: type) -> Callable[[Any], Any]:
+    hints = get_type_hints(kind)
+    parts = [
+        (each.name, key_of(each), is_optional(each), _reader(hints[each.name]))
+        for each in fields(kind)
+    ]
+
+    def read(plain: Any) -> Any:
+        given = {
+            name: part(plain[key])
+            for name, key, may_be_missing, part in parts
+            if key in plain or not may_be_missing
+        }
+        return kind(**given)
+
+    return read
+
+
+def _as_it_is(plain: Any) -> Any:
     return plain
-
-
-@cache
-def _hints(kind: Any) -> Mapping[str, Any]:
-    return get_type_hints(kind)

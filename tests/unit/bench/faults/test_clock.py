@@ -9,7 +9,7 @@ import pytest
 
 from bench.errors import BenchError
 from bench.faults import clock
-from bench.faults.clock import Clock, until_ahead
+from bench.faults.clock import READ_EACH_S, Clock, until_ahead
 
 TELLS = """
 import sys, time
@@ -20,7 +20,9 @@ for _ in sys.stdin:
 
 def test_the_wall_clock_is_set_and_no_other(tmp_path: Path) -> None:
     own = Clock(tmp_path / "clock")
-    command = ["env", *own.environment(), sys.executable, "-c", TELLS]
+    assert f"FAKETIME_CACHE_DURATION={READ_EACH_S}" in own.environment()
+    # Here it looks at the file each time.
+    command = ["env", *own.environment(), "FAKETIME_NO_CACHE=1", sys.executable, "-c", TELLS]
     with subprocess.Popen(command, stdin=-1, stdout=-1, text=True, bufsize=1) as process:
         assert process.stdin is not None
         assert process.stdout is not None

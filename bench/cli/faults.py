@@ -1,7 +1,7 @@
 """The commands ``faults`` and ``soak`` put faults into a stack under load, and tell what held."""
 
 import argparse
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict
 from functools import partial
@@ -23,7 +23,7 @@ from bench.faults.campaign import Campaign
 from bench.faults.fault import CLUSTER_FAULTS, DEADLINE_S, FAULTS, Fault, Planned
 from bench.faults.injection import Injection
 from bench.faults.judgement import Found, Loaded
-from bench.faults.soak import EVERY_S, NAMES, held_by, plan, soak, summary
+from bench.faults.soak import EVERY_S, NAMES, Watch, held_by, plan, soak, summary
 from bench.faults.table import into, table
 from bench.faults.up import CLUSTER_OPTIONS, Up
 from bench.observe.gateway import scrape_quiet
@@ -42,6 +42,9 @@ from machine.whole_files import write
 RATE_PER_S = 100.0
 """The load's rate where ``--rate`` doesn't say: far below any capacity, so that what is slow is the
 fault's doing."""
+SOAK_RATE_PER_S_MIN = 10.0
+"""The lowest rate of a soak, whose window is a minute: what is sent again late comes some hundred
+requests later."""
 RATE_PER_S_MAX = 5000.0
 """The highest rate of a load under faults: the final reads of a longer history take minutes."""
 TIMES_DEADLINE = 2
@@ -110,15 +113,19 @@ def _run_campaign(
     return _show(args, [found[each] for each in asked], page)
 
 
-def loaded(results: Path, settings: Settings, up: Up, planned: Sequence[Planned]) -> Loaded:
-    """`loaded` loads a stack, puts the faults in meanwhile, and draws them on the time axis.
+def loaded(
+    results: Path, settings: Settings, up: Up, planned: Sequence[Planned],
+    figures: Callable[[Up], Mapping[str, float]] = held_by,
+) -> Loaded:  # fmt: skip
+    """`loaded` loads a stack, puts the faults in meanwhile, and draws them and the `figures` on the
+    time axis.
 
     It raises `KeyboardInterrupt` where it was interrupted, and `BenchError`.
     """
     deadlines_s = [DEADLINE_S, *(each.fault.deadline_s for each in planned)]
     system = System(
         up.url, up.pids, up.check, up.bootstrap_servers, up.flink_rest, up.gc_logs,
-        until_ready=up.until_ready, figures=lambda: held_by(up), others=tuple(up.urls[1:]),
+        until_ready=up.until_ready, figures=partial(figures, up), others=tuple(up.urls[1:]),
         answer_timeout_s=TIMES_DEADLINE * max(deadlines_s),
     )  # fmt: skip
     subject = Subject(system, commit(), environment(own_stack=True))
@@ -231,12 +238,19 @@ def run_soak(args: argparse.Namespace) -> ExitCode:
     """`run_soak` raises `BenchError` for what can't be written, and `StackError`."""
     from bench.report import build  # loading what draws takes a second
 
+    if args.rate < SOAK_RATE_PER_S_MIN:
+        raise UsageError(f"--rate: a soak has {SOAK_RATE_PER_S_MIN:g} requests/s at least")
     make_folder(args.out)
     names = args.names or NAMES
     duration_s = args.minutes * 60
     planned = plan(args.seed, names, duration_s, args.every)
     soaked, folder = soak(
-        partial(loaded, args.out), args.seed, args.rate, duration_s, planned, progress
+        partial(loaded, args.out, figures=Watch()),
+        args.seed,
+        args.rate,
+        duration_s,
+        planned,
+        progress,
     )
     text = summary(soaked, {"minutes": args.minutes, "requests/s": args.rate, "seed": args.seed})
     write(folder / "summary.md", text.encode())

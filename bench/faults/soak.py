@@ -1,6 +1,7 @@
 """A soak is one long load with a fault again and again; what the system holds must not grow."""
 
 import random
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
@@ -8,17 +9,19 @@ from pathlib import Path
 
 import psutil
 
+from bench.errors import BenchError
 from bench.faults.campaign import WARM_UP_S, Load
 from bench.faults.disks import size_bytes
 from bench.faults.fault import CHECKPOINTS, FAULTS, LOGS, Fault, Injected, Planned
 from bench.faults.judgement import Bitten, Found, Loaded, judge
 from bench.faults.up import Up
+from bench.observe.jvm_allocation import live_bytes
 from bench.records.series import Series
 from bench.records.series_file import read_series
 from bench.result_files import to_json
 from bench.run.model import Progress
 from bench.run.settings import Settings
-from bench.stats.growth import growth_share
+from bench.stats.growth import POINTS_MIN, growth_share
 from machine.whole_files import write
 from system.runtime.parts import GATEWAY, JOBMANAGER, KAFKA, TASKMANAGER
 
@@ -65,8 +68,19 @@ class Held:
     """It grows by design for so long after the begin."""
     settles_s: float = 0.0
     """It grows by design for so long after a kill of its part."""
+    points_min: int = POINTS_MIN
+    """Its growth is not known from fewer points."""
 
 
+HEAP_EACH_S = 60.0
+"""The live heap is looked at this often: after a collection of all garbage, which takes some tenths
+of a second."""
+HEAP_POINTS_MIN = 8
+"""The slope of fewer looks at a heap is not known."""
+HEAP_SETTLES_S = 5 * 60.0
+"""The live heap of a new JVM may grow for so long, until it has all of its classes and caches."""
+HEAP_SHARE_MAX = 0.1
+"""The live heap may grow by this share: what is under way at a look is in it."""
 RSS_SHARE_MAX = 0.02
 """Resident memory may grow by this share over the last two thirds."""
 FILES_SHARE_MAX = 0.05
@@ -84,6 +98,16 @@ HELD = (
     *(
         Held(f"files.{part}", part, FILES_SHARE_MAX)
         for part in (GATEWAY, KAFKA, JOBMANAGER, TASKMANAGER)
+    ),
+    *(
+        Held(
+            f"heap_mib.{part}",
+            part,
+            HEAP_SHARE_MAX,
+            settles_s=HEAP_SETTLES_S,
+            points_min=HEAP_POINTS_MIN,
+        )
+        for part in (KAFKA, JOBMANAGER, TASKMANAGER)
     ),
     Held("disk_mib.topics", "", DISK_SHARE_MAX, TOPICS_GROW_S),
     Held("disk_mib.checkpoints", "", DISK_SHARE_MAX, STATE_GROWS_S, STATE_SETTLES_S),
@@ -199,6 +223,25 @@ def held_by(up: Up) -> dict[str, float]:
     return found
 
 
+class Watch:
+    """A watch looks at all that a stack holds, and now and then at what lives in its heaps."""
+
+    def __init__(self) -> None:
+        self._heaps_at_s = -HEAP_EACH_S
+
+    def __call__(self, up: Up) -> dict[str, float]:
+        """It returns figures by the name of their series, sizes in MiB. The heap of a JVM that does
+        not answer is not among them."""
+        found = held_by(up)
+        if time.monotonic() - self._heaps_at_s >= HEAP_EACH_S:
+            self._heaps_at_s = time.monotonic()
+            roots = up.roots()
+            for part in roots.keys() & up.gc_logs().keys():
+                with suppress(BenchError):
+                    found[f"heap_mib.{part}"] = live_bytes(roots[part]) / MIB
+        return found
+
+
 def growths(loaded: Loaded) -> Iterator[Grown]:
     """`growths` yields how much each of `HELD` grew, from when it is not to."""
     phase = loaded.run.phases[-1]
@@ -231,7 +274,8 @@ def grown_since(series: Series, held: Held, from_ns: int, closed_ns: int) -> Gro
             for at_ns, value in zip(series.at_ns, series.series.get(held.series, ()), strict=False)
             if value is not None and from_ns <= at_ns <= closed_ns
         ]
-        share = growth_share([at_s for at_s, _ in known], [value for _, value in known])
+        times, values = [at_s for at_s, _ in known], [value for _, value in known]
+        share = growth_share(times, values, held.points_min)
     return Grown(held.series, round(watched_s, 1), share, held.share_max)
 
 

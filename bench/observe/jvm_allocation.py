@@ -66,6 +66,13 @@ def _heap(pid: int) -> Heap:
     return Heap(pid, used_bytes(ask(pid, "GC.heap_info")), time.monotonic_ns())
 
 
+def live_bytes(pid: int) -> int:
+    """`live_bytes` returns what lives in a JVM's heap: it has all garbage collected first. It
+    raises `BenchError`."""
+    ask(pid, "GC.run")
+    return used_bytes(ask(pid, "GC.heap_info"))
+
+
 def used_bytes(heap_info: str) -> int:
     """`used_bytes` reads an answer about the heap; it raises `BenchError` for what is none."""
     found = _USED.findall(heap_info)

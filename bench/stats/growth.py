@@ -11,13 +11,15 @@ from scipy.stats import theilslopes
 POINTS_MAX = 400
 """More points are thinned out: each pair of them is looked at."""
 POINTS_MIN = 60
-"""A slope of fewer points is not known."""
+"""A slope of fewer points is not known, where nothing else is said."""
 
 
-def growth_share(at_s: Sequence[float], values: Sequence[float]) -> float | None:
+def growth_share(
+    at_s: Sequence[float], values: Sequence[float], points_min: int = POINTS_MIN
+) -> float | None:
     """`growth_share` returns by which share of its level a figure rose from first to last, by the
     median of the slopes of all pairs; None where there are too few points."""
-    if len(values) < POINTS_MIN:
+    if len(values) < points_min:
         return None
     step = -(-len(values) // POINTS_MAX)
     times, levels = np.array(at_s[::step]), np.array(values[::step])

@@ -1,4 +1,4 @@
-"""The shop's requests, but its orders are given back and removed: for long loads, nothing grows.
+"""The shop's requests, but its orders are given back and removed: for long loads.
 
 locust -f locustfiles/steady.py --host http://127.0.0.1:8080
 """

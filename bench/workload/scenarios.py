@@ -75,7 +75,7 @@ def customers_of(rate_per_s: float) -> int:
 
 
 class ShopCustomers:
-    """These customers play a mix, as those of locustfiles/shop.py do."""
+    """These customers play a mix, as those of locustfiles/shop.py and steady.py do."""
 
     def __init__(self, seed: int, count: int = CUSTOMERS_MAX, mix: Mix = SHOP) -> None:
         self._count = count

@@ -37,10 +37,6 @@ if TYPE_CHECKING:
 TRACE_HEADER = "X-Trace"
 """A request with this header asks for its trace, where the value is 1."""
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
-EXPIRE_TICK_S = 0.01
-"""A 504 may be this late, on an idle machine. One timer serves all requests."""
-EXPIRE_REST_S = 1.0
-"""The timer rests at most so long while nothing is due, and what is remembered goes by that."""
 
 
 class Answer(NamedTuple):
@@ -309,8 +305,7 @@ class Gateway:
     def _expire(self) -> None:
         now_s = self._loop.time()
         self.metrics.timeouts += self.pending.expire(now_s, _timed_out)
-        due_s = min(self.pending.next_deadline_s(now_s), now_s + EXPIRE_REST_S)
-        self._expire_timer = self._loop.call_at(max(due_s, now_s + EXPIRE_TICK_S), self._expire)
+        self._expire_timer = self._loop.call_at(self.pending.next_look_s(now_s), self._expire)
 
     def _index(self) -> Response:
         return Response(

@@ -2,7 +2,8 @@
 
 
 class Memory:
-    """It remembers at least the last `size_max / 2` ids, at most `size_max`, none for over `age_s`.
+    """It remembers at least the last `size_max / 2` ids, at most `size_max`. What is over `age_s`
+    old goes as somebody calls `forget`.
 
     With each id it remembers a word. Two generations instead of a queue: adding is one insertion
     into a dictionary, and forgetting drops half of the memory at once.

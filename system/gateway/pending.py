@@ -15,6 +15,10 @@ from system.gateway.limits import Limits
 from system.gateway.memory import Memory
 from system.wire import RefusedError
 
+TICK_S = 0.01
+"""A 504 may be this late, on an idle machine. One timer serves all requests."""
+REST_S = 1.0
+"""The timer rings after this time at the latest: what is remembered has an age, too."""
 REPLY_KINDS = ("matched", "late", "duplicate", "unknown")
 Answer = TypeVar("Answer")
 
@@ -106,11 +110,12 @@ class Pending(Generic[Answer]):
         future.set_result(answer)
         return True
 
-    def next_deadline_s(self, now_s: float) -> float:
-        """`next_deadline_s` returns before when nothing is due, whatever is registered from now
-        on."""
+    def next_look_s(self, now_s: float) -> float:
+        """`next_look_s` returns when `expire` is to be called again: as the first request is due,
+        also of those that are registered from now on."""
         entry = next(iter(self._entries.values()), None)
-        return now_s + self._limits.timeout_s if entry is None else entry.deadline_s
+        due_s = now_s + self._limits.timeout_s if entry is None else entry.deadline_s
+        return max(now_s + TICK_S, min(due_s, now_s + REST_S))
 
     def expire(self, now_s: float, answer: Callable[[str], Answer]) -> int:
         """`expire` answers what is past its deadline with `answer(request_id)`, and returns how

@@ -43,7 +43,7 @@ def form_of(execution_mode: str, window_s: int) -> str:
     """`form_of` returns what a job's state depends on, as words for a person. It is a part of the
     name that Flink keeps the state by: what has another form is refused, never left out.
 
-    The window is one: state of a shorter one has forgotten what a longer one promises to know.
+    The window is part of it: with a longer one the job would promise to know what is forgotten.
     """
     form = f"layout {LAYOUT} in {execution_mode} mode"
     return form if window_s == WINDOW_S else f"{form}, window {window_s} s"
@@ -163,7 +163,9 @@ def _identified(path: Path, descriptor: int, made_with: Mapping[str, str]) -> Da
     except (ValueError, TypeError, LookupError, OSError) as cause:
         raise StackError(f"{manifest} is damaged ({cause}): choose another --data-dir") from None
     changed = [
-        f"{each} {found.get(each, 'unknown')}, not {expected.get(each, 'the default')}"
+        f"{each} {found[each]}, not {expected.get(each, 'the default')}"
+        if each in found
+        else f"no {each} {expected[each]}"
         for each in {**expected, **found}
         if found.get(each) != expected.get(each)
     ]

@@ -8,6 +8,13 @@ from support.bench_command import bench, recorded
 from bench.records.request_log import History
 from system.runtime.stack import Stack
 
+PLAYED = {
+    "shop": {"remove_user", "checkout"},
+    "steady": {"cancel_payment", "remove_order", "checkout"},
+    "checkout": {"add_item", "checkout"},
+}
+"""What each scenario asks for, beside others."""
+
 
 @pytest.mark.parametrize(
     ("scenario", "form"), [("shop", ()), ("steady", ()), ("checkout", ("--json",))]
@@ -30,6 +37,8 @@ def test_a_quick_run_is_sound_and_recorded(
     assert one["window"]["answered"] > 0
     assert eight["window"]["cpu"]["generator"]["cpu_s"] > 0
     histories = [folder / name for phase in run["phases"] for name in phase["histories"]]
+    asked = {row.operation for row in History(histories)}
+    assert asked >= PLAYED[scenario]
     assert sum(1 for _ in History(histories)) == run["ledger"]["entries"][1]["total"]
 
 

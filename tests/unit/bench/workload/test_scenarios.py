@@ -6,8 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bench.generator.spec import SCENARIOS
 from bench.workload.journey import Journey, Reply
-from bench.workload.scenarios import SaleCustomers, ShopCustomers, draws
+from bench.workload.scenarios import MIXES, SaleCustomers, ShopCustomers, draws
 
 JOURNEYS = 60
 CREATED = {"user_id": "u", "item_id": "i", "order_id": "o", "paid": True, "version": "1"}
@@ -71,6 +72,13 @@ def paths(journey: Journey) -> list[str]:
             reply = Reply(200, body)
     except StopIteration:
         return found
+
+
+def test_every_scenario_is_played_by_its_own_customers() -> None:
+    assert {*MIXES, "checkout"} == {*SCENARIOS}
+    steady = kinds(ShopCustomers(7, 4, MIXES["steady"]), None)
+    assert "give_back" in steady
+    assert {"checkout", "pay", "create_item", "create_user", "remove_user"}.isdisjoint(steady)
 
 
 def test_no_two_journeys_share_their_random_numbers() -> None:

@@ -106,14 +106,22 @@ class PendingMachine(RuleBasedStateMachine):
         assert set(self.replies) <= set(REPLY_KINDS)
 
     @invariant()
-    def nothing_is_due_before_the_next_deadline(self):
-        deadlines = [entry[3] for entry in self.open.values()]
-        expected = min(deadlines, default=self.now_s + LIMITS.timeout_s)
-        assert self.pending.next_deadline_s(self.now_s) == expected
+    def it_is_looked_at_as_the_first_is_due(self):
+        due_s = min((entry[3] for entry in self.open.values()), default=self.now_s + 5)
+        look_s = self.pending.next_look_s(self.now_s)
+        assert look_s == min(max(due_s, self.now_s + 0.01), self.now_s + 1)
 
 
 PendingMachine.TestCase.settings = settings(max_examples=200, stateful_step_count=40)
 TestPending = PendingMachine.TestCase
+
+
+@pytest.mark.parametrize(("timeout_s", "look_s"), [(5, 101), (0.3, 100.3), (0.001, 100.01)])
+def test_what_is_registered_between_two_looks_is_answered_in_time(timeout_s, look_s):
+    pending = Pending(Limits(timeout_s=timeout_s), FakeFuture)
+    assert pending.next_look_s(100) == pytest.approx(look_s)
+    pending.register("a", "x", 100)
+    assert pending.next_look_s(100) == pytest.approx(look_s)
 
 
 def test_what_is_remembered_expires():

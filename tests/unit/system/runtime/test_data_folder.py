@@ -133,7 +133,7 @@ def test_a_foreign_one_is_refused_and_left_as_it_was(tmp_path):
     ("changed", "told"),
     [
         ({"Kafka": "9.0.0"}, r"with Kafka 4\.1\.2, not 9\.0\.0: bring it up with"),
-        ({"new": "1"}, r"with new unknown, not 1: "),
+        ({"new": "1"}, r"with no new 1: "),
     ],
 )
 def test_one_of_another_version_is_refused(tmp_path, changed, told):
@@ -149,7 +149,7 @@ def test_one_of_another_version_is_refused(tmp_path, changed, told):
 @pytest.mark.parametrize(
     ("first", "then", "told"),
     [
-        (None, "hashmap", "state unknown, not hashmap"),
+        (None, "hashmap", "with no state hashmap: "),
         ("hashmap", None, "state hashmap, not the default"),
     ],
 )
@@ -163,18 +163,27 @@ def test_one_whose_state_is_elsewhere_is_refused(tmp_path, first, then, told):
         pass
 
 
-def test_one_with_another_window_is_refused(tmp_path):
+@pytest.mark.parametrize(
+    ("first", "then", "told"),
+    [
+        (60, 900, "window 60 s, not the default"),
+        (900, 60, "with no window 60 s: "),
+        (60, 61, "window 60 s, not 61 s"),
+    ],
+)
+def test_one_with_another_window_is_refused(tmp_path, first, then, told):
     """What a shorter window has forgotten, a longer one would do again."""
-    made, wanted = (options.StackOptions(window_s=each).made_with(None, None) for each in (60, 900))
+    made, wanted = (
+        options.StackOptions(window_s=each).made_with(None, None) for each in (first, then)
+    )
     with data_folder(tmp_path, None, made):
         pass
-    told = "window 60 s, not the default"
     with pytest.raises(StackError, match=told), data_folder(tmp_path, None, wanted):
         pass
 
 
 def test_state_of_a_cluster_that_exists_is_of_one_window():
-    assert form_of("thread", 60) != form_of("thread", 61) != form_of("thread", 900)
+    assert len({form_of("thread", each) for each in (60, 61, 900)}) == 3
 
 
 def test_one_of_another_layout_is_refused(tmp_path, monkeypatch):

@@ -12,7 +12,7 @@ import yaml
 from machine import cache, ports
 from machine.errors import StackError
 from system import __main__ as command_line
-from system.runtime import flink_cluster, registry, settings
+from system.runtime import flink_cluster, programs, registry, settings
 from system.runtime.class_archive import ClassArchive
 from system.runtime.options import RescaleError, StackOptions
 from system.runtime.settings import Heaps
@@ -245,6 +245,10 @@ class TestStack:
             ValueError, match=r"nope|s \d+ is|parallelism|checkpoint|heap|(topic|window) of"
         ):
             StackOptions(**options)
+
+    def test_the_job_has_the_window(self):
+        options = StackOptions(window_s=61)
+        assert "--window-s 61" in " ".join(programs.job(options, "b:1", "thread", []))
 
     def test_the_most_of_all_is_possible(self):
         StackOptions(parallelism=64, taskmanagers=16, partitions=64, brokers=3, gateways=8)

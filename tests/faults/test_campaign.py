@@ -37,7 +37,13 @@ def test_faults_bite_and_break_no_promise(tmp_path: Path) -> None:
     series = orjson.loads((folder / "series-open.json").read_bytes())
     injected = {each["text"] for each in series["events"] if each["kind"] == "fault"}
     assert {f"injected: {name}" for name in FAULTS} <= injected
-    for name in ("files.kafka", "disk_mib.checkpoints", "heap_mib.kafka"):
+    for name in (
+        "files.kafka",
+        "disk_mib.requests",
+        "disk_mib.replies",
+        "disk_mib.checkpoints",
+        "heap_mib.kafka",
+    ):
         assert any(series["series"][name]), name
     page = (folder / "report.html").read_text()
     assert "injected: kill-broker-at-checkpoint" in page

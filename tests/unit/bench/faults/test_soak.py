@@ -11,11 +11,13 @@ from bench.faults.soak import (
     JUDGED_S_MIN,
     KILLS,
     NAMES,
+    REQUESTS_MIB_MAX,
     WINDOW_S,
     Held,
     bitten,
     grown_since,
     judged_from_ns,
+    overfull,
     plan,
     together,
     told,
@@ -35,14 +37,14 @@ def test_each_fault_comes_once_in_a_round() -> None:
     assert planned != plan(8, NAMES, 15.0 * len(NAMES), 15.0)
 
 
-def test_where_growth_is_judged_nothing_is_killed_after_the_first_third() -> None:
+def test_where_growth_is_judged_nothing_is_killed_after_the_first_sixth() -> None:
     planned = plan(7, NAMES, 1800.0, 15.0)
-    early = [each.name for each in planned if each.at_s <= 600]
-    late = [each.name for each in planned if each.at_s > 600]
+    early = [each.name for each in planned if each.at_s <= 300]
+    late = [each.name for each in planned if each.at_s > 300]
     assert set(early) == set(NAMES)
     assert set(late) == set(GENTLE)
-    assert len(late) == 80
-    assert [each.name for each in plan(7, KILLS, 1800.0, 15.0) if each.at_s > 600] == []
+    assert len(late) == 100
+    assert [each.name for each in plan(7, KILLS, 1800.0, 15.0) if each.at_s > 300] == []
 
 
 def injected(name: str, bite: Bite, healed_s: int = 2) -> Injected:
@@ -101,6 +103,16 @@ def test_state_is_judged_when_the_services_forget_as_much_as_they_remember() -> 
     kept_ms = Window(WINDOW_S * 1000).kept_ms
     assert state.grows_s * 1000 >= kept_ms + SWEEP_PAUSE_MS
     assert state.settles_s * 1000 >= 2 * TRANSIT_MS  # a new job's calm, and its sweeps spread
+
+
+@pytest.mark.parametrize("more_mib", [0.0, 1.0])
+def test_input_topics_have_their_limit(more_mib: float) -> None:
+    assert overfull(Series([], {}, [])) == []
+    values = [None, REQUESTS_MIB_MAX + more_mib, 1.0]
+    found = overfull(Series([1, 2, 3], {"disk_mib.requests": values}, []))
+    assert len(found) == (more_mib > 0)
+    six_topics_mib = 6 * 16
+    assert six_topics_mib * 9 / 8 < REQUESTS_MIB_MAX < 2 * six_topics_mib
 
 
 def test_all_parts_are_watched() -> None:

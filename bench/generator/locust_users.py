@@ -14,7 +14,6 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import gevent
-import orjson
 from geventhttpclient._parser import HTTPParseError
 from geventhttpclient.response import HTTPSocketResponse
 from locust import FastHttpUser, constant, events
@@ -23,9 +22,9 @@ from locust.exception import StopUser
 from locust.user.task import LOCUST_STATE_STOPPING, LOCUST_STATE_WAITING
 
 from bench.records import samples
-from bench.records.request_log import Writer
+from bench.records.request_log import Writer, body_of
 from bench.workload.answer import Received
-from bench.workload.journey import Call, Journey, Reply, WrongAnswerError, broken
+from bench.workload.journey import Call, Journey, Reply, WrongAnswerError, advance, broken
 from bench.workload.scenarios import CREDIT_ROUTINE_WEIGHT, JourneyOf, Mix
 from bench.workload.shop import CREDIT, Shop, create_user, credit_routine, outcome, problem
 from bench.workload.sources import KEY_HEADER
@@ -66,10 +65,7 @@ class Connection:
         except OSError as cause:
             return broken(type(cause).__name__)
         self.received_bytes = sum(map(len, answer.parts))
-        try:
-            return Reply(answer.status, orjson.loads(b"".join(answer.parts)))
-        except orjson.JSONDecodeError:
-            return Reply(answer.status, {"error": {"code": "no error code"}})
+        return Reply(answer.status, body_of(b"".join(answer.parts)))
 
     def exchange(self, request: bytes, *, with_head: bool = False) -> Received:
         """`exchange` sends, and returns the answer, its headers where they are asked for.
@@ -138,7 +134,7 @@ class JourneyUser(FastHttpUser):  # type: ignore[misc]
         try:
             call = next(journey)
             while True:
-                call = journey.send(self.perform(call))
+                call = advance(journey, self.perform(call))
         except StopIteration:
             return True
         except WrongAnswerError as wrong:

@@ -12,8 +12,8 @@ import uvloop
 
 from bench.errors import BenchError
 from bench.judge.client import Client
-from bench.judge.reply_contract import Entity, Final, params_of
-from bench.records.request_log import Row
+from bench.judge.reply_contract import Entity, Final, malformed, params_of
+from bench.records.request_log import Row, text_in
 from bench.workload.journey import Call
 
 IN_FLIGHT_MAX = 256
@@ -42,7 +42,7 @@ def ids_in(history: Iterable[Row]) -> dict[str, list[str]]:
     for row in history:
         for source in (params_of(row.operation, row.path), row.body):
             for kind, ids in found.items():
-                entity_id = source.get(kind)
+                entity_id = text_in(source, kind)
                 if entity_id:
                     ids[entity_id] = None
     return {kind: list(ids) for kind, ids in found.items()}
@@ -106,6 +106,8 @@ async def _entity(client: Client, call: Call) -> Entity:
     for _ in range(TRIES_MAX):
         row = await client.outcome(call)
         if row.status == 200:
+            if (wrong := malformed(call.operation, row.body)) is not None:
+                raise BenchError(f"the final read GET {call.path}: {wrong}")
             return row.body
         if row.status == 404:
             return None

@@ -44,7 +44,7 @@ def check(history: Iterable[Row], final: Final) -> Report:
     groups: dict[tuple[str, str, str], list[Row]] = defaultdict(list)
     answered: set[str] = set()
     for row in history:
-        own_id = None if row.key else row.body.get("request_id")
+        own_id = None if row.key else row.request_id
         if own_id is not None:
             if own_id in answered:
                 message = f"the answer to {own_id} came to another request as well"
@@ -232,7 +232,8 @@ class Judge:
         """What the order can have cost at most, at any time."""
         totals, added = [0], 0
         for outcome in self.of_order[order_id]:
-            totals += [outcome.body.get("total_cost", 0), outcome.body.get("amount", 0)]
+            if outcome.done:
+                totals += [outcome.body.get("total_cost", 0), outcome.body.get("amount", 0)]
             if outcome.operation == "add_item" and outcome.possible:
                 item = self.final.items.get(outcome.params["item_id"])
                 added += item["price"] if item and "price" in item else 0

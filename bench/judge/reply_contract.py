@@ -1,5 +1,6 @@
 """The contract as a judge sees it has invariants, and says what a single reply must be."""
 
+from collections.abc import Iterable
 from typing import Any, NamedTuple
 from urllib.parse import parse_qsl, urlsplit
 
@@ -36,6 +37,36 @@ CREATES = {"create_user": "user_id", "create_item": "item_id", "create_order": "
 CHARGES = frozenset({"checkout", "pay"})
 REFUND_DELAY_NS = 10_000_000_000
 """A refund may reach a user so long after the reply that told of the failed checkout."""
+
+FIELDS = {
+    "create_user": "user_id",
+    "find_user": "user_id credit",
+    "remove_user": "user_id credit",
+    "get_credit": "user_id credit",
+    "add_credit": "user_id credit",
+    "subtract_credit": "user_id credit",
+    "create_order": "order_id user_id",
+    "find_order": "order_id user_id items total_cost paid status",
+    "remove_order": "order_id",
+    "add_item": "order_id items total_cost",
+    "remove_item": "order_id items total_cost",
+    "checkout": "order_id paid total_cost",
+    "pay": "order_id paid amount",
+    "cancel_payment": "order_id paid amount",
+    "get_status": "order_id paid",
+    "create_item": "item_id stock price",
+    "get_availability": "item_id stock price",
+    "add_stock": "item_id stock",
+    "subtract_stock": "item_id stock",
+}
+"""A reply with 200 has these fields, of what follows from them."""
+_KINDS: dict[str, tuple[type, ...]] = {
+    **dict.fromkeys(("user_id", "order_id", "item_id", "status"), (str,)),
+    **dict.fromkeys(("credit", "stock", "price", "total_cost", "amount", "quantity"), (int,)),
+    "paid": (bool,),
+    "items": (list,),
+}
+_LINE = ("item_id", "price", "quantity")
 
 Entity = Body | None
 """An entity is the body of the last read; None where that was 404."""
@@ -106,11 +137,14 @@ def verdict_of(status: int) -> str:
 
 
 def outcome_of(row: Row) -> Outcome:
+    """`outcome_of` returns what became of the request of a row. What it did is unknown where its
+    reply is none that the contract knows."""
+    is_known = row.status != 200 or malformed(row.operation, row.body) is None
     return Outcome(
         row.operation,
         params_of(row.operation, row.path),
-        verdict_of(row.status),
-        row.body,
+        verdict_of(row.status) if is_known else UNKNOWN,
+        row.body if is_known else {},
         row.code,
         row.sent_ns,
         row.done_ns,
@@ -132,6 +166,8 @@ def faults(row: Row) -> list[tuple[str, str]]:
             return []
         return [("final_state", f"status {row.status} with the error code {row.code}")]
     body, found = row.body, []
+    if (wrong := malformed(row.operation, body)) is not None:
+        return [("final_state", wrong)]
     route = ROUTE_OF.get(row.operation)
     if route is not None:
         found += _misrouted(row, route)
@@ -145,6 +181,25 @@ def faults(row: Row) -> list[tuple[str, str]]:
     return found
 
 
+def malformed(operation: str, body: Body) -> str | None:
+    """`malformed` says what a reply with 200 lacks, or has in another form; None where it is as the
+    contract has it."""
+    wrong = _wrong_field(body, FIELDS.get(operation, "").split())
+    if wrong is None and "items" in body and operation in FIELDS:
+        wrong = next(filter(None, (_wrong_field(line, _LINE) for line in body["items"])), None)
+    return None if wrong is None else f"the reply to {operation} {wrong}"
+
+
+def _wrong_field(fields: Any, names: Iterable[str]) -> str | None:
+    if not isinstance(fields, dict):
+        return f"has a line of items that is {fields!r}"
+    for name in names:
+        value = fields.get(name)
+        if not isinstance(value, _KINDS[name]) or (isinstance(value, bool) != (name == "paid")):
+            return f"names no {name}" if name not in fields else f"has the {name} {value!r}"
+    return None
+
+
 def is_natural(number: Any) -> bool:
     return isinstance(number, int) and not isinstance(number, bool) and number >= 0
 
@@ -153,8 +208,6 @@ def _misrouted(row: Row, route: Route) -> list[tuple[str, str]]:
     for name, value in params_of(row.operation, row.path).items():
         if name.endswith("_id") and row.body.get(name, value) != value:
             return [("no_crossed_replies", f"asked for {name} {value}, got {row.body[name]}")]
-    if not isinstance(row.body.get(route.key), str):
-        return [("no_crossed_replies", f"the reply names no {route.key}")]
     if row.key and row.body.get("request_id") not in (None, row.key):
         return [("no_crossed_replies", f"sent {row.key}, got {row.body['request_id']}")]
     return []

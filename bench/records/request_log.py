@@ -32,6 +32,27 @@ class HistoryError(UnreadableError):
     """A history can't be read; the message says which and where."""
 
 
+def text_in(fields: Any, name: str) -> str | None:
+    """`text_in` returns a text of an object; None where there is none, or no object."""
+    value = fields.get(name) if isinstance(fields, dict) else None
+    return value if isinstance(value, str) else None
+
+
+def error_code(body: Body) -> str | None:
+    """`error_code` returns the code of an error as the contract has it; None where there is
+    none."""
+    return text_in(body.get("error"), "code")
+
+
+def body_of(content: bytes) -> Body:
+    """`body_of` returns the JSON object that an answer has, an empty one where it has none."""
+    try:
+        body = orjson.loads(content)
+    except orjson.JSONDecodeError:
+        return {}
+    return body if isinstance(body, dict) else {}
+
+
 class Row(NamedTuple):
     """A row is one request as its sender saw it."""
 
@@ -46,12 +67,11 @@ class Row(NamedTuple):
 
     @property
     def request_id(self) -> str | None:
-        return self.key or self.body.get("request_id")
+        return self.key or text_in(self.body, "request_id")
 
     @property
     def code(self) -> str | None:
-        error = self.body.get("error")
-        return error.get("code") if isinstance(error, dict) else None
+        return error_code(self.body)
 
 
 class Writer:

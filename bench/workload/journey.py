@@ -34,5 +34,15 @@ class WrongAnswerError(AssertionError):
     """A reply contradicts the contract."""
 
 
+def advance(journey: Generator[Call, Reply, Any], reply: Reply) -> Call:
+    """`advance` returns the journey's next call. It raises `WrongAnswerError`, also where the reply
+    has not what the journey needs, and `StopIteration` at its end."""
+    try:
+        return journey.send(reply)
+    except (LookupError, TypeError) as cause:
+        found = f"{type(cause).__name__} {cause}"
+        raise WrongAnswerError(f"an answer has another form: {found}") from cause
+
+
 Journey = Generator[Call, Reply, None]
 Step = Generator[Call, Reply, Reply]

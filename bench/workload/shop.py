@@ -12,9 +12,13 @@ from itertools import accumulate, count
 from random import Random
 from uuid import uuid4
 
+from bench.records.request_log import error_code, text_in
 from bench.records.samples import CONNECTION, UNEXPECTED
 from bench.workload.journey import Call, Journey, Reply, Step, WrongAnswerError
+from system.wire import ID_PATTERN
 
+NO_CODE = "no error code"
+"""An error whose body does not say which has this in place of its code."""
 POOL_MAX = 1024
 """One generator keeps so many entities of each kind in play; the oldest is forgotten first."""
 ORDERS_KEPT_MAX = 512
@@ -314,7 +318,7 @@ def create_user(credit: int) -> Generator[Call, Reply, str | None]:
     created = yield Call("create_user", "POST", "/users/create")
     if not created.ok:
         return None
-    user_id: str = created.body["user_id"]
+    user_id = id_in(created, "user_id")
     funded = yield Call("add_credit", "POST", f"/users/credit/add/{user_id}/{credit}")
     if not funded.ok:
         return None
@@ -326,12 +330,21 @@ def create_user(credit: int) -> Generator[Call, Reply, str | None]:
 def create_item(price: int, stock: int) -> Generator[Call, Reply, str | None]:
     path = f"/stock/item/create?price={price}&stock={stock}"
     created = yield Call("create_item", "POST", path)
-    return created.body["item_id"] if created.ok else None
+    return id_in(created, "item_id") if created.ok else None
 
 
 def create_order(user_id: str) -> Generator[Call, Reply, str | None]:
     created = yield Call("create_order", "POST", f"/orders/create/{user_id}", REMOVED)
-    return created.body["order_id"] if created.ok else None
+    return id_in(created, "order_id") if created.ok else None
+
+
+def id_in(created: Reply, name: str) -> str:
+    """`id_in` returns the id of what was created, with which paths are made. It raises
+    `WrongAnswerError` for one that is none."""
+    entity_id = text_in(created.body, name)
+    if entity_id is None or not ID_PATTERN.fullmatch(entity_id):
+        raise WrongAnswerError(f"what was created has the {name} {created.body.get(name)!r}")
+    return entity_id
 
 
 def add_item(order_id: str, item_id: str) -> Call:
@@ -349,7 +362,7 @@ def problem(call: Call, reply: Reply) -> str | None:
     """`problem` returns what is wrong with a reply in itself, in a few fixed words, or None."""
     if reply.ok:
         return None
-    code: str = reply.body.get("error", {}).get("code", "no error code")
+    code = error_code(reply.body) or NO_CODE
     return None if code in call.expected else f"{reply.status} {code}"
 
 
@@ -357,8 +370,7 @@ def outcome(call: Call, reply: Reply) -> str:
     """`outcome` returns the outcome of a sample: see `bench.records.samples`."""
     if reply.ok:
         return str(reply.status)
-    error = reply.body.get("error", {})
     if reply.status == 0:
-        return f"{CONNECTION} {error.get('message', '')}".rstrip()
-    text = f"{reply.status} {error.get('code', 'no error code')}"
+        return f"{CONNECTION} {text_in(reply.body['error'], 'message') or ''}".rstrip()
+    text = f"{reply.status} {error_code(reply.body) or NO_CODE}"
     return f"{UNEXPECTED} {text}" if reply.status < 500 and problem(call, reply) else text

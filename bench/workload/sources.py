@@ -9,8 +9,6 @@ from collections.abc import Callable, Generator, Iterable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
-import orjson
-
 from bench.records import request_log
 from bench.records.samples import Writer, kind_of
 from bench.stats.stages import Traced, wall_ahead_ns
@@ -18,7 +16,7 @@ from bench.stats.stages import encode as encode_trace
 from bench.workload.address import Address
 from bench.workload.answer import Answer, Show, excerpt, forget
 from bench.workload.draws import Draws
-from bench.workload.journey import Call, Journey, Reply, WrongAnswerError, broken
+from bench.workload.journey import Call, Journey, Reply, WrongAnswerError, advance, broken
 from bench.workload.shop import outcome
 from bench.workload.template import Template, encode
 from system.credentials import metrics_headers, shop_headers
@@ -216,10 +214,7 @@ class Journeys:
                 return chosen
 
     def answered(self, context: _Step, answer: Answer, times_ns: tuple[int, int, int]) -> int:
-        try:
-            body = orjson.loads(b"".join(answer.parts))
-        except orjson.JSONDecodeError:
-            body = {"error": {"code": "no error code"}}
+        body = request_log.body_of(b"".join(answer.parts))
         if context.traced:
             self._trace(context.call.operation, body.pop("trace", None), times_ns)
         reply = Reply(answer.status, body)
@@ -257,14 +252,14 @@ class Journeys:
             call.operation, call.path, call.key, sent_ns, done_ns, reply.status, reply.body
         )
         try:
-            self._ready.append((step.journey, step.journey.send(reply)))
+            self._ready.append((step.journey, advance(step.journey, reply)))
         except StopIteration:
             pass
         except WrongAnswerError as wrong:
             self._record.wrong(f"{call.operation}: {wrong}")
 
     def _label(self, call: Call, reply: Reply) -> int:
-        code = None if reply.ok else reply.body.get("error", {}).get("code")
+        code = None if reply.ok else request_log.error_code(reply.body)
         name = (call.operation, reply.status, code)
         label = self._labels.get(name)
         if label is None:

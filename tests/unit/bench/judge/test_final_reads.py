@@ -14,6 +14,7 @@ from bench.judge import final_reads
 from bench.judge.final_reads import TRIES_MAX, read_all
 
 ORDER = {"user_id": ["u"], "order_id": ["o"], "item_id": []}
+USER = {"user_id": "1", "credit": 1}
 IDS = {"user_id": ["1", "2", "3"], "order_id": ["4"], "item_id": []}
 
 
@@ -50,13 +51,13 @@ async def test_a_checkout_that_never_ends_is_kept_as_it_is(monkeypatch: pytest.M
     assert final.orders == {"o": {"status": "checkout_in_progress"}}
 
 
-def server(*statuses: int) -> TestServer:
+def server(*statuses: int, user: object = USER) -> TestServer:
     """Answers with these in turn, again and again."""
     numbers = count()
 
     async def answer(_: web.Request) -> web.Response:
         status = statuses[next(numbers) % len(statuses)]
-        body = {"credit": 1} if status == 200 else {"error": {"code": "x", "message": "y"}}
+        body = user if status == 200 else {"error": {"code": "x", "message": "y"}}
         return web.json_response(body, status=status)
 
     app = web.Application()
@@ -68,7 +69,20 @@ async def test_what_fails_now_and_then_is_read_again() -> None:
     async with server(*[503] * (TRIES_MAX - 1), 200) as unreliable:
         ids = {"user_id": ["1"], "order_id": [], "item_id": []}
         found = await read_all(str(unreliable.make_url("")), ids)
-    assert found.users == {"1": {"credit": 1}}
+    assert found.users == {"1": USER}
+
+
+@pytest.mark.parametrize(
+    ("user", "says"),
+    [
+        ({"credit": 1}, "the reply to find_user names no user_id$"),
+        ({"user_id": "1", "credit": "1"}, "the reply to find_user has the credit '1'$"),
+    ],
+)
+async def test_what_is_no_entity_is_told(user: object, says: str) -> None:
+    async with server(200, user=user) as wrong:
+        with pytest.raises(BenchError, match=says):
+            await read_all(str(wrong.make_url("")), {**IDS, "order_id": []})
 
 
 @pytest.mark.parametrize(("status", "says"), [(503, "was answered 503 x"), (409, "409 x")])

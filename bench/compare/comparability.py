@@ -23,6 +23,10 @@ so many."""
 MEMORY_SHARE_MAX = 0.01
 """Memory may differ by this share: a kernel keeps a little more or less for itself at each boot."""
 MEASURING_PACKAGES = ("gevent", "httptools", "locust")
+"""These packages are the generator's alone."""
+SHARED_PACKAGES = ("numpy", "orjson", "uvloop")
+"""These are the generator's too, and those of a stack of its own: beside another target they are
+the generator's alone."""
 IGNORED_SETTINGS = ("seed", "target", "max_failed")
 """These settings may differ. A seed is noise, and a target's address says nothing; whether there is
 one does. How many requests may fail before a run counts as failed does not change what it
@@ -71,8 +75,20 @@ def read_sides(folders: Folders | None) -> Sides:
     return sides
 
 
+def refuse_repeated(sides: Sides, fresh: Sides) -> None:
+    """`refuse_repeated` raises `UnfitError` where the fresh batch is no batch of its own, measured
+    after the first."""
+    first, second = ([run for side in each for run in side] for each in (sides, fresh))
+    again = {run.run_id for run in first} & {run.run_id for run in second}
+    if again:
+        raise UnfitError("invalid", f"run {min(again)} is in the batch, and in the fresh one")
+    if second and min(run.started_utc for run in second) < max(run.started_utc for run in first):
+        raise UnfitError("invalid", "the fresh batch was not measured after the first one")
+
+
 def _read_set(where: Path) -> list[RunRecord]:
-    """The runs of a folder, of its subfolders, or of one file, by time. Raises `UnfitError`."""
+    """The runs of a folder, of its subfolders, or of one file, by time; without the last one where
+    it was interrupted. Raises `UnfitError`."""
     if where.is_dir() and not (where / "run.json").exists():
         paths = sorted(where.glob("*/run.json")) or files_in(where)
     else:
@@ -81,10 +97,12 @@ def _read_set(where: Path) -> list[RunRecord]:
         raise UnfitError("unreadable", f"{where} has no run.json, nor has a folder in it")
     if len(paths) > RUNS_MAX:
         raise UnfitError("unreadable", f"{where} has {len(paths)} runs, at most {RUNS_MAX} do")
-    runs = [_read_run(path) for path in paths]
+    runs = sorted(map(_read_run, paths), key=lambda run: (run.started_utc, run.run_id))
+    if len(runs) > 1 and runs[-1].verdict == "interrupted":
+        del runs[-1]
     for run in runs:
         refuse_unfit(run)
-    return sorted(runs, key=lambda run: (run.started_utc, run.run_id))
+    return runs
 
 
 def _read_run(where: Path) -> RunRecord:
@@ -151,6 +169,9 @@ def _fields(run: RunRecord) -> Iterator[tuple[str, Any]]:
     yield "machine kernel", where.kernel
     for name in MEASURING_PACKAGES:
         yield f"generator {name}", where.packages.get(name, MISSING)
+    if settings.target:
+        for name in SHARED_PACKAGES:
+            yield f"generator {name}", where.packages.get(name, MISSING)
     for name, value in vars(settings).items():
         if name not in IGNORED_SETTINGS:
             yield f"setting {name}", value

@@ -1,6 +1,6 @@
 """Two sets of recorded runs become one comparison, as compare.schema.json describes it."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from math import isfinite
 from pathlib import Path
@@ -104,7 +104,8 @@ def _compare(
     unlike = comparability.differences(both.base, both.b)
     if unlike:
         raise UnfitError("incomparable", *(f"A and B differ: {line}" for line in unlike))
-    imported = [run for run in (*both.a, *both.b) if isinstance(run, ImportedRun)]
+    comparability.refuse_repeated(sides, fresh)
+    imported = [run for run in (*both.base, *both.b) if isinstance(run, ImportedRun)]
     if (line := unlike_rates(imported)) is not None:
         raise UnfitError("incomparable", line)
     if imported and imported[0].figures:
@@ -140,6 +141,7 @@ def _compare(
     ]
     checked = check_levels(budgets.levels, [run for run in both.b if run.verdict == "valid"])
     verdict = _overall(found, findings, checked)
+    worse = [name for name, finding in findings.items() if finding.is_worse]
     used_sides = Sides.of(pairs + fresh_pairs)
     ended = outcomes.judge(used_sides.base, used_sides.b)
     in_turns = is_interleaved(pairs) and is_interleaved(fresh_pairs)
@@ -154,7 +156,7 @@ def _compare(
     few = too_few(used, level) if used < pairs_needed(level) else None
     return replace(
         _described(
-            verdict, otherwise + doubted + _reasons(verdict, metrics, checked, few), metrics
+            verdict, otherwise + doubted + _reasons(verdict, metrics, checked, few, worse), metrics
         ),
         notes=[
             *voided(pairs + fresh_pairs, budgets),
@@ -229,14 +231,21 @@ def _overall(
 
 
 def _reasons(
-    verdict: Verdict, metrics: Sequence[MetricRecord], checked: Sequence[Checked], few: str | None
-) -> list[str]:
-    """What led to the verdict; broken service levels are said in any case."""
+    verdict: Verdict, metrics: Sequence[MetricRecord], checked: Sequence[Checked], few: str | None,
+    worse: Collection[str],
+) -> list[str]:  # fmt: skip
+    """What led to the verdict; broken service levels are said in any case. A metric in `worse`
+    surely got worse, and may keep others from deciding."""
     broken = [level_line(level) for level in checked if level.is_broken]
     if few and verdict == "inconclusive":
         return [few]
-    told = "decides" if verdict == "inconclusive" else "decides, alarms"
-    led = [each.reason for each in metrics if each.verdict == verdict and each.role in told]
+    led = [
+        each.reason
+        for each in metrics
+        if each.verdict == verdict
+        and (verdict != "inconclusive" or each.role == "decides" or each.name in worse)
+        and each.role != "shown"
+    ]
     return broken + led if verdict == "over_budget" else led + broken
 
 
@@ -252,6 +261,9 @@ def _notes(sides: Sides, pairs: Sequence[Pair], voids: Sequence[str]) -> list[st
     if not any(probe.name == CONTROL for probe in first.probes or ()):
         notes.append("there is no control workload, so no pair is void for a machine that moved")
     own = first.settings.target is None  # else the commit says nothing about the target
+    harness = {run.commit.id for run in runs}
+    if not own and len(harness) > 1:
+        notes.append(f"the harness was not the same: commits {', '.join(sorted(harness))}")
     if own and all(run.commit == replace(first.commit, dirty=False) for run in runs):
         notes.append("A and B are of one commit: a comparison with itself")
     return notes

@@ -163,14 +163,14 @@ VERDICTS: dict[Verdict, str] = {
 
 def headline(verdict: Verdict, reasons: Sequence[str], metrics: Sequence[MetricRecord]) -> str:
     """`headline` returns the verdict and its first reason, in one line."""
+    gated = [metric for metric in metrics if metric.role != "shown"]
+    unclear = [each.name for each in gated if each.verdict == "inconclusive"]
+    but = f"; can't tell: {', '.join(unclear)}" if unclear else ""
     if verdict == "same":
-        gated = [metric for metric in metrics if metric.role != "shown"]
-        unclear = [each.name for each in gated if each.verdict == "inconclusive"]
-        but = f"; can't tell: {', '.join(unclear)}" if unclear else ""
         same = len(gated) - len(unclear)
         return f"SAME: {same} gated metrics are within their thresholds{but}"
     more = f" (and {len(reasons) - 1} more)" if len(reasons) > 1 else ""
-    return f"{VERDICTS[verdict]}: {reasons[0]}{more}"
+    return f"{VERDICTS[verdict]}: {reasons[0]}{more}{but if verdict == 'faster' else ''}"
 
 
 def because(metric: MetricRecord, found: Finding) -> str:

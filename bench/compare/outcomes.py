@@ -103,12 +103,12 @@ def _windows(run: RunRecord) -> Iterator[tuple[str, str, Figures]]:
 
 
 def _asked(run: RunRecord) -> Counter[tuple[str, str]]:
-    return Counter({(phase, name): figures.requests for phase, name, figures in _windows(run)})
+    return Counter({(phase, name): figures.asked for phase, name, figures in _windows(run)})
 
 
 def _counts(run: RunRecord) -> Iterator[tuple[Outcome, int]]:
     for phase, operation, figures in _windows(run):
-        yield Outcome(phase, operation, FAILED), sum(figures.failed.values())
+        yield Outcome(phase, operation, FAILED), figures.failures
         if operation:
             refused = figures.refused
             yield Outcome(phase, operation, DONE), figures.answered - sum(refused.values())

@@ -55,6 +55,11 @@ class Finding(NamedTuple):
     """The fresh change is the estimate of the fresh batch, where there was one."""
 
     @property
+    def is_worse(self) -> bool:
+        """`is_worse` says that it surely got worse, whether beyond the threshold or not."""
+        return self.low > 0 and self.verdict != "same"
+
+    @property
     def is_suspect(self) -> bool:
         """A suspect is what a fresh batch would settle."""
         return self.why == "no fresh batch"
@@ -188,13 +193,15 @@ def without_interleaving(found: Finding) -> Finding:
 
 def overall(findings: Mapping[str, Finding], deciding: Collection[str]) -> MetricVerdict:
     """`overall` calls it a regression where one metric is. Else all that decide must be settled,
-    and one faster is enough."""
+    and one faster is enough, unless another surely got worse."""
     verdicts = {found.verdict for found in findings.values()}
     if "regression" in verdicts:
         return "regression"
     if not findings or any(findings[name].verdict == "inconclusive" for name in deciding):
         return "inconclusive"
-    return "faster" if "faster" in verdicts else "same"
+    if "faster" not in verdicts:
+        return "same"
+    return "inconclusive" if any(found.is_worse for found in findings.values()) else "faster"
 
 
 def aa_spread_of(estimates: Sequence[float]) -> float:

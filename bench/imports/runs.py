@@ -37,7 +37,8 @@ UNKNOWN_OF: Mapping[str, str] = {
     "vegeta": "vegeta's latency counts from when a request was sent: what one waited for a free "
     "worker is in no figure",
     "k6": "k6's http_req_duration counts from when a request was sent, without connecting: what an "
-    "iteration waited is in no figure; dropped iterations rank behind all that were sent",
+    "iteration waited is in no figure; dropped iterations rank behind all that were sent, and have "
+    "failed; k6's checks are not looked at, only the status that its script expects",
 }
 """These lines tell what the requests of a tool's file can't say."""
 UNKNOWN_OF_SUMMARY: Mapping[str, str] = {
@@ -111,7 +112,7 @@ def _window(samples: Samples, window: Window) -> WindowFigures:
         closed_ns=window.closed_ns,
         length_s=window.length_s,
         operations=found.operations,
-        open=None,
+        open=found.open,
         checkout_paid_share=None,
         cpu={},
     )
@@ -137,13 +138,17 @@ def _run(
         steady=None,
         window=window,
     )
+    why = []
+    if window is not None and window.failures >= window.asked:
+        kinds = ", ".join(window.failed)
+        why = [f"nothing was answered as expected: all {window.asked:,} requests failed: {kinds}"]
     nowhere = Environment(UNKNOWN, 0, 0, UNKNOWN, UNKNOWN, {}, None, None)
     return ImportedRun(
         schema_version=SCHEMA_VERSION,
         run_id=_id(path),
         started_utc=started,
-        verdict="valid",
-        reasons=[],
+        verdict="failed" if why else "valid",
+        reasons=why,
         commit=CommitRecord(UNKNOWN, dirty=False),
         seed=0,
         settings=RunSettings(target=UNKNOWN),

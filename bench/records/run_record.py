@@ -148,9 +148,19 @@ class Figures:
     """The 5xx, timeouts and broken connections are counted by kind."""
 
     @property
+    def asked(self) -> int:
+        """`asked` counts the requests that should have been answered."""
+        return self.requests
+
+    @property
+    def failures(self) -> int:
+        """`failures` counts those of them that were not."""
+        return sum(self.failed.values())
+
+    @property
     def failed_share(self) -> float | None:
         """The share is None where nothing was asked."""
-        return sum(self.failed.values()) / self.requests if self.requests else None
+        return self.failures / self.asked if self.asked else None
 
 
 @dataclass(frozen=True)
@@ -165,6 +175,9 @@ class OpenFigures:
     """The service time counts from when a request was sent."""
     schedule_lag_ms: Latency | None
     """The lag counts from when a request should have been sent until it was."""
+    not_sent: int = field(default=0, metadata=OPTIONAL)
+    """So many of the dropped were not sent because too many were under way: the system's doing;
+    older records don't tell."""
 
 
 @dataclass(frozen=True)
@@ -203,6 +216,19 @@ class WindowFigures(Figures):
     topics but Kafka's own; kafka_allocated_bytes and flink_allocated_bytes, of their JVMs."""
     first_answers: dict[str, str] = field(default_factory=dict, metadata={"optional": True})
     """The first answer of each kind that failed began so, by "operation: outcome"."""
+
+    @property
+    def not_sent(self) -> int:
+        """`not_sent` counts requests that could not be sent, as too many were under way."""
+        return 0 if self.open is None else self.open.not_sent
+
+    @property
+    def asked(self) -> int:
+        return self.requests + self.not_sent
+
+    @property
+    def failures(self) -> int:
+        return super().failures + self.not_sent
 
 
 @dataclass(frozen=True)

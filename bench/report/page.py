@@ -168,7 +168,7 @@ def _figures(run: RunRecord, phases: Sequence[PhaseData]) -> Iterator[Html]:
 
 
 def _card(title: str, window: WindowFigures) -> Html:
-    failed = sum(window.failed.values())
+    failed = window.failures
     half, most = (phrases.latency(window.latency_ms, name) for name in CARD_QUANTILES)
     failures = "none failed"
     if failed:

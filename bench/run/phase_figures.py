@@ -98,7 +98,7 @@ def examine(measured: Measured) -> Findings:
         summary = summarize(samples, window)
         settled = _settled(samples, window, measured)
         late, limited = map(window.of(samples).count, (DROPPED_LATE, DROPPED_LIMIT))
-        not_sent = window.of(samples).count(DROPPED_IN_FLIGHT)
+        not_sent = 0 if summary.open is None else summary.open.not_sent
         if not window.is_open_loop:  # whose schedule may pause, and whose every request counts
             silent = answers.silent_share(samples, window)
         watched = [reader.watched for reader in readers]

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from bench.records.request_log import Row
 from bench.records.run_record import PERCENTS, Figures, Latency, OpenFigures
-from bench.records.samples import Samples, Window
+from bench.records.samples import DROPPED_IN_FLIGHT, Samples, Window
 from bench.stats.quantiles import Quantile, quantiles
 
 
@@ -46,7 +46,9 @@ def summarize(samples: Samples, window: Window) -> Summary:
         if len(own):
             operations[name] = figures(own, done.where(done.operation == index), window)
     total = figures(sent, done, window, lost)
-    return Summary(total, operations, _open_figures(sent, lost) if window.is_open_loop else None)
+    not_sent = inside.count(DROPPED_IN_FLIGHT)
+    kept = _open_figures(sent, lost, not_sent) if window.is_open_loop else None
+    return Summary(total, operations, kept)
 
 
 def figures(sent: Samples, done: Samples, window: Window, lost: int = 0) -> Figures:
@@ -81,7 +83,7 @@ def describe(found: Sequence[Quantile]) -> Latency | None:
     return Latency(p50, p90, p99, p999, longest, bounds)
 
 
-def _open_figures(sent: Samples, dropped: int) -> OpenFigures:
+def _open_figures(sent: Samples, dropped: int, not_sent: int) -> OpenFigures:
     answered, censored = sent.of_kind("ok", "refused"), sent.of_kind("censored")
     scheduled = len(sent) + dropped
     nothing = np.zeros(0, dtype=np.int64)
@@ -91,6 +93,7 @@ def _open_figures(sent: Samples, dropped: int) -> OpenFigures:
         achieved_ratio=round(len(sent) / scheduled, 4) if scheduled else 0.0,
         service_ms=latency_ms(sent.service_ns[answered], sent.service_ns[censored]),
         schedule_lag_ms=latency_ms(sent.schedule_lag_ns, nothing),
+        not_sent=not_sent,
     )
 
 

@@ -98,7 +98,8 @@ class Workload(NamedTuple):
     @property
     def is_plain(self) -> bool:
         """A plain workload looks at nothing more than an answer's status."""
-        return all(len(flow.steps) == 1 and not flow.steps[0].check for flow in self.flows)
+        steps = [flow.steps for flow in self.flows]
+        return all(len(own) == 1 and not own[0].check and not own[0].capture for own in steps)
 
 
 def read_workload(path: Path) -> Workload:

@@ -71,6 +71,18 @@ def test_what_may_differ(change: Change) -> None:
     assert lines(change) == []
 
 
+@pytest.mark.parametrize("change", [[], [settings(target="http://localhost:1")]])
+def test_what_measures_a_target_is_the_same(change: list[Change]) -> None:
+    """Of a stack of its own, uvloop may be what was changed."""
+
+    def newer(run: Run) -> None:
+        run["environment"]["packages"]["uvloop"] = "9"
+
+    found = differences(a_set("A", 2, *change), a_set("B", 2, *change, newer))
+    assert list(map(str, found)) == ["generator uvloop: none | 9"] * len(change)
+    assert differences(a_set("A", 2, *change), a_set("B", 2, *change)) == []
+
+
 def test_targets_at_two_addresses() -> None:
     a, b = (a_set(side, 2, settings(target=f"http://localhost:{side}")) for side in "AB")
     assert differences(a, b) == []

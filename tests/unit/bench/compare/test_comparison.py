@@ -18,6 +18,7 @@ from support.made_sets import (
     latency,
     p99,
     phase,
+    settings,
     verdict,
     write_set,
 )
@@ -68,6 +69,25 @@ def test_swapped_sides_are_faster(tmp_path: Path) -> None:
     found = compared(tmp_path, a_set("A", PAIRS, cpu("gateway", 1.1)), a_set("B", PAIRS))
     assert (found.verdict, found.exit_code) == ("faster", 0)
     assert metric(found, "open gateway CPU ratio").change == pytest.approx(1 / 1.1 - 1, abs=0.005)
+
+
+def test_what_is_faster_beside_what_surely_got_worse(tmp_path: Path) -> None:
+    """A target's p50 decides, or the gateway's CPU; p99 only alarms, and the fresh batch did not
+    repeat it."""
+    slow = a_set("A", PAIRS, cpu("gateway", 1.1))
+    first, fresh = a_set("B", 10, p99(1.6)), a_set("B", 4, p99(1.05), begin=10)
+    found = compared(tmp_path, slow, [*first, *fresh])
+    assert metric(found, "open p99").verdict == "inconclusive"
+    assert (found.verdict, found.exit_code) == ("inconclusive", 11)
+    assert "open p99" in found.headline
+
+
+def test_what_can_t_be_told_is_named_beside_what_is_faster(tmp_path: Path) -> None:
+    wide = [run for index in range(PAIRS)
+            for run in a_set("B", 1, p99(1.5 if index % 2 else 0.7), begin=index)]  # fmt: skip
+    found = compared(tmp_path, a_set("A", PAIRS, cpu("gateway", 1.1)), wide)
+    assert found.verdict == "faster"
+    assert found.headline.endswith("; can't tell: open p99")
 
 
 def test_more_throughput_is_faster(tmp_path: Path) -> None:
@@ -320,6 +340,9 @@ def test_notes_on_how_it_was_measured(tmp_path: Path) -> None:
     def of_a(run: Run) -> None:
         run.update(commit={"id": "aaaaaaaaaa", "dirty": False}, probes=None)
 
+    target = [settings(target="http://localhost:1")]
+    found = compared(tmp_path / "3", a_set("A", PAIRS, *target), a_set("B", PAIRS, *target))
+    assert "the harness was not the same: commits aaaaaaaaaa, bbbbbbbbbb" in found.notes
     (note,) = changed(tmp_path / "1", environment(python="3.11.14")).notes
     assert note == "part of the change: python: 3.11.13 | 3.11.14"
     a, b = a_set("A", PAIRS, of_a), a_set("B", PAIRS, of_a)

@@ -145,6 +145,30 @@ def test_a_set_and_itself(tmp_path: Path) -> None:
     assert (found.verdict, "is on two sides" in found.headline) == ("invalid", True)
 
 
+def test_a_fresh_batch_is_another_one_and_a_later_one(tmp_path: Path) -> None:
+    """Else a finding repeats itself, or who compares chooses what repeats it."""
+    sets = [
+        Folders(*(write_set(tmp_path / f"{begin}{side}", a_set(side, 10, begin=begin))
+                  for side in "AB"))
+        for begin in (0, 10)
+    ]  # fmt: skip
+    assert compare(sets[0], BUDGETS, sets[1]).verdict == "same"
+    again = compare(sets[0], BUDGETS, sets[0])
+    assert (again.verdict, "is in the batch, and in the fresh one" in again.headline) == (
+        "invalid", True)  # fmt: skip
+    earlier = compare(sets[1], BUDGETS, sets[0])
+    assert (earlier.verdict, "was not measured after" in earlier.headline) == ("invalid", True)
+
+
+def test_what_was_measured_before_an_interruption_can_be_compared(tmp_path: Path) -> None:
+    a, b = a_set("A", PAIRS), a_set("B", PAIRS + 1)
+    b[-1].update(verdict="interrupted", reasons=["interrupted"], phases=[])
+    assert compared(tmp_path / "last", a, b).verdict == "same"
+    b[3].update(verdict="interrupted", reasons=["interrupted"])
+    found = compare(Folders(write_set(tmp_path / "a", a), write_set(tmp_path / "b", b)), BUDGETS)
+    assert found.verdict == "invalid"
+
+
 def test_one_run_by_its_folder_or_its_file(tmp_path: Path) -> None:
     a, b = write_set(tmp_path / "a", a_set("A", 1)), write_set(tmp_path / "b", a_set("B", 1))
     (run,) = b.iterdir()

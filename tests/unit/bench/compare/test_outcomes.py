@@ -71,6 +71,20 @@ def test_a_single_failure_is_none(tmp_path: Path) -> None:
     assert compared(tmp_path, every(40, failed(3)), pairs=24).verdict == "same"
 
 
+@pytest.mark.parametrize(("share", "expected"), [(0.04, "regression"), (0.0, "same")])
+def test_what_could_not_be_sent_is_not_served(tmp_path: Path, share: float, expected: str) -> None:
+    """Too many were under way: the side that is slower is asked less."""
+
+    def not_sent(run: Run) -> None:
+        kept = run["phases"][0]["window"]["open"]
+        kept["not_sent"] = kept["dropped"] = round(share * 4000)
+
+    found = compared(tmp_path, not_sent)
+    assert found.verdict == expected
+    assert (f"failed: 0.00% of A's requests, {share / (1 + share):.2%} of B's" in
+            " ".join(found.reasons)) == bool(share)  # fmt: skip
+
+
 def test_fewer_failures_are_no_harm() -> None:
     a, b = a_set("A", 8, failed(200)), a_set("B", 8)
     assert [each for each in judge(records(a), records(b)) if each.outcome.kind == "failed"] == []

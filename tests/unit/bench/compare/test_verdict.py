@@ -186,6 +186,15 @@ def test_the_verdict_on_all(verdicts: list[MetricVerdict], verdict: MetricVerdic
     assert overall(findings, findings) == verdict
 
 
+def test_what_is_faster_got_nowhere_surely_worse() -> None:
+    found = found_as("faster", "inconclusive")
+    for low, verdict in ((-0.01, "faster"), (0.001, "inconclusive")):
+        beside = found["1"]._replace(low=low, high=0.3)
+        assert overall({"0": found["0"], "1": beside}, ["0"]) == verdict
+    same = found["1"]._replace(verdict="same", low=0.001, high=0.002)
+    assert overall({"0": found["0"], "1": same}, ["0"]) == "faster", "a change that counts as none"
+
+
 def test_a_metric_that_only_alarms_does_not_keep_the_others_from_deciding() -> None:
     assert overall(found_as("same", "inconclusive"), ["0"]) == "same"
     assert overall(found_as("same", "regression"), ["0"]) == "regression"

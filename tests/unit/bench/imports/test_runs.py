@@ -67,6 +67,8 @@ def test_iterations_that_never_began_rank_behind_all() -> None:
     assert window.requests == 115
     assert window.latency_ms is not None
     assert "p99" in window.latency_ms.at_least
+    assert window.failures == sum(window.failed.values()) + window.not_sent
+    assert window.not_sent > 0
 
 
 def test_too_few_requests(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -97,6 +99,15 @@ def test_a_regression(tmp_path: Path, change: dict[str, float], name: str) -> No
     found = compared(a_set(tmp_path / "a", "A"), a_set(tmp_path / "b", "B", **change))
     assert found.verdict == "regression"
     assert metric(found, name).verdict == "regression"
+
+
+def test_a_target_that_answers_nothing_is_no_target(tmp_path: Path) -> None:
+    a, b = (a_set(tmp_path / side, side, failed=400) for side in "AB")
+    found = compared(a, b)
+    assert (found.verdict, "all 400 requests failed: unexpected 503" in found.headline) == (
+        "invalid", True)  # fmt: skip
+    assert compared(a_set(tmp_path / "c", "A"), a_set(tmp_path / "d", "B", failed=399)).verdict == (
+        "regression")  # fmt: skip
 
 
 def test_one_run_of_each_says_nothing(tmp_path: Path) -> None:

@@ -43,6 +43,16 @@ def target(request: bytes) -> str:
     return request.split(b" ")[1].decode()
 
 
+def test_a_sequence_of_one_request_is_looked_at_too() -> None:
+    names: list[str] = []
+    document = {"sequence": [{"request": LOG_IN["request"][:1]}], "values": VALUES}
+    assert not parse(document).is_plain
+    load = flows(document, names)
+    for body in (b'{"error": "no"}', b'{"user": {"tokens": ["t"]}}'):
+        load.answered(load.next()[0], Received(200, JSON, [body]), TIMES_NS)
+    assert names == ["log_in unexpected 200 capture", "log_in 200"]
+
+
 def test_what_is_captured_is_sent_next() -> None:
     names: list[str] = []
     load = flows({"sequence": [LOG_IN], "values": VALUES}, names)

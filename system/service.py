@@ -197,6 +197,7 @@ class Call:
 
 Method = Callable[[Entity | None, Call], Outcome]
 Alarm = Callable[[str, Entity], Request | None]
+UnderWay = Callable[[Entity | None, str], bool]
 
 
 class Service:
@@ -213,6 +214,7 @@ class Service:
         self.reads: set[str] = set()
         self.steps: set[str] = set()
         self.wake: Alarm | None = None
+        self.is_under_way: UnderWay | None = None
 
     def method(self, function: Method) -> Method:
         """The decorated function answers requests whose method is its name."""
@@ -229,6 +231,12 @@ class Service:
         come late, it asks `Call.in_time`."""
         self.steps.add(function.__name__)
         return self.method(function)
+
+    def under_way(self, function: UnderWay) -> UnderWay:
+        """The decorated function says of an entity and a request_id whether it knows the request
+        yet: one that comes again meanwhile is never too late."""
+        self.is_under_way = function
+        return function
 
     def alarm(self, function: Alarm) -> Alarm:
         """The decorated function makes what the service sends to itself when the time that it asked
@@ -277,7 +285,9 @@ def handle(
     own = step(request.request_id, name)
     reads, is_step = name in service.reads, name in service.steps
     remembers = not reads and not service.stateless
-    is_late = not reads and window.is_late(request, at_ms, logged_ms)
+    # Who remembers nothing could refuse it now, and not know of that when it comes again.
+    is_late = remembers and window.is_late(request, at_ms, logged_ms)
+    is_known = service.is_under_way is not None and service.is_under_way(entity, request.request_id)
 
     def outputs_of(found: Memory | None) -> bytes | None:
         if found is None:
@@ -290,7 +300,7 @@ def handle(
         if name not in service.methods:
             raise Refused("bad_request", f"{service.name} has no method of this name")
         call = Call(request, lambda wanted: outputs_of(recall(wanted)), is_late)
-        if not is_step and not (known and known.is_recent):
+        if not is_step and not is_known and not (known and known.is_recent):
             call.in_time()
         remembered = outputs_of(known)
         if remembered is not None:

@@ -10,6 +10,7 @@ from typing import Any, Literal, NamedTuple, get_args
 from bench.compare.metric import OPERATION_KINDS, Metric, Rule
 from bench.errors import UnreadableError
 from bench.records.run_record import Figures, Loop, RunRecord
+from bench.stats.window import failed_share
 
 DEFAULT_FILE = Path(__file__).with_name("budgets.toml")
 THRESHOLD_MAX = 10.0
@@ -248,7 +249,7 @@ def _figures(run: RunRecord, phase: str, operation: str) -> Figures | None:
 
 def _measured(limit: Limit, allowed: float, figures: Figures) -> float:
     if limit == "failed_share_max":
-        return figures.failed_share or 0.0
+        return failed_share(figures) or 0.0
     latency = figures.latency_ms
     if latency is None or ("p99" in latency.at_least and latency.p99 <= allowed):
         return float("inf")

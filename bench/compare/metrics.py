@@ -17,6 +17,7 @@ from bench.records.run_record import (
     RunRecord,
     WindowFigures,
 )
+from bench.stats.window import failed_share
 
 GENERATOR = "generator"
 """The group is not part of the system under test, and no change of it can touch that."""
@@ -131,7 +132,7 @@ def _cpu_ratios(
 def _figure(name: str, figures: Figures, kind: str) -> tuple[Metric, Reading]:
     if kind == "failed":
         metric = Metric(f"{name} failed", kind, "of requests", scale="difference")
-        return metric, Reading(figures.failed_share)
+        return metric, Reading(failed_share(figures))
     if kind == "throughput":
         metric = Metric(f"{name} throughput", kind, "requests/s", is_lower_better=False)
         return metric, Reading(figures.throughput_per_s)

@@ -14,6 +14,7 @@ from scipy.stats import fisher_exact
 
 from bench.records.run_record import Figures, RunRecord
 from bench.stats.pooled_share import Count, PooledShare, pooled
+from bench.stats.window import asked, failures
 
 OUTCOMES_ALPHA = 0.01
 """Any outcome of unchanged sides counts as changed with this chance: no fresh batch repeats it."""
@@ -103,12 +104,12 @@ def _windows(run: RunRecord) -> Iterator[tuple[str, str, Figures]]:
 
 
 def _asked(run: RunRecord) -> Counter[tuple[str, str]]:
-    return Counter({(phase, name): figures.asked for phase, name, figures in _windows(run)})
+    return Counter({(phase, name): asked(figures) for phase, name, figures in _windows(run)})
 
 
 def _counts(run: RunRecord) -> Iterator[tuple[Outcome, int]]:
     for phase, operation, figures in _windows(run):
-        yield Outcome(phase, operation, FAILED), figures.failures
+        yield Outcome(phase, operation, FAILED), failures(figures)
         if operation:
             refused = figures.refused
             yield Outcome(phase, operation, DONE), figures.answered - sum(refused.values())

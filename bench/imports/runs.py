@@ -19,7 +19,7 @@ from bench.records.run_record import (
     WrongAnswers,
 )
 from bench.records.samples import Samples, Window
-from bench.stats.window import summarize
+from bench.stats.window import asked, failures, summarize
 
 UNKNOWN = "unknown"
 REQUESTS_MIN = 100
@@ -139,9 +139,9 @@ def _run(
         window=window,
     )
     why = []
-    if window is not None and window.failures >= window.asked:
+    if window is not None and failures(window) >= asked(window):
         kinds = ", ".join(window.failed)
-        why = [f"nothing was answered as expected: all {window.asked:,} requests failed: {kinds}"]
+        why = [f"nothing was answered as expected: all {asked(window):,} requests failed: {kinds}"]
     nowhere = Environment(UNKNOWN, 0, 0, UNKNOWN, UNKNOWN, {}, None, None)
     return ImportedRun(
         schema_version=SCHEMA_VERSION,

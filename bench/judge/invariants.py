@@ -93,6 +93,10 @@ class Judge:
         for row in replies[1:]:
             if (row.status, row.body) != (replies[0].status, replies[0].body):
                 self.fault("same_reply", request_id, f"{replies[0].body} and then {row.body}")
+        refused_ns = [row.done_ns for row in rows if row.code == EXPIRED]
+        for row in replies:
+            if row.status == 200 and any(done_ns < row.sent_ns for done_ns in refused_ns):
+                self.fault("same_reply", request_id, f"refused as too old, and then {row.body}")
         if replies:
             outcome = outcome_of(replies[0])
         else:
@@ -280,7 +284,9 @@ class Judge:
                 self.fault("final_state", name, found)
 
 
-TELLS_NOTHING = frozenset({"idempotency_key_reused", "idempotency_key_expired"})
+EXPIRED = "idempotency_key_expired"
+"""A request that was refused with this code stays refused."""
+TELLS_NOTHING = frozenset({"idempotency_key_reused", EXPIRED})
 """Codes of answers that don't say how the request ended that came with the key first."""
 ORDER_OPERATIONS = frozenset(
     {"add_item", "remove_item", "remove_order", "checkout", "pay", "cancel_payment"}

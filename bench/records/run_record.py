@@ -147,21 +147,6 @@ class Figures:
     failed: dict[str, int]
     """The 5xx, timeouts and broken connections are counted by kind."""
 
-    @property
-    def asked(self) -> int:
-        """`asked` counts the requests that should have been answered."""
-        return self.requests
-
-    @property
-    def failures(self) -> int:
-        """`failures` counts those of them that were not."""
-        return sum(self.failed.values())
-
-    @property
-    def failed_share(self) -> float | None:
-        """The share is None where nothing was asked."""
-        return self.failures / self.asked if self.asked else None
-
 
 @dataclass(frozen=True)
 class OpenFigures:
@@ -216,19 +201,6 @@ class WindowFigures(Figures):
     topics but Kafka's own; kafka_allocated_bytes and flink_allocated_bytes, of their JVMs."""
     first_answers: dict[str, str] = field(default_factory=dict, metadata={"optional": True})
     """The first answer of each kind that failed began so, by "operation: outcome"."""
-
-    @property
-    def not_sent(self) -> int:
-        """`not_sent` counts requests that could not be sent, as too many were under way."""
-        return 0 if self.open is None else self.open.not_sent
-
-    @property
-    def asked(self) -> int:
-        return self.requests + self.not_sent
-
-    @property
-    def failures(self) -> int:
-        return super().failures + self.not_sent
 
 
 @dataclass(frozen=True)

@@ -26,6 +26,7 @@ from bench.report.markup import Content, Html, data, tag
 from bench.report.phrases import Table
 from bench.report.waterfall import Waterfall
 from bench.stats.curves import Curves
+from bench.stats.window import asked, failures
 
 STYLE = Path(__file__).with_name("report.css")
 SCRIPT = Path(__file__).with_name("report.js")
@@ -168,19 +169,19 @@ def _figures(run: RunRecord, phases: Sequence[PhaseData]) -> Iterator[Html]:
 
 
 def _card(title: str, window: WindowFigures) -> Html:
-    failed = window.failures
+    failed = failures(window)
     half, most = (phrases.latency(window.latency_ms, name) for name in CARD_QUANTILES)
-    failures = "none failed"
+    told = "none failed"
     if failed:
-        part = phrases.share(failed / window.requests)
-        failures = f"{failed:,} of {window.requests:,} failed ({part})"
+        part = phrases.share(failed / asked(window))
+        told = f"{failed:,} of {asked(window):,} failed ({part})"
     return tag(
         "div",
         tag("h3", title),
         tag("p", tag("b", phrases.rate(window.throughput_per_s)), " requests/s", class_="big"),
         tag("p", "half within", tag("b", f"{half} ms"), class_="row"),
         tag("p", "99 of 100 within", tag("b", f"{most} ms"), class_="row"),
-        tag("p", failures, class_="bad" if failed else "good"),
+        tag("p", told, class_="bad" if failed else "good"),
         class_="card",
     )
 

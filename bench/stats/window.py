@@ -13,7 +13,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench.records.request_log import Row
-from bench.records.run_record import PERCENTS, Figures, Latency, OpenFigures
+from bench.records.run_record import (
+    PERCENTS,
+    Figures,
+    Latency,
+    OpenFigures,
+    WindowFigures,
+)
 from bench.records.samples import DROPPED_IN_FLIGHT, Samples, Window
 from bench.stats.quantiles import Quantile, quantiles
 
@@ -81,6 +87,23 @@ def describe(found: Sequence[Quantile]) -> Latency | None:
     p50, p90, p99, p999, longest = (round(quantile.value_ns / 1e6, 3) for quantile in found)
     bounds = [name for name, quantile in zip(PERCENTS, found, strict=True) if quantile.at_least]
     return Latency(p50, p90, p99, p999, longest, bounds)
+
+
+def asked(found: Figures) -> int:
+    """`asked` counts the requests that should have been answered: those too that could not be sent,
+    as too many were under way. Of one operation they are not known."""
+    kept = found.open if isinstance(found, WindowFigures) else None
+    return found.requests + (0 if kept is None else kept.not_sent)
+
+
+def failures(found: Figures) -> int:
+    """`failures` counts those of `asked` that were not answered as they should."""
+    return sum(found.failed.values()) + asked(found) - found.requests
+
+
+def failed_share(found: Figures) -> float | None:
+    """`failed_share` is None where nothing was asked."""
+    return failures(found) / asked(found) if asked(found) else None
 
 
 def _open_figures(sent: Samples, dropped: int, not_sent: int) -> OpenFigures:

@@ -165,6 +165,7 @@ class Host:
                 routed(with_hop(sent, request.trace, service.name, in_ns))
                 for sent in effect.records
             ]
+            entity = None if effect.entity is None else orjson.dumps(effect.entity)
         except NOT_A_SERVICES:
             raise
         except BaseException as fault:  # noqa: BLE001 (whatever it is, it is this record's)
@@ -173,7 +174,7 @@ class Host:
         if effect.fault is not None:
             return self._dead(record, effect.fault)
         if not service.stateless:
-            self._keep(key, kept, effect, record, timers)
+            self._keep(key, kept, effect, entity, record, timers)
         return frames
 
     def ring(self, timestamp: int, key: str, timers: Timers) -> list[bytes]:
@@ -253,7 +254,11 @@ class Host:
         is_recent = self._age_ms(handled_ms) <= self._window.window_ms
         return Memory(at_ms, is_recent, value[TIMES_DIGITS:])
 
-    def _keep(self, key: str, kept: Kept, effect: Effect, record: Arrived, timers: Timers) -> None:
+    def _keep(
+        self, key: str, kept: Kept, effect: Effect, entity: bytes | None, record: Arrived,
+        timers: Timers,
+    ) -> None:  # fmt: skip
+        """`entity` is that of the effect, as JSON."""
         wakes = effect.wake_after_s is not None
         are_mended = self._mend_timers(kept, timers)
         if effect.entity is kept.entity and not effect.memory and not wakes:
@@ -267,12 +272,15 @@ class Host:
             kept.wake_at_ms = 0
         if effect.memory:
             handled_ms = self._clocks.elapsed_ms()
+            newest_ms = record.logged_ms
+            if kept.names:  # of which one may be from a time when the clock was ahead
+                newest_ms = max(newest_ms, kept.newest_ms)
             for step, (at_ms, _, outputs) in effect.memory.items():
                 times = b"%0*d%0*d" % (TIME_DIGITS, at_ms, ELAPSED_DIGITS, handled_ms)
                 self._state.put(step, times + outputs)
                 self._knowledge.remember(key, step)
                 kept.names.append(step)
-            kept.partition, kept.newest_ms = record.partition, record.logged_ms
+            kept.partition, kept.newest_ms = record.partition, newest_ms
             kept.handled_ms = handled_ms
             if len(kept.names) >= CHUNK:
                 chunk = [kept.newest_ms, kept.handled_ms, kept.names]
@@ -281,7 +289,7 @@ class Host:
                 kept.names = []
             if not kept.sweep_at_ms:
                 self._sweep_in(self._window.kept_ms, kept, timers)
-        self._state.write(kept.to_bytes())
+        self._state.write(kept.to_bytes(entity))
 
     def _sweep(self, key: str, topic: str, kept: Kept, timers: Timers) -> None:
         """Forgets the oldest steps, and comes again for the rest."""

@@ -54,13 +54,17 @@ class Kept:
         """`from_bytes` reads what `to_bytes` made, out of Flink's state."""
         return cls() if value is None else cls(*orjson.loads(value))
 
-    def to_bytes(self) -> bytes | None:
-        """`to_bytes` writes it for Flink's state; it is None where there is nothing to keep."""
+    def to_bytes(self, entity: bytes | None = None) -> bytes | None:
+        """`to_bytes` writes it for Flink's state; it is None where there is nothing to keep.
+
+        `entity` is the entity as JSON, where somebody has written it already.
+        """
         if self.entity is None and not self.has_steps():
             return None
+        written = self.entity if entity is None else orjson.Fragment(entity)
         return orjson.dumps(
             [
-                *(self.entity, self.wake_at_ms, self.sweep_at_ms, self.partition),
+                *(written, self.wake_at_ms, self.sweep_at_ms, self.partition),
                 *(self.first, self.end, self.newest_ms, self.handled_ms, self.names),
             ]
         )

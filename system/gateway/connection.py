@@ -156,7 +156,7 @@ class Connection(RequestHandler):
     def data_received(self, data: bytes) -> None:
         before = self._request_count
         waiter = self._waiter
-        if waiter is None:
+        if waiter is None or waiter.done():  # it is about to take what has come
             super().data_received(data)
         else:
             self._waiter = None  # so that aiohttp's task does not wake up yet

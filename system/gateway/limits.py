@@ -82,8 +82,8 @@ class Limits:
     retry_after_s: int = _limit(1, "Each 503 has this Retry-After")
     drain_s: float = _limit(
         10.0,
-        "Requests in flight may finish in this time after SIGTERM. It is longer than their own "
-        "timeout",
+        "Requests in flight may finish in this time after SIGTERM, or in a second more than their "
+        "own timeout where that is longer",
     )
     kafka_wait_s: float = _limit(
         30.0,

@@ -182,7 +182,8 @@ async def _serve(options: Options, listener: socket.socket, guards: Guards) -> i
         gateway.drain()
         server.close()
         if waiting := gateway.pending.futures():
-            await asyncio.wait(waiting, timeout=options.limits.drain_s)
+            limits = options.limits
+            await asyncio.wait(waiting, timeout=max(limits.drain_s, limits.timeout_s + 1))
         http.pre_shutdown()
         await http.shutdown(options.limits.linger_s)
         await gateway.kafka.stop()

@@ -15,11 +15,13 @@ import org.apache.flink.shaded.netty4.io.netty.handler.codec.http.HttpMethod;
 import org.apache.flink.shaded.netty4.io.netty.handler.codec.http.HttpRequest;
 import org.apache.flink.shaded.netty4.io.netty.handler.codec.http.HttpResponseStatus;
 import org.apache.flink.shaded.netty4.io.netty.handler.codec.http.HttpVersion;
+import org.apache.flink.shaded.netty4.io.netty.handler.codec.http.QueryStringDecoder;
 import org.apache.flink.shaded.netty4.io.netty.util.ReferenceCountUtil;
 
 /**
  * Has Flink's REST interface answer GET alone: who reaches it may look, and cancel, stop or change
- * nothing. Flink's own web.cancel.enable only hides a button.
+ * nothing. Flink's own web.cancel.enable only hides a button, and two GETs, made for YARN's proxy,
+ * cancel and stop a job.
  */
 public class ReadOnlyPage implements InboundChannelHandlerFactory {
 
@@ -34,8 +36,7 @@ public class ReadOnlyPage implements InboundChannelHandlerFactory {
     static class Refusing extends ChannelInboundHandlerAdapter {
 
         public void channelRead(ChannelHandlerContext context, Object message) throws Exception {
-            if (!(message instanceof HttpRequest)
-                    || HttpMethod.GET.equals(((HttpRequest) message).method())) {
+            if (!(message instanceof HttpRequest) || isLook((HttpRequest) message)) {
                 super.channelRead(context, message);
                 return;
             }
@@ -46,6 +47,11 @@ public class ReadOnlyPage implements InboundChannelHandlerFactory {
             response.headers().set(HttpHeaderNames.CONTENT_TYPE, "application/json");
             response.headers().set(HttpHeaderNames.CONTENT_LENGTH, String.valueOf(body.length));
             context.writeAndFlush(response).addListener(ChannelFutureListener.CLOSE);
+        }
+
+        static boolean isLook(HttpRequest request) {
+            String path = new QueryStringDecoder(request.uri()).path();
+            return HttpMethod.GET.equals(request.method()) && !path.contains("yarn-");
         }
     }
 }

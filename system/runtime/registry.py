@@ -14,7 +14,7 @@ from machine.cache import LockHeldError, cache_dir, is_held, lock
 from machine.errors import StackError
 from machine.http import answers
 
-DOWN_TIMEOUT_S = 60.0
+DOWN_TIMEOUT_S = 180.0
 """`down` waits this long: more than a stack's own limits of drain and stop add up to."""
 
 ASKED, ANSWERED = ".asked", ".answered"

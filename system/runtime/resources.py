@@ -12,6 +12,9 @@ DISK_BESIDE_MIB = 768
 """A stack needs this much free disk beside its input topics: ten minutes of replies at some
 thousand a second, checkpoints, and logs."""
 
+BLOCK_BYTES = 512
+"""A file's blocks are counted in these, whatever the disk's own are."""
+
 OUTSIDE_HEAP_BYTES = 1536 * 1024**2
 """A stack needs this much besides its heaps: metaspace, buffers and threads of three JVMs, and the
 gateway and Python."""
@@ -21,8 +24,10 @@ FURTHER_JVM_BYTES = 512 * 1024**2
 
 def check_disk(folder: Path, topics_mib: int) -> None:
     """`check_disk` raises `StackError` when the disk below `folder` has no space for topics of so
-    many MiB, and all else."""
-    free, needed = shutil.disk_usage(folder).free, (topics_mib + DISK_BESIDE_MIB) * 1024**2
+    many MiB, less what an earlier stack's take of it, and all else."""
+    taken = sum(path.lstat().st_blocks * BLOCK_BYTES for path in folder.glob("kafka*/log/*/*"))
+    topics = max(0, topics_mib * 1024**2 - taken)
+    free, needed = shutil.disk_usage(folder).free, topics + DISK_BESIDE_MIB * 1024**2
     if free < needed:
         raise StackError(
             f"{folder} has {_mib(free)} free, a stack needs {_mib(needed)}: make room, choose a "

@@ -49,8 +49,9 @@ MEND_PROBE_TIMEOUT_S = 1.0
 """One request takes at most this long while something is mended: what dies meanwhile is noticed
 that much later."""
 
-DRAIN_TIMEOUT_S = 15.0
-"""The gateway answers what it has accepted, at most this long."""
+DRAIN_TIMEOUT_S = 75.0
+"""The gateway answers what it has accepted, at most this long: it ends by itself as soon as it has,
+and waits for replies no longer than its --timeout-s, which is a minute at most in a cluster."""
 
 STOP_TIMEOUT_S = 10.0
 """Kafka and Flink end within this time after SIGTERM, or are killed."""

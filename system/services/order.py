@@ -157,6 +157,13 @@ def payment_status(order: Entity | None, call: Call) -> Outcome:
 # The sagas: begin, hear each participant, run out of time, end.
 
 
+@ORDER.under_way
+def leads(order: Entity | None, request_id: str) -> bool:
+    """`leads` says whether the order's saga is this request's."""
+    saga = None if order is None else order["saga"]
+    return saga is not None and bool(saga["request_id"] == request_id)
+
+
 class Kind(NamedTuple):
     """A saga asks this of the user and, where it concerns the stock, of each item."""
 
@@ -205,9 +212,9 @@ def refundable(order: Entity | None, call: Call) -> Entity:
 def joined(order: Entity | None, call: Call) -> Outcome | None:
     """`joined` answers a request that is under way already and came again, perhaps through another
     gateway."""
-    saga = None if order is None else order["saga"]
-    if order is None or saga is None or saga["request_id"] != call.request_id:
+    if order is None or not leads(order, call.request_id):
         return None
+    saga = order["saga"]
     if call.sink not in saga["sinks"] and len(saga["sinks"]) < SINKS_PER_SAGA_MAX:
         order = {**order, "saga": {**saga, "sinks": [*saga["sinks"], call.sink]}}
     return Outcome(order, remember=False)
@@ -280,9 +287,9 @@ def stepped(order: Entity | None, call: Call) -> Outcome:
 @ORDER.step
 def saga_expired(order: Entity | None, call: Call) -> Outcome:
     """The time is over: compensate, or where that takes as long again, release the order."""
-    saga = None if order is None else order["saga"]
-    if order is None or saga is None or saga["request_id"] != call.request_id:
+    if order is None or not leads(order, call.request_id):
         return Outcome(order, remember=False)
+    saga = order["saga"]
     if saga["undoing"]:
         return end(order, saga, call)
     message = f"not all services answered within {CHECKOUT_TIMEOUT_S:g} s; nothing was done"

@@ -30,6 +30,18 @@ async def test_sigterm_finishes_what_is_in_flight(gateway, topics):
     assert await asyncio.wait_for(running.process.wait(), WAIT_S) == 0
 
 
+async def test_what_is_in_flight_has_its_own_timeout_to_finish(gateway, topics):
+    running = await gateway("--timeout-s", "4", "--drain-s", "0.2")
+    asked = asyncio.create_task(running.ask("GET", "/users/find/u1"))
+    _, request = await topics.next()
+    running.process.send_signal(signal.SIGTERM)
+    await until(lambda: refuses(running.address))
+    await asyncio.sleep(1)  # longer than it would drain, and shorter than the request may take
+    await topics.reply(request, user_id="u1")
+    assert (await asked)[0] == 200
+    assert await asyncio.wait_for(running.process.wait(), WAIT_S) == 0
+
+
 async def refuses(address) -> bool:
     try:
         _, writer = await asyncio.open_connection(*address)

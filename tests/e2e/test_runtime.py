@@ -56,6 +56,11 @@ def test_flinks_page_is_read_only(stack: Stack):
         ("PATCH", f"{job}?mode=cancel"),
         ("PUT", f"{job}/resource-requirements"),
         ("DELETE", "/cluster"),
+        # These cancel and stop a job, for YARN, whose proxy takes GET alone.
+        ("GET", f"{job}/yarn-cancel"),
+        ("GET", f"/v1{job}/yarn-cancel?x=1"),
+        ("GET", f"{job}/yarn%2Dcancel/"),
+        ("GET", f"{job}/yarn-stop"),
     ):
         with pytest.raises(HttpError, match="answers 403"):
             call(verb, page + path, 30, {})

@@ -15,6 +15,7 @@ from bench.imports import runs
 from bench.imports.formats import ResultsError
 from bench.imports.runs import UNKNOWN_OF_SUMMARY, read_imported
 from bench.records.typed_json import to_plain
+from bench.stats.window import asked, failures
 
 FILES = Path(__file__).with_name("files")
 START = datetime(2026, 1, 2, tzinfo=UTC)
@@ -67,8 +68,10 @@ def test_iterations_that_never_began_rank_behind_all() -> None:
     assert window.requests == 115
     assert window.latency_ms is not None
     assert "p99" in window.latency_ms.at_least
-    assert window.failures == sum(window.failed.values()) + window.not_sent
-    assert window.not_sent > 0
+    assert window.open is not None
+    assert window.open.not_sent > 0
+    assert asked(window) == 115 + window.open.not_sent
+    assert failures(window) == sum(window.failed.values()) + window.open.not_sent
 
 
 def test_too_few_requests(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

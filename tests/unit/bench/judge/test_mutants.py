@@ -238,6 +238,20 @@ def forgotten_idempotency(broken: Broken) -> bool:
     return True
 
 
+def refused_for_good_and_granted(broken: Broken) -> bool:
+    """A request was refused as too old, and granted when it came again."""
+    place = broken.pick("add_credit", "add_stock", "checkout", "pay", "cancel_payment")
+    if place is None:
+        return False
+    row = broken.rows[place]
+    key = row.body["request_id"]
+    body = {"request_id": key, "error": {"code": "idempotency_key_expired", "message": ""}}
+    earlier_ns = row.sent_ns - 2, row.sent_ns - 1
+    broken.rows[place] = row._replace(key=key)
+    broken.rows.insert(place, Row(row.operation, row.path, key, *earlier_ns, 409, body))
+    return True
+
+
 def checkout_left_open(broken: Broken) -> bool:
     order = broken.entity(broken.final.orders, status="open")
     if order is None:
@@ -308,7 +322,8 @@ MUTANTS: tuple[Breaks, ...] = (
     *(lost_effect, doubled_effect, lost_charge, charged_twice, told_twice_that_it_was_charged),
     *(refund_doubled, stock_of_a_sale_is_back, refused_and_done, negative_read, crossed_reply),
     *(answer_of_another, stale_credit, stale_stock, stale_order, stale_lines),
-    *(read_before_it_was_written, forgotten_idempotency, checkout_left_open, removed_credit_lost),
+    *(read_before_it_was_written, forgotten_idempotency, refused_for_good_and_granted),
+    *(checkout_left_open, removed_credit_lost),
     *(order_vanished, user_vanished, not_found_though_there, found_after_its_removal),
     *(item_twice_in_an_order, unknown_status),
 )

@@ -14,7 +14,7 @@ from system.flink_job.host import (
     DEAD_BYTES_MAX,
     StateError,
 )
-from system.service import Call, Entity, Outcome, Service, Window
+from system.service import Call, Entity, Outcome, Reply, Service, Window
 from system.wire import RECORD_BYTES_MAX, Request, encode_request, with_trace
 
 WINDOW = Window()
@@ -235,3 +235,21 @@ def test_a_trace_grows_by_the_service() -> None:
     value = with_trace(encode_request(GOOD), [("before", 1, 2)])
     (reply,) = Hosted().take("user_in", b"u", value)
     assert [hop[0] for hop in orjson.loads(reply.value)["trace"]] == ["before", "user"]
+
+
+@pytest.mark.parametrize("what", [{1, 2}, 2**70, object()])
+def test_an_entity_that_can_not_be_written_is_its_record_s_fault(what: object) -> None:
+    """It failed outside what is a service's: the task was restored, and failed again for ever."""
+    odd = Service("user", key="user_id")
+
+    @odd.method
+    def create_user(entity: Entity | None, call: Call) -> Outcome:
+        found = {"what": what} if call.request_id == "odd" else {"what": 1}
+        return Outcome(found, (Reply({}),))
+
+    host = Hosted([odd])
+    for request_id, letters in (("odd", 1), ("even", 0)):
+        request = Request(request_id, SINK, "create_user", {"user_id": "e"})
+        out = host.take("user_in", b"e", encode_request(request))
+        assert len([each for each in out if each.topic == "user_in_dead"]) == letters
+    assert orjson.loads(host.values["user_in/e"])[0] == {"what": 1}

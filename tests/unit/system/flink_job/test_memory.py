@@ -155,6 +155,22 @@ def test_a_clock_that_was_set_does_not_make_it_remember_for_good(set_ms: int) ->
     assert ask(host, "get_credit", "g")["credit"] == CHUNK + 2
 
 
+def test_what_is_from_a_time_ahead_stays_with_what_came_after() -> None:
+    """Its id is in its minute again an hour later: it must not be new then."""
+    host = Hosted()
+    ask(host, "create_user", "c")
+    host.set_clock(HOUR_MS)
+    ahead = minted(host.now_ms, 1)
+    ask(host, "add_credit", ahead, amount=1)
+    host.set_clock(-HOUR_MS)
+    ask(host, "add_credit", minted(host.now_ms, 2), amount=1)
+    for minute in range(61):
+        host.pass_time(host.now_ms + MINUTE_MS)
+        ask(host, "get_credit", f"g{minute}")
+    ask(host, "add_credit", ahead, amount=1)
+    assert ask(host, "get_credit", "g")["credit"] == 2
+
+
 @pytest.mark.parametrize("set_ms", [HOUR_MS, -HOUR_MS, 365 * 24 * HOUR_MS])
 def test_nor_does_a_broker_s_clock_that_is_set_alone(set_ms: int) -> None:
     host = Hosted()

@@ -103,6 +103,27 @@ async def test_what_comes_meanwhile_is_answered_in_its_turn():
         assert (await next_answer(reader))[2] == b"2"
 
 
+async def test_bytes_that_come_as_the_task_is_about_to_wake_up_end_nothing():
+    """Its next request is there, and it has been told so; then a part of another one comes."""
+    async with asyncio.timeout(20), serving(idle_s=0.5) as (played, reader, writer):
+        writer.write(GET % b"a1")
+        _, client = await played.asked.get()
+        writer.write(GET % b"a2")
+        other_reader, other = await asyncio.open_connection(*writer.get_extra_info("peername"))
+        other.write(GET % b"d")  # when it is answered, what came before has been read too
+        await next_answer(other_reader)
+        other.close()
+        third = GET % b"a3"
+        client.answer(200, b"1", closes=False)
+        client.data_received(third[:7])
+        client.data_received(third[7:])
+        assert (await next_answer(reader))[2] == b"1"
+        answers = [(await next_answer(reader))[2] for _ in range(2)]
+        assert answers == [b"{}", b"{}"]
+        assert played.handled == ["/d", "/a2", "/a3"]
+        assert await reader.read() == b"", "it is closed when it is idle"
+
+
 async def test_an_answer_that_closes_says_so():
     async with serving() as (played, reader, writer):
         writer.write(GET % b"a")

@@ -31,6 +31,19 @@ class TestResources:
         with pytest.raises(StackError, match="smaller --topic-mib"):
             resources.check_disk(tmp_path, topics_mib)
 
+    def test_what_topics_take_already_is_there(self, tmp_path, monkeypatch):
+        for place in ("kafka/log/user_in-0", "kafka_2/log/user_in-0", "kafka/log_2/user_in-0"):
+            (tmp_path / place).mkdir(parents=True)
+            (tmp_path / place / "0.log").write_bytes(b"x" * 2**20)
+        free = (100 - 2 + resources.DISK_BESIDE_MIB) * 2**20
+        monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=free))
+        resources.check_disk(tmp_path, 100)
+        with pytest.raises(StackError, match="make room"):
+            resources.check_disk(tmp_path, 101)
+        free = resources.DISK_BESIDE_MIB * 2**20
+        monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=free))
+        resources.check_disk(tmp_path, 1)
+
     def test_each_process_more_takes_its_part(self):
         heaps, mib = Heaps(100, 200, 300), 2**20
         resources.check_memory(heaps, 3, 2, available=(300 + 200 + 600 + 1536 + 3 * 512) * mib)

@@ -3,11 +3,13 @@
 from collections import defaultdict
 from unittest.mock import patch
 
+import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from support.shop import SINK, Shop, minted
 
-from system.wire import Request, input_topic
+from system.service import Record
+from system.wire import Request, encode_request, input_topic
 
 USERS, ITEMS, ORDERS = ("u0", "u1"), ("i0", "i1"), ("o0", "o1", "o2")
 NEW = {"n0": "u0", "n1": "u1", "n2": "nobody"}
@@ -211,3 +213,36 @@ def test_a_request_sent_again_gets_the_same_reply(
     replies = shop.replies["checkout"]
     assert replies
     assert all(reply == replies[0] for reply in replies)
+
+
+def late(request_id: str, method: str, at_ms: int) -> Request:
+    return Request(request_id, SINK, method, {"order_id": "o0"}, None, at_ms)
+
+
+@pytest.mark.parametrize("method", ["pay", "cancel_payment"])
+def test_what_was_refused_as_too_late_stays_refused_by_who_keeps_nothing(method: str) -> None:
+    """The payment service remembers nothing, so it can't refuse: the order does, which does."""
+    shop = open_shop(credit=20, stock=2)
+    if method == "cancel_payment":
+        shop.ask("payment", "pay", "paid", "o0")
+    before = shop.entity("order", "o0")
+    for at_ms in (shop.now_ms - 6 * MINUTE_MS, shop.now_ms, shop.now_ms):
+        shop.produce("payment_in", "o0", late("k", method, at_ms))
+        shop.settle()
+    assert [reply["error"]["code"] for reply in shop.replies["k"]] == [EXPIRED] * 3
+    assert shop.entity("order", "o0") == before
+
+
+@pytest.mark.parametrize(("service", "method"), [("order", "checkout"), ("payment", "pay")])
+def test_a_request_whose_saga_is_under_way_is_never_too_late(service: str, method: str) -> None:
+    shop = open_shop(credit=20, stock=2)
+    at_ms = shop.now_ms
+    shop.produce(f"{service}_in", "o0", late("k", method, at_ms))
+    while not shop.entity("order", "o0")["saga"]:
+        shop.deliver(shop.log.pop(0))
+    shop.now_ms += 60 * MINUTE_MS
+    again = late("k", "checkout" if method == "checkout" else "pay_order", at_ms)
+    shop.deliver(Record("order_in", "o0", encode_request(again)))
+    shop.now_ms -= 60 * MINUTE_MS
+    shop.settle()
+    assert {reply.get("paid") for reply in shop.replies["k"]} == {True}

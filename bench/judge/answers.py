@@ -12,8 +12,8 @@ KINDS_SHOWN_MAX = 5
 others."""
 SILENT_SHARE_MAX = 0.5
 """A window may pass for this share without a single answer. The users of a closed loop who wait for
-an answer when the window closes are not in it: without this limit a system that stopped halfway
-would look well."""
+an answer as the window closes are in its latencies alone: without this limit a system that stopped
+halfway would not have failed."""
 
 
 def silent_share(samples: Samples, window: Window) -> float:

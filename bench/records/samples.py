@@ -234,6 +234,17 @@ class Samples(NamedTuple):
     def schedule_lag_ns(self) -> Ints:
         return self.sent_ns - self.intended_ns
 
+    def latencies_ns(self, waiting: "Samples | None" = None) -> tuple[Ints, Ints]:
+        """`latencies_ns` returns the response times of what was answered, and the waits of what was
+        not: those too of what is `waiting`, where it has waited longer than any answer took."""
+        response_ns = self.response_ns
+        known_ns = response_ns[self.of_kind("ok", "refused")]
+        waited_ns = response_ns[self.of_kind("censored")]
+        if waiting is not None and len(known_ns):
+            longer = waiting.response_ns > known_ns.max()
+            waited_ns = np.concatenate([waited_ns, waiting.response_ns[longer]])
+        return known_ns, waited_ns
+
 
 class Window(NamedTuple):
     """A window lasts from `opened_ns` until before `closed_ns`, on the machine's monotonic clock.
@@ -254,6 +265,14 @@ class Window(NamedTuple):
         return samples.where(
             self.holds(samples.intended_ns if self.is_open_loop else samples.done_ns)
         )
+
+    def left_by(self, samples: Samples) -> Samples:
+        """`left_by` returns the requests of a closed loop that were under way as the window closed,
+        with their wait so far: in no window, they say how slow a system had become. Those of an
+        open loop are all in their window."""
+        is_left = (samples.sent_ns < self.closed_ns) & (samples.done_ns >= self.closed_ns)
+        found = samples.where(is_left & (not self.is_open_loop))
+        return Samples(*found[:6], np.full(len(found), self.closed_ns))
 
     def holds(self, times_ns: NDArray[np.int64]) -> NDArray[np.bool_]:
         return (self.opened_ns <= times_ns) & (times_ns < self.closed_ns)

@@ -76,14 +76,13 @@ def reduce(samples: Samples, origin_ns: int, window: Window | None) -> Curves | 
         return None
     response, service = None, None
     if window is not None:
-        inside = window.holds(samples.intended_ns if window.is_open_loop else samples.done_ns)
-        answered = samples.of_kind("ok", "refused") & inside
-        censored = samples.of_kind("censored") & inside
-        lost = int((samples.of_kind("dropped") & inside).sum())
-        latency_ns = samples.response_ns
-        response = _percentiles(Waits(latency_ns[answered], latency_ns[censored], lost))
+        inside = window.of(samples)
+        answered, censored = inside.of_kind("ok", "refused"), inside.of_kind("censored")
+        lost = int(inside.of_kind("dropped").sum())
+        known_ns, waited_ns = inside.latencies_ns(window.left_by(samples))
+        response = _percentiles(Waits(known_ns, waited_ns, lost))
         if window.is_open_loop:
-            latency_ns = samples.service_ns
+            latency_ns = inside.service_ns
             service = _percentiles(Waits(latency_ns[answered], latency_ns[censored]))
     return Curves(response, service, _timeline(samples, origin_ns))
 

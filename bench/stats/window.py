@@ -45,29 +45,36 @@ def summarize(samples: Samples, window: Window) -> Summary:
     dropped = inside.of_kind("dropped")
     sent = inside.where(~dropped)
     done = samples.where(window.holds(samples.done_ns))
+    waiting = window.left_by(samples)
     lost = int(dropped.sum())
     operations = {}
     for index, name in sorted(enumerate(samples.operations), key=lambda item: item[1]):
         own = sent.where(sent.operation == index)
         if len(own):
-            operations[name] = figures(own, done.where(done.operation == index), window)
-    total = figures(sent, done, window, lost)
+            operations[name] = figures(
+                own,
+                done.where(done.operation == index),
+                window,
+                waiting=waiting.where(waiting.operation == index),
+            )
+    total = figures(sent, done, window, lost, waiting)
     not_sent = inside.count(DROPPED_IN_FLIGHT)
     kept = _open_figures(sent, lost, not_sent) if window.is_open_loop else None
     return Summary(total, operations, kept)
 
 
-def figures(sent: Samples, done: Samples, window: Window, lost: int = 0) -> Figures:
+def figures(
+    sent: Samples, done: Samples, window: Window, lost: int = 0, waiting: Samples | None = None
+) -> Figures:
     """`figures` counts as `done` those that ended while the window was open; `lost` requests were
-    never sent."""
+    never sent. Those of `waiting` are in the latencies alone, see `Samples.latencies_ns`."""
     answered = sent.of_kind("ok", "refused")
-    censored = sent.of_kind("censored")
-    response_ns = sent.response_ns
+    known_ns, waited_ns = sent.latencies_ns(waiting)
     return Figures(
         requests=len(sent),
         answered=int(answered.sum()),
         throughput_per_s=round(int(done.of_kind("ok", "refused").sum()) / window.length_s, 1),
-        latency_ms=latency_ms(response_ns[answered], response_ns[censored], lost),
+        latency_ms=latency_ms(known_ns, waited_ns, lost),
         refused=_counted(sent.where(sent.of_kind("refused"))),
         failed=_counted(sent.where(sent.of_kind("failed", "censored"))),
     )
@@ -85,7 +92,7 @@ def describe(found: Sequence[Quantile]) -> Latency | None:
     if not found:
         return None
     p50, p90, p99, p999, longest = (round(quantile.value_ns / 1e6, 3) for quantile in found)
-    bounds = [name for name, quantile in zip(PERCENTS, found, strict=True) if quantile.at_least]
+    bounds = [name for name, quantile in zip(PERCENTS, found, strict=True) if quantile.is_bound]
     return Latency(p50, p90, p99, p999, longest, bounds)
 
 

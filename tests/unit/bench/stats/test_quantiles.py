@@ -57,8 +57,29 @@ def test_a_quantile_is_right_whatever_the_censored_latencies_are(
     rank = max(1, ceil(round(len(true) * percent / 100, 6)))
     if found[0].at_least:
         assert true[rank - 1] >= found[0].value_ns
+        assert true[rank - 1] <= (10**9 if found[0].most_ns is None else found[0].most_ns)
     else:
         assert true[rank - 1] == found[0].value_ns
+
+
+def test_one_request_that_was_cut_off_at_once_moves_no_quantile_but_the_longest() -> None:
+    known = ints([round(5 * MS + number * 15 * MS / 6000) for number in range(6000)])
+    found = describe(quantiles(known, ints([300_000]), 0, list(PERCENTS.values())))
+    assert found is not None
+    assert found.at_least == ["max"]
+    exact = describe(quantiles(known, ints([]), 0, list(PERCENTS.values())))
+    assert exact is not None
+    assert found.p99 == pytest.approx(exact.p99, rel=0.01)
+
+
+def test_where_it_may_matter_a_quantile_is_a_bound() -> None:
+    """A fifth was cut off: whether p90 is 1 or 1000 nobody knows."""
+    known = ints([MS] * 80 + [1000 * MS] * 10)
+    p50, p90 = quantiles(known, ints([MS // 2] * 20), 0, [50, 90])
+    assert not p50.is_bound
+    assert (p90.is_bound, p90.most_ns) == (True, None)
+    (p75,) = quantiles(known, ints([MS // 2] * 20), 0, [75])
+    assert (p75.value_ns, p75.most_ns, p75.is_bound) == (MS, 1000 * MS, True)
 
 
 def test_in_ms_with_the_names_of_lower_bounds() -> None:

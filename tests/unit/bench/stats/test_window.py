@@ -11,6 +11,7 @@ MS = 1_000_000
 
 def made(folder: Path, *rows: tuple[int, int, str]) -> Samples:
     """(done_ms, latency_ms, outcome): sent 1 ms after it was due."""
+    folder.mkdir(exist_ok=True)
     writer = Writer(folder / "s.bin")
     for done_ms, latency_ms, outcome in rows:
         intended_ns = (done_ms - latency_ms) * MS
@@ -38,9 +39,23 @@ def test_a_closed_loop_counts_what_ended_in_the_window(tmp_path: Path) -> None:
     assert total.refused == {"409 out_of_stock": 1}
     assert total.failed == {"504 timeout": 1, "503 overloaded": 1}
     assert total.latency_ms == Latency(
-        20, 5000, 5000, 5000, 5000, at_least=["p90", "p99", "p99.9", "max"]
-    )
+        30, 5000, 5000, 5000, 5000, at_least=["p90", "p99", "p99.9", "max"]
+    ), "of what was under way at the end, 200 ms are known"
     assert operations == {"find_user": total}
+
+
+def test_what_a_closed_loop_waits_for_at_its_end_is_in_the_latencies(tmp_path: Path) -> None:
+    """Else a system that stops halfway looks quick: nothing that ended was slow."""
+    window = Window(1000 * MS, 3000 * MS)
+    quick = [(1000 + number, 10, "200") for number in range(900)]
+    stopped = [(5000, 3100, "504 timeout")] * 64
+    total, operations, _ = summarize(made(tmp_path / "a", *quick, *stopped), window)
+    assert (total.requests, total.failed) == (900, {})
+    assert total.latency_ms == Latency(10, 10, 1100, 1100, 1100, ["p99", "p99.9", "max"])
+    assert operations["find_user"].latency_ms == total.latency_ms
+    usual = [(3005, 10, "200"), (3001, 3, "200")]
+    total, _, _ = summarize(made(tmp_path / "b", *quick, *usual), window)
+    assert total.latency_ms == Latency(10, 10, 10, 10, 10, [])
 
 
 def test_an_open_loop_counts_what_was_due_in_the_window(tmp_path: Path) -> None:

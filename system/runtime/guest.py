@@ -54,6 +54,8 @@ class Known(NamedTuple):
     is_stopped: bool
     form: str = "that of an older version"
     """The state has this form, see `data_folder.form_of`."""
+    stopping: str | None = None
+    """Flink calls the savepoint by this name that the job is being stopped with."""
 
 
 class GuestJob:
@@ -137,7 +139,11 @@ class GuestJob:
 
     def _stop(self, job_id: str) -> Known:
         try:
+            before = self._read()
             trigger = self._rest.stop_with_savepoint(job_id, self._savepoint_dir())
+            # Who is killed while it is made, or waits no longer, must not go on from an older one.
+            if before is not None:
+                self._write(before._replace(stopping=trigger))
             deadline = time.monotonic() + SAVEPOINT_TIMEOUT_S
             while (savepoint := self._rest.savepoint(job_id, trigger)) is None:
                 if time.monotonic() > deadline:
@@ -166,11 +172,25 @@ class GuestJob:
         """What a job left that no longer runs: where nobody stopped it, its newest checkpoint."""
         if known.is_stopped:
             return known.begin
+        if known.stopping and (made := self._made(known.job_id, known.stopping)):
+            return made
         place = urlsplit(self._rest.configuration().get("execution.checkpointing.dir", ""))
         if place.scheme not in ("", "file") or not Path(place.path).is_dir():
             return None  # on another machine it may have made some
         newest = newest_checkpoint(Path(place.path) / known.job_id)
+        if newest is None and known.stopping:  # Flink removes them once a job is stopped
+            raise StackError(
+                f"the job {known.job_id} was stopped with a savepoint that is not known: name it "
+                f"with --savepoint; without a place of the cluster's it is in {self._savepoints}"
+            )
         return newest.as_uri() if newest else known.begin
+
+    def _made(self, job_id: str, trigger: str) -> str | None:
+        """The savepoint, where Flink still knows of it: for some minutes."""
+        try:
+            return self._rest.savepoint(job_id, trigger)
+        except HttpError:
+            return None
 
     def _read(self) -> Known | None:
         try:

@@ -99,6 +99,32 @@ def test_a_job_that_flink_lost_goes_on_from_its_newest_checkpoint(job, flink):
     assert job.prepare(None, has_records=True) == newest.as_uri()
 
 
+def test_a_stop_that_nobody_saw_end_is_not_forgotten(job, flink, tmp_path, told, monkeypatch):
+    """Its stack was killed meanwhile, or waited no longer; the second life of the topics."""
+    submitted(job, flink)
+    job.leave(was_up=True)
+    old = job.prepare(None, has_records=True)
+    flink.jobs[job.job_id] = "RUNNING"
+    with monkeypatch.context() as patched:
+        patched.setattr(flink, "savepoint", lambda *_: None)
+        patched.setattr("system.runtime.guest.SAVEPOINT_TIMEOUT_S", 0.0)
+        job.leave(was_up=True)
+    assert "it takes longer than 0 s; it goes on running" in told[-1]
+    made = flink.savepoint(job.job_id, "trigger")
+    another = GuestJob(flink, NAME, FORM, tmp_path, told.append)
+    with monkeypatch.context() as patched:
+
+        def forgotten(*_: str) -> str:
+            raise HttpError("404")
+
+        patched.setattr(flink, "savepoint", forgotten)
+        with pytest.raises(StackError, match=r"that is not known: name it with --savepoint; with"):
+            another.prepare(None, has_records=True)
+        assert another.prepare("hdfs://s/1", has_records=True) == "hdfs://s/1"
+    job._write(job._read()._replace(job_id=job.job_id, begin=old, stopping="trigger"))
+    assert another.prepare(None, has_records=True) == made != old
+
+
 def test_another_machines_job_is_left_alone(job, flink):
     flink.jobs["f" * 32] = "RUNNING"
     with pytest.raises(StackError, match=r"^the job f{32} runs on these topics already, and no st"):

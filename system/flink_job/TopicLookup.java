@@ -7,6 +7,7 @@ import java.util.Collections;
 import java.util.HashMap;
 import java.util.HashSet;
 import java.util.Iterator;
+import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Properties;
@@ -45,8 +46,8 @@ class TopicLookup implements Runnable {
     private final Admin admin;
     private final OutboxWriter writer;
     private final Thread thread;
-    /** Topic to how often it was missing. Guarded by itself. */
-    private final Map asked = new HashMap();
+    /** Topic to its `Look`, in the order in which they were last asked. Guarded by itself. */
+    private final Map asked = new LinkedHashMap();
     private boolean isOpen = true;
 
     TopicLookup(Properties kafka, OutboxWriter writer) {
@@ -67,7 +68,7 @@ class TopicLookup implements Runnable {
 
     void ask(String topic) {
         synchronized (asked) {
-            asked.put(topic, Integer.valueOf(0));
+            asked.put(topic, new Look(0));
             asked.notifyAll();
         }
     }
@@ -75,24 +76,14 @@ class TopicLookup implements Runnable {
     public void run() {
         try {
             while (true) {
-                List topics = new ArrayList();
-                boolean isAgain = true;
+                List topics;
                 synchronized (asked) {
-                    while (isOpen && asked.isEmpty()) {
-                        asked.wait();
+                    for (topics = due(); isOpen && topics.isEmpty(); topics = due()) {
+                        asked.wait(asked.isEmpty() ? 0 : RETRY_MS);
                     }
                     if (!isOpen) {
                         return;
                     }
-                    Iterator each = asked.keySet().iterator();
-                    while (each.hasNext() && topics.size() < BATCH_MAX) {
-                        Object topic = each.next();
-                        topics.add(topic);
-                        isAgain &= ((Integer) asked.get(topic)).intValue() > 0;
-                    }
-                }
-                if (isAgain) {
-                    Thread.sleep(RETRY_MS);
                 }
                 settle(topics);
             }
@@ -105,6 +96,34 @@ class TopicLookup implements Runnable {
                 }
             }
             writer.failed(failure);
+        }
+    }
+
+    /** Those that were not asked for lately; one that never was does not wait for the others. */
+    private List due() {
+        List topics = new ArrayList();
+        Iterator each = asked.entrySet().iterator();
+        while (each.hasNext() && topics.size() < BATCH_MAX) {
+            Map.Entry entry = (Map.Entry) each.next();
+            if (((Look) entry.getValue()).isDue()) {
+                topics.add(entry.getKey());
+            }
+        }
+        return topics;
+    }
+
+    /** How often a topic was missing, and when that was found. */
+    private static class Look {
+
+        final int tries;
+        private final long atNs = System.nanoTime();
+
+        Look(int tries) {
+            this.tries = tries;
+        }
+
+        boolean isDue() {
+            return tries == 0 || System.nanoTime() - atNs >= RETRY_MS * 1000000;
         }
     }
 
@@ -142,13 +161,14 @@ class TopicLookup implements Runnable {
 
     private int tries(String topic) {
         synchronized (asked) {
-            return ((Integer) asked.get(topic)).intValue();
+            return ((Look) asked.get(topic)).tries;
         }
     }
 
     private int again(String topic, int tries) {
         synchronized (asked) {
-            asked.put(topic, Integer.valueOf(tries));
+            asked.remove(topic);
+            asked.put(topic, new Look(tries));
         }
         return tries;
     }

@@ -176,11 +176,12 @@ async def test_a_sink_that_does_not_exist_costs_its_own_reply_only(stack: Stack)
     before = restarts(stack)
     async with KafkaClient(stack.bootstrap_servers) as client:
         async with Others(stack) as others:
-            for number in range(500):
+            for number in range(2_000):
                 await client.produce("user_in", request(f"missing-{number}", user_id="e"), b"e")
             last = request(client.sink, user_id="e")
             await client.produce("user_in", last, b"e")
             await client.reply(orjson.loads(last)["request_id"])
+            await until_checkpoint(stack)  # which waits until each was asked for once
         assert set(others.statuses) == {200}
     assert restarts(stack) == before
 

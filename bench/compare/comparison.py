@@ -77,6 +77,7 @@ def compare(
     """
     try:
         sides, fresh_sides = read_sides(batch), read_sides(fresh)
+        comparability.refuse_repeated(sides, fresh_sides)
     except UnfitError as cause:
         return unfit(cause)
     return compare_sets(sides, fresh_sides, budgets, looks, spreads)
@@ -104,7 +105,6 @@ def _compare(
     unlike = comparability.differences(both.base, both.b)
     if unlike:
         raise UnfitError("incomparable", *(f"A and B differ: {line}" for line in unlike))
-    comparability.refuse_repeated(sides, fresh)
     imported = [run for run in (*both.base, *both.b) if isinstance(run, ImportedRun)]
     if (line := unlike_rates(imported)) is not None:
         raise UnfitError("incomparable", line)

@@ -167,11 +167,8 @@ def _fields(run: RunRecord) -> Iterator[tuple[str, Any]]:
     yield "machine cores", where.cores
     yield "machine memory_bytes", where.memory_bytes
     yield "machine kernel", where.kernel
-    for name in MEASURING_PACKAGES:
+    for name in (*MEASURING_PACKAGES, *(SHARED_PACKAGES if settings.target else ())):
         yield f"generator {name}", where.packages.get(name, MISSING)
-    if settings.target:
-        for name in SHARED_PACKAGES:
-            yield f"generator {name}", where.packages.get(name, MISSING)
     for name, value in vars(settings).items():
         if name not in IGNORED_SETTINGS:
             yield f"setting {name}", value

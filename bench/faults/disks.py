@@ -13,8 +13,6 @@ from bench.faults.up import Scene
 FULL = "No space left on device"
 CHUNK_BYTES = 1024 * 1024
 """The filler grows by so much at a time, and by bytes at the end."""
-BLOCK_BYTES = 512
-"""A file's blocks are counted in these, whatever the disk's own are."""
 REFILL_S = 0.2
 """Room that becomes free meanwhile is taken again after this time."""
 
@@ -40,16 +38,6 @@ def fill(scene: Scene) -> Bite:
     told = {log.stem: _said(log, sizes[log]) for log in logs}
     who = [f"{part} {times} times" for part, times in told.items() if times]
     return Bite(f"the disk was full, said {', '.join(who)}" if who else "", healed_ns=healed_ns)
-
-
-def size_bytes(folder: Path) -> int:
-    """`size_bytes` returns how much room its files take; of those that go meanwhile nothing."""
-    total = 0
-    for parent, _, names in os.walk(folder):
-        for name in names:
-            with suppress(OSError):
-                total += os.lstat(os.path.join(parent, name)).st_blocks * BLOCK_BYTES
-    return total
 
 
 def _take_all(descriptor: int) -> None:

@@ -11,7 +11,6 @@ import psutil
 
 from bench.errors import BenchError
 from bench.faults.campaign import WARM_UP_S, Load
-from bench.faults.disks import size_bytes
 from bench.faults.fault import CHECKPOINTS, FAULTS, LOGS, Fault, Injected, Planned
 from bench.faults.judgement import Bitten, Found, Loaded, judge
 from bench.faults.up import Up
@@ -22,6 +21,7 @@ from bench.result_files import to_json
 from bench.run.model import Progress
 from bench.run.settings import Settings
 from bench.stats.growth import POINTS_MIN, growth_share
+from machine.disk_use import size_bytes
 from machine.whole_files import write
 from system.runtime.options import StackOptions
 from system.runtime.parts import GATEWAY, JOBMANAGER, KAFKA, TASKMANAGER
@@ -44,9 +44,9 @@ JUDGED_S_MIN = 240.0
 """Growth over a shorter time is not judged: a JVM takes minutes to its size."""
 TOPIC_MIB = 16
 """The input topics keep so little that at some hundred requests/s most of them are full."""
-REQUESTS_MIB_MAX = 1.5 * StackOptions(topic_mib=TOPIC_MIB).topics_mib
-"""The input topics may have so much together, when they are full: a broker removes what is too much
-each half a minute, and by whole segments."""
+REQUESTS_TIMES_MAX = 1.5
+"""The input topics may have so many times as much together as they keep: a broker removes what is
+too much each half a minute, and by whole segments."""
 REPLIES_GROW_S = 15 * 60.0
 """The reply topics grow for so long: until replies go that are older than ten minutes."""
 WINDOW_S = 60
@@ -268,10 +268,15 @@ def held_series(loaded: Loaded) -> Series:
 def overfull(series: Series) -> list[str]:
     """`overfull` says whether the input topics had more than they may have."""
     known = [value for value in series.series.get("disk_mib.requests", ()) if value is not None]
-    most = max(known, default=0.0)
-    if most <= REQUESTS_MIB_MAX:
+    most, allowed = max(known, default=0.0), requests_mib_max()
+    if most <= allowed:
         return []
-    return [f"the input topics had {most:.0f} MiB, more than {REQUESTS_MIB_MAX:.0f}"]
+    return [f"the input topics had {most:.0f} MiB, more than {allowed:.0f}"]
+
+
+def requests_mib_max() -> float:
+    """`requests_mib_max` returns how much the input topics of a soak may have together."""
+    return REQUESTS_TIMES_MAX * StackOptions(topic_mib=TOPIC_MIB).topics_mib
 
 
 def growths(loaded: Loaded, series: Series) -> Iterator[Grown]:

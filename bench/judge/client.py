@@ -10,7 +10,7 @@ import aiohttp
 
 from bench.errors import BenchError
 from bench.records.request_log import Row
-from bench.workload.journey import Call, Reply, broken
+from bench.workload.journey import Call, Reply, advance, broken
 from system.credentials import shop_headers
 from system.wire import WireError, decode
 
@@ -116,7 +116,7 @@ class Client:
             call = next(journey)
             while True:
                 row = await self.send(call)
-                call = journey.send(Reply(row.status, row.body))
+                call = advance(journey, Reply(row.status, row.body))
         except StopIteration as end:
             result: Result = end.value
             return result

@@ -151,7 +151,7 @@ class Shop:
     def remove_order(self) -> Journey:
         order = self._out_of_play()
         if order:
-            yield Call("remove_order", "DELETE", f"/orders/remove/{order.order_id}", SETTLED)
+            yield remove_order(order.order_id)
         else:
             yield from self.create_order()
 
@@ -197,7 +197,7 @@ class Shop:
         if paid.ok and status.ok and status.body["paid"] is not True:
             raise WrongAnswerError("an order was paid, and its status says that it is not")
         if self.random.random() < 0.5:
-            yield Call("cancel_payment", "POST", f"/payment/cancelPayment/{order_id}", UNCHARGED)
+            yield cancel_payment(order_id)
 
     def give_back(self) -> Journey:
         """`give_back` pays an order, gets the money back, and removes it."""
@@ -207,9 +207,8 @@ class Shop:
             return
         paid = yield from checkout(order.order_id)
         if paid.ok:
-            path = f"/payment/cancelPayment/{order.order_id}"
-            yield Call("cancel_payment", "POST", path, UNCHARGED)
-        yield Call("remove_order", "DELETE", f"/orders/remove/{order.order_id}", SETTLED)
+            yield cancel_payment(order.order_id)
+        yield remove_order(order.order_id)
 
     def resend(self) -> Journey:
         """`resend` sends a write with a key twice; then its key with another request, which is
@@ -349,6 +348,14 @@ def id_in(created: Reply, name: str) -> str:
 
 def add_item(order_id: str, item_id: str) -> Call:
     return Call("add_item", "POST", f"/orders/addItem/{order_id}/{item_id}", SETTLED)
+
+
+def remove_order(order_id: str) -> Call:
+    return Call("remove_order", "DELETE", f"/orders/remove/{order_id}", SETTLED)
+
+
+def cancel_payment(order_id: str) -> Call:
+    return Call("cancel_payment", "POST", f"/payment/cancelPayment/{order_id}", UNCHARGED)
 
 
 def checkout(order_id: str) -> Step:

@@ -28,6 +28,8 @@ BACKLOG = 4096
 again after seconds. It is what Linux allows by default."""
 OTHER_FILES_MAX = 128
 """So many files are open besides connections: listener, Kafka's connections, libraries."""
+LAST_S = 1.0
+"""A drain waits so much longer than the last request may take."""
 EXIT_START_FAILED = 3
 EXIT_INTERRUPTED = 130
 
@@ -183,7 +185,7 @@ async def _serve(options: Options, listener: socket.socket, guards: Guards) -> i
         server.close()
         if waiting := gateway.pending.futures():
             limits = options.limits
-            await asyncio.wait(waiting, timeout=max(limits.drain_s, limits.timeout_s + 1))
+            await asyncio.wait(waiting, timeout=max(limits.drain_s, limits.timeout_s + LAST_S))
         http.pre_shutdown()
         await http.shutdown(options.limits.linger_s)
         await gateway.kafka.stop()

@@ -5,15 +5,14 @@ from pathlib import Path
 
 import psutil
 
+from machine.disk_use import size_bytes
 from machine.errors import StackError
 from system.runtime.settings import Heaps
+from system.wire import input_topic
 
 DISK_BESIDE_MIB = 768
 """A stack needs this much free disk beside its input topics: ten minutes of replies at some
 thousand a second, checkpoints, and logs."""
-
-BLOCK_BYTES = 512
-"""A file's blocks are counted in these, whatever the disk's own are."""
 
 OUTSIDE_HEAP_BYTES = 1536 * 1024**2
 """A stack needs this much besides its heaps: metaspace, buffers and threads of three JVMs, and the
@@ -25,7 +24,7 @@ FURTHER_JVM_BYTES = 512 * 1024**2
 def check_disk(folder: Path, topics_mib: int) -> None:
     """`check_disk` raises `StackError` when the disk below `folder` has no space for topics of so
     many MiB, less what an earlier stack's take of it, and all else."""
-    taken = sum(path.lstat().st_blocks * BLOCK_BYTES for path in folder.glob("kafka*/log/*/*"))
+    taken = sum(map(size_bytes, folder.glob(f"kafka*/log/{input_topic('*')}-*")))
     topics = max(0, topics_mib * 1024**2 - taken)
     free, needed = shutil.disk_usage(folder).free, topics + DISK_BESIDE_MIB * 1024**2
     if free < needed:

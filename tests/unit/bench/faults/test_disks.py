@@ -49,12 +49,3 @@ def test_all_room_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cast(Any, disks).os, "write", write)
     disks._take_all(0)
     assert left == 0
-
-
-def test_the_size_of_a_folder_is_the_room_it_takes(tmp_path: Path) -> None:
-    (tmp_path / "a").mkdir()
-    (tmp_path / "a" / "file").write_bytes(b"x" * 100_000)
-    with (tmp_path / "sparse").open("wb") as file:
-        file.truncate(10_000_000)
-    assert 100_000 <= disks.size_bytes(tmp_path) < 200_000
-    assert disks.size_bytes(tmp_path / "gone") == 0

@@ -11,7 +11,6 @@ from bench.faults.soak import (
     JUDGED_S_MIN,
     KILLS,
     NAMES,
-    REQUESTS_MIB_MAX,
     WINDOW_S,
     Held,
     bitten,
@@ -19,6 +18,7 @@ from bench.faults.soak import (
     judged_from_ns,
     overfull,
     plan,
+    requests_mib_max,
     together,
     told,
 )
@@ -108,11 +108,11 @@ def test_state_is_judged_when_the_services_forget_as_much_as_they_remember() -> 
 @pytest.mark.parametrize("more_mib", [0.0, 1.0])
 def test_input_topics_have_their_limit(more_mib: float) -> None:
     assert overfull(Series([], {}, [])) == []
-    values = [None, REQUESTS_MIB_MAX + more_mib, 1.0]
+    values = [None, requests_mib_max() + more_mib, 1.0]
     found = overfull(Series([1, 2, 3], {"disk_mib.requests": values}, []))
     assert len(found) == (more_mib > 0)
     six_topics_mib = 6 * 16
-    assert six_topics_mib * 9 / 8 < REQUESTS_MIB_MAX < 2 * six_topics_mib
+    assert six_topics_mib * 9 / 8 < requests_mib_max() < 2 * six_topics_mib
 
 
 def test_all_parts_are_watched() -> None:

@@ -147,34 +147,19 @@ def test_one_of_another_version_is_refused(tmp_path, changed, told):
 
 
 @pytest.mark.parametrize(
-    ("first", "then", "told"),
+    ("name", "first", "then", "told"),
     [
-        (None, "hashmap", "with no state hashmap: "),
-        ("hashmap", None, "state hashmap, not the default"),
+        ("state_backend", None, "hashmap", "with no state hashmap: "),
+        ("state_backend", "hashmap", None, "state hashmap, not the default"),
+        # What a shorter window has forgotten, a longer one would do again.
+        ("window_s", 60, 900, "window 60 s, not the default"),
+        ("window_s", 900, 60, "with no window 60 s: "),
+        ("window_s", 60, 61, "window 60 s, not 61 s"),
     ],
 )
-def test_one_whose_state_is_elsewhere_is_refused(tmp_path, first, then, told):
+def test_one_with_other_state_is_refused(tmp_path, name, first, then, told):
     made, wanted = (
-        options.StackOptions(state_backend=each).made_with(None, None) for each in (first, then)
-    )
-    with data_folder(tmp_path, None, made):
-        pass
-    with pytest.raises(StackError, match=told), data_folder(tmp_path, None, wanted):
-        pass
-
-
-@pytest.mark.parametrize(
-    ("first", "then", "told"),
-    [
-        (60, 900, "window 60 s, not the default"),
-        (900, 60, "with no window 60 s: "),
-        (60, 61, "window 60 s, not 61 s"),
-    ],
-)
-def test_one_with_another_window_is_refused(tmp_path, first, then, told):
-    """What a shorter window has forgotten, a longer one would do again."""
-    made, wanted = (
-        options.StackOptions(window_s=each).made_with(None, None) for each in (first, then)
+        options.StackOptions(**{name: each}).made_with(None, None) for each in (first, then)
     )
     with data_folder(tmp_path, None, made):
         pass

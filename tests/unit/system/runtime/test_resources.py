@@ -32,7 +32,12 @@ class TestResources:
             resources.check_disk(tmp_path, topics_mib)
 
     def test_what_topics_take_already_is_there(self, tmp_path, monkeypatch):
-        for place in ("kafka/log/user_in-0", "kafka_2/log/user_in-0", "kafka/log_2/user_in-0"):
+        for place in (
+            "kafka/log/user_in-0",
+            "kafka_2/log/p.user_in-0",
+            "kafka/log_2/user_in-0",
+            "kafka/log/gateway_out_gw-0",
+        ):
             (tmp_path / place).mkdir(parents=True)
             (tmp_path / place / "0.log").write_bytes(b"x" * 2**20)
         free = (100 - 2 + resources.DISK_BESIDE_MIB) * 2**20

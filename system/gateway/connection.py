@@ -29,6 +29,7 @@ from aiohttp.web_protocol import RequestHandler
 
 from system import wire
 from system.gateway.limits import Limits
+from system.gateway.waiting import Waiting
 
 log = logging.getLogger(__name__)
 READ_BYTES = 64 * 1024
@@ -63,6 +64,7 @@ class Connection(RequestHandler):
     """
 
     __slots__ = (
+        "__weakref__",
         "_asking",
         "_body",
         "_counted",
@@ -119,6 +121,7 @@ class Connection(RequestHandler):
         self._wire.set_write_buffer_limits(high=0)
         super().connection_made(transport)
         server.connections_open += 1
+        server.silent[self] = None
         if server.connections_open > self._limits.connections_max and not server.make_room(self):
             self._reject(503, "overloaded", "too many connections")
 
@@ -131,16 +134,17 @@ class Connection(RequestHandler):
     def _uncount(self) -> None:
         if self._counted and isinstance(self._manager, HttpServer):
             self._manager.connections_open -= 1
+            self._manager.silent.pop(self, None)
         self._counted = False
 
     # ---- whom the connection waits for
 
     def waits_since_s(self) -> float | None:
-        """The connection has waited for its client since this time, by the loop's clock; None while
-        it does not."""
+        """The connection has waited for its client since this time, by the loop's clock, for the
+        next request or to take an answer; None while it does not."""
         if self._send_timer is not None:
             return self._unsent_since_s
-        if self._counted and (self._request_count == 0 or self._is_idle()):
+        if self._counted and self._request_count > 0 and self._is_idle():
             return self._next_keepalive_close_time - self._keepalive_timeout
         return None
 
@@ -167,6 +171,8 @@ class Connection(RequestHandler):
         if self._request_count > before:
             self._stop_receive_timer()
             self._head_bytes = 0
+            if before == 0 and isinstance(self._manager, HttpServer):
+                self._manager.silent.pop(self, None)
         elif before == 0 or (self._waiter is not None and not self._asking):
             self._head_bytes += len(data)
             if self._head_bytes > self._limits.head_bytes_max:
@@ -332,6 +338,9 @@ class HttpServer(Server):
         self._heads: dict[tuple[int, bool], bytes] = {}
         self._heads_s = 0
         """The heads bear this time, in s since 1970."""
+        self.silent: dict[Connection, None] = {}
+        """These have not asked anything yet, in the order in which they came."""
+        self._waiting: Waiting[Connection] = Waiting()
 
     def __call__(self) -> RequestHandler:
         return Connection(self, loop=self._loop)
@@ -359,21 +368,15 @@ class HttpServer(Server):
         return head
 
     def make_room(self, newcomer: Connection) -> bool:
-        """`make_room` returns whether a newcomer may stay: those that have waited longest for their
-        clients go.
-
-        Not one but some at a time: to find them, each connection is looked at.
-        """
-        waiting = []
-        for connection in self.connections:
-            assert isinstance(connection, Connection)
-            since_s = connection.waits_since_s()
-            if since_s is not None and connection is not newcomer:
-                waiting.append((since_s, id(connection), connection))
-        waiting.sort()
-        for _, _, connection in waiting[: max(1, self.limits.connections_max // 64)]:
-            connection.drop()
-        return bool(waiting)
+        """`make_room` returns whether a newcomer may stay: another goes, the first that has not
+        asked anything yet, or else the one that has waited longest for its client."""
+        other = next((each for each in self.silent if each is not newcomer), None)
+        if other is None:
+            connections = (each for each in self.connections if isinstance(each, Connection))
+            other = self._waiting.pop_longest(connections)
+        if other is not None:
+            other.drop()
+        return other is not None
 
     def _request(
         self,

@@ -194,6 +194,21 @@ async def test_who_waits_longest_makes_room(gateway, topics):
         client.close()
 
 
+async def test_who_has_not_asked_makes_room_for_who_has(gateway):
+    """A flood of connections that say nothing drives no client out that was served before it."""
+    running = await gateway("--connections-max", "2", "--idle-s", NEVER_S)
+    served_once = await connect(running)
+    await send(served_once, LIVE)
+    assert await status(served_once) == 200
+    flood = [await connect(running) for _ in range(10)]
+    for silent in flood[:-1]:
+        await until_closed(silent)
+    await send(served_once, LIVE)
+    assert await status(served_once) == 200
+    for client in (served_once, *flood):
+        client.close()
+
+
 async def test_who_never_reads_makes_room(gateway):
     running = await gateway("--connections-max", "1", "--send-s", NEVER_S)
     deaf = await connect(running, deaf=True)

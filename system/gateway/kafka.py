@@ -1,4 +1,4 @@
-"""The gateway sends records and reads replies here; this module alone knows aiokafka.
+"""The gateway sends records and reads replies here, and alone, with `fate`, knows aiokafka.
 
 It uses aiokafka's client and record codec, not its producer and consumer. A gateway must know the
 fate of each record, and aiokafka's producer retries by itself, so its last error does not tell
@@ -6,10 +6,11 @@ whether an earlier attempt reached the broker. Here a record is
 
     acknowledged   in the log of the broker
     not sent       refused, or never written to a connection: the request is answered 503
-    unknown        the connection broke, or no answer came: a reply or the deadline decides
+    unknown        the connection or the broker broke, or no answer came: a reply or the deadline
+                   decides
 
-What was on a connection that broke may be lost with its broker. It is sent again while somebody
-waits for the reply: a request has one effect, and one reply, however often it comes.
+What was on a connection that broke, or a disk, may be lost with its broker. It is sent again while
+somebody waits for the reply: a request has one effect, and one reply, however often it comes.
 
 The reader long-polls one partition without pause, which also shows within a second whether the
 broker can be reached.
@@ -29,9 +30,7 @@ from aiokafka.errors import (
     KafkaError,
     NodeNotReadyError,
     NoError,
-    NotEnoughReplicasAfterAppendError,
     OffsetOutOfRangeError,
-    RequestTimedOutError,
     TopicAlreadyExistsError,
     for_code,
 )
@@ -42,6 +41,7 @@ from aiokafka.record.default_records import DefaultRecordBatchBuilder
 from aiokafka.record.memory_records import MemoryRecords
 
 from system.gateway.errors import StartError
+from system.gateway.fate import fate_of
 from system.gateway.partitioner import partition
 from system.gateway.record import Record, Stamps, Target
 from system.kafka_security import KafkaSecurity
@@ -175,12 +175,7 @@ class Kafka:
             if self._reply.topic not in existing:
                 (found,) = await admin.describe_topics(self._input_topics[:1])
                 copies = len(found["partitions"][0]["replicas"])
-                topic = NewTopic(
-                    self._reply.topic,
-                    1,
-                    copies,
-                    topic_configs=REPLY_TOPIC,
-                )
+                topic = NewTopic(self._reply.topic, 1, copies, topic_configs=REPLY_TOPIC)
                 topic.replication_factor = BROKERS_DEFAULT  # which the constructor refuses
                 for _, code, *_ in (await admin.create_topics([topic])).topic_errors:
                     if for_code(code) not in (NoError, TopicAlreadyExistsError):
@@ -294,22 +289,23 @@ class Kafka:
         except KafkaError as cause:
             self._lost(str(cause))
             for records in batches.values():
-                self._tell("unknown", records)
-                waiting = [record for record in records if record.future is not None]
-                self._doubtful += [record._replace(is_again=True) for record in waiting]
+                self._in_doubt(records)
             return
         for topic, partitions in response.topics:
             for index, code, *_ in partitions:
                 records = batches[Target(topic, index)]
-                error = for_code(code)
-                if error is NoError:
-                    self._tell("acknowledged", records)
-                elif error in (RequestTimedOutError, NotEnoughReplicasAfterAppendError):
-                    self._tell("unknown", records)
-                else:
-                    log.warning("Kafka refused records for %s: %s", topic, error.__name__)
-                    self._out.force_metadata_update()
-                    self._not_sent(records)
+                fate = fate_of(code)
+                if fate == "acknowledged" or fate == "unknown":
+                    self._tell(fate, records)
+                    continue
+                (self._in_doubt if fate == "in_doubt" else self._not_sent)(records)
+                log.warning("Kafka refused records for %s: %s", topic, for_code(code).__name__)
+                self._out.force_metadata_update()
+
+    def _in_doubt(self, records: list[Record]) -> None:
+        self._tell("unknown", records)
+        waiting = [record for record in records if record.future is not None]
+        self._doubtful += [record._replace(is_again=True) for record in waiting]
 
     def _not_sent(self, records: list[Record]) -> None:
         self._tell("not_sent", records)

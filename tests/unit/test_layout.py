@@ -45,7 +45,10 @@ LIBRARIES: dict[str, tuple[str, ...]] = {
         "system.flink_job.java_sources",
     ),
     "py4j": ("system.flink_job.pipeline",),
-    "aiokafka": ("system.gateway.kafka", "system.runtime.topics", "bench.kafka.link"),
+    "aiokafka": (
+        *("system.gateway.fate", "system.gateway.kafka"),
+        *("system.runtime.topics", "bench.kafka.link"),
+    ),
     "aiohttp": (
         *("system.gateway.app", "system.gateway.connection", "system.gateway.worker"),
         *("bench.judge.client", "bench.calibrate.bare_server"),

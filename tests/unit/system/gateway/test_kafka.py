@@ -2,7 +2,17 @@ import asyncio
 from types import SimpleNamespace
 
 import pytest
-from aiokafka.errors import KafkaConnectionError, NoError
+from aiokafka.errors import (
+    KafkaConnectionError,
+    KafkaStorageError,
+    NoError,
+    NotEnoughReplicasAfterAppendError,
+    NotEnoughReplicasError,
+    NotLeaderForPartitionError,
+    RequestTimedOutError,
+    TopicAuthorizationFailedError,
+    UnknownError,
+)
 
 from system.gateway.kafka import HOLD_S, LOADED_REQUESTS, Kafka
 from system.kafka_security import KafkaSecurity
@@ -119,3 +129,33 @@ async def test_what_may_be_in_the_log_is_never_told_to_be_not_sent(breaking, mon
         breaking._drain()
         assert [record.request_id for record in breaking._doubtful] == ["a"]
     assert breaking.fates.empty()  # and `on_not_sent` is no function here
+
+
+@pytest.mark.parametrize(
+    ("error", "fate", "comes_again"),
+    [
+        (UnknownError, "unknown", True),
+        (KafkaStorageError, "unknown", True),
+        (RequestTimedOutError, "unknown", False),
+        (NotEnoughReplicasAfterAppendError, "unknown", False),
+        (NotEnoughReplicasError, "not_sent", False),
+        (NotLeaderForPartitionError, "not_sent", False),
+        (TopicAuthorizationFailedError, "not_sent", False),
+    ],
+)
+async def test_only_what_proves_it_is_told_to_be_not_sent(
+    kafka, monkeypatch, error, fate, comes_again
+):
+    async def refuse(node, request):
+        return SimpleNamespace(topics=[("user_in", [(0, error.errno, 0)])])
+
+    withdrawn = []
+    monkeypatch.setattr(kafka._out, "send", refuse)
+    monkeypatch.setattr(kafka._out, "force_metadata_update", lambda: None)
+    monkeypatch.setattr(kafka, "_on_not_sent", lambda request_id, future: withdrawn.append(future))
+    future = asyncio.get_running_loop().create_future()
+    kafka.send("user_in", "u", b"{}", "a", future)
+    assert await kafka.fates.get() == (fate, 1)
+    assert withdrawn == [future] * (fate == "not_sent")
+    assert [record.request_id for record in kafka._doubtful] == ["a"] * comes_again
+    kafka._doubtful.clear()

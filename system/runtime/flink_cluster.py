@@ -239,6 +239,7 @@ def environment(log_dir: Path, cluster: Flink | None) -> dict[str, str]:
         "FLINK_LOG_DIR": str(log_dir),
         "PYTHONPATH": ":".join(path),
         "JVM_ARGS": " ".join((f"-Xmx{CLIENT_HEAP_MIB}m", *settings.SHORT_LIVED_JVM)),
+        "MALLOC_ARENA_MAX": str(settings.MALLOC_ARENAS),
     }
     if cluster is not None:
         variables["FLINK_CONF_DIR"] = str(cluster.conf_dir)

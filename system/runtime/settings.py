@@ -38,6 +38,10 @@ METASPACE_MIB = 256
 OVERHEAD_MIB = 256
 """Flink's containers add this for threads, code cache and, in thread mode, Python."""
 
+MALLOC_ARENAS = 2
+"""glibc's malloc has so many arenas in Flink's processes, not eight a core: what RocksDB takes and
+gives back leaves holes in each of them (FLINK-19125)."""
+
 GC_LOG_MIB = 1
 """Each JVM's log of its pauses has at most this size, and as much of the one before: some ten
 thousand pauses."""

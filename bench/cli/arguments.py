@@ -205,9 +205,12 @@ def with_schedule(settings: Settings, rate: str | None) -> Settings:
     settings = replace(settings, rate=rate)
     if rate is not None:
         try:
-            settings.schedule()
+            schedule = settings.schedule()
         except ScheduleError as cause:
             raise UsageError(f"--rate {cause}") from None
+        if schedule.duration_s > DURATION_S_MAX:
+            line = f"{rate!r}: {schedule.duration_s:g} s, at most {DURATION_S_MAX:g} are allowed"
+            raise UsageError(f"--rate {line}")
     return settings
 
 

@@ -228,6 +228,15 @@ def check_levels(levels: Sequence[Level], runs: Sequence[RunRecord]) -> list[Che
     return checked
 
 
+def unchecked(levels: Sequence[Level], checked: Sequence[Checked]) -> list[str]:
+    """`unchecked` returns a line about the levels that no phase of the runs could show, if any."""
+    seen = {each.operation for each in checked}
+    names = sorted({level.operation for level in levels} - seen)
+    if not names:
+        return []
+    return [f"service levels not checked, as no phase that they are for has it: {', '.join(names)}"]
+
+
 def _phases(level: Level, run: RunRecord) -> list[str]:
     return [
         phase.name

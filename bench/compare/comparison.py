@@ -7,7 +7,7 @@ from pathlib import Path
 from statistics import median
 
 from bench.compare import comparability, outcomes
-from bench.compare.budgets import Budgets, Checked, check_levels
+from bench.compare.budgets import Budgets, Checked, check_levels, unchecked
 from bench.compare.comparability import Folders, Sides, read_sides
 from bench.compare.comparison_record import (
     SCHEMA_VERSION,
@@ -161,6 +161,7 @@ def _compare(
         notes=[
             *voided(pairs + fresh_pairs, budgets),
             *_notes(both, pairs, [*voids, *fresh_voids]),
+            *unchecked(budgets.levels, checked),
         ],
         a=_side(both.base),
         b=_side(both.b),

@@ -130,8 +130,9 @@ def read_history(folder: Path, budgets: Budgets, commits: Sequence[str] = ()) ->
         else:
             alike.append(run)
     alike.sort(key=lambda run: _place(run.commit.id, commits))
+    series = _series(alike, budgets, left_out)
     lines = [f"{number} left out: {why}" for why, number in left_out.items()]
-    return History(runs[-1], _series(alike, budgets), len(alike), lines)
+    return History(runs[-1], series, len(alike), lines)
 
 
 def _place(commit: str, commits: Sequence[str]) -> int:
@@ -140,14 +141,17 @@ def _place(commit: str, commits: Sequence[str]) -> int:
     return next(found, len(commits))
 
 
-def _series(runs: Sequence[RunRecord], budgets: Budgets) -> list[Series]:
+def _series(runs: Sequence[RunRecord], budgets: Budgets, left_out: "Counter[str]") -> list[Series]:
+    """Counts in `left_out` what is not drawn."""
     values: dict[Metric, dict[str, list[float]]] = {}
     started: dict[str, str] = {}
     for run in runs:
         commit = str(run.commit)
         started.setdefault(commit, run.started_utc)
         for metric, reading in readings(run, list(budgets.operation_metrics)).items():
-            if reading.value is not None and not reading.at_least:
+            if reading.at_least and budgets.rule(metric) is not None:
+                left_out[f"{metric.name} is only known to be at least so much"] += 1
+            elif reading.value is not None:
                 values.setdefault(metric, {}).setdefault(commit, []).append(reading.value)
     found = []
     for metric, by_commit in values.items():

@@ -20,12 +20,14 @@ from bench.generator.engine import may_send
 from bench.generator.locust_users import Connection, watch
 from bench.generator.process import GO_POLL_S, source_of
 from bench.generator.spec import Spec
-from bench.records.samples import CONNECTION, Writer
+from bench.records.samples import CONNECTION, TIMEOUT, Writer
 from bench.workload.address import Address
 from bench.workload.answer import Received
 from bench.workload.sources import Source
 
 NOTHING = Received(0, b"", [])
+LEFT_S_MIN = 0.001
+"""A request that is sent when its time is nearly over still has this much."""
 
 
 class Dispatcher(User):  # type: ignore[misc]
@@ -86,8 +88,12 @@ class Dispatcher(User):  # type: ignore[misc]
         connection = self.free.pop()
         self.recorder.sent += 1
         sent_ns, answer, problem = time.monotonic_ns(), NOTHING, None
+        left_s = (intended_ns - sent_ns) / 1e9 + self.spec.timeout_s
         try:
-            answer = connection.exchange(request, with_head=True)
+            with gevent.Timeout(max(left_s, LEFT_S_MIN), TimeoutError()):
+                answer = connection.exchange(request, with_head=True)
+        except TimeoutError:
+            problem = TIMEOUT
         except OSError as cause:
             problem = f"{CONNECTION} {type(cause).__name__}"
         finally:

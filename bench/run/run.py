@@ -134,17 +134,18 @@ class Run:
             folder = self._results / run_id
             folder.mkdir(parents=True)
             judgement = self._load_and_judge(system, folder, before)
-        run = record_of(
-            run_id,
-            started.isoformat(timespec="seconds"),
-            settings,
-            where,
-            source,
-            [describe(findings) for findings in self._found],
-            judgement,
-            None if self._capacity is None else self._capacity.record(),
-        )
-        write_run(folder, run)
+            run = record_of(
+                run_id,
+                started.isoformat(timespec="seconds"),
+                settings,
+                where,
+                source,
+                [describe(findings) for findings in self._found],
+                judgement,
+                None if self._capacity is None else self._capacity.record(),
+            )
+            # Before the stack ends, which takes seconds: a second Ctrl-C meanwhile loses nothing.
+            write_run(folder, run)
         for findings in self._found:
             _write_logs(findings, folder)
         for path in folder.glob("history-*.jsonl"):

@@ -1,5 +1,8 @@
 """A run of which nothing was answered as expected: FAILED, with an exit code of its own."""
 
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import orjson
@@ -7,7 +10,12 @@ import pytest
 from support.bench_command import bench
 from support.small_server import serving
 
+import bench.run.run as runs
+from bench.api import measure
 from bench.errors import ExitCode
+from bench.records.run_files import read_run
+from bench.run.model import System
+from bench.run.run import system_under_test
 
 WORKLOAD = '[[request]]\noperation = "root"\npath = "/"\n'
 
@@ -27,3 +35,38 @@ def test_a_run_that_was_not_answered(tmp_path: Path, load: tuple[str, str]) -> N
     assert any("500" in reason for reason in run["reasons"])
     (summary,) = out.glob("*/summary.md")
     assert "FAILED" in summary.read_text().splitlines()[0]
+
+
+@pytest.mark.parametrize("engine", [(), ("--locust",)])
+def test_a_request_is_given_up_when_its_time_is_over(
+    tmp_path: Path, engine: tuple[str, ...]
+) -> None:
+    """The server's kernel takes connections and requests, and nobody answers."""
+    workload, out = tmp_path / "w.toml", tmp_path / "out"
+    workload.write_text("timeout_s = 0.5\n" + WORKLOAD)
+    with socket.create_server(("127.0.0.1", 0), backlog=512) as server:
+        url = f"http://127.0.0.1:{server.getsockname()[1]}"
+        done = bench(
+            *("run", "--target", url, "--workload", str(workload), "--quick", "--rate", "20"),
+            *("--duration", "1", "--out", str(out), "--json", *engine),
+        )
+    assert done.returncode == ExitCode.UNANSWERED, done.stdout + done.stderr
+    window = orjson.loads(done.stdout)["phases"][-1]["window"]
+    assert window["failed"].keys() == {"timeout"}
+    assert window["failed"]["timeout"] == window["requests"] > 0
+
+
+def test_ctrl_c_while_the_stack_ends_loses_no_record(tmp_path: Path, monkeypatch) -> None:
+    @contextmanager
+    def ending_is_interrupted(*arguments: object) -> Iterator[System]:
+        with system_under_test(*arguments) as system:
+            yield system
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(runs, "system_under_test", ending_is_interrupted)
+    workload = tmp_path / "w.toml"
+    workload.write_text(WORKLOAD)
+    with serving(lambda *_: (200, b"")) as url, pytest.raises(KeyboardInterrupt):
+        measure(workload, url, rate=20, quick=True, duration_s=1, results=tmp_path)
+    (record,) = tmp_path.glob("*/run.json")
+    assert read_run(record).verdict == "valid"

@@ -31,6 +31,8 @@ def workload(tmp_path: Path) -> Path:
         ({"rate": 1, "users": [1]}, "a rate or users: one of them"),
         ({"rate": 0}, "--rate"),
         ({"rate": 1, "duration_s": 601}, "--duration: '601': above 0, at most 600"),
+        ({"rate": "10@3600"}, "--rate '10@3600': 3600 s, at most 600 are allowed"),
+        ({"rate": "10@300,10@301"}, "601 s, at most 600"),
         ({"rate": 1, "generators": 65}, "--generators"),
         ({"rate": 1, "seed": -1}, "--seed"),
         ({"users": [1, 1]}, "each number of users once"),

@@ -15,6 +15,7 @@ from bench.compare.budgets import (
     MetricRule,
     check_levels,
     read_budgets,
+    unchecked,
 )
 from bench.compare.metric import Metric
 from bench.compare.metrics import readings
@@ -148,6 +149,14 @@ def test_a_latency_that_is_not_within(tmp_path: Path, found: dict[str, Any] | No
 def test_a_bound_of_a_rarer_quantile_says_nothing_about_p99(tmp_path: Path) -> None:
     run = in_operation(a_run(0, "B"), latency_ms=latency(5, 99, ["p99.9", "max"]))
     assert not checked(tmp_path, [run])["p99_ms_max"]
+
+
+def test_a_level_that_nothing_could_show_is_told(tmp_path: Path) -> None:
+    text = LEVEL + "[operations.fnd_user]\np99_ms_max = 1\nfailed_share_max = 0.1\n"
+    levels, runs = read(tmp_path, text).levels, list(map(record, a_set("B", 3)))
+    (told,) = unchecked(levels, check_levels(levels, runs))
+    assert told.endswith("no phase that they are for has it: fnd_user")
+    assert unchecked(levels[:1], check_levels(levels[:1], runs)) == []
 
 
 def test_levels_are_for_open_loops_or_for_the_phases_that_are_named(tmp_path: Path) -> None:

@@ -225,3 +225,18 @@ def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None
     assert call(["history", str(tmp_path / "none"), "--out", str(out)]) == 14
     (line,) = capsys.readouterr().err.splitlines()
     assert "has no run to draw" in line
+
+
+def test_what_is_known_by_a_bound_alone_is_left_out_and_told(tmp_path: Path) -> None:
+    def bounded(run: Run) -> None:
+        for phase in run["phases"]:
+            phase["window"]["latency_ms"] = latency(5, 101, ["p99"])
+
+    write_set(tmp_path, [*commits([1.0] * 3), a_run(9, "A", of_commit("commit09"), bounded)])
+    told = read_history(tmp_path, BUDGETS).left_out
+    assert any("p99 is only known to be at least so much" in line for line in told), told
+    assert all(
+        len(series.points) == 3
+        for series in read_history(tmp_path, BUDGETS).series
+        if series.metric.kind.endswith("p99")
+    )

@@ -41,15 +41,17 @@ class Operator(Protocol):
     def get(self, done: bytes, number: int, name: str) -> bytes | None: ...
 
 
-def configured(services: Sequence[str], window: Window) -> str:
+def configured(services: Sequence[str], window: Window, topic_prefix: str) -> str:
     """`configured` returns what `batches` needs to know, for Java to hand over."""
-    return json.dumps({"services": services, "window_ms": window.window_ms})
+    told = {"services": services, "window_ms": window.window_ms, "topic_prefix": topic_prefix}
+    return json.dumps(told)
 
 
 def batches(configured: str, operator: Operator) -> "Batches":
     """`batches` is where Java begins."""
     told = json.loads(configured)
-    return Batches(map(catalog().load, told["services"]), Window(told["window_ms"]), operator)
+    services, window = map(catalog().load, told["services"]), Window(told["window_ms"])
+    return Batches(services, window, operator, topic_prefix=told["topic_prefix"])
 
 
 class Batches:
@@ -61,6 +63,7 @@ class Batches:
         window: Window,
         operator: Operator,
         clocks: Clocks = CLOCKS,
+        topic_prefix: str = "",
     ) -> None:
         self._operator = operator
         self._done: list[bytes] = []
@@ -69,7 +72,7 @@ class Batches:
         self._number = 0
         self._keyed: int | None = None
         """The last KEY in what is done named this number."""
-        self._host = Host(services, self, window, self._count_dead, clocks)
+        self._host = Host(services, self, window, self._count_dead, clocks, topic_prefix)
 
     def take(self, batch: bytes) -> bytes:
         """`take` handles records that came from the input topics, and timers, in order."""

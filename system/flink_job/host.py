@@ -115,10 +115,12 @@ class Host:
         window: Window,
         count_dead: Callable[[], None],
         clocks: Clocks = CLOCKS,
+        topic_prefix: str = "",
     ) -> None:
         self._services = {input_topic(service.name): service for service in services}
         topics = {*map(input_topic, catalog().services)}
-        self._own_topics = topics | {*map(dead_topic, topics)}
+        own = topics | {*map(dead_topic, topics)}
+        self._own_topics = own | {topic_prefix + topic for topic in own}
         """No reply goes to these topics: it would be a record that can't be handled."""
         self._state = state
         self._window = window

@@ -97,11 +97,12 @@ def hosted(records: KeyedStream, arguments: argparse.Namespace) -> DataStream:
     window = Window(arguments.window_s * 1000)
     frame = Types.PRIMITIVE_ARRAY(Types.BYTE())
     if arguments.execution_mode == "process":
-        return records.process(HostFunction(arguments.services, window), output_type=frame)
+        function = HostFunction(arguments.services, window, arguments.topic_prefix)
+        return records.process(function, output_type=frame)
     jvm = get_gateway().jvm
     operator = jvm.kaflinkshop.HostOperator(
         jvm.org.apache.flink.configuration.Configuration(),
-        configured(arguments.services, window),
+        configured(arguments.services, window, arguments.topic_prefix),
         BATCH_RECORDS_MAX,
         BATCH_BYTES_MAX,
     )

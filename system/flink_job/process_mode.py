@@ -35,14 +35,16 @@ class FlinkState:
 class HostFunction(KeyedProcessFunction):  # type: ignore[misc]
     """Flink calls `Host` through this function."""
 
-    def __init__(self, services: list[str], window: Window) -> None:
+    def __init__(self, services: list[str], window: Window, topic_prefix: str) -> None:
         self._names = services
         self._window = window
+        self._topic_prefix = topic_prefix
 
     def open(self, context: RuntimeContext) -> None:
         dead = context.get_metrics_group().counter("dead_letters")
         services = map(catalog().load, self._names)
-        self._host = Host(services, FlinkState(context), self._window, dead.inc)
+        state, prefix = FlinkState(context), self._topic_prefix
+        self._host = Host(services, state, self._window, dead.inc, topic_prefix=prefix)
 
     def process_element(self, value: bytes, context: KeyedProcessFunction.Context) -> list[bytes]:
         return self._host.take(value, context.timer_service())

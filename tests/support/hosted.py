@@ -56,6 +56,7 @@ class Hosted:
 
     services: list[Service] = field(default_factory=lambda: [*HOSTED.values()])
     window: Window = field(default_factory=Window)
+    topic_prefix: str = ""
     values: dict[str, bytes] = field(default_factory=dict)
     maps: dict[str, dict[str, bytes]] = field(default_factory=dict)
     timers: dict[str, set[int]] = field(default_factory=dict)
@@ -76,7 +77,9 @@ class Hosted:
         if elsewhere:
             self.boots += 1
             self.booted_ms = self.real_ms - 5_000
-        self.host = Host(self.services, self, self.window, self._count, self.clocks)
+        self.host = Host(
+            self.services, self, self.window, self._count, self.clocks, self.topic_prefix
+        )
 
     @property
     def clocks(self) -> Clocks:

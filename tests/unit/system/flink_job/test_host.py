@@ -124,9 +124,10 @@ def test_a_dead_letter_is_cut_at_its_limit() -> None:
     assert len(letter.value) == DEAD_BYTES_MAX
 
 
-@pytest.mark.parametrize("sink", [*HOSTED, "user_in_dead"])
+@pytest.mark.parametrize("sink", [*HOSTED, "user_in_dead", "mine.user_in", "mine.user_in_dead"])
 def test_no_reply_goes_to_a_service(sink: str) -> None:
-    (letter,) = dead(Hosted(), b"u", encode_request(GOOD._replace(sink=sink)))
+    hosted = Hosted(topic_prefix="mine.")
+    (letter,) = dead(hosted, b"u", encode_request(GOOD._replace(sink=sink)))
     assert "sink" in letter.reason
 
 

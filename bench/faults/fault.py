@@ -75,6 +75,11 @@ class Fault(NamedTuple):
         return self.parts if self.kind in ("kill", "kill-up", "replay") else ()
 
     @property
+    def kills_after_s(self) -> float:
+        """`kills_after_s` is from the beginning to the end of the first part that it kills."""
+        return self.duration_s - self.wait_s if self.kind == "replay" and self.parts else 0.0
+
+    @property
     def ends_gateway(self) -> bool:
         """`ends_gateway` returns whether connections and the gateway's counts end with it."""
         return GATEWAY in map(kind_of, self.kills)

@@ -136,7 +136,8 @@ def judge(name: str, fault: Fault, loaded: Loaded, bite: Bitten) -> Found:
     if window is not None and began_ns is not None:
         answers = sorted(row.done_ns for row in rows if is_answered(row))
         lasts = fault.kind in ("pause", "slow", "fill", "clock")
-        from_ns = healed_ns if lasts and healed_ns else began_ns
+        struck_ns = began_ns + round(fault.kills_after_s * SECOND_NS)
+        from_ns = healed_ns if lasts and healed_ns else struck_ns
         span_ns = (window.opened_ns, window.closed_ns)
         recovered = recovered_s(answers, span_ns, began_ns, from_ns)
         if fault.p99_times_max is not None:

@@ -77,6 +77,12 @@ def test_a_recovery_counts_from_the_end_of_a_pause(run: RunRecord) -> None:
     assert judged(run, "pause-broker-5").recovered_s == pytest.approx(3, abs=0.3)
 
 
+def test_a_recovery_counts_from_the_kill_that_a_replay_has_in_it(run: RunRecord) -> None:
+    """It has begun ten seconds before."""
+    found = judged(run, "replay-across-restart", history=rows(run, (20, 24)))
+    assert found.recovered_s == pytest.approx(4, abs=0.3)
+
+
 def lost(run: RunRecord) -> RunRecord:
     return replace(run, ledger=LedgerRecord([], [COUNTERS_LOST]))
 

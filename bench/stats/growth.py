@@ -27,3 +27,17 @@ def growth_share(
     if level == 0:
         return 0.0
     return float(theilslopes(levels, times).slope * (times[-1] - times[0]) / level)
+
+
+def peak_growth_share(
+    at_s: Sequence[float], values: Sequence[float], points_min: int = POINTS_MIN
+) -> float | None:
+    """`peak_growth_share` returns by which share the peak of the second half of the time is above
+    that of the first, for a figure that climbs and falls again and again, where a slope tells only
+    when it fell; None where there are too few points."""
+    if len(values) < points_min:
+        return None
+    middle_s = (at_s[0] + at_s[-1]) / 2
+    earlier = max(value for at, value in zip(at_s, values, strict=True) if at <= middle_s)
+    later = max(value for at, value in zip(at_s, values, strict=True) if at > middle_s)
+    return later / earlier - 1 if earlier else 0.0

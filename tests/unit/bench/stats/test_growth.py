@@ -3,8 +3,10 @@
 import random
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from bench.stats.growth import POINTS_MIN, growth_share
+from bench.stats.growth import POINTS_MIN, growth_share, peak_growth_share
 
 
 @pytest.mark.parametrize("points", [300, 2_000])
@@ -21,3 +23,27 @@ def test_growth_is_told_through_noise_and_outliers(points: int, share: float) ->
 def test_of_too_few_points_and_of_nothing() -> None:
     assert growth_share(list(range(POINTS_MIN - 1)), [1.0] * (POINTS_MIN - 1)) is None
     assert growth_share(list(range(POINTS_MIN)), [0.0] * POINTS_MIN) == 0.0
+
+
+WINDOW_S = 940
+CLIMB_S_MAX = 12 * 60
+"""RocksDB's checkpoints climb for so long, to twice their size."""
+
+
+@given(st.integers(60, CLIMB_S_MAX), st.floats(0, 1))
+def test_what_climbs_and_falls_has_not_grown(climb_s: int, phase: float) -> None:
+    at_s = [float(at) for at in range(WINDOW_S)]
+    levels = [100 + 100 * ((at / climb_s + phase) % 1) for at in at_s]
+    share = peak_growth_share(at_s, levels)
+    assert share is not None
+    assert abs(share) < 0.25
+
+
+def test_where_nothing_is_forgotten_the_peak_grows() -> None:
+    at_s = [float(at) for at in range(14 * 60, 30 * 60)]
+    assert peak_growth_share(at_s, at_s) == pytest.approx(0.36, abs=0.01)
+
+
+def test_a_peak_of_too_few_points_and_of_nothing() -> None:
+    assert peak_growth_share(list(range(POINTS_MIN - 1)), [1.0] * (POINTS_MIN - 1)) is None
+    assert peak_growth_share(list(range(POINTS_MIN)), [0.0] * POINTS_MIN) == 0.0

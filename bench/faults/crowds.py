@@ -18,8 +18,9 @@ from bench.workload.address import Address
 OPENING_MAX = 64
 """So many connections are opened at a time: below the backlog of any server."""
 ARRIVALS_PER_S = 500.0
-"""So many clients of a crowd come in a second, or their first requests, where each has several: a
-flood takes a core by itself, and is another fault than clients who stay."""
+"""So many clients of a crowd come in a second, for the first time or again, or their first
+requests, where each has several: a flood takes a core by itself, and is another fault than clients
+who stay."""
 DRIP_S = 1.0
 """A slow client sends a byte after this time."""
 LOOK_S = 3.0
@@ -119,22 +120,31 @@ class Crowd:
         self._doors, self._kind = Doors(address), kind
         self._answers: Counter[str] = Counter()
         self._opened = self._open = self._most = self._shut = 0
+        self._due_s = 0.0
+        """The next client comes at this time of the loop at the earliest."""
 
     async def run(self, duration_s: float) -> Bite:
         with suppress(TimeoutError):
             async with asyncio.timeout(duration_s), asyncio.TaskGroup() as clients:
-                for number in range(self._kind.number):
-                    clients.create_task(self._come(number / self._kind.per_s))
+                for _ in range(self._kind.number):
+                    clients.create_task(self._come())
         proof = (
             f"{self._most:,} connections at a time of {self._kind.number:,} clients, "
             f"{self._opened:,} in all, the gateway closed {self._shut:,}{_told(self._answers)}"
         )
         return Bite(proof if self._opened >= OPENED_SHARE_MIN * self._kind.number else "")
 
-    async def _come(self, after_s: float) -> None:
+    async def _turn(self) -> None:
+        """Returns as soon as one more may come."""
+        now_s = asyncio.get_running_loop().time()
+        due_s = max(self._due_s, now_s)
+        self._due_s = due_s + 1 / self._kind.per_s
+        await asyncio.sleep(due_s - now_s)
+
+    async def _come(self) -> None:
         """Whoever is shut out comes again."""
-        await asyncio.sleep(after_s)
         while True:
+            await self._turn()
             try:
                 receive_bytes = None if self._kind.reads else RECEIVE_BYTES
                 async with self._doors.open(receive_bytes) as (reader, writer):

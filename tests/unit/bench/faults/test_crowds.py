@@ -2,6 +2,7 @@
 
 import asyncio
 import random
+import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 
@@ -49,12 +50,27 @@ async def test_slow_clients_are_held_and_come_back(monkeypatch: pytest.MonkeyPat
 
 async def test_deaf_clients_notice_that_they_are_shut_out(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(crowds, "LOOK_S", 0.01)
-    kind = KINDS[DEAF]._replace(number=3)
+    kind = KINDS[DEAF]._replace(number=3, requests=1)
     async with serving(REFUSED, len(kind.first)) as address:
         crowd = Crowd(address, kind)
         bite = await crowd.run(1.0)
     assert bite.proof.startswith("3 connections at a time of 3 clients, ")
     assert "the gateway closed 0" not in bite.proof
+
+
+@pytest.mark.parametrize("requests", [1, 2])
+async def test_who_was_shut_out_waits_for_a_turn(
+    monkeypatch: pytest.MonkeyPatch, requests: int
+) -> None:
+    """Forty requests a second, however often each client is shut out."""
+    monkeypatch.setattr(crowds, "ARRIVALS_PER_S", 40.0)
+    monkeypatch.setattr(crowds, "DRIP_S", 0.001)
+    kind = KINDS[SLOW_HEADERS]._replace(number=5, requests=requests)
+    async with serving(REFUSED, 1) as address:
+        bite = await Crowd(address, kind).run(1.0)
+    found = re.search(r"(\d+) in all", bite.proof)
+    assert found is not None
+    assert 5 < int(found[1]) <= 40 / requests + 1
 
 
 async def test_idle_clients_stay_until_they_go(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -22,6 +22,9 @@ RECOVERED_STRETCH_S = 3
 OUTAGE_SHARE = 0.5
 """A second with less than this share of the earlier throughput is one of an outage: chance has no
 part in it. A recovery comes after the last one."""
+LAST_S = 4
+"""An outage that begins in the last so many seconds of a load has no time to end, and a stretch of
+recovery after it: whether it would is unknown."""
 LOOK_S = 0.1
 """The time of the recovery is known this exactly."""
 SECOND_NS = 1_000_000_000
@@ -140,6 +143,11 @@ def judge(name: str, fault: Fault, loaded: Loaded, bite: Bitten) -> Found:
         from_ns = healed_ns if lasts and healed_ns else struck_ns
         span_ns = (window.opened_ns, window.closed_ns)
         recovered = recovered_s(answers, span_ns, began_ns, from_ns)
+        if recovered is None:
+            earlier_ns = (window.opened_ns, window.closed_ns - LAST_S * SECOND_NS)
+            recovered = recovered_s(answers, earlier_ns, began_ns, from_ns)
+            if recovered is not None:
+                unsure.append(f"in the last {LAST_S} s the throughput fell again: too late to tell")
         if fault.p99_times_max is not None:
             ended_ns = healed_ns or window.closed_ns
             measured = [row for row in rows if window.opened_ns <= row.sent_ns < window.closed_ns]

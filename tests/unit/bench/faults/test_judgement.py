@@ -168,7 +168,17 @@ def test_a_crowd_may_double_the_latency_of_a_normal_client(run: RunRecord) -> No
 def test_what_begins_to_fail_later_has_not_recovered_before(run: RunRecord) -> None:
     """A JobManager's death is noticed some seconds later."""
     assert judged(run, history=rows(run, (13, 17))).recovered_s == pytest.approx(7, abs=0.3)
-    assert judged(run, history=rows(run, (13, 30))).recovered_s is None
+    found = judged(run, history=rows(run, (13, 30)))
+    assert found.recovered_s is None
+    assert found.broken == ["the throughput did not come back"]
+
+
+def test_what_falls_as_the_load_ends_is_unknown(run: RunRecord) -> None:
+    history = [row for row in rows(run) if not 29 <= (row.done_ns - opened_ns(run)) / 1e9 < 29.9]
+    found = judged(run, history=history)
+    assert found.recovered_s == pytest.approx(4, abs=0.3)
+    assert (found.broken, found.state) == ([], "unknown")
+    assert found.unsure == ["in the last 4 s the throughput fell again: too late to tell"]
 
 
 @given(st.integers(0, 80), st.integers(5, 20))

@@ -114,7 +114,7 @@ class Doors:
 
 
 class Crowd:
-    """These clients hold as many connections as they are, as far as the gateway lets them."""
+    """These clients each hold a connection for as long as the gateway lets them, and come again."""
 
     def __init__(self, address: Address, kind: Kind) -> None:
         self._doors, self._kind = Doors(address), kind

@@ -78,8 +78,8 @@ class Held:
     """It grows by design for so long after a kill of its part."""
     points_min: int = POINTS_MIN
     """Its growth is not known from fewer points."""
-    swings: bool = False
-    """It climbs and falls by design, so that its peaks are compared."""
+    swing_s: float = 0.0
+    """It climbs and falls by design, in so long at most: then its peaks are compared."""
 
 
 HEAP_EACH_S = 60.0
@@ -98,9 +98,13 @@ FILES_SHARE_MAX = 0.05
 REPLIES_SHARE_MAX = 0.1
 """Replies may grow by this share: they go by whole segments."""
 STATE_SHARE_MAX = 0.25
-"""The peak of the checkpoints may grow by this share from half to half. RocksDB's universal
-compaction lets them climb to about twice what lives, and fall, in twelve minutes: a half may miss
-the top of it, and where nothing is forgotten the peak grows by more than a third."""
+"""The peak of the checkpoints may grow by this share from half to half: a half may miss the top of
+a swing. Where nothing is forgotten it grows by a third."""
+STATE_SWING_S = 12 * 60.0
+"""RocksDB's universal compaction lets the checkpoints climb to about twice what lives, and fall, in
+so long."""
+SWINGS_MIN = 1.2
+"""Peaks are compared over at least so many swings: of fewer, a half misses too much of one."""
 HELD = (
     *(
         Held(series, part, RSS_SHARE_MAX)
@@ -126,7 +130,7 @@ HELD = (
     Held("disk_mib.replies", "", REPLIES_SHARE_MAX, REPLIES_GROW_S),
     Held(
         *("disk_mib.checkpoints", "", STATE_SHARE_MAX, STATE_GROWS_S, STATE_SETTLES_S),
-        swings=True,
+        swing_s=STATE_SWING_S,
     ),
 )
 """`HELD` has all that must be flat."""
@@ -142,6 +146,8 @@ class Grown:
     share: float | None
     """The share is None where it is not known."""
     share_max: float
+    watched_s_min: float = JUDGED_S_MIN
+    """A shorter time does not tell."""
 
 
 @dataclass(frozen=True)
@@ -310,16 +316,21 @@ def grown_since(series: Series, held: Held, from_ns: int, closed_ns: int) -> Gro
     """`grown_since` returns how much it grew between two times; unknown where they are too near."""
     watched_s = max(0.0, (closed_ns - from_ns) / 1e9)
     share = None
-    if watched_s >= JUDGED_S_MIN:
+    if watched_s >= watched_s_min(held):
         known = [
             (at_ns / 1e9, value)
             for at_ns, value in zip(series.at_ns, series.series.get(held.series, ()), strict=False)
             if value is not None and from_ns <= at_ns <= closed_ns
         ]
         times, values = [at_s for at_s, _ in known], [value for _, value in known]
-        grew = peak_growth_share if held.swings else growth_share
+        grew = peak_growth_share if held.swing_s else growth_share
         share = grew(times, values, held.points_min)
-    return Grown(held.series, round(watched_s, 1), share, held.share_max)
+    return Grown(held.series, round(watched_s, 1), share, held.share_max, watched_s_min(held))
+
+
+def watched_s_min(held: Held) -> float:
+    """`watched_s_min` returns how long it must be watched for its growth to be known."""
+    return max(JUDGED_S_MIN, SWINGS_MIN * held.swing_s)
 
 
 def _is_over(grown: Grown) -> bool:
@@ -329,7 +340,7 @@ def _is_over(grown: Grown) -> bool:
 def told(grown: Grown) -> str:
     """`told` returns it as a line."""
     if grown.share is None:
-        least = f"too short to tell, at least {JUDGED_S_MIN:g} s are needed"
+        least = f"too short to tell, at least {grown.watched_s_min:g} s are needed"
         return f"{grown.series}: watched for {grown.watched_s:.0f} s: {least}"
     return f"{grown.series}: {grown.share:+.1%} in {grown.watched_s:.0f} s"
 

@@ -42,7 +42,7 @@ class Dispatcher(User):  # type: ignore[misc]
 
     def on_start(self) -> None:
         spec = self.spec
-        self.free = [Connection(spec.url) for _ in range(spec.in_flight_max)]
+        self.free = [Connection(spec.url, spec.timeout_s) for _ in range(spec.in_flight_max)]
         self.pool = Pool(spec.in_flight_max)
         self.times = spec.intended_ns()
         at_a_time = self.source.prepare()

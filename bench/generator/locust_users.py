@@ -44,8 +44,9 @@ WATCH_S = 1.0
 class Connection:
     """This is one keep-alive HTTP/1.1 connection, which never sends anything twice."""
 
-    def __init__(self, host: str) -> None:
+    def __init__(self, host: str, timeout_s: float = REPLY_TIMEOUT_S) -> None:
         url = urlsplit(host)
+        self._timeout_s = timeout_s
         self._address = (url.hostname or "127.0.0.1", url.port or 80)
         self._prefix = url.path.rstrip("/")
         fields = {"Host": url.netloc} | shop_headers()
@@ -74,7 +75,7 @@ class Connection:
         """
         try:
             if self._socket is None:
-                self._socket = socket.create_connection(self._address, REPLY_TIMEOUT_S)
+                self._socket = socket.create_connection(self._address, self._timeout_s)
                 self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             self._socket.sendall(request)
             response = HTTPSocketResponse(self._socket, method=request.partition(b" ")[0].decode())

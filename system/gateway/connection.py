@@ -121,8 +121,9 @@ class Connection(RequestHandler):
         self._wire.set_write_buffer_limits(high=0)
         super().connection_made(transport)
         server.connections_open += 1
-        server.silent[self] = None
+        server.waiting.came(self, self._loop.time())
         if server.connections_open > self._limits.connections_max and not server.make_room(self):
+            server.waiting.forget(self)
             self._reject(503, "overloaded", "too many connections")
 
     def connection_lost(self, exc: BaseException | None) -> None:
@@ -134,7 +135,7 @@ class Connection(RequestHandler):
     def _uncount(self) -> None:
         if self._counted and isinstance(self._manager, HttpServer):
             self._manager.connections_open -= 1
-            self._manager.silent.pop(self, None)
+            self._manager.waiting.forget(self)
         self._counted = False
 
     # ---- whom the connection waits for
@@ -142,9 +143,11 @@ class Connection(RequestHandler):
     def waits_since_s(self) -> float | None:
         """The connection has waited for its client since this time, by the loop's clock, for the
         next request or to take an answer; None while it does not."""
+        if not self._counted:
+            return None
         if self._send_timer is not None:
             return self._unsent_since_s
-        if self._counted and self._request_count > 0 and self._is_idle():
+        if self._request_count > 0 and self._is_idle():
             return self._next_keepalive_close_time - self._keepalive_timeout
         return None
 
@@ -172,7 +175,7 @@ class Connection(RequestHandler):
             self._stop_receive_timer()
             self._head_bytes = 0
             if before == 0 and isinstance(self._manager, HttpServer):
-                self._manager.silent.pop(self, None)
+                self._manager.waiting.forget(self)
         elif before == 0 or (self._waiter is not None and not self._asking):
             self._head_bytes += len(data)
             if self._head_bytes > self._limits.head_bytes_max:
@@ -278,6 +281,7 @@ class Connection(RequestHandler):
 
     def resume_writing(self) -> None:
         self._stop_send_timer()
+        self._next_keepalive_close_time = self._loop.time() + self._keepalive_timeout
         super().resume_writing()
 
     def _stop_send_timer(self) -> None:
@@ -338,9 +342,7 @@ class HttpServer(Server):
         self._heads: dict[tuple[int, bool], bytes] = {}
         self._heads_s = 0
         """The heads bear this time, in s since 1970."""
-        self.silent: dict[Connection, None] = {}
-        """These have not asked anything yet, in the order in which they came."""
-        self._waiting: Waiting[Connection] = Waiting()
+        self.waiting: Waiting[Connection] = Waiting()
 
     def __call__(self) -> RequestHandler:
         return Connection(self, loop=self._loop)
@@ -368,12 +370,9 @@ class HttpServer(Server):
         return head
 
     def make_room(self, newcomer: Connection) -> bool:
-        """`make_room` returns whether a newcomer may stay: another goes, the first that has not
-        asked anything yet, or else the one that has waited longest for its client."""
-        other = next((each for each in self.silent if each is not newcomer), None)
-        if other is None:
-            connections = (each for each in self.connections if isinstance(each, Connection))
-            other = self._waiting.pop_longest(connections)
+        """`make_room` returns whether a newcomer may stay: see `Waiting` for who goes."""
+        connections = (each for each in self.connections if isinstance(each, Connection))
+        other = self.waiting.pop_for(newcomer, connections, self._loop.time())
         if other is not None:
             other.drop()
         return other is not None

@@ -6,6 +6,8 @@ from aiokafka.errors import (
     KafkaStorageError,
     NoError,
     NotEnoughReplicasAfterAppendError,
+    NotLeaderForPartitionError,
+    ReplicaNotAvailableError,
     RequestTimedOutError,
     UnknownError,
     for_code,
@@ -14,8 +16,13 @@ from aiokafka.errors import (
 Fate = Literal["acknowledged", "not_sent", "unknown", "in_doubt"]
 IN_ONE_LOG = (RequestTimedOutError, NotEnoughReplicasAfterAppendError)
 """The leader has the records, which its copies did not confirm: to send them again adds nothing."""
-IN_DOUBT = (KafkaStorageError, UnknownError)
-"""The broker failed while it wrote, or in a way that this client can't name: either may be so."""
+IN_DOUBT = (
+    *(KafkaStorageError, UnknownError),
+    *(NotLeaderForPartitionError, ReplicaNotAvailableError),
+)
+"""The broker failed while it wrote, or in a way that this client can't name; or it leads no more,
+which it may have found out after it wrote, while it waited for the copies (Kafka's
+`DelayedProduce`). Either may be so."""
 
 
 def fate_of(code: int) -> Fate:

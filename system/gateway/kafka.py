@@ -128,7 +128,7 @@ class Kafka:
         self._partitions: dict[str, int] = {}
         self._queue: list[Record] = []
         self._doubtful: list[Record] = []
-        """These were on a connection that broke, and are sent again after `_again_s`."""
+        """These may be lost, and are sent again after `_again_s`."""
         self._again_s = 0.0
         self._drain_scheduled = False
         self._producing: set[asyncio.Task[None]] = set()
@@ -299,7 +299,7 @@ class Kafka:
                     self._tell(fate, records)
                     continue
                 (self._in_doubt if fate == "in_doubt" else self._not_sent)(records)
-                log.warning("Kafka refused records for %s: %s", topic, for_code(code).__name__)
+                log.warning("Kafka took no records for %s: %s", topic, for_code(code).__name__)
                 self._out.force_metadata_update()
 
     def _in_doubt(self, records: list[Record]) -> None:

@@ -36,9 +36,9 @@ class Limits:
     )
     connections_max: int = _limit(
         4096,
-        "So many connections may be open. One more takes the place of the first that has not "
-        "asked anything yet, or else of the one that has waited longest for its client, and is a "
-        "503 where none has. It is below the usual limit of open files",
+        "So many connections may be open. One more takes the place of the first that has "
+        "asked nothing for a second, or else of the one that has waited longest for its client, "
+        "and is a 503 where none has. It is below the usual limit of open files",
     )
     pipelined_max: int = _limit(
         8,

@@ -7,6 +7,7 @@ from contextlib import suppress
 import psutil
 import pytest
 
+from system.gateway.waiting import SILENT_S
 from tests.contract.conftest import WAIT_S, until
 
 LIVE = b"GET /health/live HTTP/1.1\r\nHost: h\r\n\r\n"
@@ -182,6 +183,7 @@ async def test_who_waits_longest_makes_room(gateway, topics):
     await send(idle, LIVE)
     assert await status(idle) == 200  # so it was used after `slow` came
     await send(slow, LIVE[:9])
+    await asyncio.sleep(SILENT_S)
     newcomer = await connect(running)
     await until_closed(slow)
     await send(newcomer, LIVE)
@@ -200,12 +202,31 @@ async def test_who_has_not_asked_makes_room_for_who_has(gateway):
     served_once = await connect(running)
     await send(served_once, LIVE)
     assert await status(served_once) == 200
-    flood = [await connect(running) for _ in range(10)]
+    flood = []
+    for _ in range(3):
+        flood.append(await connect(running))
+        await asyncio.sleep(SILENT_S)
     for silent in flood[:-1]:
         await until_closed(silent)
     await send(served_once, LIVE)
     assert await status(served_once) == 200
     for client in (served_once, *flood):
+        client.close()
+
+
+async def test_who_has_just_come_has_time_to_ask(gateway):
+    """Those that are connected ahead of their first request: none drives another out, where clients
+    that were served wait for longer."""
+    running = await gateway("--connections-max", "8", "--idle-s", NEVER_S)
+    idle = [await connect(running) for _ in range(8)]
+    for client in idle:
+        await send(client, LIVE)
+        assert await status(client) == 200
+    pool = [await connect(running) for _ in range(6)]
+    for client in pool:
+        await send(client, LIVE)
+        assert await status(client) == 200
+    for client in (*idle, *pool):
         client.close()
 
 
@@ -227,12 +248,14 @@ async def test_where_all_are_busy_a_newcomer_is_refused(gateway, topics):
     busy = await connect(running)
     await send(busy, USER)
     _, request = await topics.next()
-    refused = await connect(running)
-    assert await status(refused) == 503
-    await until_closed(refused)
+    refused = [await connect(running) for _ in range(4)]
+    for client in refused:
+        await send(client, LIVE)
+        assert await status(client) == 503
+        await until_closed(client)
     await topics.reply(request)
     assert await status(busy) == 200
-    for client in (busy, refused):
+    for client in (busy, *refused):
         client.close()
 
 

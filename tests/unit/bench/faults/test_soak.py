@@ -10,6 +10,7 @@ from bench.faults.soak import (
     HELD,
     JUDGED_S_MIN,
     KILLS,
+    KILLS_SHARE,
     NAMES,
     WINDOW_S,
     Held,
@@ -21,6 +22,7 @@ from bench.faults.soak import (
     requests_mib_max,
     together,
     told,
+    watched_s_min,
 )
 from bench.records.series import Series
 from system.flink_job.host import SWEEP_PAUSE_MS, TRANSIT_MS
@@ -119,3 +121,19 @@ def test_all_parts_are_watched() -> None:
     assert {held.part for held in HELD} == {
         *("gateway", "kafka", "flink_jobmanager", "flink_taskmanager", ""),
     }
+
+
+def test_what_swings_is_watched_for_more_than_a_swing() -> None:
+    (state,) = (held for held in HELD if held.swing_s)
+    needed_s = watched_s_min(state)
+    assert needed_s > state.swing_s > JUDGED_S_MIN
+    length_s = 30 * 60.0
+    healed_s = length_s * KILLS_SHARE + 30.0
+    assert length_s - max(state.grows_s, healed_s + state.settles_s) >= needed_s
+    at_ns = [second * SECOND_NS for second in range(int(length_s) + 1)]
+    series = Series(at_ns, {state.series: [1.0] * len(at_ns)}, [])
+    for seconds, share in ((needed_s - 1, None), (needed_s, 0.0)):
+        from_ns = at_ns[-1] - int(seconds * SECOND_NS)
+        grown = grown_since(series, state, from_ns, at_ns[-1])
+        assert grown.share == share
+        assert (share is not None) or f"at least {needed_s:g} s" in told(grown)

@@ -9,6 +9,7 @@ from aiokafka.errors import (
     NotEnoughReplicasAfterAppendError,
     NotEnoughReplicasError,
     NotLeaderForPartitionError,
+    ReplicaNotAvailableError,
     RequestTimedOutError,
     TopicAuthorizationFailedError,
     UnknownError,
@@ -139,7 +140,8 @@ async def test_what_may_be_in_the_log_is_never_told_to_be_not_sent(breaking, mon
         (RequestTimedOutError, "unknown", False),
         (NotEnoughReplicasAfterAppendError, "unknown", False),
         (NotEnoughReplicasError, "not_sent", False),
-        (NotLeaderForPartitionError, "not_sent", False),
+        (NotLeaderForPartitionError, "unknown", True),
+        (ReplicaNotAvailableError, "unknown", True),
         (TopicAuthorizationFailedError, "not_sent", False),
     ],
 )

@@ -104,7 +104,7 @@ def faults(session: nox.Session) -> None:
 
 @nox.session
 def soak(session: nox.Session) -> None:
-    """A long load with a fault again and again: ``nox -s soak -- --minutes 30``."""
+    """A long load with a fault again and again: ``nox -s soak -- --minutes 45``."""
     run(session, "bench", "soak", *session.posargs)
 
 

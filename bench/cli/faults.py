@@ -214,9 +214,9 @@ CLUSTER = Command(
 
 # ---- soak
 
-MINUTES = 30.0
+MINUTES = 45.0
 """A soak takes so long where ``--minutes`` doesn't say: long enough for topics and state to have
-their full size for a while."""
+their full size for a while; of a shorter one the state is unknown."""
 MINUTES_MAX = 58.0
 """A longer soak is refused: the series of a phase end after an hour."""
 EVERY_S_MAX = 600.0
@@ -265,7 +265,7 @@ def run_soak(args: argparse.Namespace) -> ExitCode:
 SOAK = Command(
     "soak",
     "a long load with a fault again and again: nothing lost, nothing that grows",
-    "--minutes 30 --rate 300",
+    "--minutes 45 --rate 300",
     add_soak,
     run_soak,
     exits=(*ANY_EXITS, ExitCode.VOID, *STACK_EXITS),

@@ -127,7 +127,7 @@ def test_what_swings_is_watched_for_more_than_a_swing() -> None:
     (state,) = (held for held in HELD if held.swing_s)
     needed_s = watched_s_min(state)
     assert needed_s > state.swing_s > JUDGED_S_MIN
-    length_s = 30 * 60.0
+    length_s = 58 * 60.0
     healed_s = length_s * KILLS_SHARE + 30.0
     assert length_s - max(state.grows_s, healed_s + state.settles_s) >= needed_s
     at_ns = [second * SECOND_NS for second in range(int(length_s) + 1)]

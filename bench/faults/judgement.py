@@ -22,7 +22,7 @@ RECOVERED_STRETCH_S = 3
 OUTAGE_SHARE = 0.5
 """A second with less than this share of the earlier throughput is one of an outage: chance has no
 part in it. A recovery comes after the last one."""
-LAST_S = 4
+LAST_S = RECOVERED_STRETCH_S + 1
 """An outage that begins in the last so many seconds of a load has no time to end, and a stretch of
 recovery after it: whether it would is unknown."""
 LOOK_S = 0.1

@@ -239,6 +239,9 @@ appender.console.type = CONSOLE
 appender.console.target = SYSTEM_ERR
 appender.console.layout.type = PatternLayout
 appender.console.layout.pattern = %d{HH:mm:ss,SSS} %-5p %c{1} - %m%n
+# It logs all of its environment, of which secrets may be a part.
+logger.environment.name = org.apache.flink.client.python.PythonEnvUtils
+logger.environment.level = WARN
 """
 """Every JVM logs to its standard error, which is the log file that the supervisor opened."""
 

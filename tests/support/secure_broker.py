@@ -56,13 +56,11 @@ def secure_broker(folder: Path) -> Iterator[SecureBroker]:
         capture_output=True,
         timeout=FORMAT_S,
     )
-    password = folder / "password"
-    password.write_text(PASSWORD)
     environment = {
         "KAFKA_SECURITY_PROTOCOL": "SASL_SSL",
         "KAFKA_SSL_CA_FILE": str(made.authority),
         "KAFKA_SASL_USERNAME": USER,
-        "KAFKA_SASL_PASSWORD_FILE": str(password),
+        "KAFKA_SASL_PASSWORD": PASSWORD,
     }
     with (folder / "broker.log").open("ab") as log:
         process = subprocess.Popen(kafka.command(), stdout=log, stderr=log)

@@ -29,7 +29,8 @@ import org.apache.kafka.clients.producer.BufferExhaustedException;
  *
  * Records for a topic that was not written to before are put aside while TopicLookup asks for it; so
  * are those for one that was deleted meanwhile. What has no topic is dropped and counted
- * (`undelivered_records`). All methods but those of Delivery run in Flink's task thread.
+ * (`undelivered_records`). What the broker had no time for, in a topic of the system's own, fails the
+ * job, which then writes it again. All methods but those of Delivery run in Flink's task thread.
  */
 public class OutboxWriter implements SinkWriter {
 
@@ -45,6 +46,8 @@ public class OutboxWriter implements SinkWriter {
     private final TopicLookup lookup;
     /** The topics of the system, by the services' names for them. */
     private final Map names;
+    /** All topics of the system, and those of them that must be there. */
+    private final Set own;
     private final Set required;
     private final MailboxExecutor mailbox;
     private final Counter undelivered;
@@ -78,6 +81,7 @@ public class OutboxWriter implements SinkWriter {
         settings.setProperty("value.serializer", serializer);
         this.producer = new KafkaProducer(settings);
         this.names = names;
+        this.own = new HashSet(names.values());
         this.required = required;
         this.mailbox = mailbox;
         this.undelivered = metrics.counter("undelivered_records");
@@ -317,7 +321,8 @@ public class OutboxWriter implements SinkWriter {
                 }
                 if (isSending) {
                     refusal = error;
-                } else if (required.contains(topic)) {
+                } else if (required.contains(topic)
+                        || own.contains(topic) && error instanceof TimeoutException) {
                     failure = error;
                 } else {
                     undelivered.inc();

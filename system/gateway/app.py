@@ -16,7 +16,8 @@ from prometheus_client.exposition import CONTENT_TYPE_LATEST
 from system import __version__, wire
 from system import request_id as ids
 from system.catalog import catalog
-from system.gateway.connection import JSON, Connection, error_body
+from system.gateway.connection import Connection, error_body
+from system.gateway.heads import JSON
 from system.gateway.kafka import Kafka
 from system.gateway.limits import Limits
 from system.gateway.metrics import Metrics, Scrapes

@@ -7,34 +7,28 @@ aiohttp's task, which each connection has, handles all else.
 
 import asyncio
 import logging
-import time
-from collections.abc import Awaitable, Mapping
+from collections.abc import Awaitable, Iterator, Mapping
 from http import HTTPStatus
+from itertools import chain
 from typing import Protocol, cast
 
 import orjson
 from aiohttp.abc import AbstractStreamWriter
 from aiohttp.hdrs import EXPECT
-from aiohttp.helpers import rfc822_formatted_time
-from aiohttp.http import (
-    SERVER_SOFTWARE,
-    HttpRequestParser,
-    HttpVersion11,
-    RawRequestMessage,
-)
+from aiohttp.http import HttpRequestParser, HttpVersion11, RawRequestMessage
 from aiohttp.http_exceptions import LineTooLong
 from aiohttp.streams import EMPTY_PAYLOAD, StreamReader
 from aiohttp.web import BaseRequest, RequestPayloadError, Response, Server
 from aiohttp.web_protocol import RequestHandler
 
 from system import wire
+from system.gateway.heads import JSON, Heads
 from system.gateway.limits import Limits
 from system.gateway.waiting import Waiting
 
 log = logging.getLogger(__name__)
 READ_BYTES = 64 * 1024
 """A body is read ahead of its handler up to this size."""
-JSON = {"Content-Type": "application/json"}
 
 
 class Application(Protocol):
@@ -161,6 +155,8 @@ class Connection(RequestHandler):
         return self._waiter is not None and not self._messages and not self._asking
 
     def data_received(self, data: bytes) -> None:
+        if self._half_closed:
+            return
         before = self._request_count
         waiter = self._waiter
         if waiter is None or waiter.done():  # it is about to take what has come
@@ -176,12 +172,15 @@ class Connection(RequestHandler):
             self._head_bytes = 0
             if before == 0 and isinstance(self._manager, HttpServer):
                 self._manager.waiting.forget(self)
-        elif before == 0 or (self._waiter is not None and not self._asking):
+        elif data and not self._buffer_paused and all(body.is_eof() for body in self._bodies()):
             self._head_bytes += len(data)
-            if self._head_bytes > self._limits.head_bytes_max:
-                self._reject(431, "too_large", "the headers are too large")
-            elif self._receive_timer is None:
+            if self._receive_timer is None:
                 self._receive_timer = self._loop.call_later(self._limits.receive_s, self._too_slow)
+            if self._head_bytes > self._limits.head_bytes_max:
+                if self._is_answering():
+                    self._end_after_these()
+                else:
+                    self._reject(431, "too_large", "the headers are too large")
 
     # ---- one request after the other
 
@@ -225,7 +224,7 @@ class Connection(RequestHandler):
         if self.transport is None or not isinstance(self._manager, HttpServer):
             return False
         closes = closes or self._close
-        head = self._manager.head(status, closes=closes)
+        head = self._manager.heads.head(status, closes=closes)
         self.transport.write(b"%b%d\r\n\r\n%b" % (head, len(body), body))
         if closes:
             self.force_close()
@@ -263,16 +262,27 @@ class Connection(RequestHandler):
 
         TLS has no half-closed connections: there the transport ends by itself.
         """
-        if self._request_count == 0 or self._is_idle() or self._wire.get_extra_info("sslcontext"):
+        if not self._is_answering() or self._wire.get_extra_info("sslcontext"):
             return False
-        for body in (self._body, *(body for _, body in self._messages)):
+        for body in self._bodies():
             if not body.is_eof() and body.exception() is None:
                 body.set_exception(TimeoutError("the body was cut off"))  # as if it were late
+        self._end_after_these()
+        return True
+
+    def _is_answering(self) -> bool:
+        return self._request_count > 0 and not self._is_idle()
+
+    def _bodies(self) -> Iterator[StreamReader]:
+        """Of the request under way, and of those behind it."""
+        return chain((self._body,), (body for _, body in self._messages))
+
+    def _end_after_these(self) -> None:
+        """What has come is answered, and nothing more is read."""
         if self._messages:
             self._half_closed = True
         else:
             self._close = True
-        return True
 
     def pause_writing(self) -> None:
         super().pause_writing()
@@ -291,7 +301,9 @@ class Connection(RequestHandler):
 
     def _too_slow(self) -> None:
         self._receive_timer = None
-        if self._request_count == 0 or self._is_idle():
+        if self._is_answering():
+            self._receive_timer = self._loop.call_later(self._limits.receive_s, self._too_slow)
+        else:
             self._reject(400, "bad_request", "the request did not arrive in time")
 
     def _stop_receive_timer(self) -> None:
@@ -339,35 +351,11 @@ class HttpServer(Server):
         self.application = application
         self.limits = limits
         self.connections_open = 0
-        self._heads: dict[tuple[int, bool], bytes] = {}
-        self._heads_s = 0
-        """The heads bear this time, in s since 1970."""
+        self.heads = Heads(application.headers)
         self.waiting: Waiting[Connection] = Waiting()
 
     def __call__(self) -> RequestHandler:
         return Connection(self, loop=self._loop)
-
-    def head(self, status: int, *, closes: bool) -> bytes:
-        """`head` returns what comes before the length of a JSON body, as aiohttp would write it;
-        it is made once a second."""
-        now_s = int(time.time())
-        if now_s != self._heads_s:
-            self._heads_s = now_s
-            self._heads.clear()
-        head = self._heads.get((status, closes))
-        if head is None:
-            fields = {
-                **self.application.headers.get(status, JSON),
-                "Date": rfc822_formatted_time(),
-                "Server": SERVER_SOFTWARE,
-                **({"Connection": "close"} if closes else {}),
-            }
-            lines = (f"{name}: {value}\r\n" for name, value in fields.items())
-            head = (
-                f"HTTP/1.1 {status} {HTTPStatus(status).phrase}\r\n{''.join(lines)}Content-Length: "
-            ).encode()
-            self._heads[status, closes] = head
-        return head
 
     def make_room(self, newcomer: Connection) -> bool:
         """`make_room` returns whether a newcomer may stay: see `Waiting` for who goes."""

@@ -54,7 +54,8 @@ class Limits:
     head_bytes_max: int = _limit(
         32768,
         "Request line and headers together have at most this many bytes, while they are not whole; "
-        "more is a 431. It is four times what browsers send at most",
+        "more is a 431, or ends the connection after the answer to the request before. It is four "
+        "times what browsers send at most",
     )
     headers_max: int = _limit(64, "A request has at most this many headers; more are a 431")
     body_bytes_max: int = _limit(

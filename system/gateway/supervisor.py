@@ -73,7 +73,7 @@ def _run_child(options: Options, parent: int) -> None:
     code = EXIT_WORKER_DIED
     try:
         os.setpgid(0, 0)  # else a terminal's Ctrl-C arrives twice, and twice means at once
-        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)  # no guard knows its group
         signal.pthread_sigmask(signal.SIG_UNBLOCK, (signal.SIGTERM, signal.SIGINT))
         if os.getppid() == parent:  # else it died before the line above
             code = worker.run(options, shared=True)

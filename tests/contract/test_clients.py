@@ -149,6 +149,41 @@ async def test_the_head_of_a_request_has_a_limit(gateway):
         client.close()
 
 
+async def test_a_long_head_behind_a_request_under_way_is_not_read(gateway, topics):
+    running = await gateway("--head-bytes-max", "1000")
+    head = b"GET /health/live HTTP/1.1\r\nHost: h\r\nX-A: "
+    for size, answers in ((1000, 2), (1001, 1)):
+        client = await connect(running)
+        await send(client, USER)
+        _, request = await topics.next()
+        await send(client, head + b"x" * (size - len(head)))
+        await running.ask("GET", "/health/live")  # the head has come
+        await send(client, b"\r\n\r\n")
+        await running.ask("GET", "/health/live")
+        await topics.reply(request)
+        found = b""
+        while found.count(b"HTTP/1.1 200 OK") < answers:
+            found += await asyncio.wait_for(
+                asyncio.get_running_loop().sock_recv(client, 65536), WAIT_S
+            )
+        if answers == 1:
+            await until_closed(client)
+        client.close()
+
+
+async def test_a_slow_head_behind_a_request_under_way_is_waited_for_as_long(gateway, topics):
+    running = await gateway("--receive-s", "0.5")
+    client = await connect(running)
+    await send(client, USER)
+    _, request = await topics.next()
+    await send(client, b"GET /health/live HTTP/1.1\r\nX-Slow: ")
+    await asyncio.sleep(0.6)  # longer than a head may take: this one is not late yet
+    await topics.reply(request)
+    assert await status(client) == 200
+    assert await status(client) == 400
+    client.close()
+
+
 @pytest.mark.parametrize(
     "slow",
     [

@@ -165,14 +165,19 @@ async def test_a_dead_worker_takes_the_others_down(bootstrap_servers):
     assert not other.is_running()
 
 
-async def test_workers_end_with_their_parent(bootstrap_servers):
-    process = await spawn("--bootstrap", bootstrap_servers, "--workers", "2")
+async def test_workers_end_with_their_parent_whatever_they_wait_for(bootstrap_servers, topics):
+    options = ("--workers", "2", "--timeout-s", str(10 * WAIT_S))
+    process = await spawn("--bootstrap", bootstrap_servers, *options)
     for _ in "12":
-        await asyncio.wait_for(process.stdout.readline(), WAIT_S)
+        url = (await asyncio.wait_for(process.stdout.readline(), WAIT_S)).decode().split()[-1]
+    _, writer = await asyncio.open_connection(*url.removeprefix("http://").split(":"))
+    writer.write(b"GET /users/find/u1 HTTP/1.1\r\nHost: h\r\n\r\n")
+    await topics.next()
     children = psutil.Process(process.pid).children()
     process.kill()
     await finished(process)
     await until(lambda: gone(children))
+    writer.close()
 
 
 async def gone(processes: list[psutil.Process]) -> bool:

@@ -51,6 +51,7 @@ LIBRARIES: dict[str, tuple[str, ...]] = {
     ),
     "aiohttp": (
         *("system.gateway.app", "system.gateway.connection", "system.gateway.worker"),
+        "system.gateway.heads",
         *("bench.judge.client", "bench.calibrate.bare_server"),
     ),
     "locust": ("bench.generator.locust_users", "bench.generator.locust_open_loop", "locustfiles"),

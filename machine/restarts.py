@@ -65,7 +65,8 @@ class Restarts:
     def step(self) -> bool:
         """`step` does what is due, and returns whether anything was.
 
-        It raises `StackError` when a part has died too often, or can't be started at all.
+        It raises `StackError` when a part has died too often; a start that failed, on a full disk
+        for example, is a death.
         """
         before = len(self.events)
         for child in self._supervisor.ended():
@@ -138,8 +139,12 @@ class Restarts:
             self._supervisor.children.pop(other).kill()
             self._event(other, "ended", f"{other} is ended, as it goes with {name}")
         for part in (name, *others):
-            self._start(part)
-            self._event(part, "started", f"{part} is started anew")
+            try:
+                self._start(part)
+            except (StackError, OSError) as cause:
+                self._ended(part, f"{part} was not started ({cause})")
+            else:
+                self._event(part, "started", f"{part} is started anew")
 
     def _event(self, part: str, kind: Literal["ended", "started", "ready"], text: str) -> None:
         self.events.append(Event(self._clock_ns(), part, kind, text))

@@ -10,6 +10,7 @@ import re
 import signal
 import sys
 import time
+from contextlib import suppress
 from itertools import count
 from pathlib import Path
 from types import FrameType
@@ -42,6 +43,8 @@ REPLICATION_MAX = 1024
 """A topic has at most this many copies; how many there can be, the brokers know."""
 JOB_CHECK_STEPS = 20
 """The job on a Flink that exists is looked at once in so many looks at the processes."""
+ENDS = (signal.SIGTERM, signal.SIGHUP)
+"""These signals ask a stack to end, as Ctrl-C does."""
 HEAP_MIB_MAX = 2**31 - 1
 """A larger heap is not read; whether it fits, the machine's memory says."""
 
@@ -195,7 +198,7 @@ def up(arguments: argparse.Namespace) -> int:
     except ValueError as cause:
         print(f"error: {cause}", file=sys.stderr)
         return EXIT_USAGE
-    for number in (signal.SIGTERM, signal.SIGHUP):
+    for number in ENDS:
         signal.signal(number, end)
     with registry.reserve(arguments.name) as file, Stack(options, progress) as stack:
 
@@ -216,9 +219,14 @@ def up(arguments: argparse.Namespace) -> int:
         if arguments.data_dir is None:
             progress("The data goes when the stack is ended; --data-dir names a folder to keep it.")
         progress("Ctrl-C ends it.")
+        is_told = True
         for step in count():
             if rescaling.serve(arguments.name, stack.rescale) or stack.restarts.step():
-                registry.write(file, entry())
+                is_told = False
+            if not is_told:
+                with suppress(OSError):  # a full disk ends no stack: it is told once there is room
+                    registry.write(file, entry())
+                    is_told = True
             if step % JOB_CHECK_STEPS == 0:
                 stack.check_job()
             time.sleep(STEP_INTERVAL_S)
@@ -297,7 +305,8 @@ def progress(line: str) -> None:
 
 def end(number: int, frame: FrameType | None) -> NoReturn:
     # Ending has its own limits; a second signal must not cut it short.
-    signal.signal(number, signal.SIG_IGN)
+    for ignored in ENDS:
+        signal.signal(ignored, signal.SIG_IGN)
     raise Ended
 
 

@@ -21,6 +21,7 @@ from machine.whole_files import partial_of, write
 from system.service import WINDOW_S
 
 LOCK_NAME = "in-use"
+CLUSTER = "kafka-cluster"
 MANIFEST = "stack.json"
 MODE = 0o700
 """Requests and balances are in the topics, the state and the logs: nobody else's business."""
@@ -63,6 +64,18 @@ class DataFolder:
         self.stack_id = stack_id
         self.is_resumed = is_resumed
         self.was_up = False
+
+    def belong_to(self, cluster_id: str) -> None:
+        """`belong_to` says which Kafka has the topics that the state is of; it raises `StackError`
+        where that is another one than before, under the same address."""
+        file = self.path / CLUSTER
+        if not file.exists():
+            write(file, cluster_id.encode())
+        elif (found := file.read_text()) != cluster_id:
+            raise StackError(
+                f"{self.path} holds the state of topics of another Kafka, {found}, not "
+                f"{cluster_id}: choose another --data-dir, or remove it"
+            )
 
 
 @contextmanager
@@ -122,6 +135,8 @@ def _kept(kind: str, name: str | None) -> Iterator[tuple[Path, int]]:
                 folder = parent / name
                 folder.mkdir(exist_ok=True, mode=MODE)
             descriptor = held.enter_context(_claimed(folder))
+            if not (folder / MANIFEST).exists():
+                _clear(folder, {"logs", LOCK_NAME})  # an end was cut short
         yield folder, descriptor
 
 
@@ -200,15 +215,21 @@ def _removed(folder: DataFolder, *, is_named: bool) -> Iterator[None]:
             kept = {part.name for part in folder.path.iterdir()}
         raise
     finally:
-        for part in folder.path.iterdir():
-            if part.name in kept:
-                continue
-            if part.is_dir():
-                shutil.rmtree(part)
-            else:
-                part.unlink()
+        _clear(folder.path, kept)
         if not kept:
             folder.path.rmdir()
+
+
+def _clear(folder: Path, kept: set[str]) -> None:
+    """Removes all but what is kept. The manifest goes first: what is left where this is cut short
+    is no stack's data."""
+    for part in sorted(folder.iterdir(), key=lambda part: part.name != MANIFEST):
+        if part.name in kept:
+            continue
+        if part.is_dir():
+            shutil.rmtree(part)
+        else:
+            part.unlink()
 
 
 def _made(folder: Path) -> Path:

@@ -260,6 +260,7 @@ class Stack:
                 raise StackError(
                     "the topics hold records: name the --data-dir with their job's state"
                 )
+            folder.belong_to(topics["cluster_id"])
         cleanup.callback(self._leave_job)
         self._start_gateways()
         cleanup.callback(self._supervisor.stop, names(GATEWAY, options.gateways), DRAIN_TIMEOUT_S)

@@ -148,13 +148,33 @@ def test_deaths_of_long_ago_are_forgotten(stage: Stage) -> None:
     assert "in" not in stage.said[-3].split()
 
 
-def test_a_start_that_fails_ends_it(stage: Stage) -> None:
+@pytest.mark.parametrize("cause", [StackError("cannot start it"), OSError(28, "No space left")])
+def test_a_start_that_fails_is_a_death(stage: Stage, cause: Exception) -> None:
+    start = stage.restarts._start
+
     def fail(name: str) -> None:
-        raise StackError(f"cannot start {name}")
+        raise cause
 
     stage.restarts._start = fail
-    with pytest.raises(StackError, match="cannot start kafka"):
-        stage.kill("kafka")
+    assert stage.kill("kafka")
+    assert stage.said[-1] == (
+        f"kafka was not started ({cause}), to be started anew in {restarts.PAUSE_S_MIN:g} s"
+    )
+    stage.restarts._start = start
+    assert stage.pass_s(restarts.PAUSE_S_MIN)
+    assert stage.started == ["kafka"]
+
+
+def test_what_can_never_be_started_is_given_up(stage: Stage) -> None:
+    def fail(name: str) -> None:
+        raise OSError(28, "No space left")
+
+    stage.restarts._start = fail
+    stage.kill("kafka")
+    for _ in range(restarts.RESTARTS_MAX - 2):
+        stage.pass_s(restarts.PAUSE_S_MAX)
+    with pytest.raises(StackError, match=r"^kafka was not started .* 11 times within 300 s"):
+        stage.pass_s(restarts.PAUSE_S_MAX)
 
 
 def test_until_something_holds_what_dies_is_mended(stage: Stage, monkeypatch) -> None:

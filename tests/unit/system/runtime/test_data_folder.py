@@ -1,7 +1,9 @@
 """Data folders: whose they are, what stays of them, and which are refused."""
 
+import shutil
 import subprocess
 import sys
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -58,6 +60,27 @@ def test_an_end_that_was_asked_for_leaves_nothing():
     assert not folder.path.exists()
 
 
+def test_what_is_left_of_an_end_that_was_cut_short_is_no_data(monkeypatch):
+    def interrupt(part: Path) -> None:
+        raise KeyboardInterrupt
+
+    with ExitStack() as up:
+        first = up.enter_context(data_folder(None, "shop", MADE_WITH))
+        for part in ("flink", "kafka"):
+            (first.path / part).mkdir()
+            (first.path / part / "data").touch()
+        with monkeypatch.context() as patch:
+            patch.setattr(shutil, "rmtree", interrupt)
+            with pytest.raises(KeyboardInterrupt):
+                up.close()
+    assert (first.path / "flink").is_dir()
+    with data_folder(None, "shop", MADE_WITH) as folder:
+        assert folder.path == first.path
+        assert not folder.is_resumed
+        assert not (folder.path / "kafka").exists()
+        assert not (folder.path / "flink").exists()
+
+
 def test_what_a_broken_stack_left_is_the_next_ones_of_its_name():
     with pytest.raises(StackError), data_folder(None, "shop", MADE_WITH) as failed:
         fail(failed, was_up=True)
@@ -97,6 +120,15 @@ def test_a_chosen_one_stays_and_is_gone_on_with(tmp_path):
         assert chosen.stat().st_mode & 0o777 == 0o700
     with data_folder(chosen, "other", MADE_WITH) as second:
         assert (second.stack_id, second.is_resumed) == (first.stack_id, True)
+
+
+def test_state_of_another_kafkas_topics_is_refused(tmp_path):
+    for _ in "12":
+        with data_folder(tmp_path, None, MADE_WITH) as folder:
+            folder.belong_to("one")
+    told = "holds the state of topics of another Kafka, one, not two"
+    with data_folder(tmp_path, None, MADE_WITH) as folder, pytest.raises(StackError, match=told):
+        folder.belong_to("two")
 
 
 def test_one_that_a_stack_uses_is_refused(tmp_path, monkeypatch):

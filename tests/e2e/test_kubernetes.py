@@ -122,10 +122,11 @@ def test_the_topics_are_those_of_the_stack():
         for each in of_kind("KafkaTopic")
     }
     inputs = list(map(input_topic, SERVICES))
-    parallelism = of_kind("FlinkDeployment")[0]["spec"]["job"]["parallelism"]
-    config = settings.topic_config(settings.TOPIC_MIB, parallelism)
+    (partitions,) = {given[name][0] for name in inputs}
+    config = settings.topic_config(settings.TOPIC_MIB, partitions)
+    assert partitions >= of_kind("FlinkDeployment")[0]["spec"]["job"]["parallelism"]
     assert given == {
-        **dict.fromkeys(inputs, (parallelism, config)),
+        **dict.fromkeys(inputs, (partitions, config)),
         **{dead_topic(name): (1, settings.DEAD_TOPIC) for name in inputs},
     }
 

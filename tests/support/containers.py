@@ -92,7 +92,9 @@ class Trial:
             "COMPOSE_PROFILES": profile,
             "KAFLINKSHOP_BASE": base,
             # Where nothing can be pulled, registries are reached as this machine reaches them.
-            "KAFLINKSHOP_BUILD_NETWORK": "host" if base == OWN_BASE else "default",
+            "KAFLINKSHOP_BUILD_NETWORK": os.environ.get(
+                "KAFLINKSHOP_BUILD_NETWORK", "host" if base == OWN_BASE else "default"
+            ),
             **dict(zip(PORTS, map(str, ports), strict=True)),
         }
 
@@ -343,6 +345,7 @@ def tried(profile: str, say: Callable[[str], object]) -> None:
         trial.say("building the image")
         profiles = [word for name in (profile, OBSERVE, BENCH) for word in ("--profile", name)]
         trial.compose(*profiles, "build", timeout_s=BUILD_S)
+        trial.down("--volumes")  # what a killed trial has left
         with taken_down(trial):
             trial.up()
             if profile == CLUSTER:

@@ -60,11 +60,12 @@ def run(
 
 
 def answers() -> bool:
+    """Of newer ones `info` ends with 0 though no daemon answers (docker/cli#5900): it then has no
+    version of a server."""
     try:
-        run(["docker", "info", "--format", "{{.ServerVersion}}"], COMMAND_S)
+        return bool(run(["docker", "info", "--format", "{{.ServerVersion}}"], COMMAND_S).strip())
     except StackError:
         return False
-    return True
 
 
 def compose_command() -> list[str]:
@@ -92,7 +93,10 @@ def engine(say: Say) -> Iterator[None]:
     with tempfile.TemporaryDirectory(prefix="kaflinkshop-dockerd-") as folder:
         log = Path(folder, "dockerd.log")
         with log.open("wb") as output:
-            daemon = subprocess.Popen(["dockerd"], stdout=output, stderr=output)
+            # A terminal's Ctrl-C is not for it: what it runs is taken down first.
+            daemon = subprocess.Popen(
+                ["dockerd"], stdout=output, stderr=output, start_new_session=True
+            )
         try:
             deadline = time.monotonic() + START_S
             while not answers():

@@ -53,8 +53,13 @@ def test_a_daemon_that_ends_says_why(commands, monkeypatch):
 
 
 def test_an_engine_that_answers_is_used_and_left_alone(commands):
-    commands(docker="exit 0", dockerd="exit 1")
+    commands(docker="echo 20.10", dockerd="exit 1")
     entered()
+
+
+def test_an_engine_without_a_daemon_does_not_answer(commands):
+    commands(docker="echo; exit 0", dockerd="exit 0")
+    assert said(entered).startswith("no container engine answers: start one")
 
 
 def test_compose_is_the_plugin_or_its_forerunner_or_missing(commands):

@@ -4,13 +4,15 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, fields, replace
+from math import ceil
 from pathlib import Path
 
 import orjson
 
 from bench.faults.fault import Fault, Needs, Planned
-from bench.faults.judgement import Bitten, Found, Loaded, judge
+from bench.faults.judgement import LATE_S_MAX, Bitten, Found, Loaded, judge
 from bench.faults.up import Up
+from bench.records.run_record import IN_FLIGHT_MAX
 from bench.result_files import to_json
 from bench.run.environment import commit
 from bench.run.model import Progress
@@ -110,8 +112,14 @@ def settings_of(fault: Fault, seed: int, rate_per_s: float, after_s: float | Non
     measured_s = fault.span_s + (fault.after_s if after_s is None else after_s)
     return Settings(
         users=(), rate=f"{rate_per_s:g}", seed=seed, duration_s=measured_s, max_failed=1.0,
-        first_warmup_s=WARM_UP_S,
+        first_warmup_s=WARM_UP_S, in_flight_max=in_flight_max(rate_per_s, fault.deadline_s),
     )  # fmt: skip
+
+
+def in_flight_max(rate_per_s: float, deadline_s: float) -> int:
+    """`in_flight_max` returns how many requests wait where nobody answers: none of the load is held
+    back, and each has its end within its deadline and one more second."""
+    return max(IN_FLIGHT_MAX, ceil(rate_per_s * (deadline_s + LATE_S_MAX)))
 
 
 def read_found(path: Path) -> Found | None:

@@ -39,8 +39,11 @@ ANSWER_WAIT_S = 20.0
 a request for 10 s."""
 HEAD_BYTES = 256
 """So much of an answer is read: its status is at the beginning."""
+STAYS_S = 10.0
+"""A client of a crowd stays for so long at least, unless the gateway breaks its limits on time."""
 OPENED_SHARE_MIN = 0.9
-"""A crowd that opened fewer connections than this share of its number did not bite."""
+"""A crowd of which fewer than this share was there at a time did not bite: of its number, or of
+those that come while one stays."""
 
 GET = b"GET / HTTP/1.1\r\nHost: crowd\r\n"
 POST = b"POST /users/create HTTP/1.1\r\nHost: crowd\r\nContent-Length: 4000\r\n\r\n"
@@ -132,7 +135,8 @@ class Crowd:
             f"{self._most:,} connections at a time of {self._kind.number:,} clients, "
             f"{self._opened:,} in all, the gateway closed {self._shut:,}{_told(self._answers)}"
         )
-        return Bite(proof if self._opened >= OPENED_SHARE_MIN * self._kind.number else "")
+        wanted = OPENED_SHARE_MIN * min(self._kind.number, STAYS_S * self._kind.per_s)
+        return Bite(proof if self._most >= wanted else "")
 
     async def _turn(self) -> None:
         """Returns as soon as one more may come."""

@@ -29,8 +29,13 @@ LOOK_S = 0.1
 """The time of the recovery is known this exactly."""
 SECOND_NS = 1_000_000_000
 """A second has so many nanoseconds."""
+ENDLESS_NS = 3600 * SECOND_NS
+"""No request waits for so long: it stands for one that has no answer."""
 COMPARED_MIN = 500
 """A 99th percentile of fewer requests is not compared: it is the longest five of them."""
+NOT_DONE = frozenset({"checkout_expired", "idempotency_key_expired", "bad_request"})
+"""Answers with these codes are no throughput: no request of the load earns them, and a system that
+refuses all of its work as too late would have recovered by them."""
 COUNTERS_LOST = "the gateway's counters could not be read, or it was started anew"
 RESPONSES = "responses of the gateway"
 
@@ -137,7 +142,7 @@ def judge(name: str, fault: Fault, loaded: Loaded, bite: Bitten) -> Found:
     unsure = list(bite.unsure)
     recovered: float | None = None
     if window is not None and began_ns is not None:
-        answers = sorted(row.done_ns for row in rows if is_answered(row))
+        answers = sorted(row.done_ns for row in rows if is_done(row))
         lasts = fault.kind in ("pause", "slow", "fill", "clock")
         struck_ns = began_ns + round(fault.kills_after_s * SECOND_NS)
         from_ns = healed_ns if lasts and healed_ns else struck_ns
@@ -159,7 +164,8 @@ def judge(name: str, fault: Fault, loaded: Loaded, bite: Bitten) -> Found:
     if cut and not fault.cuts_connections:
         broken.append(f"{cut} requests had no answer")
     refused = sum(row.status == 503 for row in rows)
-    failed = sum(row.status >= 500 for row in rows) - (refused if fault.may_refuse else 0)
+    failed = sum(row.status >= 500 or row.code in NOT_DONE for row in rows)
+    failed -= refused if fault.may_refuse else 0
     if failed and fault.spares:
         broken.append(f"{failed} requests of others failed")
     if in_flight != 0:
@@ -188,6 +194,11 @@ def judge(name: str, fault: Fault, loaded: Loaded, bite: Bitten) -> Found:
     )
 
 
+def is_done(row: Row) -> bool:
+    """`is_done` returns whether the answer is one that the load could expect, an error or not."""
+    return is_answered(row) and row.code not in NOT_DONE
+
+
 def _accounts(run: RunRecord, fault: Fault) -> list[str]:
     """What the record says of the invariants, of the ledger and of wrong answers."""
     if run.invariants is None or run.ledger is None:
@@ -214,14 +225,15 @@ def _slower(
 ) -> tuple[list[str], list[str]]:
     """Reasons, and reasons not to know: the 99th percentile during the fault, before and after it.
 
-    A machine on which the latter two differ as much is too uneven to tell.
+    A machine on which the latter two differ as much is too uneven to tell. What was cut waited for
+    ever.
     """
     parts: dict[str, list[int]] = {"during": [], "before": [], "after": []}
     for row in rows:
-        if is_answered(row):
+        if is_done(row) or row.status == 0:
             at_ns = row.sent_ns
             name = "before" if at_ns < began_ns else "during" if at_ns < ended_ns else "after"
-            parts[name].append(row.done_ns - at_ns)
+            parts[name].append(row.done_ns - at_ns if row.status else ENDLESS_NS)
     if min(map(len, parts.values())) < COMPARED_MIN:
         told = ", ".join(f"{len(part)} {name}" for name, part in parts.items())
         return [], [f"fewer than {COMPARED_MIN} requests to compare: {told}"]

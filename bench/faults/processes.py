@@ -96,7 +96,8 @@ def pause(scene: Scene) -> Bite:
         scene.stopping.wait(scene.fault.duration_s)
         used_s = _cpu_s(processes) - used_s
         is_stopped = all(each.status() == psutil.STATUS_STOPPED for each in processes)
-    return Bite(f"SIGSTOP held it ({used_s:.2f} s of CPU meanwhile)" if is_stopped else "")
+    proof = f"SIGSTOP held it ({used_s:.2f} s of CPU meanwhile)"
+    return Bite(proof if processes and is_stopped else "")
 
 
 def slow(scene: Scene) -> Bite:

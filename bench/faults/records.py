@@ -66,7 +66,7 @@ async def poison(bootstrap: str, duration_s: float, seed: int) -> str:
             if dead >= sent:
                 break
             await asyncio.sleep(POLL_S)
-    return f"{sent} poisoned records, {dead} dead letters" if dead else ""
+    return f"{sent} poisoned records, {dead} dead letters" if 0 < sent <= dead else ""
 
 
 def changed(record: bytes) -> bytes | None:

@@ -10,8 +10,8 @@ from pathlib import Path
 import psutil
 
 from bench.errors import BenchError
-from bench.faults.campaign import WARM_UP_S, Load
-from bench.faults.fault import CHECKPOINTS, FAULTS, LOGS, Fault, Injected, Planned
+from bench.faults.campaign import WARM_UP_S, Load, in_flight_max
+from bench.faults.fault import CHECKPOINTS, DEADLINE_S, FAULTS, LOGS, Fault, Injected, Planned
 from bench.faults.judgement import Bitten, Found, Loaded, judge
 from bench.faults.up import Up
 from bench.observe.jvm_allocation import live_bytes
@@ -196,6 +196,7 @@ def soak(
     settings = Settings(
         scenario="steady", users=(), rate=f"{rate_per_s:g}", seed=seed, duration_s=duration_s,
         max_failed=1.0, first_warmup_s=WARM_UP_S,
+        in_flight_max=in_flight_max(rate_per_s, DEADLINE_S),
     )  # fmt: skip
     options = ("--topic-mib", str(TOPIC_MIB), "--window-s", str(WINDOW_S))
     with Up(progress, options=options, environment={"JDK_JAVA_OPTIONS": JVM_OPTIONS}) as up:

@@ -30,6 +30,9 @@ BESIDE_PER_S = 200.0
 """So many requests a second go to a service that answers, for the part under load."""
 SPARE_S = 3.0
 """The probe spares this time for all that is neither sending nor waiting for timeouts."""
+REFUSED_SHARE_MAX = 0.5
+"""So many of the requests may be refused as too many at a time: where Kafka or its disk halts for
+some tenths of a second a small table is full, and a gateway that says so keeps its word."""
 EARLY_MS_MAX = 50.0
 """A 504 may come so long before its deadline: the gateway's clock ticks in ms, more when busy."""
 
@@ -51,6 +54,8 @@ async def timeout(target: Target) -> Result:
             sender.pace(silences(), rate_per_s, phase_s),
             sender.pace(spoken, BESIDE_PER_S, phase_s + options.timeout_s),
         )
+        asked = idle + loaded + beside
+        idle, loaded, beside = accepted(idle), accepted(loaded), accepted(beside)
         silent = idle + loaded
         missing = await seen.missing(map(echo_id_of, paths(silent)))
         late = seen.of(paths(silent))
@@ -61,6 +66,7 @@ async def timeout(target: Target) -> Result:
         risen = await sender.settled()
     found = Found(
         [
+            *refused(asked),
             *untimely(idle, options.timeout_s),
             *untimely(loaded, options.timeout_s, " under load"),
             *unlike([answer.row for answer in silent], 504),
@@ -84,6 +90,19 @@ async def timeout(target: Target) -> Result:
     }
     timed = latencies(("200", answer.service_ns) for answer in silent if answer.status == 504)
     return found.result("timeout", target.control, len(sender.rows), timed, figures)
+
+
+def accepted(answers: Sequence[Answer]) -> list[Answer]:
+    """`accepted` returns the answers to requests that were not refused as too many."""
+    return [answer for answer in answers if answer.row.code != "overloaded"]
+
+
+def refused(answers: Sequence[Answer]) -> list[str]:
+    """`refused` returns a reason where more are refused than a gateway may, at this load."""
+    number = len(answers) - len(accepted(answers))
+    if number <= REFUSED_SHARE_MAX * len(answers):
+        return []
+    return [f"{number:,} of {len(answers):,} requests were refused as too many"]
 
 
 def untimely(answers: Sequence[Answer], timeout_s: float, when: str = "") -> list[str]:

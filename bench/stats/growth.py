@@ -12,13 +12,19 @@ POINTS_MAX = 400
 """More points are thinned out: each pair of them is looked at."""
 POINTS_MIN = 60
 """A slope of fewer points is not known, where nothing else is said."""
+ENDS_SHARE = 0.2
+"""The median of the last such part of the points is compared with that of the first."""
 
 
 def growth_share(
     at_s: Sequence[float], values: Sequence[float], points_min: int = POINTS_MIN
 ) -> float | None:
-    """`growth_share` returns by which share of its level a figure rose from first to last, by the
-    median of the slopes of all pairs; None where there are too few points."""
+    """`growth_share` returns by which share of its level a figure rose from first to last; None
+    where there are too few points.
+
+    It is what the median of the slopes of all pairs says, or the medians of both ends, whichever
+    rose, and then whichever is more: a step near the end is in few of the pairs.
+    """
     if len(values) < points_min:
         return None
     step = -(-len(values) // POINTS_MAX)
@@ -26,7 +32,10 @@ def growth_share(
     level = float(np.median(levels))
     if level == 0:
         return 0.0
-    return float(theilslopes(levels, times).slope * (times[-1] - times[0]) / level)
+    rose = theilslopes(levels, times).slope * (times[-1] - times[0])
+    ends = int(np.ceil(ENDS_SHARE * len(levels)))
+    stepped = np.median(levels[-ends:]) - np.median(levels[:ends])
+    return float(max(rose, stepped, key=lambda change: (change > 0, abs(change))) / level)
 
 
 def peak_growth_share(

@@ -51,3 +51,6 @@ def test_the_load_outlasts_the_recovery() -> None:
     fault = FAULTS["kill-jobmanager"]
     assert settings_of(fault, 1, 100.0, None).duration_s == fault.start_s + 30 + 5
     assert settings_of(fault, 1, 100.0, 5.0).duration_s == fault.start_s + 5
+    # As many as wait for five seconds and one: none of the load is held back.
+    assert settings_of(fault, 1, 100.0, None).in_flight_max == 2_000
+    assert settings_of(fault, 1, 500.0, None).in_flight_max == 3_000

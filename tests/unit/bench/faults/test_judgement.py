@@ -139,6 +139,21 @@ def test_others_may_ask_more_and_never_less(run: RunRecord) -> None:
         assert found.broken == broken
 
 
+@pytest.mark.parametrize("code", ["checkout_expired", "idempotency_key_expired", "bad_request"])
+def test_work_that_is_refused_as_too_late_is_not_done(run: RunRecord, code: str) -> None:
+    def refusing(code: str) -> list[Row]:
+        body = {"error": {"code": code}}
+        late_ns = opened_ns(run) + 10 * SECOND_NS
+        return [
+            row._replace(status=409, body=body) if row.sent_ns >= late_ns else row
+            for row in rows(run, (0, 0))
+        ]
+
+    assert judged(run, history=refusing(code)).broken == ["the throughput did not come back"]
+    assert "200 requests of others failed" in judged(run, "poison", history=refusing(code)).broken
+    assert judged(run, history=refusing("out_of_stock")).broken == []
+
+
 def many(run: RunRecord, during_ms: int, after_ms: int = 10) -> list[Row]:
     """A hundred requests a second over 30 s: the first ten take 10 ms each."""
     found = []
@@ -161,6 +176,12 @@ def test_a_crowd_may_double_the_latency_of_a_normal_client(run: RunRecord) -> No
     assert found(many(run, 21)).broken == [told]
     uneven = found(many(run, 21, after_ms=11))
     assert (uneven.state, uneven.broken) == ("unknown", [])
+    of_one_in_fifty = [
+        row._replace(status=0) if number % 50 == 0 and 1000 <= number < 2000 else row
+        for number, row in enumerate(many(run, 20))
+    ]
+    (cut,) = judged(run, "deaf-clients", bite=bite, history=of_one_in_fifty).broken
+    assert cut == "p99 was 3,600,000 ms during, 10 ms before, 10 ms after: more than 2 times"
     few = found(rows(run, (0, 0)))
     assert few.unsure == ["fewer than 500 requests to compare: 100 during, 100 before, 100 after"]
 

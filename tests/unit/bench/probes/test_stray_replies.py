@@ -13,7 +13,7 @@ from bench.probes.echo_requests import Seen, miscounted
 from bench.probes.kafka import SERVICE, TOPIC, Trips
 from bench.probes.stray_replies import strays
 from bench.probes.target import Control
-from bench.probes.timeout import belated, misnamed, untimely
+from bench.probes.timeout import accepted, belated, misnamed, refused, untimely
 from system.wire import Request, decode, encode, encode_request
 
 # ---- timeouts
@@ -32,6 +32,14 @@ def test_504s_are_judged_by_their_p99(late_ms: list[float], late_ms_max: float) 
 def test_504s_that_come_too_early() -> None:
     answers = [answer(504, after_ms=1010)] * 9 + [answer(504, after_ms=500)]
     assert untimely(answers, 1.0) == ["1 of 10 504s came before their deadline"]
+
+
+def test_refusals_are_no_504s_and_few() -> None:
+    answers = [answer(504), answer(503, code="overloaded")]
+    assert accepted(answers) == answers[:1]
+    assert refused(answers) == []
+    assert refused([*answers, answers[1]]) == ["2 of 3 requests were refused as too many"]
+    assert accepted([answer(503, code="unavailable")]), "that is another thing"
 
 
 def test_no_504_at_all() -> None:

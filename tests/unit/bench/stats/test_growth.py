@@ -20,6 +20,21 @@ def test_growth_is_told_through_noise_and_outliers(points: int, share: float) ->
     assert growth_share(at_s, levels) == pytest.approx(share, abs=0.01)
 
 
+@pytest.mark.parametrize(("begin", "share"), [(0.2, 1 / 3), (0.8, 0.5), (0.85, 0.5)])
+def test_one_step_is_growth(begin: float, share: float) -> None:
+    at_s = [float(place) for place in range(1_000)]
+    levels = [100.0 + 50 * (place > begin * 1_000) for place in at_s]
+    assert growth_share(at_s, levels) == pytest.approx(share, abs=0.01)
+
+
+def test_a_leak_that_begins_late_is_growth() -> None:
+    at_s = [float(place) for place in range(1_000)]
+    levels = [100.0 + max(0.0, place - 750) / 5 for place in at_s]
+    found = growth_share(at_s, levels)
+    assert found is not None
+    assert found > 0.25
+
+
 def test_of_too_few_points_and_of_nothing() -> None:
     assert growth_share(list(range(POINTS_MIN - 1)), [1.0] * (POINTS_MIN - 1)) is None
     assert growth_share(list(range(POINTS_MIN)), [0.0] * POINTS_MIN) == 0.0

@@ -300,7 +300,8 @@ def describe(entry: "Entry") -> str:
 
 
 def progress(line: str) -> None:
-    print(line, flush=True)
+    with suppress(OSError):  # nobody need hear it, as on a full disk
+        print(line, flush=True)
 
 
 def end(number: int, frame: FrameType | None) -> NoReturn:

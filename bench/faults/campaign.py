@@ -21,6 +21,8 @@ from machine.whole_files import write
 
 WARM_UP_S = 10.0
 """The longest warm-up: a stack that just came up still compiles."""
+WAITING_MAX = 20_000
+"""No load has more requests under way: each needs a port of the client's."""
 FILE = "fault.json"
 
 
@@ -117,9 +119,9 @@ def settings_of(fault: Fault, seed: int, rate_per_s: float, after_s: float | Non
 
 
 def in_flight_max(rate_per_s: float, deadline_s: float) -> int:
-    """`in_flight_max` returns how many requests wait where nobody answers: none of the load is held
-    back, and each has its end within its deadline and one more second."""
-    return max(IN_FLIGHT_MAX, ceil(rate_per_s * (deadline_s + LATE_S_MAX)))
+    """`in_flight_max` returns how many requests wait where nobody answers, up to `WAITING_MAX`:
+    none of the load is held back, and each has its end within its deadline and one more second."""
+    return min(WAITING_MAX, max(IN_FLIGHT_MAX, ceil(rate_per_s * (deadline_s + LATE_S_MAX))))
 
 
 def read_found(path: Path) -> Found | None:

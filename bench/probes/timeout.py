@@ -31,8 +31,9 @@ BESIDE_PER_S = 200.0
 SPARE_S = 3.0
 """The probe spares this time for all that is neither sending nor waiting for timeouts."""
 REFUSED_SHARE_MAX = 0.5
-"""So many of the requests may be refused as too many at a time: where Kafka or its disk halts for
-some tenths of a second a small table is full, and a gateway that says so keeps its word."""
+"""So many of the requests of a kind may be refused as too many at a time: where Kafka or its disk
+halts for some tenths of a second a small table is full, and a gateway that says so keeps its
+word."""
 EARLY_MS_MAX = 50.0
 """A 504 may come so long before its deadline: the gateway's clock ticks in ms, more when busy."""
 
@@ -54,7 +55,7 @@ async def timeout(target: Target) -> Result:
             sender.pace(silences(), rate_per_s, phase_s),
             sender.pace(spoken, BESIDE_PER_S, phase_s + options.timeout_s),
         )
-        asked = idle + loaded + beside
+        too_many = [line for answers in (idle, loaded, beside) for line in refused(answers)]
         idle, loaded, beside = accepted(idle), accepted(loaded), accepted(beside)
         silent = idle + loaded
         missing = await seen.missing(map(echo_id_of, paths(silent)))
@@ -66,7 +67,7 @@ async def timeout(target: Target) -> Result:
         risen = await sender.settled()
     found = Found(
         [
-            *refused(asked),
+            *too_many,
             *untimely(idle, options.timeout_s),
             *untimely(loaded, options.timeout_s, " under load"),
             *unlike([answer.row for answer in silent], 504),

@@ -21,6 +21,7 @@ import org.apache.kafka.clients.producer.Callback;
 import org.apache.kafka.clients.producer.KafkaProducer;
 import org.apache.kafka.clients.producer.ProducerRecord;
 import org.apache.kafka.clients.producer.RecordMetadata;
+import org.apache.kafka.common.errors.RetriableException;
 import org.apache.kafka.common.errors.TimeoutException;
 import org.apache.kafka.clients.producer.BufferExhaustedException;
 
@@ -322,7 +323,7 @@ public class OutboxWriter implements SinkWriter {
                 if (isSending) {
                     refusal = error;
                 } else if (required.contains(topic)
-                        || own.contains(topic) && error instanceof TimeoutException) {
+                        || own.contains(topic) && error instanceof RetriableException) {
                     failure = error;
                 } else {
                     undelivered.inc();

@@ -158,6 +158,8 @@ class Connection(RequestHandler):
         if self._half_closed:
             return
         before = self._request_count
+        # What ends a body is no head, and what follows an upgrade is nobody's.
+        is_head = not (self._buffer_paused or self._upgraded) and self._bodies_are_whole()
         waiter = self._waiter
         if waiter is None or waiter.done():  # it is about to take what has come
             super().data_received(data)
@@ -172,7 +174,7 @@ class Connection(RequestHandler):
             self._head_bytes = 0
             if before == 0 and isinstance(self._manager, HttpServer):
                 self._manager.waiting.forget(self)
-        elif data and not self._buffer_paused and all(body.is_eof() for body in self._bodies()):
+        elif data and is_head:
             self._head_bytes += len(data)
             if self._receive_timer is None:
                 self._receive_timer = self._loop.call_later(self._limits.receive_s, self._too_slow)
@@ -276,6 +278,10 @@ class Connection(RequestHandler):
     def _bodies(self) -> Iterator[StreamReader]:
         """Of the request under way, and of those behind it."""
         return chain((self._body,), (body for _, body in self._messages))
+
+    def _bodies_are_whole(self) -> bool:
+        messages = self._messages
+        return self._body.is_eof() and (not messages or all(body.is_eof() for _, body in messages))
 
     def _end_after_these(self) -> None:
         """What has come is answered, and nothing more is read."""

@@ -65,9 +65,12 @@ class DataFolder:
         self.is_resumed = is_resumed
         self.was_up = False
 
-    def belong_to(self, cluster_id: str) -> None:
+    def belong_to(self, cluster_id: str, *, has_records: bool) -> None:
         """`belong_to` says which Kafka has the topics that the state is of; it raises `StackError`
-        where that is another one than before, under the same address."""
+        where that is another one than before, under the same address, or where they have records
+        and the folder no state."""
+        if has_records and not self.is_resumed:
+            raise StackError("the topics hold records: name the --data-dir with their job's state")
         file = self.path / CLUSTER
         if not file.exists():
             write(file, cluster_id.encode())

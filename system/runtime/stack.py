@@ -256,11 +256,8 @@ class Stack:
             known = cleanup.enter_context(
                 reserved_topics(topics["cluster_id"], options.topic_prefix)
             )
-            if topics["has_records"] and not (flink_rest or folder.is_resumed):
-                raise StackError(
-                    "the topics hold records: name the --data-dir with their job's state"
-                )
-            folder.belong_to(topics["cluster_id"])
+            if not flink_rest:
+                folder.belong_to(topics["cluster_id"], has_records=topics["has_records"])
         cleanup.callback(self._leave_job)
         self._start_gateways()
         cleanup.callback(self._supervisor.stop, names(GATEWAY, options.gateways), DRAIN_TIMEOUT_S)

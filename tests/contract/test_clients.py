@@ -163,12 +163,29 @@ async def test_a_long_head_behind_a_request_under_way_is_not_read(gateway, topic
         await topics.reply(request)
         found = b""
         while found.count(b"HTTP/1.1 200 OK") < answers:
-            found += await asyncio.wait_for(
-                asyncio.get_running_loop().sock_recv(client, 65536), WAIT_S
-            )
+            receiving = asyncio.get_running_loop().sock_recv(client, 65536)
+            some = await asyncio.wait_for(receiving, WAIT_S)
+            assert some
+            found += some
         if answers == 1:
             await until_closed(client)
         client.close()
+
+
+@pytest.mark.parametrize("begin", ["Content-Length: 2", "Transfer-Encoding: chunked"])
+async def test_a_body_that_comes_by_itself_is_no_head(gateway, topics, begin):
+    running = await gateway("--receive-s", "0.5")
+    client = await connect(running)
+    await send(client, f"POST /users/create HTTP/1.1\r\nHost: h\r\n{begin}\r\n\r\n".encode())
+    await running.ask("GET", "/health/live")
+    await send(client, b"{}" if "Length" in begin else b"2\r\n{}\r\n0\r\n\r\n")
+    _, request = await topics.next()
+    await topics.reply(request)
+    assert await status(client) == 200
+    await asyncio.sleep(0.7)  # longer than a head may take
+    await send(client, LIVE)
+    assert await status(client) == 200
+    client.close()
 
 
 async def test_a_slow_head_behind_a_request_under_way_is_waited_for_as_long(gateway, topics):

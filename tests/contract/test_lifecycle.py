@@ -8,6 +8,7 @@ import socket
 import psutil
 import pytest
 from aiokafka.errors import KafkaError
+from support.contract import NO_SERVICES
 
 from machine.ports import choose
 from tests.contract.conftest import WAIT_S, Topics, spawn, until
@@ -166,7 +167,7 @@ async def test_a_dead_worker_takes_the_others_down(bootstrap_servers):
 
 
 async def test_workers_end_with_their_parent_whatever_they_wait_for(bootstrap_servers, topics):
-    options = ("--workers", "2", "--timeout-s", str(10 * WAIT_S))
+    options = (*NO_SERVICES, "--workers", "2", "--timeout-s", str(10 * WAIT_S))
     process = await spawn("--bootstrap", bootstrap_servers, *options)
     for _ in "12":
         url = (await asyncio.wait_for(process.stdout.readline(), WAIT_S)).decode().split()[-1]

@@ -54,3 +54,4 @@ def test_the_load_outlasts_the_recovery() -> None:
     # As many as wait for five seconds and one: none of the load is held back.
     assert settings_of(fault, 1, 100.0, None).in_flight_max == 2_000
     assert settings_of(fault, 1, 500.0, None).in_flight_max == 3_000
+    assert settings_of(fault, 1, 5_000.0, None).in_flight_max == 20_000

@@ -125,10 +125,16 @@ def test_a_chosen_one_stays_and_is_gone_on_with(tmp_path):
 def test_state_of_another_kafkas_topics_is_refused(tmp_path):
     for _ in "12":
         with data_folder(tmp_path, None, MADE_WITH) as folder:
-            folder.belong_to("one")
+            folder.belong_to("one", has_records=folder.is_resumed)
     told = "holds the state of topics of another Kafka, one, not two"
     with data_folder(tmp_path, None, MADE_WITH) as folder, pytest.raises(StackError, match=told):
-        folder.belong_to("two")
+        folder.belong_to("two", has_records=True)
+
+
+def test_records_without_state_are_refused(tmp_path):
+    told = "the topics hold records: name the --data-dir with their job's state"
+    with data_folder(tmp_path, None, MADE_WITH) as folder, pytest.raises(StackError, match=told):
+        folder.belong_to("one", has_records=True)
 
 
 def test_one_that_a_stack_uses_is_refused(tmp_path, monkeypatch):

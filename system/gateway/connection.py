@@ -7,9 +7,8 @@ aiohttp's task, which each connection has, handles all else.
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Iterator, Mapping
+from collections.abc import Awaitable, Mapping
 from http import HTTPStatus
-from itertools import chain
 from typing import Protocol, cast
 
 import orjson
@@ -266,7 +265,7 @@ class Connection(RequestHandler):
         """
         if not self._is_answering() or self._wire.get_extra_info("sslcontext"):
             return False
-        for body in self._bodies():
+        for body in (self._body, *(body for _, body in self._messages)):
             if not body.is_eof() and body.exception() is None:
                 body.set_exception(TimeoutError("the body was cut off"))  # as if it were late
         self._end_after_these()
@@ -275,11 +274,8 @@ class Connection(RequestHandler):
     def _is_answering(self) -> bool:
         return self._request_count > 0 and not self._is_idle()
 
-    def _bodies(self) -> Iterator[StreamReader]:
-        """Of the request under way, and of those behind it."""
-        return chain((self._body,), (body for _, body in self._messages))
-
     def _bodies_are_whole(self) -> bool:
+        """Of the request under way, and of those behind it: mostly none."""
         messages = self._messages
         return self._body.is_eof() and (not messages or all(body.is_eof() for _, body in messages))
 

@@ -10,10 +10,11 @@ from types import TracebackType
 from typing import NamedTuple, Self
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
-from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from aiokafka.admin import NewTopic
 from aiokafka.errors import KafkaError, for_code
 
 from bench.errors import BenchError
+from system.kafka_admin import kafka_admin
 from system.kafka_security import KafkaSecurity
 
 REQUEST_TIMEOUT_MS = 5_000
@@ -112,21 +113,19 @@ class KafkaLink:
     async def own_topic(self, name: str | None = None) -> AsyncIterator[str]:
         """`own_topic` yields a new topic of one partition, removed at the end."""
         name = name or f"probe_{uuid.uuid4().hex[:12]}"
-        admin = AIOKafkaAdminClient(**self._options)
         try:
-            await admin.start()
-            made = await admin.create_topics([NewTopic(name, 1, 1)])
+            async with kafka_admin(**self._options) as admin:
+                made = await admin.create_topics([NewTopic(name, 1, 1)])
             for _, code, *_ in made.topic_errors:
                 if code:
                     raise for_code(code)(name)
             try:
                 yield name
             finally:
-                await admin.delete_topics([name])
+                async with kafka_admin(**self._options) as admin:
+                    await admin.delete_topics([name])
         except KafkaError as cause:
             raise self._error(cause) from None
-        finally:
-            await admin.close()
 
     async def _seek_to_end(self, consumer: AIOKafkaConsumer, topic: str) -> None:
         partitions = await self._producer.partitions_for(topic)

@@ -24,7 +24,7 @@ from itertools import chain
 from time import time_ns
 from typing import Any
 
-from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from aiokafka.admin import NewTopic
 from aiokafka.client import AIOKafkaClient
 from aiokafka.errors import (
     KafkaError,
@@ -44,6 +44,7 @@ from system.gateway.errors import StartError
 from system.gateway.fate import fate_of
 from system.gateway.partitioner import partition
 from system.gateway.record import Record, Stamps, Target
+from system.kafka_admin import kafka_admin
 from system.kafka_security import KafkaSecurity
 from system.wire import RefusedError
 
@@ -166,22 +167,20 @@ class Kafka:
         """Returns what is still missing."""
         await self._out.bootstrap()
         await self._in.bootstrap()
-        admin = AIOKafkaAdminClient(**self._options)
-        try:
-            await admin.start()
+        async with kafka_admin(**self._options) as admin:
             existing = set(await admin.list_topics())
             if absent := [topic for topic in self._input_topics if topic not in existing]:
                 return f"topics are missing: {', '.join(absent)}"
             if self._reply.topic not in existing:
                 (found,) = await admin.describe_topics(self._input_topics[:1])
+                if found["error_code"]:  # another broker may not have heard of it yet
+                    raise for_code(found["error_code"])(found["topic"])
                 copies = len(found["partitions"][0]["replicas"])
                 topic = NewTopic(self._reply.topic, 1, copies, topic_configs=REPLY_TOPIC)
                 topic.replication_factor = BROKERS_DEFAULT  # which the constructor refuses
                 for _, code, *_ in (await admin.create_topics([topic])).topic_errors:
                     if for_code(code) not in (NoError, TopicAlreadyExistsError):
                         return f"topic {self._reply.topic} could not be made: {for_code(code)()}"
-        finally:
-            await admin.close()
         await self._out.set_topics(self._input_topics)
         await self._in.set_topics([self._reply.topic])
         # A second set_topics with the same topics asks nothing: a new leader would stay unknown.

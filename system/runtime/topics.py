@@ -15,15 +15,16 @@ import json
 import logging
 import sys
 import time
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from aiokafka import AIOKafkaConsumer
-from aiokafka.admin import AIOKafkaAdminClient, NewTopic
-from aiokafka.errors import KafkaConnectionError, KafkaError, TopicAlreadyExistsError, for_code
+from aiokafka.admin import NewTopic
+from aiokafka.errors import KafkaError, TopicAlreadyExistsError, for_code
 
 from machine.arguments import topic_prefix, whole
 from machine.errors import EXIT_CODE
 from system.catalog import CatalogError, catalog
+from system.kafka_admin import kafka_admin
 from system.kafka_security import KafkaSecurity, KafkaSecurityError
 from system.runtime.settings import (
     DEAD_TOPIC,
@@ -74,10 +75,8 @@ async def create_topics(bootstrap_servers: str, topics: list[NewTopic]) -> Found
     """`create_topics` creates those that are missing. It raises `KafkaError` when the broker can't
     be reached or refuses, and `KafkaSecurityError`."""
     security = KafkaSecurity.read().client_options()
-    admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap_servers, **security)
-    try:
-        await admin.start()
-        response = await _created(admin, topics)
+    async with kafka_admin(bootstrap_servers=bootstrap_servers, **security) as admin:
+        response = await admin.create_topics(topics)
         for name, code, *message in response.topic_errors:
             error = for_code(code)
             if code and error is not TopicAlreadyExistsError:
@@ -92,19 +91,6 @@ async def create_topics(bootstrap_servers: str, topics: list[NewTopic]) -> Found
                 raise for_code(found["error_code"])(found["topic"])
             partitions[found["topic"]] = len(found["partitions"])
         return Found(cluster["cluster_id"], has_records, partitions)
-    finally:
-        await admin.close()
-
-
-async def _created(admin: AIOKafkaAdminClient, topics: list[NewTopic]) -> Any:
-    """Brokers that have just started may not know their controller; aiokafka asks them once more,
-    and then takes for granted that it does."""
-    try:
-        return await admin.create_topics(topics)
-    except AttributeError:
-        if admin._client.cluster.controller is not None:
-            raise
-        raise KafkaConnectionError("the brokers have no controller yet") from None
 
 
 async def _have_records(bootstrap_servers: str, names: list[str]) -> bool:

@@ -7,7 +7,9 @@ from typing import Any, Self
 
 import orjson
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
-from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from aiokafka.admin import NewTopic
+
+from system.kafka_admin import kafka_admin
 
 WAIT_S = 60
 """Ends a test that hangs."""
@@ -42,20 +44,12 @@ class KafkaClient:
         await self.delete(self.sink)
 
     async def create(self, topic: str) -> None:
-        admin = AIOKafkaAdminClient(bootstrap_servers=self._bootstrap)
-        await admin.start()
-        try:
+        async with kafka_admin(bootstrap_servers=self._bootstrap) as admin:
             await admin.create_topics([NewTopic(topic, 1, 1)])
-        finally:
-            await admin.close()
 
     async def delete(self, topic: str) -> None:
-        admin = AIOKafkaAdminClient(bootstrap_servers=self._bootstrap)
-        await admin.start()
-        try:
+        async with kafka_admin(bootstrap_servers=self._bootstrap) as admin:
             await admin.delete_topics([topic])
-        finally:
-            await admin.close()
 
     async def produce(self, topic: str, value: bytes | None, key: bytes | None = None) -> None:
         await self._producer.send_and_wait(topic, value, key=key)

@@ -46,7 +46,7 @@ LIBRARIES: dict[str, tuple[str, ...]] = {
     ),
     "py4j": ("system.flink_job.pipeline",),
     "aiokafka": (
-        *("system.gateway.fate", "system.gateway.kafka"),
+        *("system.kafka_admin", "system.gateway.fate", "system.gateway.kafka"),
         *("system.runtime.topics", "bench.kafka.link"),
     ),
     "aiohttp": (

@@ -4,31 +4,13 @@ import asyncio
 from typing import Any
 
 import pytest
-from aiokafka.admin import AIOKafkaAdminClient
-from aiokafka.client import AIOKafkaClient
 from aiokafka.errors import KafkaConnectionError
 
 from system.runtime import topics
-from system.runtime.topics import create_topics, create_when_reachable
-
-
-async def nothing(*_: object) -> None:
-    """What brokers tell that know no controller."""
-
-
-@pytest.fixture(autouse=True)
-def _without_a_controller(monkeypatch: pytest.MonkeyPatch) -> None:
-    for owner, name in (
-        (AIOKafkaAdminClient, "start"),
-        (AIOKafkaAdminClient, "close"),
-        (AIOKafkaClient, "force_metadata_update"),
-    ):
-        monkeypatch.setattr(owner, name, nothing)
+from system.runtime.topics import create_when_reachable
 
 
 def test_brokers_without_a_controller_are_asked_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(KafkaConnectionError, match="the brokers have no controller yet"):
-        asyncio.run(create_topics("127.0.0.1:1", []))
     asked: list[Any] = []
 
     async def once(*given: Any) -> str:
@@ -41,3 +23,12 @@ def test_brokers_without_a_controller_are_asked_again(monkeypatch: pytest.Monkey
     monkeypatch.setattr(topics, "RETRY_S", 0)
     found: object = asyncio.run(create_when_reachable("127.0.0.1:1", [], 60.0))
     assert (found, len(asked)) == ("found", 2)
+
+
+def test_brokers_that_never_know_one_are_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def never(*_: Any) -> str:
+        raise KafkaConnectionError("the brokers have no controller yet")
+
+    monkeypatch.setattr(topics, "create_topics", never)
+    with pytest.raises(KafkaConnectionError, match="no controller yet"):
+        asyncio.run(create_when_reachable("127.0.0.1:1", [], -1.0))

@@ -86,7 +86,8 @@ class Campaign:
         loaded = self._load(settings, up, [Planned(name, fault, seed, fault.start_s)])
         bitten = Bitten(None, None, "")
         for _, _, began_ns, healed_ns, bite in loaded.injected:
-            bitten = Bitten(began_ns, healed_ns, bite.proof, bite.broken, bite.unsure)
+            told = bite.proof, bite.broken, bite.unsure, bite.struck_ns
+            bitten = Bitten(began_ns, healed_ns, *told)
         found = judge(name, fault, loaded, bitten)
         found = replace(found, took_s=round(time.monotonic() - began_s, 1))
         write(loaded.folder / FILE, to_json(asdict(found)))

@@ -77,11 +77,6 @@ class Fault(NamedTuple):
         return self.parts if self.kind in ("kill", "kill-up", "replay") else ()
 
     @property
-    def kills_after_s(self) -> float:
-        """`kills_after_s` is from the beginning to the end of the first part that it kills."""
-        return self.duration_s - self.wait_s if self.kind == "replay" and self.parts else 0.0
-
-    @property
     def ends_gateway(self) -> bool:
         """`ends_gateway` returns whether connections and the gateway's counts end with it."""
         return GATEWAY in map(kind_of, self.kills)
@@ -114,6 +109,8 @@ class Bite(NamedTuple):
     """These reasons say why it can't be told."""
     healed_ns: int | None = None
     """It was healed at this time; None: when the injector returned."""
+    struck_ns: int | None = None
+    """The first part was killed at this time; None: nothing was, or at the very beginning."""
 
 
 class Planned(NamedTuple):

@@ -122,7 +122,8 @@ def _replay(scene: Scene) -> Bite:
     meanwhile = (lambda: bites.append(processes.kill(scene))) if scene.fault.parts else None
     again = asyncio.run(replay(scene.up.bootstrap_servers, scene.fault, scene.seed, meanwhile))
     killed = [bite.proof for bite in bites]
-    return Bite("; ".join([again, *killed]) if again and all(killed) else "")
+    proof = "; ".join([again, *killed]) if again and all(killed) else ""
+    return Bite(proof, struck_ns=next((bite.struck_ns for bite in bites), None))
 
 
 def _clock(scene: Scene) -> Bite:

@@ -101,6 +101,8 @@ class Bitten:
     proof: str
     broken: Sequence[str] = ()
     unsure: Sequence[str] = ()
+    struck_ns: int | None = None
+    """The first part was killed then, where that was not at the beginning."""
 
 
 def recovered_s(
@@ -129,6 +131,30 @@ def recovered_s(
     return None
 
 
+def lost_s(
+    answers: Sequence[int], span_ns: tuple[int, int], excused: Sequence[tuple[int, int]]
+) -> list[int]:
+    """`lost_s` returns the seconds of an even load, counted from its opening, that had less than
+    half of a usual second's answers, and of which no part is in an excused span.
+
+    `answers` and `span_ns` are as those of `recovered_s`; a usual second has the mean.
+    """
+    opened_ns, closed_ns = span_ns
+    edges = range(opened_ns, closed_ns + 1, SECOND_NS)
+    places = [bisect_left(answers, edge) for edge in edges]
+    counts = [after - before for before, after in pairwise(places)]
+    usual = sum(counts) / max(1, len(counts))
+    return [
+        second
+        for second, count in enumerate(counts)
+        if count < OUTAGE_SHARE * usual
+        and not any(
+            began_ns < edges[second + 1] and edges[second] < ended_ns
+            for began_ns, ended_ns in excused
+        )
+    ]
+
+
 def judge(name: str, fault: Fault, loaded: Loaded, bite: Bitten) -> Found:
     """`judge` needs the `fault` as the seed has it."""
     run, in_flight = loaded.run, loaded.in_flight
@@ -141,18 +167,22 @@ def judge(name: str, fault: Fault, loaded: Loaded, bite: Bitten) -> Found:
     broken += [*bite.broken, *_accounts(run, fault)]
     unsure = list(bite.unsure)
     recovered: float | None = None
+    is_over_early = False
     if window is not None and began_ns is not None:
         answers = sorted(row.done_ns for row in rows if is_done(row))
         lasts = fault.kind in ("pause", "slow", "fill", "clock")
-        struck_ns = began_ns + round(fault.kills_after_s * SECOND_NS)
-        from_ns = healed_ns if lasts and healed_ns else struck_ns
+        from_ns = healed_ns if lasts and healed_ns else bite.struck_ns or began_ns
         span_ns = (window.opened_ns, window.closed_ns)
         recovered = recovered_s(answers, span_ns, began_ns, from_ns)
         if recovered is None:
             earlier_ns = (window.opened_ns, window.closed_ns - LAST_S * SECOND_NS)
             recovered = recovered_s(answers, earlier_ns, began_ns, from_ns)
+            until_ns = from_ns + round((fault.recovery_s_max + LAST_S) * SECOND_NS)
             if recovered is not None:
                 unsure.append(f"in the last {LAST_S} s the throughput fell again: too late to tell")
+            elif until_ns > window.closed_ns:
+                is_over_early = True
+                unsure.append("the load ended before the throughput had to be back")
         if fault.p99_times_max is not None:
             ended_ns = healed_ns or window.closed_ns
             measured = [row for row in rows if window.opened_ns <= row.sent_ns < window.closed_ns]
@@ -170,7 +200,7 @@ def judge(name: str, fault: Fault, loaded: Loaded, bite: Bitten) -> Found:
         broken.append(f"{failed} requests of others failed")
     if in_flight != 0:
         broken.append(f"in flight at the end: {'unknown' if in_flight is None else in_flight}")
-    if recovered is None:
+    if recovered is None and not is_over_early:
         broken.append("the throughput did not come back")
     return Found(
         fault=name,

@@ -39,13 +39,14 @@ def kill(scene: Scene) -> Bite:
         if begun is None:
             return Bite("")
         meanwhile = f" while Flink made {begun.name}"
+    struck_ns = time.monotonic_ns()
     _signal(pids, signal.SIGKILL)
     until_s = time.monotonic() + ENDED_WAIT_S
     while time.monotonic() < until_s:
         now = scene.up.roots()
         if all(now.get(part) not in (None, pid) for part, pid in before.items()):
             ended = f"{' and '.join(before)} ({len(pids)} processes)"
-            return Bite(f"SIGKILL ended {ended}{meanwhile}")
+            return Bite(f"SIGKILL ended {ended}{meanwhile}", struck_ns=struck_ns)
         time.sleep(POLL_S)
     return Bite("")
 

@@ -12,7 +12,7 @@ import psutil
 from bench.errors import BenchError
 from bench.faults.campaign import WARM_UP_S, Load, in_flight_max
 from bench.faults.fault import CHECKPOINTS, DEADLINE_S, FAULTS, LOGS, Fault, Injected, Planned
-from bench.faults.judgement import Bitten, Found, Loaded, judge
+from bench.faults.judgement import SECOND_NS, Bitten, Found, Loaded, is_done, judge, lost_s
 from bench.faults.up import Up
 from bench.observe.jvm_allocation import live_bytes
 from bench.records.series import Series
@@ -206,7 +206,10 @@ def soak(
     grown = list(growths(loaded, series))
     found = replace(
         found,
-        broken=found.broken + [told(each) for each in grown if _is_over(each)] + overfull(series),
+        broken=found.broken
+        + outages(loaded)
+        + [told(each) for each in grown if _is_over(each)]
+        + overfull(series),
         unsure=found.unsure + [told(each) for each in grown if each.share is None],
     )
     faults = [f"{each.name}: {each.bite.proof}" for each in loaded.injected]
@@ -225,6 +228,22 @@ def together(done: Sequence[Injected]) -> Fault:
     )  # fmt: skip
 
 
+def outages(loaded: Loaded) -> list[str]:
+    """`outages` returns a line where the throughput was lost when no fault had just been."""
+    windows = [phase.window for phase in loaded.run.phases if phase.window is not None]
+    if not windows:
+        return []
+    answers = sorted(row.done_ns for row in loaded.history if is_done(row))
+    excused = [
+        (each.began_ns, each.healed_ns + round(each.fault.recovery_s_max * SECOND_NS))
+        for each in loaded.injected
+    ]
+    lost = lost_s(answers, (windows[-1].opened_ns, windows[-1].closed_ns), excused)
+    if not lost:
+        return []
+    return [f"the throughput was lost for {len(lost)} s with no fault, from second {lost[0]} on"]
+
+
 def bitten(done: Sequence[Injected]) -> Bitten:
     """`bitten` returns all of the faults as one, from the last of which the recovery counts."""
     if not done:
@@ -235,7 +254,7 @@ def bitten(done: Sequence[Injected]) -> Bitten:
     unsure = [f"{each.name}: {line}" for each in done for line in each.bite.unsure]
     last = done[-1]
     proof = f"{len(done)} faults"
-    return Bitten(last.began_ns, last.healed_ns, proof, broken, unsure)
+    return Bitten(last.began_ns, last.healed_ns, proof, broken, unsure, last.bite.struck_ns)
 
 
 def held_by(up: Up) -> dict[str, float]:

@@ -21,7 +21,7 @@ def table(found: Sequence[Found], about: str) -> str:
 
 
 def totals(found: Sequence[Found]) -> str:
-    """`totals` returns a sentence on all of them."""
+    """`totals` returns some sentences on all of them."""
     states = [each.state for each in found]
     runs = ", ".join(
         f"{word} in {states.count(state)}"
@@ -30,11 +30,17 @@ def totals(found: Sequence[Found]) -> str:
         )
         if state in states
     )
+    late = ", ".join(
+        f"{each.fault} of seed {each.seed} ({each.recovered_s:.1f} s)"
+        for each in found
+        if each.recovered_s is not None and each.recovered_s > each.recovery_s_max
+    )
     return (
         f"{len(found)} runs took {sum(each.took_s for each in found) / 60:.0f} minutes: {runs}. "
         f"In all {sum(each.requests for each in found):,} requests, "
         f"{sum(each.checkouts for each in found):,} paid checkouts, "
         f"{sum(each.violations for each in found):,} violations."
+        + (f" Later than their goal: {late}." if late else "")
     )
 
 

@@ -17,9 +17,10 @@ from bench.faults.judgement import (
     Found,
     Loaded,
     judge,
+    lost_s,
     recovered_s,
 )
-from bench.faults.table import into, table
+from bench.faults.table import into, table, totals
 from bench.judge.ledger import balance
 from bench.records.request_log import Row
 from bench.records.run_files import read_run
@@ -58,7 +59,7 @@ def rows(run: RunRecord, silent_s: tuple[float, float] = (10, 14)) -> list[Row]:
     return found
 
 
-def judged(run: RunRecord, name: str = "kill-broker", **given: Any) -> Found:
+def judged(run: RunRecord, name: str = "kill-taskmanager", **given: Any) -> Found:
     began_ns = opened_ns(run) + 10 * SECOND_NS
     bite = given.get("bite", Bitten(began_ns, began_ns + SECOND_NS, "it ended"))
     history = given.get("history", rows(run))
@@ -78,9 +79,42 @@ def test_a_recovery_counts_from_the_end_of_a_pause(run: RunRecord) -> None:
 
 
 def test_a_recovery_counts_from_the_kill_that_a_replay_has_in_it(run: RunRecord) -> None:
-    """It has begun ten seconds before."""
-    found = judged(run, "replay-across-restart", history=rows(run, (20, 24)))
-    assert found.recovered_s == pytest.approx(4, abs=0.3)
+    """It has begun ten seconds before; so has one that waits for a checkpoint."""
+    began_ns, struck_ns = (opened_ns(run) + at_s * SECOND_NS for at_s in (10, 20))
+    bite = Bitten(began_ns, began_ns + 11 * SECOND_NS, "it ended", struck_ns=struck_ns)
+    for name in ("replay-across-restart", "kill-broker-at-checkpoint"):
+        found = judged(run, name, history=rows(run, (20, 24)), bite=bite)
+        assert found.recovered_s == pytest.approx(4, abs=0.3)
+
+
+def test_a_load_that_ends_before_the_goal_does_not_tell(run: RunRecord) -> None:
+    """A broker has 20 s to be back, and 4 s more show that it is: the load has 25 s or 23."""
+    for at_s, state in ((5, "broken"), (7, "unknown")):
+        began_ns = opened_ns(run) + at_s * SECOND_NS
+        bite = Bitten(began_ns, began_ns + SECOND_NS, "it ended")
+        found = judged(run, "kill-broker", bite=bite, history=rows(run, (at_s, 30)))
+        assert found.state == state
+
+
+@pytest.mark.parametrize(
+    ("excused", "lost"),
+    [
+        ([], [10, 11, 12, 13]),
+        ([(10, 14)], []),
+        ([(9, 11), (13, 20)], [11, 12]),
+        ([(0, 10), (14, 30)], [10, 11, 12, 13]),
+    ],
+)
+def test_a_throughput_is_lost_outside_of_the_faults(
+    run: RunRecord, excused: list[tuple[int, int]], lost: list[int]
+) -> None:
+    answers = [row.done_ns for row in rows(run) if row.status == 200]
+    opened = opened_ns(run)
+    span_ns = opened, opened + 30 * SECOND_NS
+    spans = [(opened + began * SECOND_NS, opened + ended * SECOND_NS) for began, ended in excused]
+    assert lost_s(answers, span_ns, spans) == lost
+    assert lost_s([], span_ns, spans) == []  # not even: no second is usual
+    assert lost_s(answers, (opened, opened), spans) == []
 
 
 def lost(run: RunRecord) -> RunRecord:
@@ -214,8 +248,15 @@ def test_a_recovery_is_when_the_silence_ends(silent: int, per_s: int) -> None:
     assert silent / 10 - 0.5 <= found <= silent / 10 + 0.2
 
 
+def test_what_comes_back_later_than_its_goal_is_named(run: RunRecord) -> None:
+    found = replace(judged(run, "kill-broker"), recovered_s=20.0)
+    assert totals([found]).endswith("violations.")
+    text = totals([found, replace(found, seed=3, recovered_s=20.1)])
+    assert text.endswith("violations. Later than their goal: kill-broker of seed 3 (20.1 s).")
+
+
 def test_the_table_goes_into_its_page(run: RunRecord) -> None:
-    found = replace(judged(run), recovered_s=4.0)
+    found = replace(judged(run, "kill-broker"), recovered_s=4.0)
     text = table([found, replace(found, broken=["money: 2"], recovered_s=None)], "Here.")
     assert "| kill-broker | 1 | 1.0 | 300 | 260 | 40 | 0 | 0.01 | 4.0 | 20 | 0 | hold | 0 |" in text
     assert "| 20 | 0 | broken: money: 2 | 0 |" in text

@@ -1,10 +1,13 @@
 """A soak's faults come in rounds; what is held is judged from the last kill on, or is unknown."""
 
+from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from bench.faults.fault import FAULTS, Bite, Injected
+from bench.faults.judgement import SECOND_NS, Loaded
 from bench.faults.soak import (
     GENTLE,
     HELD,
@@ -17,6 +20,7 @@ from bench.faults.soak import (
     bitten,
     grown_since,
     judged_from_ns,
+    outages,
     overfull,
     plan,
     requests_mib_max,
@@ -24,11 +28,10 @@ from bench.faults.soak import (
     told,
     watched_s_min,
 )
+from bench.records.request_log import Row
 from bench.records.series import Series
 from system.flink_job.host import SWEEP_PAUSE_MS, TRANSIT_MS
 from system.service import Window
-
-SECOND_NS = 1_000_000_000
 
 
 def test_each_fault_comes_once_in_a_round() -> None:
@@ -59,6 +62,31 @@ def test_what_is_expected_is_what_the_faults_allow() -> None:
     assert together([kill, poison]).recovery_s_max == 5.0
     assert not together([poison]).cuts_connections
     assert together([injected("fuzzed-requests", Bite("came"))]).others_ask
+
+
+@pytest.mark.parametrize(
+    ("silent_s", "told_"),
+    [
+        ((1, 20), []),  # a kill at 1 s, healed at 2, has 20 s to be over
+        ((30, 33), ["the throughput was lost for 3 s with no fault, from second 30 on"]),
+    ],
+)
+def test_an_outage_with_no_fault_before_it_is_told(
+    silent_s: tuple[int, int], told_: list[str]
+) -> None:
+    """Long before the last fault, after which alone the recovery counts."""
+    times = (number * SECOND_NS // 10 for number in range(600))
+    history = [
+        Row("checkout", "/", None, at_ns, at_ns, 200, {})
+        for at_ns in times
+        if not silent_s[0] <= at_ns / SECOND_NS < silent_s[1]
+    ]
+    window = SimpleNamespace(opened_ns=0, closed_ns=60 * SECOND_NS)
+    run: Any = SimpleNamespace(phases=[SimpleNamespace(window=window)])
+    faults = [injected("kill-broker", Bite("ended"))]
+    assert outages(Loaded(run, Path(), history, faults, 0)) == told_
+    run.phases[0].window = None
+    assert outages(Loaded(run, Path(), history, faults, 0)) == []
 
 
 def test_a_fault_that_did_not_bite_is_told() -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from bench.faults.up import CLUSTER_OPTIONS
 from machine import ports
 from system.gateway.metrics import Metrics
 from system.runtime import container, settings
@@ -190,6 +191,24 @@ def test_the_gateway_has_the_same_arguments():
     assert given["--workers"] == str(StackOptions().workers)
     assert given.keys() == {"--bootstrap", "--host", "--port", "--gateway-id", "--workers"}
     assert float(CONTAINERS["gateway"]["stop_grace_period"].removesuffix("s")) == DRAIN_TIMEOUT_S
+
+
+def test_the_cluster_s_gateways_promise_what_those_of_processes_do():
+    (chosen,) = {
+        tuple(arguments(name)[option] for option in ("--timeout-s", "--when-silent"))
+        for name in CONTAINERS
+        if name.startswith("gateway-")
+    }
+    wait_s, when_silent = chosen
+    options = [each for each in CLUSTER_OPTIONS if each.startswith("--gateway-option")]
+    assert options == [
+        f"--gateway-option=--timeout-s={wait_s}",
+        f"--gateway-option=--when-silent={when_silent}",
+    ]
+    balancer = (ROOT / "deploy" / "haproxy.cfg").read_text()
+    for side in ("client", "server"):
+        (allowed_s,) = re.findall(rf"^ *timeout {side} (\d+)s$", balancer, re.MULTILINE)
+        assert int(allowed_s) > float(wait_s), "the balancer must not answer 504 before"
 
 
 def test_memory_limits_hold_what_each_process_is_configured_for():

@@ -81,6 +81,12 @@ class Restarts:
             self._event("stack", "ready", f"ready again, {lasted_s:.1f} s after the first end")
         return len(self.events) > before
 
+    def forget(self, names: Iterable[str]) -> None:
+        """`forget` has these parts not be started anew, and knows nothing of their deaths."""
+        for name in names:
+            self._due_ns.pop(name, None)
+            self._deaths.pop(name, None)
+
     def until(self, condition: Callable[[], bool], timeout_s: float) -> bool:
         """`until` steps until the condition holds, and returns whether it came to hold in time."""
         until_ns = self._clock_ns() + int(timeout_s * 1e9)

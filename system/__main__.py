@@ -34,6 +34,7 @@ from system.runtime.settings import (
     Heaps,
 )
 from system.service import WINDOW_S, WINDOW_S_MAX, WINDOW_S_MIN
+from system.wire import TIMEOUT_S, TIMEOUT_S_MAX, TIMEOUT_S_MIN
 
 if TYPE_CHECKING:
     from system.runtime.registry import Entry
@@ -95,7 +96,7 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     add("--workers", type=whole("workers", ports.WORKERS_MAX), default=1, metavar="N",
         help="processes of each gateway, which share its port (default: %(default)s)")  # fmt: skip
     add("--gateway-option", action="append", default=[], metavar="OPTION",
-        help="of python -m system.gateway, as --gateway-option=--timeout-s=60")  # fmt: skip
+        help="of python -m system.gateway, as --gateway-option=--in-flight-max=100")  # fmt: skip
     add("--brokers", type=int, choices=(1, BROKERS_MAX), default=1,
         help=f"{BROKERS_MAX} have copies of each topic (default: %(default)s)")  # fmt: skip
     add("--partitions", type=whole("partitions", PARTITIONS_MAX), metavar="N",
@@ -117,6 +118,8 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     add("--window-s", type=whole("seconds", WINDOW_S_MAX, WINDOW_S_MIN), default=WINDOW_S,
         metavar="S",
         help="how long a request may be sent again (default: %(default)s)")  # fmt: skip
+    add("--timeout-s", type=real(TIMEOUT_S_MAX, TIMEOUT_S_MIN), default=TIMEOUT_S, metavar="S",
+        help="gateways wait so long for a reply (default: %(default)s)")  # fmt: skip
     add("--state-backend", choices=("rocksdb", "hashmap"),
         help="hashmap is the Java heap, which must hold all state, and each checkpoint copies it "
              "whole (default: rocksdb; on a Flink that exists, its own)")  # fmt: skip
@@ -183,6 +186,7 @@ def up(arguments: argparse.Namespace) -> int:
             taskmanagers=arguments.taskmanagers,
             checkpoint_interval_s=arguments.checkpoint_interval_s,
             window_s=arguments.window_s,
+            timeout_s=arguments.timeout_s,
             state_backend=arguments.state_backend,
             heaps=Heaps(
                 arguments.kafka_heap_mib,

@@ -22,6 +22,7 @@ from system.wire import (
     AMOUNT_MAX,
     HTTP_STATUS,
     ID_PATTERN,
+    TIMEOUT_S,
     Request,
     born_ms,
     encode,
@@ -96,9 +97,10 @@ class Refused(Exception):  # noqa: N818 (an answer, not an error of the program)
 
 class Window(NamedTuple):
     """Requests are remembered for this long, in ms: `window_ms` is what is promised, see
-    `WINDOW_S`."""
+    `WINDOW_S`. Their replies are waited for up to `timeout_ms`."""
 
     window_ms: int = WINDOW_S * 1000
+    timeout_ms: int = round(TIMEOUT_S * 1000)
 
     @property
     def remembered_ms(self) -> int:
@@ -143,14 +145,20 @@ class Call:
     """A call is a request as a method sees it: its parameters checked, its own earlier steps
     readable."""
 
-    __slots__ = ("_earlier", "_is_late", "params", "request_id", "sink")
+    __slots__ = ("_earlier", "_is_late", "params", "request_id", "sink", "timeout_s")
 
     def __init__(
-        self, request: Request, earlier: Callable[[str], bytes | None], is_late: bool
+        self,
+        request: Request,
+        earlier: Callable[[str], bytes | None],
+        is_late: bool,
+        timeout_s: float,
     ) -> None:
         self.request_id = request.request_id
         self.sink = request.sink
         self.params = request.params
+        self.timeout_s = timeout_s
+        """A gateway waits for the reply for so long."""
         self._earlier = earlier
         self._is_late = is_late
 
@@ -295,11 +303,14 @@ def handle(
         is_kept = found.is_recent or is_step or at_ms - found.at_ms <= window.remembered_ms
         return found.outputs if is_kept else None
 
+    def earlier(wanted: str) -> bytes | None:
+        return outputs_of(recall(wanted))
+
     known = recall(own) if remembers else None
     try:
         if name not in service.methods:
             raise Refused("bad_request", f"{service.name} has no method of this name")
-        call = Call(request, lambda wanted: outputs_of(recall(wanted)), is_late)
+        call = Call(request, earlier, is_late, window.timeout_ms / 1000)
         if not is_step and not is_known and not (known and known.is_recent):
             call.in_time()
         remembered = outputs_of(known)

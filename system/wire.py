@@ -22,6 +22,13 @@ RECORD_BYTES_MAX = 64 * 1024
 AMOUNT_MAX = 2**53 - 1
 """Money and stock are exact in every JSON reader: IEEE 754 doubles hold integers up to here."""
 
+TIMEOUT_S = 5.0
+"""A gateway waits for a reply for so long, where nobody chose another time."""
+TIMEOUT_S_MIN = 0.1
+"""No service answers sooner than this for sure."""
+TIMEOUT_S_MAX = 60.0
+"""A longer time won't do: a gateway that ends answers what it has accepted first."""
+
 TRACE_HOPS_MAX = 16
 """A traced request has at most so many services in a row; the longest row in the shop, a checkout
 that is refused and undone under a client's own key, has 6."""

@@ -8,6 +8,7 @@ from typing import Literal, NamedTuple
 
 from bench.records.series import Event
 from system.runtime.parts import GATEWAY, JOBMANAGER, KAFKA, TASKMANAGER, kind_of, names
+from system.runtime.settings import CHECKPOINT_INTERVAL_S
 
 Kind = Literal[
     "kill", "kill-up", "pause", "slow", "fill", "clock", "poison", "replay", "crowd", "probe"
@@ -43,7 +44,7 @@ class Fault(NamedTuple):
     a kill waits for, or where a clock goes."""
     start_s: float = START_S
     duration_s: float = 0.0
-    """The fault lasts so long; 0: it happens in a moment."""
+    """The fault lasts so long, or waits for its moment at most; 0: it happens at once."""
     wait_s: float = 0.0
     """A record that is replayed comes again after this time."""
     spares: bool = False
@@ -170,7 +171,9 @@ FAULTS = {
     "kill-taskmanager": Fault("kill", 10.0, RESTART, (TASKMANAGER,)),
     "kill-jobmanager": Fault("kill", 30.0, RESTART, (JOBMANAGER,)),
     "kill-broker": Fault("kill", 20.0, RESTART, (KAFKA,)),
-    "kill-broker-at-checkpoint": Fault("kill", 20.0, RESTART, (KAFKA,), what=A_CHECKPOINT),
+    "kill-broker-at-checkpoint": Fault(
+        "kill", 20.0, RESTART, (KAFKA,), what=A_CHECKPOINT, duration_s=CHECKPOINT_INTERVAL_S
+    ),
     "kill-pair": Fault("kill", 30.0, RESTART, PARTS, chosen=2),
     "kill-all": Fault("kill-up", 60.0, "`up` again, with the same data folder", PARTS),
     "pause-broker-5": Fault("pause", 20.0, RESUME, (KAFKA,), duration_s=5.0),

@@ -33,6 +33,8 @@ def kill(scene: Scene) -> Bite:
     roots = scene.up.roots()
     before = {part: roots.get(part) for part in scene.fault.parts}
     pids = [pid for part in before for pid in scene.up.pids().get(part, ())]
+    if None in before.values():
+        return Bite("")
     meanwhile = ""
     if scene.fault.what == A_CHECKPOINT:
         begun = _stopped_at_checkpoint(scene, pids)

@@ -219,10 +219,11 @@ def soak(
 
 
 def together(done: Sequence[Injected]) -> Fault:
-    """`together` returns what may be expected of a load that met all of these faults."""
+    """`together` returns what may be expected of a load that met all of these faults; it has the
+    goal of the last one, from which the recovery counts."""
     parts = {part for each in done for part in each.fault.kills}
     return Fault(
-        "kill", max((each.fault.recovery_s_max for each in done), default=0.0), "",
+        "kill", done[-1].fault.recovery_s_max if done else 0.0, "",
         tuple(sorted(parts)), others_ask=any(each.fault.others_ask for each in done),
         may_cut=any(each.fault.may_cut for each in done),
     )  # fmt: skip

@@ -43,14 +43,14 @@ class Operator(Protocol):
 
 def configured(services: Sequence[str], window: Window, topic_prefix: str) -> str:
     """`configured` returns what `batches` needs to know, for Java to hand over."""
-    told = {"services": services, "window_ms": window.window_ms, "topic_prefix": topic_prefix}
+    told = {"services": services, "window": window, "topic_prefix": topic_prefix}
     return json.dumps(told)
 
 
 def batches(configured: str, operator: Operator) -> "Batches":
     """`batches` is where Java begins."""
     told = json.loads(configured)
-    services, window = map(catalog().load, told["services"]), Window(told["window_ms"])
+    services, window = map(catalog().load, told["services"]), Window(*told["window"])
     return Batches(services, window, operator, topic_prefix=told["topic_prefix"])
 
 

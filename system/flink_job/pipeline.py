@@ -42,7 +42,7 @@ from system.runtime.settings import (
     KEY_GROUPS,
 )
 from system.service import WINDOW_S, WINDOW_S_MAX, WINDOW_S_MIN, Window
-from system.wire import dead_topic, input_topic
+from system.wire import TIMEOUT_S, TIMEOUT_S_MAX, TIMEOUT_S_MIN, dead_topic, input_topic
 
 WAIT_S = 0.05
 """A job that waits for a file looks for it this often."""
@@ -94,7 +94,7 @@ def add_pipeline(environment: StreamExecutionEnvironment, arguments: argparse.Na
 
 def hosted(records: KeyedStream, arguments: argparse.Namespace) -> DataStream:
     """`hosted` returns what the services send."""
-    window = Window(arguments.window_s * 1000)
+    window = Window(arguments.window_s * 1000, round(arguments.timeout_s * 1000))
     frame = Types.PRIMITIVE_ARRAY(Types.BYTE())
     if arguments.execution_mode == "process":
         function = HostFunction(arguments.services, window, arguments.topic_prefix)
@@ -213,6 +213,12 @@ def parse_arguments(argv: list[str] | None, hosted: Sequence[str]) -> argparse.N
         type=whole("seconds", WINDOW_S_MAX, WINDOW_S_MIN),
         default=WINDOW_S,
         help="how long a request may be sent again (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--timeout-s",
+        type=real(TIMEOUT_S_MAX, TIMEOUT_S_MIN),
+        default=TIMEOUT_S,
+        help="the gateways wait so long for a reply (default: %(default)s)",
     )
     parser.add_argument("--topic-prefix", default="", help="of the system's own topics")
     parser.add_argument("--job-name", default="kaflinkshop")

@@ -3,6 +3,8 @@
 from dataclasses import dataclass, field, fields
 from typing import Any
 
+from system.wire import TIMEOUT_S
+
 
 def _limit(default: float, text: str) -> Any:
     return field(default=default, metadata={"help": text})
@@ -11,9 +13,9 @@ def _limit(default: float, text: str) -> Any:
 @dataclass(frozen=True, slots=True)
 class Limits:
     timeout_s: float = _limit(
-        5.0,
-        "A request that has no reply by then is a 504. It is longer than a checkout takes to time "
-        "out and say so",
+        TIMEOUT_S,
+        "A request that has no reply by then is a 504. The job must know of another one (its own "
+        "--timeout-s): a checkout that runs out of time says so before",
     )
     in_flight_max: int = _limit(
         4096,

@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NoReturn
 
-from machine.arguments import Parser, addresses, whole
+from machine.arguments import Parser, addresses, real, whole
 from machine.errors import EXIT_CODE, StackError
 from system.runtime import flink_cluster, jars, settings
 from system.runtime.class_archive import base_archive
@@ -22,6 +22,7 @@ from system.runtime.data_folder import data_folder
 from system.runtime.flink_cluster import Flink
 from system.runtime.kafka_broker import Kafka
 from system.runtime.options import StackOptions
+from system.wire import TIMEOUT_S, TIMEOUT_S_MAX, TIMEOUT_S_MIN
 
 DATA = Path("/var/lib/kaflinkshop")
 """The stack's volume, which survives its containers."""
@@ -105,6 +106,7 @@ def jobmanager(arguments: argparse.Namespace) -> NoReturn:
     program = (
         *("-pym", "system.flink_job.pipeline", "--bootstrap", arguments.bootstrap),
         *("--parallelism", str(arguments.parallelism)),
+        *("--timeout-s", str(arguments.timeout_s)),
         *("--connector-jars", ",".join(map(str, jars.obtain("connector")))),
     )
     configuration = flink_configuration(arguments.host)
@@ -163,6 +165,8 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     parallelism = whole("parallelism", settings.PARALLELISM_MAX)
     manager.add_argument("--parallelism", type=parallelism, default=StackOptions().parallelism,
                          help="of the job (default: %(default)s)")  # fmt: skip
+    manager.add_argument("--timeout-s", type=real(TIMEOUT_S_MAX, TIMEOUT_S_MIN), default=TIMEOUT_S,
+                         help="of the gateways (default: %(default)s)")  # fmt: skip
     worker = part(taskmanager, "taskmanager")
     worker.add_argument("--jobmanager", required=True, metavar="HOST")
     slots = whole("slots", settings.TASK_SLOTS)

@@ -8,6 +8,7 @@ from typing import Literal
 
 from machine.errors import StackError
 from system.catalog import catalog
+from system.kafka_security import KafkaSecurity
 from system.runtime import jars
 from system.runtime.settings import (
     BROKERS_MAX,
@@ -28,6 +29,7 @@ from system.runtime.settings import (
     task_slots,
 )
 from system.service import WINDOW_S, WINDOW_S_MAX, WINDOW_S_MIN
+from system.wire import TIMEOUT_S, TIMEOUT_S_MAX, TIMEOUT_S_MIN
 
 Mode = Literal["thread", "process"]
 """PyFlink runs the services in the TaskManager's JVM, or in processes of their own."""
@@ -71,6 +73,8 @@ class StackOptions:
     checkpoint_interval_s: float = CHECKPOINT_INTERVAL_S
     window_s: int = WINDOW_S
     """A request may be sent again for so long."""
+    timeout_s: float = TIMEOUT_S
+    """Gateways wait for a reply for so long, and a checkout for less."""
     state_backend: StateBackend | None = None
     """The cluster's own is None, which is RocksDB in a stack's."""
     heaps: Heaps = field(default_factory=Heaps)
@@ -105,12 +109,24 @@ class StackOptions:
             raise ValueError(
                 f"a window of {self.window_s} s is not in {WINDOW_S_MIN} to {WINDOW_S_MAX}"
             )
+        if not TIMEOUT_S_MIN <= self.timeout_s <= TIMEOUT_S_MAX:
+            raise ValueError(
+                f"a timeout of {self.timeout_s:g} s is not in {TIMEOUT_S_MIN:g} to "
+                f"{TIMEOUT_S_MAX:g}"
+            )
         if self.brokers not in (1, BROKERS_MAX):
             raise ValueError(f"brokers {self.brokers} is neither 1 nor {BROKERS_MAX}")
         if self.taskmanagers > self.parallelism:
             raise ValueError(
                 f"parallelism {self.parallelism} has no work for {self.taskmanagers} taskmanagers: "
                 f"choose --parallelism {self.taskmanagers}, or fewer --taskmanagers"
+            )
+        needed = math.ceil(self.parallelism / self.task_slots)
+        if needed < self.taskmanagers:
+            raise ValueError(
+                f"parallelism {self.parallelism} has {self.task_slots} tasks for each of {needed} "
+                f"taskmanagers, and none for more: choose --taskmanagers {needed}, or "
+                f"--parallelism {self.taskmanagers * self.task_slots}"
             )
         shortest, longest = CHECKPOINT_INTERVAL_S_MIN, CHECKPOINT_INTERVAL_S_MAX
         if not shortest <= self.checkpoint_interval_s <= longest:
@@ -133,6 +149,11 @@ class StackOptions:
                     f"{option} is for a stack's own cluster, and {variable} names one that exists: "
                     "leave one of them out"
                 )
+        if not bootstrap_servers and KafkaSecurity.read() != KafkaSecurity():
+            raise StackError(
+                "KAFKA_SECURITY_PROTOCOL is set, and KAFKA_BOOTSTRAP_SERVERS is not: "
+                "a stack's own broker listens on loopback, without TLS or SASL"
+            )
         if flink_rest is None:
             self.check_slots()
 

@@ -41,6 +41,7 @@ def gateway(options: StackOptions, bootstrap_servers: str, url: str, number: int
         *("--gateway-id", gateway_id if number == 1 else f"{gateway_id}_{number}"),
         *("--ready-by", "services" if ECHO in options.services else "kafka"),
         *("--workers", str(options.workers)),
+        *("--timeout-s", str(options.timeout_s)),
         f"--topic-prefix={options.topic_prefix}",
         *options.gateway_options,
     )
@@ -59,6 +60,7 @@ def job(
         *("--parallelism", str(options.parallelism)),
         *("--checkpoint-interval-s", str(options.checkpoint_interval_s)),
         *("--window-s", str(options.window_s)),
+        *("--timeout-s", str(options.timeout_s)),
         *(("--state-backend", options.state_backend) if options.state_backend else ()),
         *("--connector-jars", ",".join(map(str, connector))),
     ]

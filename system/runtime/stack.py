@@ -23,7 +23,6 @@ from machine.http import answers
 from machine.processes import Child, Supervisor
 from machine.restarts import Restarts
 from system.credentials import shop_headers
-from system.kafka_security import KafkaSecurity
 from system.runtime import flink_cluster, jars, programs, resources
 from system.runtime.class_archive import ClassArchive
 from system.runtime.data_folder import data_folder, form_of
@@ -156,8 +155,8 @@ class Stack:
         from a checkpoint that it waits for; it returns for how many seconds nothing was handled.
         TaskManagers that are added start before that.
 
-        What dies meanwhile is started anew. It raises `RescaleError` where nothing was done, and
-        `StackError` where the job does not come back.
+        It raises `RescaleError` where the job goes on as it was, as when a part ends before the
+        switch, and `StackError` where it does not come back.
         """
         if JOBMANAGER not in self._commands:
             raise RescaleError(
@@ -168,22 +167,31 @@ class Stack:
         self._scale(previous.rescaled(parallelism, taskmanagers))
         wanted = self._flinks_parts()
         added = [name for name in wanted if name not in parts]
+        seen = len(self.restarts.events)
         self.start(*added)
         rest, newest = Rest(self.flink_rest), self._flink.newest_checkpoint()
         # One that loses its JobManager while it registers never does (seen with Flink 2.3).
         slots = previous.task_slots * previous.taskmanagers + self.options.task_slots * len(added)
 
+        def ended() -> list[str]:
+            return [part for _, part, kind, _ in self.restarts.events[seen:] if kind == "ended"]
+
         def may_begin() -> bool:
-            whole = self._supervisor.children.keys() >= {*parts, *added}
-            return whole and rest.slots() >= slots and self._flink.newest_checkpoint() != newest
+            is_made = self._flink.newest_checkpoint() != newest
+            return bool(ended()) or (is_made and rest.slots() >= slots)
 
         limit_s = previous.checkpoint_interval_s + STEP_TIMEOUT_S
-        if not self.restarts.until(may_begin, limit_s):
-            self.kill(*(self._supervisor.children.keys() & added))
+        if not self.restarts.until(may_begin, limit_s) or ended():
+            # What was started anew meanwhile is as the new options say: all of it goes.
+            gone = {*parts, *added} if ended() else {*added}
+            self.restarts.forget(gone)
+            self.kill(*(self._supervisor.children.keys() & gone))
             self._scale(previous)
+            self.start(*sorted(gone & {*parts}))
             is_made = self._flink.newest_checkpoint() != newest
             lacking = "not all TaskManagers came" if is_made else "the job made no checkpoint"
-            raise RescaleError(f"{lacking} in {limit_s:g} s, and the job stays as it is")
+            lacking = f"{ended()[0]} ended" if ended() else f"{lacking} in {limit_s:g} s"
+            raise RescaleError(f"{lacking}, and the job stays as it is")
         began_s = time.monotonic()
         self.kill(*parts)  # all, see `_goes_with`
         self.start(*sorted({*wanted} - {*added}))
@@ -211,11 +219,6 @@ class Stack:
         if not (bootstrap_servers and flink_rest):
             resources.check_memory(options.heaps, options.brokers, options.taskmanagers)
         self.execution_mode = flink_cluster.usable_mode(self.execution_mode, self._step)
-        if not bootstrap_servers and KafkaSecurity.read() != KafkaSecurity():
-            raise StackError(
-                "KAFKA_SECURITY_PROTOCOL is set, and KAFKA_BOOTSTRAP_SERVERS is not: "
-                "a stack's own broker listens on loopback, without TLS or SASL"
-            )
         connector = jars.obtain("connector")
         made_with = replace(options, execution_mode=self.execution_mode).made_with(
             bootstrap_servers, flink_rest

@@ -12,7 +12,7 @@ from collections import Counter
 from typing import Any, NamedTuple
 
 from system.service import Call, Entity, Outcome, Refused, Reply, Send, Service
-from system.services.saga import CHECKOUT_TIMEOUT_S
+from system.services.saga import time_s
 from system.wire import AMOUNT_MAX, Request, error
 
 LINES_PER_ORDER_MAX = 100
@@ -239,7 +239,7 @@ def begin(kind: str, order: Entity, call: Call) -> Outcome:
         {**order, "saga": saga},
         tuple(requests.values()),
         remember=False,
-        wake_after_s=None if kind == "refund_order" else CHECKOUT_TIMEOUT_S,
+        wake_after_s=None if kind == "refund_order" else time_s(call),
     )
 
 
@@ -292,7 +292,7 @@ def saga_expired(order: Entity | None, call: Call) -> Outcome:
     saga = order["saga"]
     if saga["undoing"]:
         return end(order, saga, call)
-    message = f"not all services answered within {CHECKOUT_TIMEOUT_S:g} s; nothing was done"
+    message = f"not all services answered within {time_s(call):g} s; nothing was done"
     return undo(order, {**saga, "error": ["checkout_expired", message]}, call)
 
 
@@ -309,7 +309,7 @@ def undo(order: Entity, saga: dict[str, Any], call: Call) -> Outcome:
         {**order, "saga": saga},
         tuple(requests.values()),
         remember=False,
-        wake_after_s=CHECKOUT_TIMEOUT_S,
+        wake_after_s=time_s(call),
     )
 
 

@@ -11,9 +11,15 @@ from collections.abc import Callable
 
 from system.service import Call, Entity, Outcome, Refused, Send
 
-CHECKOUT_TIMEOUT_S = 3.0
-"""A checkout or payment whose steps have not all been answered by then is compensated; the order is
-released after the same time again, even where a compensation is still on its way."""
+CHECKOUT_SHARE_MAX = 0.6
+"""A checkout or payment whose steps have not all been answered in this share of the time that a
+gateway waits is compensated; the order is released after the same time again, even where a
+compensation is still on its way."""
+
+
+def time_s(call: Call) -> float:
+    """`time_s` is how long a saga may take, or its compensation."""
+    return CHECKOUT_SHARE_MAX * call.timeout_s
 
 
 def done(call: Call) -> Send:

@@ -10,6 +10,7 @@ import pytest
 import yaml
 from support import crds
 
+from bench.faults.up import CLUSTER_OPTIONS
 from system.routes import SERVICES
 from system.runtime import container, jars, settings
 from system.wire import dead_topic, input_topic
@@ -22,6 +23,13 @@ CORE = {"PersistentVolumeClaim", "StatefulSet", "Service", "PodDisruptionBudget"
 """These are Kubernetes' own kinds."""
 VERSIONS = "1.30", "1.37"
 """The oldest and the newest Kubernetes that the manifests are for."""
+LEFT_OUT = (
+    *("listeners", "advertised.", "broker.", "listener.", "host.name", "port"),
+    *("inter.broker.listener.name", "sasl.", "ssl.", "security.", "password.", "log.dir"),
+    *("authorizer.", "super.user", "cruise.control.metrics."),
+    *("node.id", "process.roles", "controller.", "metadata.log.dir"),
+)
+"""Strimzi takes no settings that begin so (its KafkaClusterSpec); no schema tells them."""
 NEWER = ("spec", "flinkVersion")
 """The pinned API of Flink's operator knows versions up to 1.20; all else is checked as it is."""
 
@@ -104,6 +112,11 @@ def test_a_mistake_is_found(checked, kind, path, value):
     assert checked(broken)
 
 
+def test_kafka_has_no_setting_that_strimzi_leaves_out():
+    config = of_kind("Kafka")[0]["spec"]["kafka"]["config"]
+    assert [name for name in config if name.startswith(LEFT_OUT)] == []
+
+
 def test_a_missing_field_is_found(checked):
     broken = copy.deepcopy(of_kind("KafkaNodePool")[0])
     del broken["spec"]["storage"]
@@ -119,6 +132,8 @@ def test_kafka_has_the_settings_of_three_brokers():
     for name in ("process.roles", "node.id", "controller.listener.names"):
         del own[name]
     for name in ("inter.broker.listener.name", "listener.security.protocol.map"):
+        del own[name]
+    for name in ("broker.heartbeat.interval.ms", "broker.session.timeout.ms"):
         del own[name]
     assert {name: given.get(name) for name in own} == own
     heap = f"{settings.KAFKA_HEAP_MIB}m"
@@ -172,8 +187,32 @@ def test_the_job_has_the_arguments_of_the_stack():
         "-pym": "system.flink_job.pipeline",
         "--bootstrap": f"{cluster}-kafka-bootstrap:9092",
         "--parallelism": str(job["parallelism"]),
+        "--timeout-s": wanted(CLUSTER_OPTIONS, "--timeout-s"),
         "--connector-jars": ",".join(connector),
     }
+
+
+def wanted(words, option):
+    return words[words.index(option) + 1]
+
+
+def test_the_gateways_have_the_arguments_of_the_cluster_s():
+    (container_,) = of_kind("StatefulSet")[0]["spec"]["template"]["spec"]["containers"]
+    given = dict(zip(container_["args"][::2], container_["args"][1::2], strict=True))
+    port = container_["ports"][0]["containerPort"]
+    cluster = of_kind("Kafka")[0]["metadata"]["name"]
+    assert container_["command"] == ["python", "-m", "system.gateway"]
+    assert given == {
+        "--bootstrap": f"{cluster}-kafka-bootstrap:9092",
+        "--host": "0.0.0.0",
+        "--port": str(port),
+        "--gateway-id": "$(POD_NAME)",
+        "--timeout-s": wanted(CLUSTER_OPTIONS, "--timeout-s"),
+        "--when-silent": "refuse",
+    }
+    assert "--gateway-option=--when-silent=refuse" in CLUSTER_OPTIONS
+    grace_s = of_kind("StatefulSet")[0]["spec"]["template"]["spec"]["terminationGracePeriodSeconds"]
+    assert grace_s > float(given["--timeout-s"])
 
 
 def test_service_and_budget_are_of_the_gateways():

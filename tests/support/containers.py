@@ -145,8 +145,8 @@ def until(holds: Callable[[], object], timeout_s: float, what: str) -> None:
         time.sleep(POLL_S)
 
 
-def no_container_is_roots(trial: Trial) -> None:
-    for service in ("kafka", "jobmanager", TASKMANAGER, "gateway"):
+def no_container_is_roots(trial: Trial, *services: str) -> None:
+    for service in services:
         _, *processes = run(
             ["docker", "top", trial.container(service), "-o", "pid,uid"], COMMAND_S
         ).splitlines()
@@ -310,6 +310,11 @@ def any_one_may_be_lost(trial: Trial) -> None:
         for victim in VICTIMS:
             comes_back(trial, victim)
             further()
+            failed = [line for each in adding for line in each.failed]
+            if failed and not victim.startswith("gateway"):
+                raise BrokenError(f"{victim} was lost, and {len(failed)} failed: {failed[0]}")
+            for each in adding:
+                each.failed.clear()
             trial.say(f"{victim} is back, and clients are answered")
     for each in adding:
         credit = ask("GET", f"{trial.url}/users/find/{each.user_id}")["credit"]
@@ -349,9 +354,10 @@ def tried(profile: str, say: Callable[[str], object]) -> None:
         with taken_down(trial):
             trial.up()
             if profile == CLUSTER:
+                no_container_is_roots(trial, *VICTIMS)
                 any_one_may_be_lost(trial)
             else:
-                no_container_is_roots(trial)
+                no_container_is_roots(trial, "kafka", "jobmanager", TASKMANAGER, "gateway")
                 contract_holds(trial)
                 a_short_load_is_sound(trial, Path(folder))
                 every_figure_is_told(trial)

@@ -32,6 +32,8 @@ RECOVERY_S = 300.0
 """Ends a recovery that hangs."""
 ASK_S = 6.0
 """A gateway has given up by then, and says so."""
+ADDED_S = 65.0
+"""No gateway waits for a reply for so long."""
 PAUSE_S = 0.5
 LAST_S = 120.0
 """The last answer is waited for so long."""
@@ -149,6 +151,8 @@ class Adding:
         self._last_s = math.inf
         self._thread = threading.Thread(target=self._add)
         self.answered = 0
+        self.failed: list[str] = []
+        """What else it was told than that it was done, or refused."""
         self.user_id = ""
 
     def __enter__(self) -> Self:
@@ -176,8 +180,10 @@ class Adding:
     def _is_added(self, key: str) -> bool:
         url = f"{self._url}/users/credit/add/{self.user_id}/1"
         try:
-            call("POST", url, 30, headers={"Idempotency-Key": key})
-        except HttpError:
+            call("POST", url, ADDED_S, headers={"Idempotency-Key": key})
+        except HttpError as cause:
+            if cause.status != 503:
+                self.failed.append(str(cause))
             return False
         return True
 

@@ -177,6 +177,16 @@ def test_what_can_never_be_started_is_given_up(stage: Stage) -> None:
         stage.pass_s(restarts.PAUSE_S_MAX)
 
 
+def test_what_is_given_up_is_not_started_anew(stage: Stage) -> None:
+    stage.kill("gateway")
+    stage.kill("gateway")  # due in half a second
+    stage.restarts.forget(["gateway", "kafka"])
+    stage.pass_s(1.0)
+    assert stage.started == ["gateway"]
+    stage.kill("gateway")  # the first death of a new one
+    assert stage.started == ["gateway", "gateway"]
+
+
 def test_until_something_holds_what_dies_is_mended(stage: Stage, monkeypatch) -> None:
     monkeypatch.setattr(restarts, "STEP_INTERVAL_S", 0.0)
     stage.supervisor.dead.append("kafka")

@@ -17,7 +17,8 @@ def test_a_fault_is_healed_before_it_is_judged(name: str) -> None:
     fault = ALL[name]
     assert fault.span_s >= fault.start_s > 0
     assert fault.duration_s > fault.wait_s or not fault.wait_s
-    assert (fault.duration_s > 0) == (fault.kind not in ("kill", "kill-up"))
+    is_at_once = fault.kind in ("kill", "kill-up") and not fault.what
+    assert (fault.duration_s > 0) != is_at_once
     assert fault.span_s + fault.after_s < DURATION_S_MAX
     assert fault.after_s > fault.recovery_s_max
 

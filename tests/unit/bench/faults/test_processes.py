@@ -70,7 +70,17 @@ def test_a_kill_is_proven_by_what_was_started_anew(
     fault = FAULTS["kill-taskmanager"]
     bite = processes.kill(scene(fault, busy.pid, later=1))
     assert bite.proof == "SIGKILL ended flink_taskmanager (1 processes)"
+    assert bite.struck_ns is not None
     assert busy.wait() == -signal.SIGKILL
+
+
+def test_a_kill_of_what_is_down_is_none(busy: Process) -> None:
+    """It is about to be started anew, by an earlier fault's doing."""
+    killing = scene(FAULTS["kill-taskmanager"], busy.pid)
+    roots = iter([{}, {TASKMANAGER: busy.pid}])
+    up: Any = SimpleNamespace(roots=lambda: next(roots), pids=dict)
+    assert processes.kill(killing._replace(up=up)).proof == ""
+    assert busy.poll() is None
 
 
 def test_a_kill_at_a_checkpoint_waits_for_one_that_is_not_whole(

@@ -59,7 +59,7 @@ def injected(name: str, bite: Bite, healed_s: int = 2) -> Injected:
 def test_what_is_expected_is_what_the_faults_allow() -> None:
     kill, poison = injected("kill-gateway", Bite("ended")), injected("poison", Bite("came"))
     assert together([kill, poison]).ends_gateway
-    assert together([kill, poison]).recovery_s_max == 5.0
+    assert together([injected("kill-broker", Bite("ended")), poison]).recovery_s_max == 5.0
     assert not together([poison]).cuts_connections
     assert together([injected("fuzzed-requests", Bite("came"))]).others_ask
 

@@ -14,7 +14,7 @@ from machine.errors import StackError
 from system import __main__ as command_line
 from system.runtime import flink_cluster, programs, registry, settings
 from system.runtime.class_archive import ClassArchive
-from system.runtime.options import RescaleError, StackOptions
+from system.runtime.options import StackOptions
 from system.runtime.settings import Heaps
 from system.runtime.stack import Stack
 
@@ -225,6 +225,7 @@ class TestStack:
             {"parallelism": 0},
             {"parallelism": 65, "taskmanagers": 16},
             {"parallelism": 2, "taskmanagers": 3},
+            {"parallelism": 4, "taskmanagers": 3},
             {"parallelism": 17, "taskmanagers": 17},
             {"partitions": 0},
             {"partitions": 65},
@@ -232,6 +233,8 @@ class TestStack:
             {"topic_mib": 2**20 + 1},
             {"window_s": 59},
             {"window_s": 86_401},
+            {"timeout_s": 0.09},
+            {"timeout_s": 60.1},
             {"brokers": 2},
             {"gateways": 0},
             {"gateways": 9},
@@ -242,13 +245,21 @@ class TestStack:
     )
     def test_impossible_options(self, options):
         with pytest.raises(
-            ValueError, match=r"nope|s \d+ is|parallelism|checkpoint|heap|(topic|window) of"
+            ValueError, match=r"nope|s \d+ is|parallelism|checkpoint|heap|(topic|window|timeout) of"
         ):
             StackOptions(**options)
 
     def test_the_job_has_the_window(self):
         options = StackOptions(window_s=61)
         assert "--window-s 61" in " ".join(programs.job(options, "b:1", "thread", []))
+
+    def test_gateways_and_job_have_the_timeout(self):
+        for options, words in (
+            (StackOptions(), "--timeout-s 5.0"),
+            (StackOptions(timeout_s=60), "--timeout-s 60"),
+        ):
+            assert words in " ".join(programs.job(options, "b:1", "thread", []))
+            assert words in " ".join(programs.gateway(options, "b:1", "http://h:1", 1))
 
     def test_the_most_of_all_is_possible(self):
         StackOptions(parallelism=64, taskmanagers=16, partitions=64, brokers=3, gateways=8)
@@ -269,11 +280,6 @@ class TestStack:
         if 2**20 < segment_bytes < 2**30:
             assert segment_bytes * 8 == int(config["retention.bytes"])
 
-    def test_tasks_need_slots(self):
-        StackOptions(parallelism=8, taskmanagers=2).check_slots()
-        with pytest.raises(StackError, match="parallelism 9 is more than 4 task slots of each T"):
-            StackOptions(parallelism=9, taskmanagers=2).check_slots()
-
     def test_clusters_that_exist_have_as_many_processes_as_they_have(self):
         options = StackOptions(brokers=3, parallelism=2, taskmanagers=2)
         options.check_clusters(None, None)
@@ -284,19 +290,6 @@ class TestStack:
         StackOptions(parallelism=64).check_clusters("a:1", "a:2")  # it may have the slots
         with pytest.raises(StackError, match="task slots"):
             StackOptions(parallelism=64).check_clusters("a:1", None)
-
-    def test_several_taskmanagers_have_no_slot_to_spare(self):
-        """So that none of them can take the work of another one."""
-        slots = [settings.task_slots(*each) for each in ((1, 1), (4, 1), (2, 2), (5, 2), (8, 8))]
-        assert slots == [4, 4, 1, 3, 1]
-
-    def test_fewer_tasks_need_fewer_taskmanagers(self):
-        options = StackOptions(parallelism=4, taskmanagers=4)
-        assert options.rescaled(2, None) == StackOptions(parallelism=2, taskmanagers=2)
-        assert options.rescaled(8, None) == StackOptions(parallelism=8, taskmanagers=4)
-        for wanted in ((5, 1), (65, 16), (1, 2)):
-            with pytest.raises(RescaleError):
-                options.rescaled(*wanted)
 
     @pytest.mark.parametrize(
         "value", ["nowhere", "host:port", "http://host:80/", "a:1,b", "a:0", "a:65536"]

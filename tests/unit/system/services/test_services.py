@@ -4,7 +4,7 @@ import pytest
 from support.shop import HOSTED, SINK, Shop
 
 from system.routes import ROUTES
-from system.service import Effect, Window, handle
+from system.service import Effect, Entity, Window, handle
 from system.services.order import LINES_PER_ORDER_MAX
 from system.services.user import ORDERS_PER_USER_MAX
 from system.wire import AMOUNT_MAX, Request, Trace, decode_request, input_topic
@@ -239,6 +239,26 @@ def test_services_that_stay_silent_end_the_checkout(shop: Shop) -> None:
     assert shop.ask("user", "get_credit", "c", "u")["credit"] == 100
     assert shop.ask("stock", "get_availability", "d", "i")["stock"] == 10
     assert shop.ask("order", "checkout", "e", "o")["paid"] is True
+
+
+@pytest.mark.parametrize(("timeout_ms", "saga_s"), [(5_000, 3.0), (60_000, 36.0)])
+def test_a_saga_has_less_time_than_gateways_wait(
+    shop: Shop, timeout_ms: int, saga_s: float
+) -> None:
+    """So that its client hears of its end, also where it is undone."""
+
+    def asked(method: str, entity: Entity | None) -> Effect:
+        request = Request("a", "sink", method, {"order_id": "o"})
+        window = Window(timeout_ms=timeout_ms)
+        return handle(HOSTED["order_in"], entity, lambda _: None, request, shop.now_ms, window)
+
+    begun = asked("checkout", shop.entity("order", "o"))
+    assert begun.wake_after_s == saga_s
+    undoing = asked("saga_expired", begun.entity)
+    assert undoing.wake_after_s == saga_s
+    assert undoing.entity is not None
+    (_, message) = undoing.entity["saga"]["error"]
+    assert message == f"not all services answered within {saga_s:g} s; nothing was done"
 
 
 def test_a_checkout_that_an_outage_interrupts_is_undone_however_long_it_was(shop: Shop) -> None:

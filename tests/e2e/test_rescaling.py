@@ -4,8 +4,11 @@ import os
 import signal
 from collections import Counter
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from typing import Any
 
+import psutil
 import pytest
 from support.running_up import Adding, Up, get, own_up
 
@@ -36,6 +39,17 @@ def taken(flink_rest: str) -> Counter[str]:
     return counts
 
 
+def taskmanagers(up: Up) -> set[int]:
+    """The processes, also while the stack is busy and tells of none."""
+    assert up.process is not None
+    found = set()
+    for child in psutil.Process(up.process.pid).children():
+        with suppress(psutil.Error):
+            if any("TaskManagerRunner" in word for word in child.cmdline()):
+                found.add(child.pid)
+    return found
+
+
 def test_a_job_is_rescaled_under_load_and_shares_its_work(up: Up, until, tmp_path) -> None:
     chosen = ("--data-dir", str(tmp_path / "data"), *SMALL)
     up.start("--partitions", "2", "--gateways", "2", *chosen)
@@ -56,6 +70,17 @@ def test_a_job_is_rescaled_under_load_and_shares_its_work(up: Up, until, tmp_pat
             "error: parallelism 5 is more than 4 task slots of each TaskManager: "
             "choose --taskmanagers 2 or more\n",
         )
+        with ThreadPoolExecutor(1) as pool:
+            rescaling = pool.submit(up.run, "rescale", "--parallelism", "2", "--taskmanagers", "2")
+            until(lambda: len(taskmanagers(up)) == 2)
+            (known,) = up.pids("flink_taskmanager")
+            (added,) = taskmanagers(up) - {known}
+            os.kill(added, signal.SIGKILL)
+            told = "error: flink_taskmanager_2 ended, and the job stays as it is\n"
+            assert rescaling.result() == (3, "", told)
+        both_go_on()
+        assert len(taskmanagers(up)) == 1
+
         code, output, errors = up.run("rescale", "--parallelism", "2", "--taskmanagers", "2")
         assert (code, errors) == (0, "")
         assert output.startswith(f"the stack {up.name} is rescaled, after a pause of ")

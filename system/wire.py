@@ -25,7 +25,7 @@ AMOUNT_MAX = 2**53 - 1
 TIMEOUT_S = 5.0
 """A gateway waits for a reply for so long, where nobody chose another time."""
 TIMEOUT_S_MIN = 0.1
-"""No service answers sooner than this for sure."""
+"""A shorter one would refuse most of what the services answer."""
 TIMEOUT_S_MAX = 60.0
 """A longer time won't do: a gateway that ends answers what it has accepted first."""
 

@@ -24,6 +24,8 @@ DEADLINE_S = 5.0
 """A gateway's usual deadline, which it is started with where nobody says otherwise."""
 CROWD_P99_TIMES_MAX = 2.0
 """A crowd makes a normal client's 99th percentile at most so many times what it is without."""
+CHECKPOINT_WAIT_S = 2 * CHECKPOINT_INTERVAL_S + 2.0
+"""A checkpoint that can be hit begins within this time: one may be whole when it is first seen."""
 AFTER_S = 5.0
 """The load goes on for so long after the time that a recovery may take: it must last to count."""
 
@@ -71,6 +73,11 @@ class Fault(NamedTuple):
         """`after_s` is how long the load goes on after the healing."""
         compared_s = COMPARED_S if self.p99_times_max is not None else 0.0
         return max(self.recovery_s_max + AFTER_S, compared_s)
+
+    @property
+    def lasts(self) -> bool:
+        """`lasts` returns whether a recovery begins with the end of it, not with its beginning."""
+        return self.kind in ("pause", "slow", "fill", "clock")
 
     @property
     def kills(self) -> tuple[str, ...]:
@@ -172,7 +179,7 @@ FAULTS = {
     "kill-jobmanager": Fault("kill", 30.0, RESTART, (JOBMANAGER,)),
     "kill-broker": Fault("kill", 20.0, RESTART, (KAFKA,)),
     "kill-broker-at-checkpoint": Fault(
-        "kill", 20.0, RESTART, (KAFKA,), what=A_CHECKPOINT, duration_s=CHECKPOINT_INTERVAL_S
+        "kill", 20.0, RESTART, (KAFKA,), what=A_CHECKPOINT, duration_s=CHECKPOINT_WAIT_S
     ),
     "kill-pair": Fault("kill", 30.0, RESTART, PARTS, chosen=2),
     "kill-all": Fault("kill-up", 60.0, "`up` again, with the same data folder", PARTS),

@@ -32,6 +32,9 @@ from machine.processes import Supervisor
 
 POLL_S = 0.05
 """This time passes between looks whether the load has begun."""
+PUT_IN_S = 20.0
+"""A fault that can't be put in yet, as Kafka is not back from the one before, is tried again for so
+long: a broker's goal."""
 GATEWAY_TIMEOUT_S = 60.0
 """A gateway of its own, for a probe, starts within this time on a busy machine too."""
 DRAIN_TIMEOUT_S = 15.0
@@ -98,10 +101,14 @@ class Injection:
             self._progress(f"fault {name}: {told}")
 
     def _inject(self, scene: Scene) -> Bite:
-        try:
-            return self._injectors[scene.fault.kind](scene)
-        except (BenchError, StackError, OSError, psutil.Error) as cause:
-            return Bite("", broken=(f"it could not be put in: {cause}",))
+        until_s = time.monotonic() + PUT_IN_S
+        while True:
+            try:
+                return self._injectors[scene.fault.kind](scene)
+            except (BenchError, StackError, OSError, psutil.Error) as cause:
+                is_last = not isinstance(cause, BenchError) or time.monotonic() > until_s
+                if is_last or self._stopping.wait(POLL_S):
+                    return Bite("", broken=(f"it could not be put in: {cause}",))
 
     def _begin_ns(self) -> int | None:
         """When the load of the measured phase begins; None where it never does."""

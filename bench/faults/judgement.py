@@ -170,8 +170,7 @@ def judge(name: str, fault: Fault, loaded: Loaded, bite: Bitten) -> Found:
     is_over_early = False
     if window is not None and began_ns is not None:
         answers = sorted(row.done_ns for row in rows if is_done(row))
-        lasts = fault.kind in ("pause", "slow", "fill", "clock")
-        from_ns = healed_ns if lasts and healed_ns else bite.struck_ns or began_ns
+        from_ns = healed_ns if fault.lasts and healed_ns else bite.struck_ns or began_ns
         span_ns = (window.opened_ns, window.closed_ns)
         recovered = recovered_s(answers, span_ns, began_ns, from_ns)
         if recovered is None:

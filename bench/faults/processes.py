@@ -14,8 +14,6 @@ from bench.faults.up import FOLDERS, Scene
 
 ENDED_WAIT_S = 30.0
 """A part that was killed is noticed and started anew by then, on a busy machine too."""
-CHECKPOINT_WAIT_S = 20.0
-"""A checkpoint begins within this time: some of their intervals."""
 CHECKPOINT_POLL_S = 0.001
 """This time passes between looks for one: it is made in some tens of ms."""
 POLL_S = 0.05
@@ -59,7 +57,7 @@ def _stopped_at_checkpoint(scene: Scene, pids: Sequence[int]) -> Path | None:
     stopped."""
     folder = scene.up.data_dir / FOLDERS[CHECKPOINTS]
     known = {*folder.glob("*/chk-*")}
-    until_s = time.monotonic() + CHECKPOINT_WAIT_S
+    until_s = time.monotonic() + scene.fault.duration_s
     while time.monotonic() < until_s:
         for begun in {*folder.glob("*/chk-*")} - known:
             _signal(pids, signal.SIGSTOP)

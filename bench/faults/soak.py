@@ -5,6 +5,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
+from math import inf
 from pathlib import Path
 
 import psutil
@@ -164,7 +165,8 @@ class Soaked:
 def plan(seed: int, names: Sequence[str], duration_s: float, every_s: float) -> list[Planned]:
     """`plan` returns the faults of a soak: each once in a round, in an order that the seed chooses.
 
-    Where growth can be judged at all, what kills comes at the begin only.
+    Where growth can be judged at all, what kills comes at the begin only, and what comes last has
+    the time to be over.
     """
     chance = random.Random(seed)
     gentle = [name for name in names if not FAULTS[name].kills]
@@ -174,7 +176,8 @@ def plan(seed: int, names: Sequence[str], duration_s: float, every_s: float) -> 
         at_s = number * every_s + FAULTS_BEGIN_S
         is_judged = duration_s * JUDGED_SHARE >= JUDGED_S_MIN
         is_late = is_judged and at_s > duration_s * KILLS_SHARE
-        allowed = gentle if is_late else list(names)
+        left_s = duration_s - at_s if is_judged else inf
+        allowed = [name for name in (gentle if is_late else names) if _takes_s(name) <= left_s]
         left = [name for name in left if name in allowed]
         if not left:
             left = chance.sample(allowed, len(allowed))
@@ -183,6 +186,10 @@ def plan(seed: int, names: Sequence[str], duration_s: float, every_s: float) -> 
             one_seed = chance.randrange(2**31)
             planned.append(Planned(name, FAULTS[name].of(one_seed), one_seed, at_s))
     return planned
+
+
+def _takes_s(name: str) -> float:
+    return FAULTS[name].duration_s + FAULTS[name].after_s
 
 
 def soak(
@@ -206,11 +213,10 @@ def soak(
     grown = list(growths(loaded, series))
     found = replace(
         found,
-        broken=found.broken
+        broken=found.broken + [told(each) for each in grown if _is_over(each)] + overfull(series),
+        unsure=found.unsure
         + outages(loaded)
-        + [told(each) for each in grown if _is_over(each)]
-        + overfull(series),
-        unsure=found.unsure + [told(each) for each in grown if each.share is None],
+        + [told(each) for each in grown if each.share is None],
     )
     faults = [f"{each.name}: {each.bite.proof}" for each in loaded.injected]
     soaked = Soaked(found, faults, grown)
@@ -230,7 +236,8 @@ def together(done: Sequence[Injected]) -> Fault:
 
 
 def outages(loaded: Loaded) -> list[str]:
-    """`outages` returns a line where the throughput was lost when no fault had just been."""
+    """`outages` returns a line where the throughput was lost later than the goal of any fault
+    before: by no fault, or by one that it recovers from too slowly on this machine."""
     windows = [phase.window for phase in loaded.run.phases if phase.window is not None]
     if not windows:
         return []
@@ -242,7 +249,7 @@ def outages(loaded: Loaded) -> list[str]:
     lost = lost_s(answers, (windows[-1].opened_ns, windows[-1].closed_ns), excused)
     if not lost:
         return []
-    return [f"the throughput was lost for {len(lost)} s with no fault, from second {lost[0]} on"]
+    return [f"the throughput was lost for {len(lost)} s after any goal, from second {lost[0]} on"]
 
 
 def bitten(done: Sequence[Injected]) -> Bitten:
@@ -255,7 +262,8 @@ def bitten(done: Sequence[Injected]) -> Bitten:
     unsure = [f"{each.name}: {line}" for each in done for line in each.bite.unsure]
     last = done[-1]
     proof = f"{len(done)} faults"
-    return Bitten(last.began_ns, last.healed_ns, proof, broken, unsure, last.bite.struck_ns)
+    from_ns = last.healed_ns if last.fault.lasts else last.bite.struck_ns
+    return Bitten(last.began_ns, last.healed_ns, proof, broken, unsure, from_ns)
 
 
 def held_by(up: Up) -> dict[str, float]:

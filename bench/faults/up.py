@@ -44,7 +44,7 @@ DOWN_TIMEOUT_S = 120.0
 READY_TIMEOUT_S = 300.0
 """A stack answers again so long after a fault, on a busy machine too."""
 ANSWER_TIMEOUT_S = 6.0
-"""One request takes at most this long meanwhile: longer than the gateway waits for a reply."""
+"""One request takes at most this long meanwhile: longer than a gateway usually waits."""
 POLL_S = 0.05
 """This much time passes between looks at a stack that starts or mends itself."""
 SMALL_DISK_MIB = 256

@@ -31,7 +31,7 @@ from bench.workload.sources import KEY_HEADER
 from system.credentials import shop_headers
 
 REPLY_TIMEOUT_S = 15.0
-"""A reply is waited for so long, well above the gateway's own timeout: whoever waits longer has
+"""A reply is waited for so long, well above the gateway's usual timeout: whoever waits longer has
 lost the connection."""
 
 

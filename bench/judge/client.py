@@ -15,7 +15,7 @@ from system.credentials import shop_headers
 from system.wire import WireError, decode
 
 REPLY_TIMEOUT_S = 15.0
-"""A reply is waited for so long, well above the gateway's own timeout."""
+"""A reply is waited for so long, well above the gateway's usual timeout."""
 
 OUTCOME_TIMEOUT_S = 30.0
 """A request without a definite answer is sent again for so long."""

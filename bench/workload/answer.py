@@ -7,7 +7,7 @@ from typing import NamedTuple, Protocol
 import orjson
 
 TIMEOUT_S = 10.0
-"""An answer is waited for so long, well above the gateway's own timeout: whoever waits longer has
+"""An answer is waited for so long, well above the gateway's usual timeout: whoever waits longer has
 lost the connection."""
 
 TEXT_CHARS_MAX = 8_192

@@ -101,6 +101,7 @@ class Gateway:
             on_reply=self._on_reply,
             on_not_sent=self._on_not_sent,
             on_fate=self._on_fate,
+            on_produced=self.metrics.produce.observe,
         )
         self.draining = False
         self._echo_topic = topic_prefix + wire.input_topic(ECHO)
@@ -200,7 +201,7 @@ class Gateway:
     def _finished(self, answer: Answer, asked: Asked) -> Answer:
         """Counts the answer; what is to be sent to who asked."""
         self.metrics.responses[asked.method, answer.status] += 1
-        self.metrics.observe(perf_counter() - asked.started_s)
+        self.metrics.latency.observe(perf_counter() - asked.started_s)
         return answer if asked.stamps is None else _with_trace(answer, asked.stamps)
 
     async def _answer_own(self, method: str, request: BaseRequest) -> Response:

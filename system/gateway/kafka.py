@@ -92,7 +92,8 @@ class Kafka:
 
     `in_flight()` is the number of requests that wait for a reply. `on_reply(value)` gets each reply
     record, `on_not_sent(request_id, future)` each record that the broker surely does not have,
-    `on_fate(name, records)` the fate of each, by topic.
+    `on_fate(name, records)` the fate of each, by topic, and `on_produced(latency_s)` how long Kafka
+    took to answer a batch.
     """
 
     def __init__(
@@ -106,6 +107,7 @@ class Kafka:
         on_reply: Callable[[bytes], None],
         on_not_sent: "Callable[[str, Future[Any] | None], None]",
         on_fate: Callable[[str, list[Record]], None],
+        on_produced: Callable[[float], None],
     ) -> None:
         self.bootstrap = bootstrap
         self.reachable = False
@@ -126,6 +128,7 @@ class Kafka:
         self._on_reply = on_reply
         self._on_not_sent = on_not_sent
         self._on_fate = on_fate
+        self._on_produced = on_produced
         self._partitions: dict[str, int] = {}
         self._queue: list[Record] = []
         self._doubtful: list[Record] = []
@@ -278,6 +281,7 @@ class Kafka:
         for record in chain.from_iterable(batches.values()):
             if record.stamps is not None:
                 record.stamps.append(("produced", time_ns()))
+        sent_s = self._loop.time()
         try:
             response = await self._out.send(node, request)
         except NodeNotReadyError:  # raised before anything is written
@@ -290,6 +294,7 @@ class Kafka:
             for records in batches.values():
                 self._in_doubt(records)
             return
+        self._on_produced(self._loop.time() - sent_s)
         for topic, partitions in response.topics:
             for index, code, *_ in partitions:
                 records = batches[Target(topic, index)]

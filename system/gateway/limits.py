@@ -15,7 +15,7 @@ class Limits:
     timeout_s: float = _limit(
         TIMEOUT_S,
         "A request that has no reply by then is a 504. The job must know of another one (its own "
-        "--timeout-s): a checkout that runs out of time says so before",
+        "--timeout-s): a checkout that takes too long begins to be undone before",
     )
     in_flight_max: int = _limit(
         4096,

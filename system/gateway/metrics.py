@@ -8,6 +8,7 @@ import time
 from bisect import bisect_left
 from collections import Counter, deque
 from collections.abc import Callable, Iterable
+from itertools import accumulate
 
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
@@ -22,6 +23,26 @@ LATENCY_BUCKETS_S = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 
 METRICS_INTERVAL_S = 0.02
 """/metrics is made at most this often: it costs as much as some requests, and thousands of clients
 may ask for it at once. All that came since the last time get the same text."""
+
+
+class Histogram:
+    """A histogram counts what took how long, by `LATENCY_BUCKETS_S`."""
+
+    def __init__(self) -> None:
+        self._counts = [0] * (len(LATENCY_BUCKETS_S) + 1)
+        self._sum_s = 0.0
+
+    def observe(self, latency_s: float) -> None:
+        self._counts[bisect_left(LATENCY_BUCKETS_S, latency_s)] += 1
+        self._sum_s += latency_s
+
+    def family(self, name: str, text: str, gateway_id: str) -> HistogramMetricFamily:
+        """`family` returns it as the client library wants it."""
+        bounds = (*map(str, LATENCY_BUCKETS_S), "+Inf")
+        buckets = list(zip(bounds, map(float, accumulate(self._counts)), strict=True))
+        family = HistogramMetricFamily(name, text, labels=["gateway_id"])
+        family.add_metric([gateway_id], buckets, self._sum_s)
+        return family
 
 
 class Metrics(Collector):
@@ -45,17 +66,15 @@ class Metrics(Collector):
         """Requests that were refused because their record was not sent after all."""
         self.abandoned = 0
         """So many responses came after their client had gone."""
-        self._latencies = [0] * (len(LATENCY_BUCKETS_S) + 1)
-        self._latency_sum_s = 0.0
+        self.latency = Histogram()
+        """A request took so long to its response."""
+        self.produce = Histogram()
+        """Kafka took so long to answer a Produce request, which has a batch of records."""
         self._started_s = time.time()
         self._gateway_id = gateway_id
         self._in_flight = in_flight
         self._registry = CollectorRegistry()
         self._registry.register(self)
-
-    def observe(self, latency_s: float) -> None:
-        self._latencies[bisect_left(LATENCY_BUCKETS_S, latency_s)] += 1
-        self._latency_sum_s += latency_s
 
     def text(self) -> bytes:
         return generate_latest(self._registry)
@@ -99,17 +118,12 @@ class Metrics(Collector):
         )
         info.add_metric([me, __version__], 1)
         yield info
-        total, buckets = 0, []
-        for bound, count in zip(
-            (*map(str, LATENCY_BUCKETS_S), "+Inf"), self._latencies, strict=True
-        ):
-            total += count
-            buckets.append((bound, float(total)))
-        latency = HistogramMetricFamily(
-            prefix + "latency_seconds", "From the request to its response", labels=["gateway_id"]
+        yield self.latency.family(
+            prefix + "latency_seconds", "From the request to its response", me
         )
-        latency.add_metric([me], buckets, self._latency_sum_s)
-        yield latency
+        yield self.produce.family(
+            prefix + "produce_seconds", "From a Produce request to Kafka's answer", me
+        )
 
 
 class Scrapes:

@@ -33,30 +33,15 @@ from system.runtime.kafka_broker import Kafka, brokers
 from system.runtime.options import RescaleError, StackOptions
 from system.runtime.parts import GATEWAY, JOBMANAGER, KAFKA, TASKMANAGER, names, numbered
 from system.runtime.programs import ECHO
-
-STEP_TIMEOUT_S = 120.0
-"""Each step of a start takes at most this long. It only ends what hangs: a process that dies is
-noticed at once, and a crowded machine takes a minute for what an idle one does in seconds."""
-
-REACH_TIMEOUT_S = 15.0
-"""An existing cluster answers within this time, or the start ends."""
-
-PROBE_TIMEOUT_S = 6.0
-"""One request takes at most this long while coming up; it is longer than the gateway waits for a
-reply."""
-MEND_PROBE_TIMEOUT_S = 1.0
-"""One request takes at most this long while something is mended: what dies meanwhile is noticed
-that much later."""
-
-DRAIN_TIMEOUT_S = 75.0
-"""The gateway answers what it has accepted, at most this long: it ends by itself as soon as it has,
-and waits for replies no longer than its --timeout-s, which is a minute at most in a cluster."""
-
-STOP_TIMEOUT_S = 10.0
-"""Kafka and Flink end within this time after SIGTERM, or are killed."""
-RECORD_TIMEOUT_S = 60.0
-"""Ending the first stack takes at most this long: its Java processes record the classes that they
-had loaded."""
+from system.runtime.waits import (
+    DRAIN_TIMEOUT_S,
+    MEND_PROBE_TIMEOUT_S,
+    PROBE_TIMEOUT_S,
+    REACH_TIMEOUT_S,
+    RECORD_TIMEOUT_S,
+    STEP_TIMEOUT_S,
+    STOP_TIMEOUT_S,
+)
 
 
 class Stack:
@@ -164,33 +149,41 @@ class Stack:
                 "bring it up with another --parallelism"
             )
         previous, parts = self.options, self._flinks_parts()
+        if not self._supervisor.children.keys() >= {*parts}:
+            raise RescaleError("Flink is being started anew: wait until it is ready again")
         self._scale(previous.rescaled(parallelism, taskmanagers))
         wanted = self._flinks_parts()
         added = [name for name in wanted if name not in parts]
-        seen = len(self.restarts.events)
-        self.start(*added)
+        seen, lacking = len(self.restarts.events), ""
         rest, newest = Rest(self.flink_rest), self._flink.newest_checkpoint()
         # One that loses its JobManager while it registers never does (seen with Flink 2.3).
         slots = previous.task_slots * previous.taskmanagers + self.options.task_slots * len(added)
 
         def ended() -> list[str]:
-            return [part for _, part, kind, _ in self.restarts.events[seen:] if kind == "ended"]
+            ends = [each.part for each in self.restarts.events[seen:] if each.kind == "ended"]
+            return [part for part in ends if part in {*parts, *added}]
 
         def may_begin() -> bool:
             is_made = self._flink.newest_checkpoint() != newest
             return bool(ended()) or (is_made and rest.slots() >= slots)
 
         limit_s = previous.checkpoint_interval_s + STEP_TIMEOUT_S
-        if not self.restarts.until(may_begin, limit_s) or ended():
-            # What was started anew meanwhile is as the new options say: all of it goes.
-            gone = {*parts, *added} if ended() else {*added}
+        try:
+            self.start(*added)
+        except StackError as cause:
+            lacking = str(cause)
+        if not lacking and not self.restarts.until(may_begin, limit_s):
+            is_made = self._flink.newest_checkpoint() != newest
+            lacking = "not all TaskManagers came" if is_made else "the job made no checkpoint"
+            lacking += f" in {limit_s:g} s"
+        if lacking or ended():
+            # An earlier part that was started anew meanwhile is as the new options say.
+            gone = {*added, *(parts if {*ended()} & {*parts} else ())}
             self.restarts.forget(gone)
             self.kill(*(self._supervisor.children.keys() & gone))
             self._scale(previous)
             self.start(*sorted(gone & {*parts}))
-            is_made = self._flink.newest_checkpoint() != newest
-            lacking = "not all TaskManagers came" if is_made else "the job made no checkpoint"
-            lacking = f"{ended()[0]} ended" if ended() else f"{lacking} in {limit_s:g} s"
+            lacking = lacking or f"{ended()[0]} ended"
             raise RescaleError(f"{lacking}, and the job stays as it is")
         began_s = time.monotonic()
         self.kill(*parts)  # all, see `_goes_with`

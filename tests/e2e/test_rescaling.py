@@ -79,7 +79,7 @@ def test_a_job_is_rescaled_under_load_and_shares_its_work(up: Up, until, tmp_pat
             told = "error: flink_taskmanager_2 ended, and the job stays as it is\n"
             assert rescaling.result() == (3, "", told)
         both_go_on()
-        assert len(taskmanagers(up)) == 1
+        assert taskmanagers(up) == {known}  # it has not even noticed
 
         code, output, errors = up.run("rescale", "--parallelism", "2", "--taskmanagers", "2")
         assert (code, errors) == (0, "")

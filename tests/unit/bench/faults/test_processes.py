@@ -109,10 +109,7 @@ def test_a_kill_at_a_checkpoint_waits_for_one_that_is_not_whole(
     assert busy.wait() == -signal.SIGKILL
 
 
-def test_a_kill_without_a_checkpoint_is_none(
-    busy: Process, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(processes, "CHECKPOINT_WAIT_S", 0.1)
+def test_a_kill_without_a_checkpoint_is_none(busy: Process, tmp_path: Path) -> None:
     assert processes.kill(at_checkpoint(busy, tmp_path)).proof == ""
     assert psutil.Process(busy.pid).status() != psutil.STATUS_STOPPED
     assert busy.poll() is None

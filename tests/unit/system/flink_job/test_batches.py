@@ -148,6 +148,7 @@ def test_java_hands_over_what_it_was_configured_with() -> None:
     assert json.loads(told)["services"] == ["user", "echo"]
     assert json.loads(told)["topic_prefix"] == "mine."
     made = batches(told, Batched(Clocks()))
+    assert made._host._window == Window(61_000, 60_000)
     assert isinstance(made, Batches)
     out = made.take(b"".join(len(each).to_bytes(4) + each for _, each in [record(1, 5, "e")]))
     assert b"nobody hosts the service of stock_in" in out

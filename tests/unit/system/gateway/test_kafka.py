@@ -1,4 +1,5 @@
 import asyncio
+from contextlib import asynccontextmanager
 from types import SimpleNamespace
 
 import pytest
@@ -13,6 +14,7 @@ from aiokafka.errors import (
     RequestTimedOutError,
     TopicAuthorizationFailedError,
     UnknownError,
+    UnknownTopicOrPartitionError,
 )
 
 from system.gateway.kafka import HOLD_S, LOADED_REQUESTS, Kafka
@@ -32,8 +34,9 @@ async def kafka(monkeypatch):
         on_reply=None,
         on_not_sent=None,
         on_fate=lambda fate, records: kafka.fates.put_nowait((fate, len(records))),
+        on_produced=lambda latency_s: kafka.latencies_s.append(latency_s),
     )
-    kafka.fates, kafka.load = asyncio.Queue(), 0
+    kafka.fates, kafka.load, kafka.latencies_s = asyncio.Queue(), 0, []
 
     async def send(node, request):
         return SimpleNamespace(topics=[("user_in", [(0, NoError.errno, 0)])])
@@ -43,6 +46,29 @@ async def kafka(monkeypatch):
     monkeypatch.setattr(kafka._out.cluster, "leader_for_partition", lambda target: 0)
     monkeypatch.setattr(kafka._out, "send", send)
     return kafka
+
+
+async def test_a_broker_that_has_not_heard_of_a_topic_is_asked_again(kafka, monkeypatch):
+    """`start` tries again after an error of Kafka's."""
+
+    async def nothing():
+        pass
+
+    async def existing():
+        return ["user_in"]
+
+    async def described(topics):
+        return [{"error_code": 3, "topic": topics[0], "partitions": []}]
+
+    @asynccontextmanager
+    async def admin(**options):
+        yield SimpleNamespace(list_topics=existing, describe_topics=described)
+
+    monkeypatch.setattr("system.gateway.kafka.kafka_admin", admin)
+    for client in (kafka._out, kafka._in):
+        monkeypatch.setattr(client, "bootstrap", nothing)
+    with pytest.raises(UnknownTopicOrPartitionError, match="user_in"):
+        await kafka._connect()
 
 
 async def test_a_traced_record_is_stamped_before_it_is_written(kafka, monkeypatch):
@@ -77,6 +103,7 @@ async def test_a_batch_is_held_back_under_load_only(kafka, monkeypatch, load, ho
             call_soon=loop.call_soon,
             create_task=loop.create_task,
             call_later=lambda *timer: timers.append(timer),
+            time=loop.time,
         ),
     )
     kafka.send("user_in", "u", b"{}", "b")
@@ -101,6 +128,27 @@ def breaking(kafka, monkeypatch):
 
     monkeypatch.setattr(kafka._out, "send", broken)
     return kafka
+
+
+async def test_it_is_told_how_long_kafka_took_for_each_batch_that_it_answered(
+    breaking, monkeypatch
+):
+    breaking.send("user_in", "u", b"{}", "a")
+    assert await breaking.fates.get() == ("unknown", 1)
+    assert breaking.latencies_s == []
+    send, clock = breaking._out.send, asyncio.get_running_loop().time
+
+    async def slow(node, request):
+        await asyncio.sleep(0.02)
+        return await send(node, request)
+
+    monkeypatch.setattr(breaking._out, "send", slow)
+    breaking.reachable, began_s = True, clock()
+    breaking.send("user_in", "u", b"{}", "b")
+    breaking.send("user_in", "u", b"{}", "c")
+    assert await breaking.fates.get() == ("acknowledged", 2)
+    (latency_s,) = breaking.latencies_s
+    assert 0.01 < latency_s <= clock() - began_s
 
 
 async def test_what_was_on_a_connection_that_broke_is_sent_again_while_somebody_waits(breaking):

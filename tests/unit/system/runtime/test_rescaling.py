@@ -58,7 +58,7 @@ def test_who_asks_is_told_why_not(until) -> None:
     def refuse(*_: int | None) -> float:
         raise RescaleError("too many")
 
-    assert answered(refuse, until) == ["too many", False]
+    assert answered(refuse, until) == ["too many", True]
 
 
 def test_an_answer_to_another_is_none(until) -> None:

@@ -245,7 +245,7 @@ def test_services_that_stay_silent_end_the_checkout(shop: Shop) -> None:
 def test_a_saga_has_less_time_than_gateways_wait(
     shop: Shop, timeout_ms: int, saga_s: float
 ) -> None:
-    """So that its client hears of its end, also where it is undone."""
+    """So that its client hears that it was undone, where that takes no longer than the rest."""
 
     def asked(method: str, entity: Entity | None) -> Effect:
         request = Request("a", "sink", method, {"order_id": "o"})

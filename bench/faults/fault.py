@@ -75,6 +75,11 @@ class Fault(NamedTuple):
         return max(self.recovery_s_max + AFTER_S, compared_s)
 
     @property
+    def takes_s(self) -> float:
+        """`takes_s` is from its beginning to the end of a load that shows what became of it."""
+        return self.duration_s + self.after_s
+
+    @property
     def lasts(self) -> bool:
         """`lasts` returns whether a recovery begins with the end of it, not with its beginning."""
         return self.kind in ("pause", "slow", "fill", "clock")

@@ -49,7 +49,10 @@ REQUESTS_TIMES_MAX = 1.5
 """The input topics may have so many times as much together as they keep: a broker removes what is
 too much each half a minute, and by whole segments."""
 REPLIES_GROW_S = 15 * 60.0
-"""The reply topics grow for so long: until replies go that are older than ten minutes."""
+"""The reply topics grow for so long after the begin, and after a kill, when few replies come: until
+those go that are older than ten minutes."""
+REPLIES_SWING_S = 5 * 60.0
+"""They climb and fall by a segment, which is full in less time."""
 WINDOW_S = 60
 """A request may be sent again for so long only: what is remembered has its full size long before
 the end."""
@@ -129,7 +132,10 @@ HELD = (
         )
         for part in (KAFKA, JOBMANAGER, TASKMANAGER)
     ),
-    Held("disk_mib.replies", "", REPLIES_SHARE_MAX, REPLIES_GROW_S),
+    Held(
+        *("disk_mib.replies", "", REPLIES_SHARE_MAX, REPLIES_GROW_S, REPLIES_GROW_S),
+        swing_s=REPLIES_SWING_S,
+    ),
     Held(
         *("disk_mib.checkpoints", "", STATE_SHARE_MAX, STATE_GROWS_S, STATE_SETTLES_S),
         swing_s=STATE_SWING_S,
@@ -177,7 +183,8 @@ def plan(seed: int, names: Sequence[str], duration_s: float, every_s: float) -> 
         is_judged = duration_s * JUDGED_SHARE >= JUDGED_S_MIN
         is_late = is_judged and at_s > duration_s * KILLS_SHARE
         left_s = duration_s - at_s if is_judged else inf
-        allowed = [name for name in (gentle if is_late else names) if _takes_s(name) <= left_s]
+        chosen = gentle if is_late else names
+        allowed = [name for name in chosen if FAULTS[name].takes_s <= left_s]
         left = [name for name in left if name in allowed]
         if not left:
             left = chance.sample(allowed, len(allowed))
@@ -186,10 +193,6 @@ def plan(seed: int, names: Sequence[str], duration_s: float, every_s: float) -> 
             one_seed = chance.randrange(2**31)
             planned.append(Planned(name, FAULTS[name].of(one_seed), one_seed, at_s))
     return planned
-
-
-def _takes_s(name: str) -> float:
-    return FAULTS[name].duration_s + FAULTS[name].after_s
 
 
 def soak(

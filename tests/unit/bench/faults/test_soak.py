@@ -152,17 +152,20 @@ def test_all_parts_are_watched() -> None:
     }
 
 
-def test_what_swings_is_watched_for_more_than_a_swing() -> None:
-    (state,) = (held for held in HELD if held.swing_s)
+@pytest.mark.parametrize(
+    ("series", "minutes"), [("disk_mib.checkpoints", 58), ("disk_mib.replies", 30)]
+)
+def test_what_swings_is_watched_for_more_than_a_swing(series: str, minutes: int) -> None:
+    (state,) = (held for held in HELD if held.series == series)
     needed_s = watched_s_min(state)
     assert needed_s > state.swing_s > JUDGED_S_MIN
-    length_s = 58 * 60.0
+    length_s = minutes * 60.0
     healed_s = length_s * KILLS_SHARE + 30.0
     assert length_s - max(state.grows_s, healed_s + state.settles_s) >= needed_s
     at_ns = [second * SECOND_NS for second in range(int(length_s) + 1)]
-    series = Series(at_ns, {state.series: [1.0] * len(at_ns)}, [])
+    flat = Series(at_ns, {state.series: [1.0] * len(at_ns)}, [])
     for seconds, share in ((needed_s - 1, None), (needed_s, 0.0)):
         from_ns = at_ns[-1] - int(seconds * SECOND_NS)
-        grown = grown_since(series, state, from_ns, at_ns[-1])
+        grown = grown_since(flat, state, from_ns, at_ns[-1])
         assert grown.share == share
         assert (share is not None) or f"at least {needed_s:g} s" in told(grown)

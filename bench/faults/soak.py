@@ -211,6 +211,7 @@ def soak(
     options = ("--topic-mib", str(TOPIC_MIB), "--window-s", str(WINDOW_S))
     with Up(progress, options=options, environment={"JDK_JAVA_OPTIONS": JVM_OPTIONS}) as up:
         loaded = load(settings, up, planned)
+    loaded = loaded._replace(history=list(loaded.history))  # its files are read once
     found = judge("soak", together(loaded.injected), loaded, bitten(loaded.injected))
     series = held_series(loaded)
     grown = list(growths(loaded, series))
@@ -250,9 +251,8 @@ def outages(loaded: Loaded) -> list[str]:
         for each in loaded.injected
     ]
     lost = lost_s(answers, (windows[-1].opened_ns, windows[-1].closed_ns), excused)
-    if not lost:
-        return []
-    return [f"the throughput was lost for {len(lost)} s after any goal, from second {lost[0]} on"]
+    told_of = f"the throughput was lost for {len(lost)} s after any goal, from second"
+    return [f"{told_of} {lost[0]} on"] if lost else []
 
 
 def bitten(done: Sequence[Injected]) -> Bitten:

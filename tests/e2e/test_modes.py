@@ -5,8 +5,8 @@ import json
 from urllib.request import ProxyHandler, Request, build_opener
 
 import pytest
-from aiokafka.admin import AIOKafkaAdminClient
 
+from system.kafka_admin import kafka_admin
 from system.runtime.options import StackOptions
 from system.runtime.stack import Stack
 from system.wire import input_topic
@@ -20,13 +20,9 @@ SHOP = ("user", "order", "stock", "payment")
 
 async def partitions(bootstrap_servers: str) -> list[int]:
     """Of each input topic of the shop."""
-    admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap_servers)
-    await admin.start()
-    try:
+    async with kafka_admin(bootstrap_servers=bootstrap_servers) as admin:
         topics = await admin.describe_topics([input_topic(service) for service in SHOP])
         return [len(topic["partitions"]) for topic in topics]
-    finally:
-        await admin.close()
 
 
 @pytest.mark.parametrize(

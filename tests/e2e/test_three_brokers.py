@@ -2,10 +2,10 @@
 
 import asyncio
 
-from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError
 from support.running_up import Adding, ask
 
+from system.kafka_admin import kafka_admin
 from system.runtime.options import StackOptions
 from system.runtime.parts import KAFKA, names
 from system.runtime.settings import Heaps
@@ -16,15 +16,12 @@ OPTIONS = StackOptions(brokers=3, heaps=Heaps(256, 256, 512))
 
 async def copies(bootstrap_servers: str) -> set[int]:
     """How many copies of partitions are in step, of all topics; none where a lost one is asked."""
-    admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap_servers)
     try:
-        await admin.start()
-        topics = await admin.describe_topics()
-        return {len(each["isr"]) for topic in topics for each in topic["partitions"]}
+        async with kafka_admin(bootstrap_servers=bootstrap_servers) as admin:
+            topics = await admin.describe_topics()
+            return {len(each["isr"]) for topic in topics for each in topic["partitions"]}
     except KafkaError:
         return set()
-    finally:
-        await admin.close()
 
 
 def test_any_broker_of_three_may_be_lost(until) -> None:

@@ -2,19 +2,15 @@
 
 from pathlib import Path
 
-from aiokafka.admin import AIOKafkaAdminClient
 from support.bench_command import bench, recorded
 
+from system.kafka_admin import kafka_admin
 from system.runtime.stack import Stack
 
 
 async def topics(bootstrap: str) -> set[str]:
-    admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap)
-    await admin.start()
-    try:
+    async with kafka_admin(bootstrap_servers=bootstrap) as admin:
         return {name for name in await admin.list_topics() if name[:2] != "__"}  # Kafka's own
-    finally:
-        await admin.close()
 
 
 async def test_records_go_straight_into_the_topics(stack: Stack, tmp_path: Path) -> None:

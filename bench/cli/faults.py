@@ -66,7 +66,7 @@ def _add_campaign(parser: argparse.ArgumentParser, faults: Mapping[str, Fault]) 
     add("--duration", type=positive(DURATION_S_MAX), metavar="S",
         help="seconds of load after the healing (default: as long as it may take)")  # fmt: skip
     add("--resume", action="store_true",
-        help="what is below --out, of this commit and rate, is not done again")  # fmt: skip
+        help="what is known below --out, of this commit and rate, is not done again")  # fmt: skip
     add("--doc", type=Path, metavar="FILE",
         help="a page whose table of faults is written anew")  # fmt: skip
     _add_load(parser)

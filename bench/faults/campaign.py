@@ -1,4 +1,4 @@
-"""A campaign puts in fault after fault, seed after seed; what is recorded is not done again."""
+"""A campaign puts in fault after fault, seed after seed; what is known is not done again."""
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -53,13 +53,13 @@ class Campaign:
         self._end_stack()
 
     def recorded(self) -> dict[tuple[str, int], Found]:
-        """`recorded` returns what an earlier campaign of this commit left, at this rate, by fault
-        and seed: the newest of each."""
+        """`recorded` returns what an earlier campaign of this commit could tell, at this rate, by
+        fault and seed: the newest of each."""
         found: dict[tuple[str, int], Found] = {}
         own_id = commit().id
         for path in sorted(self._results.glob(f"*/{FILE}")):
             one = read_found(path)
-            if one is None or one.fault not in self._faults:
+            if one is None or one.fault not in self._faults or one.state == "unknown":
                 continue
             if one.commit.split()[0] == own_id and one.rate_per_s == self._rate_per_s:
                 found[one.fault, one.seed] = one

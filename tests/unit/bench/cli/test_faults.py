@@ -1,5 +1,6 @@
 """What the command says of wrong usage, before anything starts."""
 
+from collections.abc import Iterator
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -8,8 +9,10 @@ import pytest
 from bench.cli.main import call
 from bench.errors import ExitCode
 from bench.faults import campaign
+from bench.faults.campaign import Campaign
 from bench.faults.judgement import Found
 from bench.records.run_record import CommitRecord
+from bench.report import build
 from bench.result_files import to_json
 from machine.whole_files import write
 
@@ -65,6 +68,15 @@ def test_a_campaign_that_was_done_is_a_table(
     shown = capsys.readouterr().out
     assert "2 runs took 1 minutes: the promises held in 2." in shown
     assert shown.strip() in page.read_text()
-    record = replace(found, unsure=["the machine is uneven"])
-    write(tmp_path / "2" / "fault.json", to_json(asdict(replace(record, seed=2))))
+    unknown = replace(found, seed=2, unsure=["the machine is uneven"])
+    write(tmp_path / "2" / "fault.json", to_json(asdict(unknown)))
+    again: list[tuple[list[str], list[int]]] = []
+
+    def run(_: Campaign, names: list[str], seeds: list[int]) -> Iterator[tuple[Found, Path]]:
+        again.append((names, seeds))
+        yield from [(unknown, tmp_path / "2")] * len(names)
+
+    monkeypatch.setattr(Campaign, "run", run)
+    monkeypatch.setattr(build, "build", lambda folder: folder)
     assert call(arguments) == ExitCode.VOID
+    assert again == [([], [1]), (["kill-broker"], [2])], "what is unknown is done again"

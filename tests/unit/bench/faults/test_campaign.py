@@ -38,11 +38,15 @@ def test_what_is_recorded_is_not_done_again(
     record(tmp_path, "3", replace(FOUND, seed=2, commit="def"))
     record(tmp_path, "4", replace(FOUND, seed=3, rate_per_s=200.0))
     record(tmp_path, "5", replace(FOUND, fault="none-any-more"))
+    record(tmp_path, "8", replace(FOUND, seed=4, unsure=["too uneven"]))
+    record(tmp_path, "9", replace(FOUND, seed=5, broken=["lost"], unsure=["too uneven"]))
     (tmp_path / "6").mkdir()
     (tmp_path / "6" / "fault.json").write_text('{"fault": "of another version"}')
     (tmp_path / "7").mkdir()
     with Campaign(never, FAULTS, 100.0, None, tmp_path, print) as one:
-        assert one.recorded() == {("kill-broker", 1): replace(FOUND, requests=20)}
+        known = one.recorded()
+    assert known.keys() == {("kill-broker", 1), ("kill-broker", 5)}, "what is unknown is done again"
+    assert known["kill-broker", 1] == replace(FOUND, requests=20)
     assert read_found(tmp_path / "6" / "fault.json") is None
     assert read_found(tmp_path / "7" / "fault.json") is None
 

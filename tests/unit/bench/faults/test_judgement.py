@@ -208,8 +208,11 @@ def test_a_crowd_may_double_the_latency_of_a_normal_client(run: RunRecord) -> No
     assert found(many(run, 20)).state == "hold"
     told = "p99 was 21 ms during, 10 ms before, 10 ms after: more than 2 times"
     assert found(many(run, 21)).broken == [told]
-    uneven = found(many(run, 21, after_ms=11))
+    assert found(many(run, 21, after_ms=11)).state == "hold"
+    uneven = found(many(run, 21, after_ms=21))
     assert (uneven.state, uneven.broken) == ("unknown", [])
+    assert found(many(run, 20, after_ms=21)).state == "hold"
+    assert found(many(run, 23, after_ms=11)).state == "broken"
     of_one_in_fifty = [
         row._replace(status=0) if number % 50 == 0 and 1000 <= number < 2000 else row
         for number, row in enumerate(many(run, 20))
@@ -218,6 +221,23 @@ def test_a_crowd_may_double_the_latency_of_a_normal_client(run: RunRecord) -> No
     assert cut == "p99 was 3,600,000 ms during, 10 ms before, 10 ms after: more than 2 times"
     few = found(rows(run, (0, 0)))
     assert few.unsure == ["fewer than 500 requests to compare: 100 during, 100 before, 100 after"]
+
+
+def test_a_crowd_is_compared_with_all_that_was_without_it(run: RunRecord) -> None:
+    """A few slow ones after it, which a checkpoint made, are not the p99 of the whole."""
+    began_ns = opened_ns(run) + 10 * SECOND_NS
+    bite = Bitten(began_ns, began_ns + 10 * SECOND_NS, "they came")
+
+    def with_slow(number: int) -> Found:
+        """So many of the thousand requests after the crowd take 19 ms."""
+        history = many(run, 30)
+        slow = [row._replace(done_ns=row.sent_ns + 19_000_000) for row in history[2000:][:number]]
+        history[2000 : 2000 + number] = slow
+        return judged(run, "slow-headers", bite=bite, history=history)
+
+    assert with_slow(10).state == "broken"
+    assert with_slow(19).state == "unknown"
+    assert with_slow(22).state == "hold"
 
 
 def test_what_begins_to_fail_later_has_not_recovered_before(run: RunRecord) -> None:

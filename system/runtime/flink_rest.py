@@ -17,7 +17,7 @@ class Rest:
     not answer."""
 
     def __init__(self, address: str) -> None:
-        self.host = address.rpartition(":")[0]
+        self.address, self.host = address, address.rpartition(":")[0]
         self._url = f"http://{address}"
 
     def slots(self) -> int:

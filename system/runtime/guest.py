@@ -26,6 +26,7 @@ SAVEPOINT_TIMEOUT_S = 60.0
 """A savepoint takes no longer, or the job goes on as it was."""
 POLL_S = 0.2
 """This much time passes between looks whether the savepoint is done."""
+FILE = "job.json"
 
 
 @contextmanager
@@ -55,7 +56,16 @@ class Known(NamedTuple):
     form: str = "that of an older version"
     """The state has this form, see `data_folder.form_of`."""
     stopping: str | None = None
-    """Flink calls the savepoint by this name that the job is being stopped with."""
+    """Flink calls the savepoint by this name that the job is being stopped with; empty: it was
+    asked to, and has not said how."""
+    flink: str = ""
+    """The job was submitted to the Flink at this address; empty: an older version did not say."""
+
+
+def check_elsewhere(folder: Path, name: str) -> None:
+    """`check_elsewhere` is for a stack whose Flink is its own. It raises `StackError` where the
+    last job of these topics was left on a Flink that exists, and runs there, or may."""
+    _check_elsewhere(_read(folder / FILE), name, None)
 
 
 class GuestJob:
@@ -69,7 +79,7 @@ class GuestJob:
         self.job_id = ""
         self._form = form
         self._rest = rest
-        self._file = folder / "job.json"
+        self._file = folder / FILE
         self._savepoints = folder / "savepoints"
         self._say = say
 
@@ -80,9 +90,11 @@ class GuestJob:
         It raises `StackError` when another's runs, when the state has another form, or when nobody
         knows the state that belongs to the records in the topics.
         """
-        known = self._read()
+        known = _read(self._file)
         try:
             unended = self._rest.unended(self.name)
+            if known and known.job_id not in unended and known.flink != self._rest.address:
+                _check_elsewhere(known, self.name, savepoint)
             is_wanted = unended or (known and savepoint is None and self._left(known))
             if known and known.form != self._form and is_wanted:
                 raise StackError(
@@ -108,7 +120,7 @@ class GuestJob:
                 "savepoint or checkpoint with --savepoint, or choose another --topic-prefix"
             )
         self.job_id = uuid.uuid4().hex
-        self._write(Known(self.job_id, begin, is_stopped=False, form=self._form))
+        self._write(Known(self.job_id, begin, False, form=self._form, flink=self._rest.address))
         return begin
 
     def check(self) -> None:
@@ -139,9 +151,11 @@ class GuestJob:
 
     def _stop(self, job_id: str) -> Known:
         try:
-            before = self._read()
-            trigger = self._rest.stop_with_savepoint(job_id, self._savepoint_dir())
+            before, directory = _read(self._file), self._savepoint_dir()
             # Who is killed while it is made, or waits no longer, must not go on from an older one.
+            if before is not None:
+                self._write(before._replace(stopping=""))
+            trigger = self._rest.stop_with_savepoint(job_id, directory)
             if before is not None:
                 self._write(before._replace(stopping=trigger))
             deadline = time.monotonic() + SAVEPOINT_TIMEOUT_S
@@ -174,11 +188,14 @@ class GuestJob:
             return known.begin
         if known.stopping and (made := self._made(known.job_id, known.stopping)):
             return made
-        place = urlsplit(self._rest.configuration().get("execution.checkpointing.dir", ""))
-        if place.scheme not in ("", "file") or not Path(place.path).is_dir():
-            return None  # on another machine it may have made some
+        where = self._rest.configuration().get("execution.checkpointing.dir", "")
+        place = urlsplit(where)
+        if not where or place.scheme not in ("", "file") or not Path(place.path).is_dir():
+            return None  # it may have made some in the JobManager's memory, or on another machine
         newest = newest_checkpoint(Path(place.path) / known.job_id)
-        if newest is None and known.stopping:  # Flink removes them once a job is stopped
+        if newest is None and known.flink not in ("", self._rest.address):
+            return None
+        if newest is None and known.stopping is not None:  # Flink removes them once one is stopped
             raise StackError(
                 f"the job {known.job_id} was stopped with a savepoint that is not known: name it "
                 f"with --savepoint; without a place of the cluster's it is in {self._savepoints}"
@@ -192,15 +209,37 @@ class GuestJob:
         except HttpError:
             return None
 
-    def _read(self) -> Known | None:
-        try:
-            return Known(**json.loads(self._file.read_text()))
-        except FileNotFoundError:
-            return None
-        except (ValueError, TypeError):
-            raise StackError(
-                f"{self._file} is damaged: remove it, and name a --savepoint"
-            ) from None
-
     def _write(self, known: Known) -> None:
         write(self._file, json.dumps(known._asdict()).encode())
+
+
+def _read(file: Path) -> Known | None:
+    try:
+        return Known(**json.loads(file.read_text()))
+    except FileNotFoundError:
+        return None
+    except (ValueError, TypeError):
+        raise StackError(f"{file} is damaged: remove it, and name a --savepoint") from None
+
+
+def _check_elsewhere(known: Known | None, name: str, savepoint: str | None) -> None:
+    """Raises `StackError`: the job runs on the Flink that it was submitted to, or nobody knows.
+    Who names a `savepoint` knows that it ended."""
+    if known is None or known.is_stopped or not known.flink:
+        return
+    try:
+        runs = known.job_id in Rest(known.flink).unended(name)
+    except HttpError:
+        if savepoint is not None:
+            return
+        raise StackError(
+            f"the last job of these topics, {known.job_id}, was left on the Flink at "
+            f"{known.flink}, which does not answer: stop it there with a savepoint and name that "
+            "with --savepoint, or choose another --topic-prefix"
+        ) from None
+    if runs:
+        raise StackError(
+            f"the job {known.job_id} runs on these topics already, on the Flink at {known.flink}: "
+            "stop it with a savepoint and name that with --savepoint, or choose another "
+            "--topic-prefix"
+        )

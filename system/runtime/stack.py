@@ -9,7 +9,7 @@ at the end, and resumed from that by the next stack.
 """
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from functools import partial
@@ -28,7 +28,7 @@ from system.runtime.class_archive import ClassArchive
 from system.runtime.data_folder import data_folder, form_of
 from system.runtime.flink_cluster import page_command, page_jar
 from system.runtime.flink_rest import Rest
-from system.runtime.guest import GuestJob, reserved_topics
+from system.runtime.guest import GuestJob, check_elsewhere, reserved_topics
 from system.runtime.kafka_broker import Kafka, brokers
 from system.runtime.options import RescaleError, StackOptions
 from system.runtime.parts import GATEWAY, JOBMANAGER, KAFKA, TASKMANAGER, names, numbered
@@ -254,6 +254,7 @@ class Stack:
             )
             if not flink_rest:
                 folder.belong_to(topics["cluster_id"], has_records=topics["has_records"])
+                check_elsewhere(known, self._job_name(topics))
         cleanup.callback(self._leave_job)
         self._start_gateways()
         cleanup.callback(self._supervisor.stop, names(GATEWAY, options.gateways), DRAIN_TIMEOUT_S)
@@ -345,7 +346,7 @@ class Stack:
         self._supervisor.wait_for(lambda: rest.slots() > 0, what, REACH_TIMEOUT_S)
         job = GuestJob(
             rest,
-            f"kaflinkshop {topics['cluster_id']} {self.options.topic_prefix}".rstrip(),
+            self._job_name(topics),
             form_of(self.execution_mode, self.options.window_s),
             known,
             self._step,
@@ -360,6 +361,9 @@ class Stack:
         self._answer("job_submission", command, STEP_TIMEOUT_S)
         where = f", going on from {begin}" if begin else ""
         self._step(f"the job is submitted to Flink at {self.flink_rest}{where}")
+
+    def _job_name(self, topics: Mapping[str, Any]) -> str:
+        return f"kaflinkshop {topics['cluster_id']} {self.options.topic_prefix}".rstrip()
 
     def _answer(self, name: str, command: Sequence[str], timeout_s: float) -> dict[str, Any]:
         """The JSON object that a command ends with."""

@@ -18,7 +18,8 @@ import time
 from typing import NamedTuple
 
 from aiokafka import AIOKafkaConsumer
-from aiokafka.admin import NewTopic
+from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.errors import KafkaError, TopicAlreadyExistsError, for_code
 
 from machine.arguments import topic_prefix, whole
@@ -40,6 +41,9 @@ from system.wire import dead_topic, input_topic
 BROKERS_DEFAULT = -1
 """This number of copies of a topic stands for what the brokers are configured to make."""
 
+TIMES = "message.timestamp.type"
+OF_THE_LOG = "LogAppendTime"
+
 RETRY_S = 0.1
 """This much time passes between tries to reach a broker that is starting."""
 
@@ -51,6 +55,8 @@ class Found(NamedTuple):
     has_records: bool
     partitions: dict[str, int]
     """Each input topic has so many partitions."""
+    times: dict[str, str]
+    """The records of each input topic have the time of this: LogAppendTime or CreateTime."""
 
 
 def topics(
@@ -90,7 +96,19 @@ async def create_topics(bootstrap_servers: str, topics: list[NewTopic]) -> Found
             if found["error_code"]:  # another broker may not have heard of it yet
                 raise for_code(found["error_code"])(found["topic"])
             partitions[found["topic"]] = len(found["partitions"])
-        return Found(cluster["cluster_id"], has_records, partitions)
+        times = await _times(admin, inputs)
+        return Found(cluster["cluster_id"], has_records, partitions, times)
+
+
+async def _times(admin: AIOKafkaAdminClient, names: list[str]) -> dict[str, str]:
+    found = {}
+    asked = [ConfigResource(ConfigResourceType.TOPIC, name, {TIMES: None}) for name in names]
+    for response in await admin.describe_configs(asked):
+        for code, message, _, name, entries in response.resources:
+            if code:
+                raise for_code(code)(f"{name}: {message}")
+            found[name] = {entry[0]: entry[1] for entry in entries}[TIMES]
+    return found
 
 
 async def _have_records(bootstrap_servers: str, names: list[str]) -> bool:
@@ -167,6 +185,15 @@ def main() -> int:
             print(
                 f"error: topic {name} has {count} partitions, not {partitions}, and keeps them: "
                 "leave --partitions out, or choose another --data-dir or --topic-prefix",
+                file=sys.stderr,
+            )
+            return EXIT_CODE
+    for name, times in found.times.items():
+        if times != OF_THE_LOG:
+            print(
+                f"error: the records of topic {name} have their clients' time ({times}), by which "
+                f"the age of a request can't be judged: set its {TIMES} to {OF_THE_LOG}, or choose "
+                "another --topic-prefix",
                 file=sys.stderr,
             )
             return EXIT_CODE

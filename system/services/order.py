@@ -111,8 +111,10 @@ def add_item(order: Entity | None, call: Call) -> Outcome:
 
 @ORDER.method
 def quoted(order: Entity | None, call: Call) -> Outcome:
-    """The order has one unit more, in the line of its item and price."""
+    """The order has one unit more, in the line of its item and price, unless the stock refused."""
     order = changeable(order, call)
+    if (refusal := call.refusal("refusal")) is not None:
+        raise Refused(*refusal)
     item_id, price = call.id("item_id"), call.integer("price")
     if order["total_cost"] + price > AMOUNT_MAX:
         raise Refused("limit_reached", f"an order's total is at most {AMOUNT_MAX}")

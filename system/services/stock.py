@@ -1,5 +1,7 @@
 """The stock has items, their price and how many there are."""
 
+from typing import Any
+
 from system.service import Call, Entity, Outcome, Refused, Reply, Send, Service
 from system.services.saga import compensate, done, refused
 from system.wire import AMOUNT_MAX
@@ -50,9 +52,14 @@ def subtract_stock(item: Entity | None, call: Call) -> Outcome:
 
 @STOCK.read
 def quote(item: Entity | None, call: Call) -> Outcome:
-    """`quote` is the second of three parts of add_item: it answers with the price as it is now."""
-    item, order_id = existing(item, call), call.id("order_id")
-    params = {"order_id": order_id, "item_id": call.params["item_id"], "price": item["price"]}
+    """`quote` is the second of three parts of add_item: it tells the order the price as it is now,
+    or that there is no such item, so that the order remembers either."""
+    order_id = call.id("order_id")
+    params: dict[str, Any] = {"order_id": order_id, "item_id": call.params["item_id"]}
+    try:
+        params["price"] = existing(item, call)["price"]
+    except Refused as refusal:
+        params["refusal"] = [refusal.code, str(refusal)]
     return Outcome(item, (Send("order", order_id, "quoted", params),))
 
 

@@ -38,6 +38,15 @@ async def test_401_sends_nothing(gateway, topics, path, headers):
     assert await topics.end_offsets() == topics.ends
 
 
+@pytest.mark.parametrize("path", ["/nope", "/users/credit/add/u1/many"])
+@pytest.mark.parametrize("headers", [TRACE, TRACE | SHOP, TRACE | METRICS])
+async def test_a_refusal_has_no_trace_for_who_may_not_ask_for_one(gateway, path, headers):
+    running = await gateway(**TOKENS)
+    status, _, body = await running.ask("POST", path, headers=headers)
+    assert status in (400, 401, 404)
+    assert ("trace" in body) == (headers == TRACE | METRICS)
+
+
 @pytest.mark.parametrize("headers", [SHOP, METRICS, METRICS | TRACE])
 async def test_who_has_a_token_is_served(gateway, topics, headers):
     running = await gateway(**TOKENS)

@@ -9,7 +9,7 @@ from machine.errors import StackError
 from machine.http import HttpError
 from system.runtime.data_folder import form_of
 from system.runtime.flink_rest import Rest
-from system.runtime.guest import GuestJob, reserved_topics
+from system.runtime.guest import GuestJob, _read, check_elsewhere, reserved_topics
 
 NAME = "kaflinkshop cluster"
 FORM = form_of("thread", 900)
@@ -121,7 +121,7 @@ def test_a_stop_that_nobody_saw_end_is_not_forgotten(job, flink, tmp_path, told,
         with pytest.raises(StackError, match=r"that is not known: name it with --savepoint; with"):
             another.prepare(None, has_records=True)
         assert another.prepare("hdfs://s/1", has_records=True) == "hdfs://s/1"
-    job._write(job._read()._replace(job_id=job.job_id, begin=old, stopping="trigger"))
+    job._write(_read(job._file)._replace(job_id=job.job_id, begin=old, stopping="trigger"))
     assert another.prepare(None, has_records=True) == made != old
 
 
@@ -140,6 +140,91 @@ def test_records_need_the_state_that_belongs_to_them(job, flink, tmp_path):
     flink.checkpoints.rmdir()
     with pytest.raises(StackError, match="whose state is not known"):
         job.prepare(None, has_records=True)
+
+
+@pytest.mark.parametrize("configured", [{}, {"execution.checkpointing.dir": ""}])
+def test_a_job_that_keeps_its_checkpoints_in_memory_leaves_none(
+    job, flink, monkeypatch, configured
+):
+    """The savepoint that it began from is too old: what came since may have left the topics."""
+    submitted(job, flink)
+    job.leave(was_up=True)
+    job.prepare(None, has_records=True)
+    flink.jobs.clear()
+    monkeypatch.setattr(flink, "configuration", lambda: configured)
+    with pytest.raises(StackError, match="whose state is not known"):
+        job.prepare(None, has_records=True)
+
+
+def test_a_stop_whose_answer_was_lost_is_not_forgotten(job, flink, monkeypatch):
+    submitted(job, flink)
+    job.leave(was_up=True)
+    job.prepare(None, has_records=True)
+    flink.jobs[job.job_id] = "RUNNING"
+
+    def accepted(job_id: str, directory: str | None) -> str:
+        flink.jobs[job_id] = "FINISHED"
+        raise HttpError("no answer within 5 s")
+
+    monkeypatch.setattr(flink, "stop_with_savepoint", accepted)
+    job.leave(was_up=True)
+    with pytest.raises(StackError, match="stopped with a savepoint that is not known"):
+        job.prepare(None, has_records=True)
+
+
+ELSEWHERE = "127.0.0.1:2"
+
+
+@pytest.mark.parametrize(
+    ("left", "why"),
+    [
+        (True, r"runs on these topics already, on the Flink at 127\.0\.0\.1:1: stop it"),
+        (None, r"was left on the Flink at 127\.0\.0\.1:1, which does not answer: stop it there"),
+        (False, "whose state is not known"),
+    ],
+)
+def test_a_job_that_was_left_on_another_flink(job, flink, tmp_path, told, monkeypatch, left, why):
+    """On a Flink that exists, and on a stack's own."""
+    first = submitted(job, flink)
+    other = Flink(flink.checkpoints)
+    other.address = ELSEWHERE
+
+    def unended(rest: Rest, name: str) -> list[str]:
+        assert (rest.address, name) == (flink.address, NAME)
+        if left is None:
+            raise HttpError("nobody there")
+        return [first] if left else []
+
+    monkeypatch.setattr(Rest, "unended", unended)
+    second = GuestJob(other, NAME, FORM, tmp_path, told.append)
+    with pytest.raises(StackError, match=why):
+        second.prepare(None, has_records=True)
+    if left is False:
+        check_elsewhere(tmp_path, NAME)
+    else:
+        with pytest.raises(StackError, match=why):
+            check_elsewhere(tmp_path, NAME)
+    if left:
+        with pytest.raises(StackError, match=why):
+            second.prepare("hdfs://s/1", has_records=True)
+    else:
+        assert second.prepare("hdfs://s/1", has_records=True) == "hdfs://s/1"
+
+
+def test_a_flink_by_another_name_is_the_same_where_it_has_the_job(job, flink, tmp_path, told):
+    first = submitted(job, flink)
+    flink.address = "localhost:1"
+    begin = GuestJob(flink, NAME, FORM, tmp_path, told.append).prepare(None, has_records=True)
+    assert begin.endswith(f"savepoint-{first[:4]}")
+
+
+def test_a_job_that_was_stopped_is_resumed_on_any_flink(job, flink, tmp_path, told):
+    submitted(job, flink)
+    job.leave(was_up=True)
+    check_elsewhere(tmp_path, NAME)
+    other = Flink(flink.checkpoints)
+    other.address = ELSEWHERE
+    assert GuestJob(other, NAME, FORM, tmp_path, told.append).prepare(None, has_records=True)
 
 
 def test_a_job_that_can_t_be_stopped_goes_on_running(job, flink, told):

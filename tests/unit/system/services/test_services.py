@@ -113,6 +113,17 @@ def test_items_of_an_order(shop: Shop) -> None:
     assert code(shop.ask("order", "add_item", "g", "o", item_id="none")) == "not_found"
 
 
+def test_an_item_that_comes_later_is_not_added_by_a_request_that_was_refused(shop: Shop) -> None:
+    """A client of Kafka's chooses the ids of its items."""
+    refused = shop.ask("order", "add_item", "a", "o", item_id="late")
+    assert code(refused) == "not_found"
+    shop.ask("stock", "create_item", "b", "late", price=1, stock=1)
+    before = shop.ask("order", "find_order", "c", "o")["items"]
+    assert shop.ask("order", "add_item", "a", "o", item_id="late") == refused
+    assert shop.ask("order", "find_order", "d", "o")["items"] == before
+    assert shop.ask("order", "add_item", "e", "o", item_id="late")["items"] != before
+
+
 def test_lines_of_an_order_are_limited(shop: Shop) -> None:
     for number in range(LINES_PER_ORDER_MAX):
         shop.ask("stock", "create_item", f"i{number}", f"i{number}", price=1, stock=1)

@@ -104,15 +104,31 @@ def _brought(point: EntryPoint) -> tuple[Service, tuple[Route, ...]]:
     except Exception as cause:  # noqa: BLE001 (whatever it is, it is this package's)
         what = " ".join(f"{type(cause).__name__}: {cause}".split())
         raise _FaultError(f"{point.value} can't be imported ({what})") from None
-    routes = getattr(module, "ROUTES", None)
-    if not isinstance(routes, tuple) or not all(map(_is_route, routes)):
-        raise _FaultError(f"{point.value}.ROUTES is not a tuple of routes")
-    return _service(module, point.name), routes
+    return _service(module, point.name), _routes(module)
+
+
+def refusal(name: str, module: object) -> str | None:
+    """`refusal` returns why a package of the module would break every stack that has it; None where
+    all that there is already leaves room for it."""
+    try:
+        service = _service(module, name)
+        _check(_routes(module), service, [*OWN_ROUTES, *catalog().routes])
+    except _FaultError as fault:
+        return str(fault)
+    return None
 
 
 def is_name(text: str) -> bool:
     """`is_name` returns whether a package may bring a service of this name."""
     return NAME.fullmatch(text) is not None and text not in TAKEN
+
+
+def _routes(module: object) -> tuple[Route, ...]:
+    routes = getattr(module, "ROUTES", None)
+    if not isinstance(routes, tuple) or not all(map(_is_route, routes)):
+        where = getattr(module, "__name__", module)
+        raise _FaultError(f"{where}.ROUTES is not a tuple of routes")
+    return routes
 
 
 def _service(module: object, name: str) -> Service:

@@ -155,7 +155,7 @@ def study(args: argparse.Namespace) -> ExitCode:
 
             yield Site(run, fill)
 
-    found = resume(args.out, commit(), environment(own_stack=True))
+    found = resume(args.out, commit(), environment(own_stack=True), settings)
     found = measure(found, args.out, args.axes, settings, bring, progress)
     for path in _pictures(found, args.out / "images"):
         progress(f"drawn: {path}")

@@ -3,6 +3,7 @@
 import tomllib
 from collections.abc import Collection, Mapping, Sequence
 from fnmatch import fnmatchcase
+from math import inf
 from pathlib import Path
 from statistics import median
 from typing import Any, Literal, NamedTuple, get_args
@@ -10,7 +11,7 @@ from typing import Any, Literal, NamedTuple, get_args
 from bench.compare.metric import OPERATION_KINDS, Metric, Rule
 from bench.errors import UnreadableError
 from bench.records.run_record import Figures, Loop, RunRecord
-from bench.stats.window import failed_share
+from bench.stats.window import asked, failures
 
 DEFAULT_FILE = Path(__file__).with_name("budgets.toml")
 THRESHOLD_MAX = 10.0
@@ -73,8 +74,8 @@ class Checked(NamedTuple):
     limit: Limit
     allowed: float
     measured: float | None
-    """The figure is that of the median run; None where nothing was answered, which is not within
-    any limit."""
+    """The figure is that of the median run, or the failed share of all runs together; None where
+    nothing was answered, which is not within any limit."""
     runs: int
 
     @property
@@ -208,7 +209,8 @@ def _number(place: str, value: Any, largest: float) -> float:
 
 
 def check_levels(levels: Sequence[Level], runs: Sequence[RunRecord]) -> list[Checked]:
-    """`check_levels` checks the levels against the median of some runs of one kind, phase by phase.
+    """`check_levels` checks the levels against some runs of one kind, phase by phase: a latency
+    against the median of the runs, a failed share against that of all their requests.
 
     A latency of which only a lower bound is known counts as that bound, or as beyond every limit
     where the bound is within.
@@ -220,10 +222,12 @@ def check_levels(levels: Sequence[Level], runs: Sequence[RunRecord]) -> list[Che
             for limit in LIMITS:
                 allowed: float | None = getattr(level, limit)
                 if allowed is not None and figures:
-                    values = [_measured(limit, allowed, found) for found in figures]
-                    middle = median(values)
-                    measured = None if middle == float("inf") else middle
-                    row = (level.operation, phase, limit, allowed, measured, len(values))
+                    measured = (
+                        sum(map(failures, figures)) / max(1, sum(map(asked, figures)))
+                        if limit == "failed_share_max"
+                        else _median_p99_ms(allowed, figures)
+                    )
+                    row = (level.operation, phase, limit, allowed, measured, len(figures))
                     checked.append(Checked(*row))
     return checked
 
@@ -256,10 +260,11 @@ def _figures(run: RunRecord, phase: str, operation: str) -> Figures | None:
     return None
 
 
-def _measured(limit: Limit, allowed: float, figures: Figures) -> float:
-    if limit == "failed_share_max":
-        return failed_share(figures) or 0.0
-    latency = figures.latency_ms
-    if latency is None or ("p99" in latency.at_least and latency.p99 <= allowed):
-        return float("inf")
-    return latency.p99
+def _median_p99_ms(allowed: float, figures: Sequence[Figures]) -> float | None:
+    """None where it is not within any limit, and how long it was is not known."""
+    latencies = [found.latency_ms for found in figures]
+    middle = median(
+        inf if found is None or ("p99" in found.at_least and found.p99 <= allowed) else found.p99
+        for found in latencies
+    )
+    return None if middle == inf else middle

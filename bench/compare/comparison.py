@@ -36,7 +36,7 @@ from bench.compare.metric_pairs import (
     usable,
     voided,
 )
-from bench.compare.metrics import Readings
+from bench.compare.metrics import GENERATOR, Readings
 from bench.compare.metrics import imported as read_figures
 from bench.compare.run_pairs import Pair, UnfitError, is_balanced, is_interleaved, pair_up
 from bench.compare.verdict import (
@@ -147,7 +147,9 @@ def _compare(
     in_turns = is_interleaved(pairs) and is_interleaved(fresh_pairs)
     otherwise = [each.line for each in ended if each.state == "changed" and in_turns]
     otherwise += [void_line] if void_line else []
-    doubted = [each.line for each in ended if each.line not in otherwise] + _cold(found)
+    doubted = [each.line for each in ended if each.line not in otherwise]
+    doubted += [*_cold(found), *_dearer_to_ask(found, findings_shown)]
+    doubted += [] if imported else _unread(found, budgets, [*both.base, *both.b])
     if otherwise:
         verdict = "regression"
     elif doubted and verdict in ("same", "faster"):
@@ -210,6 +212,37 @@ def _cold(found: Sequence[Row]) -> list[str]:
         for row in found
         if row.metric.kind == "compiling" and median(row.a) - median(row.b) > row.rule.threshold
     ]
+
+
+def _dearer_to_ask(found: Sequence[Row], findings: Mapping[str, Finding]) -> list[str]:
+    """A line where a request of B surely costs who sends it more: ratios to that fell with it."""
+    loops = {row.metric.loop for row in found if _kind(row) == "cpu_ratio" and row.is_gated}
+    return [
+        f"{row.metric.name}: {median(row.a):.0f} µs with A and {median(row.b):.0f} with B: what B "
+        "takes looks smaller beside it than it is"
+        for row in found
+        if row.metric.kind == f"cpu.{GENERATOR}"
+        and row.metric.loop in loops
+        and row.metric.name in findings
+        and findings[row.metric.name].low > row.limits.threshold
+    ]
+
+
+def _unread(found: Sequence[Row], budgets: Budgets, runs: Sequence[RunRecord]) -> list[str]:
+    """A line for each kind of metric that decides and that no run of a stack of its own has: each
+    reading of it has failed. Of a target nobody can say what there is to read."""
+    if budgets.names is not None or any(run.settings.target is not None for run in runs):
+        return []
+    known = {_kind(row) for row in found if row.rule.role == "decides"}
+    return [
+        f"can't tell: {kind}, which decides, as no run has it: each reading of it has failed"
+        for kind, rule in budgets.metrics.items()
+        if rule.role == "decides" and rule.loop is not None and kind not in known
+    ]
+
+
+def _kind(row: Row) -> str:
+    return row.metric.kind.partition(".")[0]
 
 
 def _held_back(pairs: int, gated: int, alpha: float) -> int:

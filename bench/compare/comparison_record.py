@@ -209,10 +209,11 @@ def level_line(level: Checked) -> str:
     place = f"{level.operation} in {level.phase}"
     if level.limit == "p99_ms_max":
         found = "not known" if level.measured is None else f"{level.measured:g} ms"
-        limit = f"p99 {found}, at most {level.allowed:g} ms"
+        limit = f"p99 {found}, at most {level.allowed:g} ms, in the median"
     else:
-        limit = f"failed {_share(level.measured or 0.0)}, at most {_share(level.allowed)}"
-    return f"{place}: {limit}, in the median of {count(level.runs, 'run')}"
+        failed = f"failed {_share(level.measured or 0.0)}, at most {_share(level.allowed)}"
+        limit = f"{failed}, of all requests"
+    return f"{place}: {limit} of {count(level.runs, 'run')}"
 
 
 def size(metric: MetricRecord, change: float | None, signed: bool = False) -> str:

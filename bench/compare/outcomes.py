@@ -12,7 +12,7 @@ from typing import Literal, NamedTuple
 
 from scipy.stats import fisher_exact
 
-from bench.records.run_record import Figures, RunRecord
+from bench.records.run_record import GENERATOR_BUSY, Figures, RunRecord
 from bench.stats.pooled_share import Count, PooledShare, pooled
 from bench.stats.window import asked, failures
 
@@ -121,16 +121,20 @@ def void_by_side(
     a: Sequence[RunRecord], b: Sequence[RunRecord], lost: Mapping[str, str]
 ) -> str | None:
     """`void_by_side` returns a line where B's runs are void surely more often than A's: B is why
-    they are. So is a run in `lost`, run_id → why."""
-    whys = [[_void_because(run, lost) for run in side] for side in (a, b)]
+    they are. So is a run in `lost`, run_id → why.
+
+    Runs whose generator was too busy are left out: the faster a system, the busier who loads it.
+    """
+    told = [[_void_because(run, lost) for run in side] for side in (a, b)]
+    whys = [[why for why in side if GENERATOR_BUSY not in (why or "")] for side in told]
     voids = [len(side) - side.count(None) for side in whys]
-    table = [[void, len(side) - void] for void, side in zip(voids, (a, b), strict=True)]
-    if not a or not b or fisher_exact(table, alternative="less").pvalue > OUTCOMES_ALPHA:
+    table = [[void, len(side) - void] for void, side in zip(voids, whys, strict=True)]
+    if not all(whys) or fisher_exact(table, alternative="less").pvalue > OUTCOMES_ALPHA:
         return None
     why = next(why for why in whys[1] if why is not None)
     return (
-        f"{voids[1]} of {len(b)} runs of B are void, and {voids[0]} of {len(a)} of A: what makes "
-        f"them void is B's ({why})"
+        f"{voids[1]} of {len(whys[1])} runs of B are void, and {voids[0]} of {len(whys[0])} of A: "
+        f"what makes them void is B's ({why})"
     )
 
 

@@ -60,6 +60,12 @@ class Finding(NamedTuple):
         return self.low > 0 and self.verdict != "same"
 
     @property
+    def is_unrefuted(self) -> bool:
+        """`is_unrefuted` says that it surely got worse beyond the threshold, and that there was no
+        fresh batch, or no base beside it, to deny that."""
+        return self.is_worse and self.why in ("no fresh batch", "base unknown")
+
+    @property
     def is_suspect(self) -> bool:
         """A suspect is what a fresh batch would settle."""
         return self.why == "no fresh batch"
@@ -193,11 +199,13 @@ def without_interleaving(found: Finding) -> Finding:
 
 def overall(findings: Mapping[str, Finding], deciding: Collection[str]) -> MetricVerdict:
     """`overall` calls it a regression where one metric is. Else all that decide must be settled,
-    and one faster is enough, unless another surely got worse."""
+    and no alarm may be unrefuted; one faster is enough, unless another surely got worse."""
     verdicts = {found.verdict for found in findings.values()}
     if "regression" in verdicts:
         return "regression"
     if not findings or any(findings[name].verdict == "inconclusive" for name in deciding):
+        return "inconclusive"
+    if any(found.is_unrefuted for found in findings.values()):
         return "inconclusive"
     if "faster" not in verdicts:
         return "same"

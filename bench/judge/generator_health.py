@@ -8,7 +8,7 @@ from collections.abc import Iterable
 import numpy as np
 
 from bench.judge.checks import Check, at_most
-from bench.records.run_record import AgentRecord, OpenFigures
+from bench.records.run_record import GENERATOR_BUSY, AgentRecord, OpenFigures
 from bench.records.samples import Watched, Window
 from bench.remote.clock import ERROR_NS_MAX
 
@@ -106,7 +106,7 @@ def _process(name: str, marks: Watched, window: Window, is_open: bool) -> list[C
             f"{name} cpu",
             share,
             CPU_SHARE_MAX,
-            f"{name} used {share:.0%} of a core: give more --generators, or load less",
+            f"{name} used {share:.0%} of a core: {GENERATOR_BUSY}",
             "",
         )
     ]

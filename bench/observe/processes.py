@@ -44,24 +44,29 @@ class Cpu(NamedTuple):
     doing."""
 
 
+Reading = Mapping[str, Mapping[int, Cpu | None]]
+"""A reading is by group and pid."""
+
+
 class CpuMeter:
     """The meter reads the CPU time (user and system) of groups of processes.
 
-    `pids` names the processes of each part at the time of asking, children included. Processes
-    that are not there at the end of a window are not counted.
+    `pids` names the processes of each part at the time of asking, children included.
     """
 
     def __init__(self, pids: Pids) -> None:
         self._pids = pids
 
-    def read(self) -> dict[str, dict[int, Cpu]]:
-        """`read` returns group → pid → CPU time so far."""
-        read: dict[str, dict[int, Cpu]] = {}
+    def read(self) -> Reading:
+        """`read` returns group → pid → CPU time so far, None for a process that has ended."""
+        read: dict[str, dict[int, Cpu | None]] = {}
         for part, pids in self._pids().items():
             group = read.setdefault(GROUPS[kind_of(part)], {})
             for pid in pids:
-                with suppress(OSError):  # it has ended
+                try:
                     group[pid] = Cpu(cpu_s(pid), compiling_s(pid))
+                except OSError:
+                    group[pid] = None
         return read
 
 
@@ -89,15 +94,20 @@ def compiling_s(pid: int) -> float:
     return spent_ns / 1e9
 
 
-def spent(
-    before: Mapping[str, Mapping[int, Cpu]], after: Mapping[str, Mapping[int, Cpu]]
-) -> dict[str, Cpu]:
-    """`spent` returns the CPU time of each group between two reads."""
-    return {group: _spent(before.get(group, {}), pids) for group, pids in after.items()}
+def spent(before: Reading, after: Reading) -> dict[str, Cpu]:
+    """`spent` returns the CPU time of each group between two reads, without the groups of which a
+    process has ended: what it took is not known."""
+    found = {group: _spent(before.get(group, {}), pids) for group, pids in after.items()}
+    return {group: cpu for group, cpu in found.items() if cpu is not None}
 
 
-def _spent(before: Mapping[int, Cpu], after: Mapping[int, Cpu]) -> Cpu:
-    pairs = [(before.get(pid, Cpu(0.0, 0.0)), now) for pid, now in after.items()]
+def _spent(before: Mapping[int, Cpu | None], after: Mapping[int, Cpu | None]) -> Cpu | None:
+    pairs = []
+    for pid in {**before, **after}:
+        was, now = before.get(pid, Cpu(0.0, 0.0)), after.get(pid)
+        if was is None or now is None:
+            return None
+        pairs.append((was, now))
     return Cpu(
         sum(now.total_s - was.total_s for was, now in pairs),
         sum(max(0.0, now.compiling_s - was.compiling_s) for was, now in pairs),

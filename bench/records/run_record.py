@@ -17,6 +17,8 @@ IN_FLIGHT_MAX = 2_000
 the connections that one gateway accepts."""
 
 Verdict = Literal["valid", "failed", "invalid", "void", "interrupted"]
+GENERATOR_BUSY = "give more --generators, or load less"
+"""A reason ends so where a generator could not send as fast as the system answers."""
 Scenario = Literal["shop", "steady", "checkout"]
 Loop = Literal["closed", "open"]
 ProbeState = Literal["holds", "broken", "unknown"]

@@ -18,7 +18,7 @@ from bench.generator.spec import READY_TIMEOUT_S, Load, Phase
 from bench.observe.gateway import scrape_all
 from bench.observe.jvm_allocation import AllocationMeter, Heaps
 from bench.observe.kafka_offsets import Ends, TrafficMeter, records_between
-from bench.observe.processes import BESIDE, Cpu, CpuMeter, Pids, spent
+from bench.observe.processes import BESIDE, Cpu, CpuMeter, Pids, Reading, spent
 from bench.observe.sampler import Sampler
 from bench.records.samples import Reader, Samples, Window, merge
 from bench.records.series import Series
@@ -234,7 +234,7 @@ class _Watch:
         self._meter = meter
         self._counted = counted
         self._live = live
-        self._opened: tuple[int, dict[str, dict[int, Cpu]]] | None = None
+        self._opened: tuple[int, Reading] | None = None
         self.window: Window | None = None
         self.cpu: dict[str, Cpu] = {}
         self.warmup_s = 0.0

@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -80,7 +81,12 @@ def own_stack(options: StackOptions, progress: Progress) -> Iterator[System]:
 
 
 def measure(settings: Settings, results: Path, subject: Subject) -> RunRecord:
-    """`measure` returns the record of a run of a system that is up, made without a word."""
+    """`measure` returns the record of a run of a system that is up, made without a word.
+
+    Any share may fail: two sides that are compared may fail alike, and the comparison judges how
+    often.
+    """
+    settings = replace(settings, max_failed=1.0)
     run, _ = Run(settings, results, lambda _: None, subject=subject).execute()
     return run
 
@@ -234,10 +240,8 @@ class Run:
         return not measured.interrupted
 
     def _judge(self, system: System, before: Metrics | None) -> Judgement:
-        # Two sides that are compared may fail alike: there the comparison judges how often.
-        most = self._settings.max_failed if self._given is None else 1.0
-        is_search = isinstance(self._task, Search)
-        judged = of_load(self._found, most, self._settings.p99_ms, is_search=is_search)
+        settings, is_search = self._settings, isinstance(self._task, Search)
+        judged = of_load(self._found, settings.max_failed, settings.p99_ms, is_search=is_search)
         if before is None:
             return judged
         system.until_ready()

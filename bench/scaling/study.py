@@ -16,7 +16,15 @@ from bench.records.series_file import read_series
 from bench.run.model import Progress
 from bench.run.settings import Settings
 from bench.scaling.axes import AXES, BASE, RATE
-from bench.scaling.study_record import FILE, SCHEMA_VERSION, Point, Study, read_study, write_study
+from bench.scaling.study_record import (
+    FILE,
+    SCHEMA_VERSION,
+    Point,
+    Study,
+    Windows,
+    read_study,
+    write_study,
+)
 from system.runtime.options import StackOptions
 
 SATURATION_USERS = 256
@@ -54,16 +62,25 @@ def missing(study: Study | None, axes: Sequence[str]) -> list[Wanted]:
     return [each for each, found in known.items() if found is None or not found.is_sound]
 
 
-def resume(folder: Path, commit: CommitRecord, environment: Environment) -> Study:
+def resume(
+    folder: Path, commit: CommitRecord, environment: Environment, settings: Settings
+) -> Study:
     """`resume` returns the study of a folder, or a new one. It raises `UsageError` where that was
     made of something else, and `RunFileError` where it can't be read."""
+    windows = Windows(settings.duration_s, settings.warmup_s, settings.first_warmup_s)
     if not (folder / FILE).exists():
-        return Study(SCHEMA_VERSION, commit, environment, None, [])
+        return Study(SCHEMA_VERSION, commit, environment, windows, None, [])
     study = read_study(folder)
     if (study.commit, study.environment) != (commit, environment):
         raise UsageError(
             f"{folder / FILE} was measured at {study.commit}, or on another machine: choose "
             "another --out, or check that commit out"
+        )
+    if study.windows != windows:
+        raise UsageError(
+            f"{folder / FILE} has windows of {study.windows.duration_s:g} s after "
+            f"{study.windows.warmup_s:g} s of warm-up, not of {windows.duration_s:g} s after "
+            f"{windows.warmup_s:g}: choose another --out"
         )
     return study
 

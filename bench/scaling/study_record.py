@@ -15,7 +15,7 @@ from bench.records.versioned_json import RunFileError, read_part
 from bench.result_files import to_json
 from machine.whole_files import write
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 SCHEMA_FILE = Path(__file__).with_name("study.schema.json")
 FILE = "study.json"
 
@@ -48,10 +48,20 @@ class Point:
 
 
 @dataclass(frozen=True)
+class Windows:
+    """The windows of a study are all of this length, and after this warm-up of a new stack."""
+
+    duration_s: float
+    warmup_s: float
+    first_warmup_s: float
+
+
+@dataclass(frozen=True)
 class Study:
     schema_version: int
     commit: CommitRecord
     environment: Environment
+    windows: Windows
     capacity_per_s: float | None
     """The base configuration answered so many with users that send again at once: the rates of the
     axis `rate` are shares of it. None until it was measured."""

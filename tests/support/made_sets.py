@@ -61,6 +61,7 @@ def window(factor: float, is_open: bool) -> dict[str, Any]:
             group: cpu_of(us if group == "generator" else us * factor)
             for group, us in CPU_US.items()
         },
+        "per_request": {"kafka_records": 3.2},
         "open": {
             "scheduled": 4000,
             "dropped": 0,

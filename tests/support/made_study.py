@@ -3,14 +3,17 @@
 from typing import Any
 
 from bench.records.run_record import CommitRecord, Environment
+from bench.run.settings import Settings
 from bench.scaling.axes import AXES, BASE, RATE
-from bench.scaling.study_record import SCHEMA_VERSION, Point, Study
+from bench.scaling.study_record import SCHEMA_VERSION, Point, Study, Windows
 from bench.stats.queueing import Queue
 
 QUEUE = Queue(capacity_per_s=2000.0, servers=1, cv2=2.0, base_p50_ms=3.0, base_p99_ms=9.0)
 CPU_US = {"gateway": 100.0, "kafka": 100.0, "flink": 250.0, "generator": 90.0}
 ENVIRONMENT = Environment("cpu", 2, 2**34, "Linux", "3.11", {}, "4.1.2", "2.3.0")
 COMMIT = CommitRecord("0123456789", dirty=False)
+SETTINGS = Settings()
+WINDOWS = Windows(SETTINGS.duration_s, SETTINGS.warmup_s, SETTINGS.first_warmup_s)
 
 
 def point(axis: str, value: float, **changed: Any) -> Point:
@@ -33,7 +36,7 @@ def point(axis: str, value: float, **changed: Any) -> Point:
 
 
 def study(*points: Point) -> Study:
-    return Study(SCHEMA_VERSION, COMMIT, ENVIRONMENT, QUEUE.capacity_per_s, [*points])
+    return Study(SCHEMA_VERSION, COMMIT, ENVIRONMENT, WINDOWS, QUEUE.capacity_per_s, [*points])
 
 
 def whole() -> Study:

@@ -69,6 +69,28 @@ def test_a_person_writes_one(tmp_path, monkeypatch, capsys):
     assert main(["new-service", "greeting", "--in", str(tmp_path / "new" / "folder")]) == 0
 
 
+@pytest.mark.parametrize(
+    ("name", "why"),
+    [
+        ("item", "another service has a method of this name"),
+        ("credit", "another service has a method of this name"),
+        ("users", "another service has paths that begin with /users"),
+        ("health", "another service has paths that begin with /health"),
+        ("echo", "a name is"),
+    ],
+)
+def test_a_name_that_would_break_every_stack_is_refused(name, why, tmp_path, capsys):
+    """As the package would be installed, and nothing could start until it is gone again."""
+    try:
+        code = main(["new-service", name, "--in", str(tmp_path / "new")])
+    except SystemExit as ended:
+        code = ended.code
+    assert code != 0
+    (line,) = capsys.readouterr().err.splitlines()
+    assert why in line
+    assert not (tmp_path / "new").exists()
+
+
 def test_a_place_that_is_no_folder_is_one_line(tmp_path, capsys):
     (tmp_path / "file").touch()
     assert main(["new-service", "greeting", "--in", str(tmp_path / "file")]) == EXIT_CODE

@@ -180,6 +180,8 @@ def test_one_run_by_its_folder_or_its_file(tmp_path: Path) -> None:
 def test_a_metric_that_no_run_has_is_not_compared(tmp_path: Path) -> None:
     def elsewhere(run: Run) -> None:
         run["phases"][0]["window"]["cpu"].clear()
+        run["phases"][0]["window"]["per_request"].clear()
+        run["settings"]["target"] = "http://localhost:1"
 
     a, b = a_set("A", PAIRS, elsewhere), a_set("B", PAIRS, elsewhere)
     found = compared(tmp_path, a, b)

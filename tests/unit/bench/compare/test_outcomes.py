@@ -12,7 +12,7 @@ from bench.compare.comparison import compare
 from bench.compare.comparison_record import Comparison
 from bench.compare.metric import Rule
 from bench.compare.outcomes import RUNS_MIN, judge, void_by_side
-from bench.records.run_record import RunRecord
+from bench.records.run_record import GENERATOR_BUSY, RunRecord
 from bench.regression.stopping_rule import Plan, Sequential, Step
 
 BUDGETS = read_budgets(DEFAULT_FILE)
@@ -119,6 +119,35 @@ def test_a_slowdown_that_makes_its_own_runs_void(tmp_path: Path) -> None:
     assert "12 of 24 runs of B are void, and 0 of 24 of A" in " ".join(found.reasons)
     all_of_it = compared(tmp_path / "all", void, pairs=12)
     assert all_of_it.verdict == "regression"
+
+
+def test_answers_that_cost_the_client_more_are_no_faster_system(tmp_path: Path) -> None:
+    """As with `Connection: close`, or a few KiB more of each reply."""
+    found = compared(tmp_path, cpu("generator", 1.5))
+    assert (found.verdict, found.exit_code) == ("inconclusive", 11)
+    assert "what B takes looks smaller beside it than it is" in " ".join(found.reasons)
+    assert compared(tmp_path / "less", cpu("generator", 1.01)).verdict == "same"
+
+
+def test_a_reading_that_failed_in_every_run_is_missed(tmp_path: Path) -> None:
+    def unread(run: Run) -> None:
+        for phase in run["phases"]:
+            phase["window"]["per_request"] = {}
+
+    a, b = a_set("A", 24, unread), a_set("B", 24, unread)
+    folders = Folders(write_set(tmp_path / "a", a), write_set(tmp_path / "b", b))
+    found = compare(folders, BUDGETS)
+    assert found.verdict == "inconclusive"
+    assert "can't tell: per_request, which decides, as no run has it" in " ".join(found.reasons)
+
+
+def test_a_system_that_is_too_fast_for_its_generator(tmp_path: Path) -> None:
+    """It is no slower for that."""
+    void = verdict("void", "users-64: generator 0 used 95% of a core: " + GENERATOR_BUSY)
+    found = compared(tmp_path, void, pairs=12)
+    assert (found.verdict, found.exit_code) == ("inconclusive", 11)
+    assert "give more --generators" in found.headline
+    assert compared(tmp_path / "half", every(2, void)).verdict == "same"
 
 
 @pytest.mark.parametrize(("of_a", "of_b", "is_told"), [(0, 3, False), (8, 9, False), (9, 0, False)])

@@ -15,6 +15,7 @@ from bench.compare.verdict import (
     Finding,
     MetricVerdict,
     Rule,
+    Why,
     aa_spread_of,
     holm_levels,
     judge,
@@ -193,6 +194,26 @@ def test_what_is_faster_got_nowhere_surely_worse() -> None:
         assert overall({"0": found["0"], "1": beside}, ["0"]) == verdict
     same = found["1"]._replace(verdict="same", low=0.001, high=0.002)
     assert overall({"0": found["0"], "1": same}, ["0"]) == "faster", "a change that counts as none"
+
+
+@pytest.mark.parametrize(
+    ("why", "low", "verdict"),
+    [
+        ("no fresh batch", 0.2, "inconclusive"),
+        ("base unknown", 0.2, "inconclusive"),
+        ("no fresh batch", -0.2, "same"),  # surely better
+        ("not repeated", 0.2, "same"),
+        ("below the threshold", 0.2, "same"),
+        ("base moved", 0.2, "same"),  # it did as much by itself
+    ],
+)
+def test_nothing_is_the_same_beside_an_alarm_that_nobody_has_refuted(
+    why: Why, low: float, verdict: MetricVerdict
+) -> None:
+    """A median latency of twice as much, where no time was left for a fresh batch."""
+    found = found_as("same", "inconclusive")
+    alarm = found["1"]._replace(why=why, low=low, high=low + 0.1)
+    assert overall({"0": found["0"], "1": alarm}, ["0"]) == verdict
 
 
 def test_a_metric_that_only_alarms_does_not_keep_the_others_from_deciding() -> None:

@@ -25,7 +25,7 @@ def pairs(count: int, *changes: Change, begin: int = 0) -> list[Pair]:
 
 def test_what_is_gated_is_what_the_first_runs_have() -> None:
     found = gate(pairs(1)[0], BUDGETS, {METRIC: 0.04})
-    assert len(found.rules) == 6
+    assert len(found.rules) == 7
     assert METRIC in found.deciding
     assert found.rules[METRIC].aa_spread > 0
     with pytest.raises(UnfitError, match="is FAILED: money"):
@@ -127,7 +127,7 @@ def test_drawn_comparisons_are_judged_as_measured_ones(tmp_path: Path) -> None:
     assert found["slow"].verdicts == {"regression": 4}
     assert found["slow"].causes == {METRIC: 4}
     assert found["fast"].verdicts == {"faster": 4}
-    assert found["slow"].pairs == 15
+    assert found["slow"].pairs == 16
     share = achieved(rounds, "slow", METRIC)
     assert share == pytest.approx(0.12, abs=0.005)
     shown = table([found["slow"]], {"slow": "gateway +12 %"}, {"slow": "+12 %"})

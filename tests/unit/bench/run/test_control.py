@@ -61,10 +61,28 @@ def test_what_a_process_names_as_a_compiler_counts_as_compiling(
     until(lambda: not Path(f"/proc/self/task/{thread.native_id}").exists())
     assert 0.05 <= found.compiling_s <= found.total_s
     assert compiling_s(os.getpid()) == 0  # it has ended
-    assert before["kafka"][os.getpid()].compiling_s == 0
+    own = before["kafka"][os.getpid()]
+    assert own is not None
+    assert own.compiling_s == 0
 
 
 def test_a_process_that_came_meanwhile_counts_from_its_begin() -> None:
     before = {"kafka": {1: Cpu(5.0, 2.0)}, "flink": {}}
     after = {"kafka": {1: Cpu(6.0, 1.5), 2: Cpu(0.5, 0.25)}, "flink": {}}
     assert spent(before, after) == {"kafka": Cpu(1.5, 0.25), "flink": Cpu(0, 0)}
+
+
+def test_what_a_process_took_that_has_ended_is_not_known() -> None:
+    """A TaskManager that was started anew would leave its group the JobManager's time alone."""
+    child = subprocess.Popen(["sleep", "60"])
+    parts = {"flink_jobmanager": [os.getpid()], "flink_taskmanager": [child.pid]}
+    whole = CpuMeter(lambda: parts)
+    before = whole.read()
+    assert spent(before, whole.read()).keys() == {"flink"}
+    child.kill()
+    child.wait()
+    assert spent(before, whole.read()) == {}, "it ended in the window"
+    assert spent(whole.read(), whole.read()) == {}, "it had ended before"
+    parts["flink_taskmanager"] = []
+    assert spent(before, whole.read()) == {}, "nobody names it any more"
+    assert spent(whole.read(), whole.read()).keys() == {"flink"}

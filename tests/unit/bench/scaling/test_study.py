@@ -9,7 +9,7 @@ import orjson
 import pytest
 from support.made_run import made_run
 from support.made_samples import PhaseSpec
-from support.made_study import COMMIT, ENVIRONMENT, QUEUE, point, study, whole
+from support.made_study import COMMIT, ENVIRONMENT, QUEUE, SETTINGS, point, study, whole
 from support.schema_form import of_schema, of_type
 
 from bench.errors import BenchError, UsageError
@@ -78,15 +78,23 @@ def test_only_what_is_sound_is_not_measured_again() -> None:
 
 
 def test_another_commit_or_machine_goes_on_elsewhere(tmp_path: Path) -> None:
-    assert resume(tmp_path, COMMIT, ENVIRONMENT).points == []
+    assert resume(tmp_path, COMMIT, ENVIRONMENT, SETTINGS).points == []
     write_study(tmp_path, whole())
-    assert resume(tmp_path, COMMIT, ENVIRONMENT) == whole()
+    assert resume(tmp_path, COMMIT, ENVIRONMENT, SETTINGS) == whole()
     for commit, environment in (
         (replace(COMMIT, id="9876543210"), ENVIRONMENT),
         (COMMIT, replace(ENVIRONMENT, cores=4)),
     ):
         with pytest.raises(UsageError, match="choose another --out"):
-            resume(tmp_path, commit, environment)
+            resume(tmp_path, commit, environment, SETTINGS)
+
+
+def test_quick_points_are_no_part_of_a_study(tmp_path: Path) -> None:
+    quick = SETTINGS.quick()
+    write_study(tmp_path, replace(resume(tmp_path, COMMIT, ENVIRONMENT, quick), points=[]))
+    assert resume(tmp_path, COMMIT, ENVIRONMENT, quick).points == []
+    with pytest.raises(UsageError, match=r"windows of 4 s after 1 s of warm-up, not of 20 s after"):
+        resume(tmp_path, COMMIT, ENVIRONMENT, SETTINGS)
 
 
 def test_a_measured_point_takes_the_place_of_an_earlier_one() -> None:
@@ -168,7 +176,7 @@ class Stacks:
 def test_rates_wait_for_a_sound_base(tmp_path: Path) -> None:
     """The other axes do not."""
     stacks, told = Stacks(tmp_path / "runs"), []
-    begun = resume(tmp_path, COMMIT, ENVIRONMENT)
+    begun = resume(tmp_path, COMMIT, ENVIRONMENT, SETTINGS)
     found = measure(begun, tmp_path, [RATE, "gateways"], Settings(), stacks.bring, told.append)
     assert [axis for axis, _ in missing(found, [*AXES])].count(RATE) == len(AXES[RATE].values)
     assert [each.axis for each in found.points] == ["gateways"] * 4
@@ -176,7 +184,7 @@ def test_rates_wait_for_a_sound_base(tmp_path: Path) -> None:
 
 
 def test_an_ended_study_goes_on(tmp_path: Path) -> None:
-    axes, begun = [BASE, RATE, "gateways"], resume(tmp_path, COMMIT, ENVIRONMENT)
+    axes, begun = [BASE, RATE, "gateways"], resume(tmp_path, COMMIT, ENVIRONMENT, SETTINGS)
     first = Stacks(tmp_path / "first", ends_after=3)
     with pytest.raises(KeyboardInterrupt):
         measure(begun, tmp_path, axes, Settings(), first.bring, print)
@@ -199,7 +207,7 @@ def test_an_ended_study_goes_on(tmp_path: Path) -> None:
 def test_entities_are_added_to_one_stack(tmp_path: Path) -> None:
     """Those that are measured already come with the next."""
     stacks = Stacks(tmp_path / "runs", ends_after=1)
-    begun = resume(tmp_path, COMMIT, ENVIRONMENT)
+    begun = resume(tmp_path, COMMIT, ENVIRONMENT, SETTINGS)
     with pytest.raises(KeyboardInterrupt):
         measure(begun, tmp_path, ["entities"], Settings(), stacks.bring, print)
     assert stacks.filled == [1_000, 9_000]

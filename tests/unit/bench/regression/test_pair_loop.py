@@ -132,7 +132,7 @@ def test_drawn_comparisons_are_judged_as_measured_ones(tmp_path: Path) -> None:
     assert share == pytest.approx(0.12, abs=0.005)
     shown = table([found["slow"]], {"slow": "gateway +12 %"}, {"slow": "+12 %"})
     assert shown.splitlines()[-1] == (
-        f"| gateway +12 % | +12 % | 4 | 100 % | 0 % | 0 % | 0 % | 0 % | 15 | {METRIC} (4) |"
+        f"| gateway +12 % | +12 % | 4 | 100 % | 0 % | 0 % | 0 % | 0 % | 16 | {METRIC} (4) |"
     )
 
 

@@ -8,14 +8,13 @@ from dataclasses import asdict, dataclass, replace
 from math import inf
 from pathlib import Path
 
-import psutil
-
 from bench.errors import BenchError
 from bench.faults.campaign import WARM_UP_S, Load, in_flight_max
 from bench.faults.fault import CHECKPOINTS, DEADLINE_S, FAULTS, LOGS, Fault, Injected, Planned
 from bench.faults.judgement import SECOND_NS, Bitten, Found, Loaded, is_done, judge, lost_s
 from bench.faults.up import Up
 from bench.observe.jvm_allocation import live_bytes
+from bench.observe.processes import open_files
 from bench.records.series import Series
 from bench.records.series_file import read_series
 from bench.result_files import to_json
@@ -270,7 +269,8 @@ def bitten(done: Sequence[Injected]) -> Bitten:
 
 
 def held_by(up: Up) -> dict[str, float]:
-    """`held_by` returns how many files each part has open, and what lies on the disk, in MiB."""
+    """`held_by` returns what lies on the disk, in MiB, and how many files each part has open beside
+    what lies there: topics and state have as many as they are large."""
     logs = up.disk(LOGS)
     requests, replies = (logs.glob(f"{topic('*')}-*") for topic in (input_topic, reply_topic))
     found: dict[str, float] = {
@@ -279,8 +279,8 @@ def held_by(up: Up) -> dict[str, float]:
         "disk_mib.checkpoints": size_bytes(up.disk(CHECKPOINTS)) / MIB,
     }
     for part, pid in up.roots().items():
-        with suppress(psutil.Error):
-            found[f"files.{part}"] = psutil.Process(pid).num_fds()
+        with suppress(OSError):
+            found[f"files.{part}"] = open_files(pid, up.data_dir)
     return found
 
 

@@ -1,5 +1,6 @@
 """The meters read CPU time and memory of the processes that take part in a run."""
 
+import os
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
@@ -92,6 +93,17 @@ def compiling_s(pid: int) -> float:
             if (thread / "comm").read_text().rstrip() in COMPILERS:
                 spent_ns += int((thread / "schedstat").read_text().split()[0])
     return spent_ns / 1e9
+
+
+def open_files(pid: int, but: Path) -> int:
+    """`open_files` returns how many descriptors a process has, without those of files in the folder
+    `but` and below, unless they are deleted there. It raises `OSError` where there is none."""
+    below, found = f"{but.resolve()}/", 0
+    for descriptor in Path(f"/proc/{pid}/fd").iterdir():
+        with suppress(FileNotFoundError):  # it has been closed
+            target = os.readlink(descriptor)
+            found += not target.startswith(below) or target.endswith(" (deleted)")
+    return found
 
 
 def spent(before: Reading, after: Reading) -> dict[str, Cpu]:

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from support.made_sets import a_run, record
 
-from bench.observe.processes import Cpu, CpuMeter, compiling_s, cpu_s, spent
+from bench.observe.processes import Cpu, CpuMeter, compiling_s, cpu_s, open_files, spent
 from bench.records.run_record import CONTROL
 from bench.run.control import control
 
@@ -70,6 +70,21 @@ def test_a_process_that_came_meanwhile_counts_from_its_begin() -> None:
     before = {"kafka": {1: Cpu(5.0, 2.0)}, "flink": {}}
     after = {"kafka": {1: Cpu(6.0, 1.5), 2: Cpu(0.5, 0.25)}, "flink": {}}
     assert spent(before, after) == {"kafka": Cpu(1.5, 0.25), "flink": Cpu(0, 0)}
+
+
+def test_files_of_a_folder_are_not_counted_unless_they_are_deleted(tmp_path: Path) -> None:
+    topics = tmp_path / "topics"
+    topics.mkdir()
+    before = open_files(os.getpid(), topics)
+    with (topics / "0.log").open("w"), (topics / "1.log").open("w"):
+        assert open_files(os.getpid(), topics) == before
+        assert open_files(os.getpid(), tmp_path / "elsewhere") == before + 2
+        (topics / "0.log").unlink()
+        assert open_files(os.getpid(), topics) == before + 1, "kept open for ever, it fills a disk"
+    with (tmp_path / "topics.lock").open("w"):
+        assert open_files(os.getpid(), topics) == before + 1
+    with pytest.raises(OSError, match="No such file"):
+        open_files(2**22 + 1, topics)
 
 
 def test_what_a_process_took_that_has_ended_is_not_known() -> None:

@@ -17,6 +17,8 @@ DEAF_BYTES = 4096
 """Of the receive buffer of a client that does not read."""
 NEVER_S = "3600"
 ANSWER = b"HTTP/1.1 "
+KERNEL_BYTES_MAX = 32 * 1024 * 1024
+"""Linux keeps at most 6 MiB for who receives and 4 MiB for who sends, by default."""
 FULL_S, LOOK_S = 0.5, 0.01
 """The kernel's buffers are full where nothing is taken for so long, by looks of this distance."""
 
@@ -44,12 +46,14 @@ def fill(client: socket.socket) -> None:
 
 
 async def ask_until_full(client: socket.socket) -> tuple[int, bytes]:
-    """Asks until nothing more is taken for a while: how often, and what is not sent of the last."""
+    """Asks until nothing more is taken for a while: how often, and what is not sent of the last.
+    Where that is more than a kernel keeps, the gateway reads on."""
     asked, rest, full_s = 0, b"", 0.0
-    async with asyncio.timeout(WAIT_S):  # where everything is read there is no end
+    async with asyncio.timeout(WAIT_S):
         while full_s < FULL_S:
             if not rest:
                 asked, rest = asked + 1000, LIVE * 1000
+                assert asked * len(LIVE) < KERNEL_BYTES_MAX, "it reads on and on"
             try:
                 rest, full_s = rest[client.send(rest) :], 0.0
             except BlockingIOError:

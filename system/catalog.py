@@ -110,6 +110,8 @@ def _brought(point: EntryPoint) -> tuple[Service, tuple[Route, ...]]:
 def refusal(name: str, module: object) -> str | None:
     """`refusal` returns why a package of the module would break every stack that has it; None where
     all that there is already leaves room for it."""
+    if name in catalog().brought:
+        return "a package brings one of this name"
     try:
         service = _service(module, name)
         _check(_routes(module), service, [*OWN_ROUTES, *catalog().routes])

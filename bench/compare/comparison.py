@@ -139,10 +139,10 @@ def _compare(
     metrics = [
         _metric(row, {**findings_shown, **findings}, noise[row.metric.name]) for row in found
     ]
-    checked = check_levels(budgets.levels, [run for run in both.b if run.verdict == "valid"])
+    used_sides = Sides.of(pairs + fresh_pairs)
+    checked = check_levels(budgets.levels, used_sides.b)
     verdict = _overall(found, findings, checked)
     worse = [name for name, finding in findings.items() if finding.is_worse]
-    used_sides = Sides.of(pairs + fresh_pairs)
     ended = outcomes.judge(used_sides.base, used_sides.b)
     in_turns = is_interleaved(pairs) and is_interleaved(fresh_pairs)
     otherwise = [each.line for each in ended if each.state == "changed" and in_turns]
@@ -231,9 +231,12 @@ def _dearer_to_ask(found: Sequence[Row], findings: Mapping[str, Finding]) -> lis
 def _unread(found: Sequence[Row], budgets: Budgets, runs: Sequence[RunRecord]) -> list[str]:
     """A line for each kind of metric that decides and that no run of a stack of its own has: each
     reading of it has failed. Of a target nobody can say what there is to read."""
-    if budgets.names is not None or any(run.settings.target is not None for run in runs):
+    is_loaded = any(phase.window is not None for run in runs for phase in run.fixed_phases)
+    is_own = all(run.settings.target is None for run in runs)
+    if budgets.names is not None or not is_loaded or not is_own:
         return []
-    known = {_kind(row) for row in found if row.rule.role == "decides"}
+    deciding = [row for row in found if row.rule.role == "decides"]
+    known = {name for row in deciding for name in (_kind(row), row.metric.kind)}
     return [
         f"can't tell: {kind}, which decides, as no run has it: each reading of it has failed"
         for kind, rule in budgets.metrics.items()

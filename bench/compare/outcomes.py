@@ -139,4 +139,6 @@ def void_by_side(
 
 
 def _void_because(run: RunRecord, lost: Mapping[str, str]) -> str | None:
-    return run.reasons[0] if run.verdict == VOID else lost.get(run.run_id)
+    if run.verdict != VOID:
+        return lost.get(run.run_id)
+    return next((why for why in run.reasons if GENERATOR_BUSY not in why), run.reasons[0])

@@ -62,8 +62,8 @@ class Finding(NamedTuple):
     @property
     def is_unrefuted(self) -> bool:
         """`is_unrefuted` says that it surely got worse beyond the threshold, and that there was no
-        fresh batch, or no base beside it, to deny that."""
-        return self.is_worse and self.why in ("no fresh batch", "base unknown")
+        fresh batch, no base beside it, or no turn between the sides to deny that."""
+        return self.is_worse and self.why in ("no fresh batch", "base unknown", "not interleaved")
 
     @property
     def is_suspect(self) -> bool:
@@ -192,7 +192,8 @@ def _settle(found: Finding, rule: Rule) -> tuple[MetricVerdict, Why]:
 def without_interleaving(found: Finding) -> Finding:
     """`without_interleaving` returns what can be said when one side was measured after the other: a
     drift looks like a change."""
-    if found.verdict == "same" or found.why == "too few pairs":
+    settled = ("too few pairs", "below the threshold", "not repeated")
+    if found.verdict == "same" or found.why in settled:
         return found
     return found._replace(verdict="inconclusive", why="not interleaved")
 

@@ -65,7 +65,7 @@ class Known(NamedTuple):
 def check_elsewhere(folder: Path, name: str) -> None:
     """`check_elsewhere` is for a stack whose Flink is its own. It raises `StackError` where the
     last job of these topics was left on a Flink that exists, and runs there, or may."""
-    _check_elsewhere(_read(folder / FILE), name, None)
+    _check_elsewhere(_read(folder / FILE), name, folder / FILE)
 
 
 class GuestJob:
@@ -94,7 +94,7 @@ class GuestJob:
         try:
             unended = self._rest.unended(self.name)
             if known and known.job_id not in unended and known.flink != self._rest.address:
-                _check_elsewhere(known, self.name, savepoint)
+                _check_elsewhere(known, self.name, self._file, savepoint)
             is_wanted = unended or (known and savepoint is None and self._left(known))
             if known and known.form != self._form and is_wanted:
                 raise StackError(
@@ -155,7 +155,12 @@ class GuestJob:
             # Who is killed while it is made, or waits no longer, must not go on from an older one.
             if before is not None:
                 self._write(before._replace(stopping=""))
-            trigger = self._rest.stop_with_savepoint(job_id, directory)
+            try:
+                trigger = self._rest.stop_with_savepoint(job_id, directory)
+            except HttpError as cause:
+                if cause.status is not None and before is not None:  # it was not begun
+                    self._write(before)
+                raise
             if before is not None:
                 self._write(before._replace(stopping=trigger))
             deadline = time.monotonic() + SAVEPOINT_TIMEOUT_S
@@ -222,7 +227,9 @@ def _read(file: Path) -> Known | None:
         raise StackError(f"{file} is damaged: remove it, and name a --savepoint") from None
 
 
-def _check_elsewhere(known: Known | None, name: str, savepoint: str | None) -> None:
+def _check_elsewhere(
+    known: Known | None, name: str, file: Path, savepoint: str | None = None
+) -> None:
     """Raises `StackError`: the job runs on the Flink that it was submitted to, or nobody knows.
     Who names a `savepoint` knows that it ended."""
     if known is None or known.is_stopped or not known.flink:
@@ -235,7 +242,7 @@ def _check_elsewhere(known: Known | None, name: str, savepoint: str | None) -> N
         raise StackError(
             f"the last job of these topics, {known.job_id}, was left on the Flink at "
             f"{known.flink}, which does not answer: stop it there with a savepoint and name that "
-            "with --savepoint, or choose another --topic-prefix"
+            f"with --savepoint, or remove {file} where that Flink is gone"
         ) from None
     if runs:
         raise StackError(

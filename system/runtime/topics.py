@@ -20,11 +20,16 @@ from typing import NamedTuple
 from aiokafka import AIOKafkaConsumer
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
-from aiokafka.errors import KafkaError, TopicAlreadyExistsError, for_code
+from aiokafka.errors import (
+    KafkaError,
+    TopicAlreadyExistsError,
+    TopicAuthorizationFailedError,
+    for_code,
+)
 
 from machine.arguments import topic_prefix, whole
-from machine.errors import EXIT_CODE
-from system.catalog import CatalogError, catalog
+from machine.errors import EXIT_CODE, StackError
+from system.catalog import catalog
 from system.kafka_admin import kafka_admin
 from system.kafka_security import KafkaSecurity, KafkaSecurityError
 from system.runtime.settings import (
@@ -105,8 +110,14 @@ async def _times(admin: AIOKafkaAdminClient, names: list[str]) -> dict[str, str]
     asked = [ConfigResource(ConfigResourceType.TOPIC, name, {TIMES: None}) for name in names]
     for response in await admin.describe_configs(asked):
         for code, message, _, name, entries in response.resources:
+            error = for_code(code)
+            if error is TopicAuthorizationFailedError:
+                raise StackError(
+                    f"the configuration of topic {name} can't be read, so nobody knows what time "
+                    "its records have: allow DescribeConfigs on it"
+                )
             if code:
-                raise for_code(code)(f"{name}: {message}")
+                raise error(f"{name}: {message}")
             found[name] = {entry[0]: entry[1] for entry in entries}[TIMES]
     return found
 
@@ -174,7 +185,7 @@ def main() -> int:
             partitions, arguments.topic_mib, arguments.replication, arguments.topic_prefix
         )
         found = asyncio.run(create_when_reachable(arguments.bootstrap, wanted, arguments.timeout_s))
-    except (KafkaSecurityError, CatalogError) as cause:
+    except (KafkaSecurityError, StackError) as cause:
         print(f"error: {cause}", file=sys.stderr)
         return EXIT_CODE
     except KafkaError as cause:

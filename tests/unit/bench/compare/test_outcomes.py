@@ -4,7 +4,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support.made_sets import Change, a_set, cpu, failed, record, refused, verdict, write_set
+from support.made_sets import (
+    Change,
+    a_set,
+    control,
+    cpu,
+    failed,
+    record,
+    refused,
+    verdict,
+    write_set,
+)
 
 from bench.compare.budgets import DEFAULT_FILE, BudgetError, read_budgets
 from bench.compare.comparability import Folders
@@ -148,6 +158,42 @@ def test_a_system_that_is_too_fast_for_its_generator(tmp_path: Path) -> None:
     assert (found.verdict, found.exit_code) == ("inconclusive", 11)
     assert "give more --generators" in found.headline
     assert compared(tmp_path / "half", every(2, void)).verdict == "same"
+
+    def crowded(run: Run) -> None:
+        void(run)
+        run["reasons"].append("users-64: 50 processes waited for 2 cores")
+
+    assert compared(tmp_path / "crowded", crowded, pairs=12).verdict == "regression"
+
+
+def test_only_what_there_was_to_read_is_missed(tmp_path: Path) -> None:
+    """A search for the capacity has no window; a rule may be of one group alone."""
+
+    def searched(run: Run) -> None:
+        level = {"p99_ms": 50, "failed_share": 0.0}
+        run["capacity"] = {"level": level, "knee_per_s": 900.0, "steps": []}
+        for phase in run["phases"]:
+            phase["name"] = "step-1"
+
+    text = '[metrics."cpu_ratio.gateway"]\nthreshold = 0.05\nloop = "closed"\n'
+    (tmp_path / "budgets.toml").write_text(text)
+    own = read_budgets(tmp_path / "budgets.toml")
+    for name, budgets, changes in (("searched", BUDGETS, [searched]), ("own", own, [])):
+        a = write_set(tmp_path / name / "a", a_set("A", 24, *changes))
+        b = write_set(tmp_path / name / "b", a_set("B", 24, *changes))
+        assert compare(Folders(a, b), budgets).verdict == "same", name
+
+
+def test_the_service_level_of_a_pair_that_is_void_is_not_checked(tmp_path: Path) -> None:
+    b = a_set("B", 24)
+    for figures in b[3]["phases"][0]["window"]["operations"].values():
+        figures["failed"] = {"503 unavailable": figures["answered"]}
+    a = write_set(tmp_path / "a", a_set("A", 24))
+    failing = write_set(tmp_path / "b", b)
+    assert compare(Folders(a, failing), BUDGETS).verdict == "over_budget"
+    b[3]["probes"] = [control(700.0)]
+    moved = write_set(tmp_path / "moved", b)
+    assert compare(Folders(a, moved), BUDGETS).verdict == "same"
 
 
 @pytest.mark.parametrize(("of_a", "of_b", "is_told"), [(0, 3, False), (8, 9, False), (9, 0, False)])

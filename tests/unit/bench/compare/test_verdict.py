@@ -201,6 +201,8 @@ def test_what_is_faster_got_nowhere_surely_worse() -> None:
     [
         ("no fresh batch", 0.2, "inconclusive"),
         ("base unknown", 0.2, "inconclusive"),
+        ("not interleaved", 0.2, "inconclusive"),
+        ("not interleaved", -0.2, "same"),
         ("no fresh batch", -0.2, "same"),  # surely better
         ("not repeated", 0.2, "same"),
         ("below the threshold", 0.2, "same"),

@@ -8,13 +8,16 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from support.made_sets import a_run, record
 
 from bench.observe.processes import Cpu, CpuMeter, compiling_s, cpu_s, open_files, spent
 from bench.records.run_record import CONTROL
+from bench.run import run as measured_run
 from bench.run.control import control
+from bench.run.settings import Settings
 
 
 def test_its_figures_are_what_voids_a_pair() -> None:
@@ -101,3 +104,20 @@ def test_what_a_process_took_that_has_ended_is_not_known() -> None:
     parts["flink_taskmanager"] = []
     assert spent(before, whole.read()) == {}, "nobody names it any more"
     assert spent(whole.read(), whole.read()).keys() == {"flink"}
+
+
+def test_any_share_of_what_is_compared_may_fail(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The comparison judges how often; any other run of a system that is up obeys its settings."""
+    given: list[Settings] = []
+
+    class Recorded:
+        def __init__(self, settings: Settings, *_: object, **__: object) -> None:
+            given.append(settings)
+
+        def execute(self) -> tuple[str, Path]:
+            return "the record", Path()
+
+    monkeypatch.setattr(measured_run, "Run", Recorded)
+    subject: Any = None
+    assert measured_run.measure(Settings(max_failed=0.01), Path(), subject) == "the record"
+    assert [settings.max_failed for settings in given] == [1.0]

@@ -39,7 +39,7 @@ class Flink(Rest):
         assert directory is not None
         self.directory = directory
         if self.refusal:
-            raise HttpError(self.refusal)
+            raise HttpError(self.refusal, 400)
         self.jobs[job_id] = "FINISHED"
         return "trigger"
 
@@ -238,6 +238,9 @@ def test_a_job_that_can_t_be_stopped_goes_on_running(job, flink, told):
     assert flink.cancelled == []
     job.leave(was_up=False)
     assert flink.cancelled == [first]
+    # Flink has said no: nothing was begun, and nothing is to be named.
+    flink.jobs.clear()
+    assert job.prepare(None, has_records=False) is None
 
 
 def test_nothing_is_left_where_nothing_was_submitted(job, flink, told):

@@ -104,8 +104,7 @@ class Budgets(NamedTuple):
         """`rule` returns a metric's rule; None for a metric that the file does not name."""
         if metric.operation is not None:
             return self.operation_metrics.get((metric.operation, metric.kind))
-        word = metric.kind.partition(".")[0]
-        return self.metrics.get(metric.kind) or self.metrics.get(word)
+        return self.metrics.get(metric.kind) or self.metrics.get(metric.word)
 
 
 def read_budgets(path: Path) -> Budgets:

@@ -130,7 +130,8 @@ def _compare(
         row.metric.name: beside_base(judged[row.metric.name], noise[row.metric.name], row.limits)
         for row in gated
     }
-    if not (is_interleaved(pairs) and is_interleaved(fresh_pairs)):
+    in_turns = is_interleaved(pairs) and is_interleaved(fresh_pairs)
+    if not in_turns:
         findings = {name: without_interleaving(finding) for name, finding in findings.items()}
     shown = [row for row in found if row.rule.role == "shown" and not row.bounds]
     findings_shown = {
@@ -144,7 +145,6 @@ def _compare(
     verdict = _overall(found, findings, checked)
     worse = [name for name, finding in findings.items() if finding.is_worse]
     ended = outcomes.judge(used_sides.base, used_sides.b)
-    in_turns = is_interleaved(pairs) and is_interleaved(fresh_pairs)
     otherwise = [each.line for each in ended if each.state == "changed" and in_turns]
     otherwise += [void_line] if void_line else []
     doubted = [each.line for each in ended if each.line not in otherwise]
@@ -216,7 +216,7 @@ def _cold(found: Sequence[Row]) -> list[str]:
 
 def _dearer_to_ask(found: Sequence[Row], findings: Mapping[str, Finding]) -> list[str]:
     """A line where a request of B surely costs who sends it more: ratios to that fell with it."""
-    loops = {row.metric.loop for row in found if _kind(row) == "cpu_ratio" and row.is_gated}
+    loops = {row.metric.loop for row in found if row.metric.word == "cpu_ratio" and row.is_gated}
     return [
         f"{row.metric.name}: {median(row.a):.0f} µs with A and {median(row.b):.0f} with B: what B "
         "takes looks smaller beside it than it is"
@@ -236,16 +236,12 @@ def _unread(found: Sequence[Row], budgets: Budgets, runs: Sequence[RunRecord]) -
     if budgets.names is not None or not is_loaded or not is_own:
         return []
     deciding = [row for row in found if row.rule.role == "decides"]
-    known = {name for row in deciding for name in (_kind(row), row.metric.kind)}
+    known = {name for row in deciding for name in (row.metric.word, row.metric.kind)}
     return [
         f"can't tell: {kind}, which decides, as no run has it: each reading of it has failed"
         for kind, rule in budgets.metrics.items()
         if rule.role == "decides" and rule.loop is not None and kind not in known
     ]
-
-
-def _kind(row: Row) -> str:
-    return row.metric.kind.partition(".")[0]
 
 
 def _held_back(pairs: int, gated: int, alpha: float) -> int:

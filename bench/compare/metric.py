@@ -28,6 +28,11 @@ class Metric(NamedTuple):
     loop: str | None = None
     """The loop is that of its phase, open or closed; None where it is of no phase."""
 
+    @property
+    def word(self) -> str:
+        """`word` returns the kind without a group or a quantile, which follow a dot."""
+        return self.kind.partition(".")[0]
+
     def mean(self, values: Sequence[float]) -> float:
         """`mean` returns that of its scale: the geometric one of what has ratios."""
         return fmean(values) if self.scale == "difference" else geometric_mean(values)

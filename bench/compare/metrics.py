@@ -100,8 +100,7 @@ def _of_phase(
             figures = window.operations[operation]
             metric, reading = _figure(f"{name} {operation}", figures, kind)
             yield metric._replace(operation=operation), reading
-    sent = {group: cpu for group, cpu in window.cpu.items() if group == GENERATOR}
-    for group, cpu in (groups | sent).items():
+    for group, cpu in (window.cpu | groups).items():
         metric = Metric(f"{name} {group} CPU", f"cpu.{group}", "µs/request")
         yield metric, Reading(cpu.us_per_request)
 

@@ -194,9 +194,10 @@ class Gateway:
     def _refused(self, refusal: RefusedError, asked: Asked) -> Answer:
         answer = _failed(refusal.code, refusal.message, refusal.request_id)
         asked.may_close = answer.status == 413 or EXPECT in asked.headers
-        given = asked.headers.get(AUTHORIZATION)
-        if answer.status == 401 or not self._tokens.allow_metrics(given):
-            asked.stamps = None
+        if asked.stamps is not None:
+            given = asked.headers.get(AUTHORIZATION)
+            if answer.status == 401 or not self._tokens.allow_metrics(given):
+                asked.stamps = None
         return answer
 
     def _finished(self, answer: Answer, asked: Asked) -> Answer:

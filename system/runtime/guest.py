@@ -120,7 +120,8 @@ class GuestJob:
                 "savepoint or checkpoint with --savepoint, or choose another --topic-prefix"
             )
         self.job_id = uuid.uuid4().hex
-        self._write(Known(self.job_id, begin, False, form=self._form, flink=self._rest.address))
+        flink = self._rest.address
+        self._write(Known(self.job_id, begin, is_stopped=False, form=self._form, flink=flink))
         return begin
 
     def check(self) -> None:

@@ -94,6 +94,10 @@ TOPIC_SEGMENTS = 8
 """A partition has so many segments, and the one that is written: Kafka removes whole ones only."""
 
 
+TIMES, OF_THE_LOG = "message.timestamp.type", "LogAppendTime"
+"""The age of a request is judged by this: one clock, and none of a client's."""
+
+
 def topic_config(topic_mib: int, partitions: int) -> dict[str, str]:
     """`topic_config` returns the configuration of an input topic."""
     partition_bytes = topic_mib * 1024**2 // partitions
@@ -102,8 +106,7 @@ def topic_config(topic_mib: int, partitions: int) -> dict[str, str]:
         "retention.ms": "-1",
         "retention.bytes": str(partition_bytes),
         "segment.bytes": str(min(max(segment_bytes, SEGMENT_BYTES_MIN), SEGMENT_BYTES_MAX)),
-        # The age of a request is judged by this: one clock, and none of a client's.
-        "message.timestamp.type": "LogAppendTime",
+        TIMES: OF_THE_LOG,
     }
 
 

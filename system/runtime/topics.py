@@ -34,8 +34,10 @@ from system.kafka_admin import kafka_admin
 from system.kafka_security import KafkaSecurity, KafkaSecurityError
 from system.runtime.settings import (
     DEAD_TOPIC,
+    OF_THE_LOG,
     PARALLELISM_MAX,
     PARTITIONS_MAX,
+    TIMES,
     TOPIC_MIB,
     TOPIC_MIB_MAX,
     TOPIC_MIB_MIN,
@@ -45,9 +47,6 @@ from system.wire import dead_topic, input_topic
 
 BROKERS_DEFAULT = -1
 """This number of copies of a topic stands for what the brokers are configured to make."""
-
-TIMES = "message.timestamp.type"
-OF_THE_LOG = "LogAppendTime"
 
 RETRY_S = 0.1
 """This much time passes between tries to reach a broker that is starting."""

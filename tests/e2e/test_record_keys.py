@@ -51,3 +51,24 @@ async def test_the_client_of_the_page_is_answered(stack):
                "method": "create_user", "params": {"user_id": 1}}  # fmt: skip
     reply = await client.ask(stack.bootstrap_servers, "user_in", request)
     assert reply == {"request_id": request["request_id"], "user_id": "1", "credit": 0}
+
+
+async def test_an_item_of_a_chosen_id_is_not_added_by_a_request_that_was_refused(stack):
+    """The reply to a resend is the first one, also where that said that there is no such item."""
+    user_id, order_id, item_id = (uuid.uuid4().hex for _ in range(3))
+    async with KafkaClient(stack.bootstrap_servers) as client:
+
+        async def ask(service: str, method: str, request_id: str, **params: object) -> dict:
+            request = {"request_id": request_id, "sink": client.sink, "method": method}
+            await client.produce(f"{service}_in", orjson.dumps({**request, "params": params}))
+            return await client.reply(request_id)
+
+        item, line = {"item_id": item_id}, {"order_id": order_id, "item_id": item_id}
+        await ask("user", "create_user", uuid.uuid4().hex, user_id=user_id)
+        await ask("order", "create_order", uuid.uuid4().hex, order_id=order_id, user_id=user_id)
+        refused = await ask("order", "add_item", again := uuid.uuid4().hex, **line)
+        assert refused["error"]["code"] == "not_found"
+        await ask("stock", "create_item", uuid.uuid4().hex, **item, price=3, stock=5)
+        assert await ask("order", "add_item", again, **line) == refused
+        added = await ask("order", "add_item", uuid.uuid4().hex, **line)
+        assert added["items"] == [{**item, "price": 3, "quantity": 1}]

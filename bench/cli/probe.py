@@ -16,10 +16,9 @@ from bench.probes.target import OWN_STACK, Options
 from bench.records.run_record import ProbeRecord
 from bench.run.model import Probing, Progress, System
 from bench.run.settings import Settings
-from machine.arguments import address, one_of, positive
-
-PROBED_TIMEOUT_S_MAX = 60.0
-"""A gateway that is probed has at most this timeout."""
+from machine.arguments import address, one_of, real
+from system.runtime.options import StackOptions
+from system.wire import TIMEOUT_S_MAX, TIMEOUT_S_MIN
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -28,7 +27,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help=f"of {', '.join(PROBES)} (default: all)")  # fmt: skip
     add("--target", type=gateway_url, metavar="URL", help="a gateway that nobody else uses")
     add("--kafka", type=address, metavar="HOST:PORT", help="of the target")
-    add("--timeout-s", type=positive(PROBED_TIMEOUT_S_MAX), metavar="S",
+    add("--timeout-s", type=real(TIMEOUT_S_MAX, TIMEOUT_S_MIN), metavar="S",
         help="of the target's gateway (default: 5)")  # fmt: skip
     add_seed(parser)
     add_results(parser)
@@ -46,7 +45,11 @@ def plan(args: argparse.Namespace) -> Plan:
         kafka = args.kafka or system.bootstrap
         return run_probes(args.names, system.url, kafka, options, progress)
 
-    return Plan(settings, Probing(probe, options.gateway_options()))
+    stack = StackOptions(
+        timeout_s=options.timeout_s,
+        gateway_options=(f"--in-flight-max={options.in_flight_max}",),
+    )
+    return Plan(settings, Probing(probe, stack))
 
 
 COMMAND = Command(

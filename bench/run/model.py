@@ -9,6 +9,7 @@ from bench.observe.processes import Cpu, Pids
 from bench.records.run_record import AgentRecord, CommitRecord, Environment, Level, ProbeRecord
 from bench.records.samples import Window
 from bench.stats.steadiness import Steadiness
+from system.runtime.options import StackOptions
 
 Progress = Callable[[str], object]
 """`Progress` takes a line that tells a person how far a run is."""
@@ -67,8 +68,8 @@ class Probing(NamedTuple):
 
     probe: Callable[[System, Progress], Sequence[ProbeRecord]]
     """`probe` probes a system."""
-    gateway_options: tuple[str, ...] = ()
-    """These options make the gateway of a stack of its own such that all probes are quick."""
+    stack: StackOptions
+    """A stack of its own has these options, with which all probes are quick."""
 
 
 class Measured(NamedTuple):

@@ -41,7 +41,7 @@ from system.runtime.stack import Stack
 
 @contextmanager
 def system_under_test(
-    settings: Settings, progress: Progress, gateway_options: tuple[str, ...] = ()
+    settings: Settings, progress: Progress, options: StackOptions | None = None
 ) -> Iterator[System]:
     """`system_under_test` yields a stack of its own, or the target. It raises `StackError` when the
     stack does not come up."""
@@ -54,7 +54,7 @@ def system_under_test(
             *(settings.target, dict, lambda: None, settings.kafka), workers=settings.workers
         )
         return
-    options = StackOptions(workers=settings.workers, gateway_options=gateway_options)
+    options = replace(options or StackOptions(), workers=settings.workers)
     with own_stack(options, progress) as system:
         yield system
 
@@ -164,10 +164,8 @@ class Run:
             yield self._given
             return
         settings = self._settings
-        gateway_options: tuple[str, ...] = ()
-        if isinstance(self._task, Probing):
-            gateway_options = self._task.gateway_options
-        with system_under_test(settings, self._progress, gateway_options) as system:
+        options = self._task.stack if isinstance(self._task, Probing) else None
+        with system_under_test(settings, self._progress, options) as system:
             yield Subject(system, commit(), environment(own_stack=settings.target is None))
 
     def _histories(self) -> History:

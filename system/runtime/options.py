@@ -41,6 +41,14 @@ class RescaleError(StackError):
     """A stack is not rescaled, and is as it was: one line says why."""
 
 
+GATEWAY_OPTIONS = (
+    *("--bootstrap", "--host", "--port", "--gateway-id", "--ready-by", "--workers"),
+    *("--timeout-s", "--topic-prefix"),
+)
+"""The stack gives its gateways these options: another time than the saga's, or other topics than
+the job's, would break what it promises."""
+
+
 @dataclass(frozen=True)
 class StackOptions:
     """Stacks may differ in this; heaps are in MiB.
@@ -59,7 +67,8 @@ class StackOptions:
     workers: int = 1
     """So many processes of a gateway share one port."""
     gateway_options: tuple[str, ...] = ()
-    """The gateways get these further arguments of ``python -m system.gateway``."""
+    """The gateways get these further arguments of ``python -m system.gateway``, of which none is
+    one of `GATEWAY_OPTIONS`."""
     execution_mode: Mode = "thread"
     partitions: int | None = None
     """Each input topic has so many partitions; None: as many as it has already, or a new one as the
@@ -101,6 +110,13 @@ class StackOptions:
         ):
             if not 1 <= number <= most:
                 raise ValueError(f"{what} {number} is not in 1 to {most}")
+        for option in self.gateway_options:
+            name = option.partition("=")[0]
+            if name.startswith("--") and any(own.startswith(name) for own in GATEWAY_OPTIONS):
+                raise ValueError(
+                    f"{name} is not for --gateway-option: the stack gives it to its gateways; it "
+                    "follows from an option of its own"
+                )
         if not TOPIC_MIB_MIN <= self.topic_mib <= TOPIC_MIB_MAX:
             raise ValueError(
                 f"a topic of {self.topic_mib} MiB is not in {TOPIC_MIB_MIN} to {TOPIC_MIB_MAX}"

@@ -1,6 +1,8 @@
 """A crowd is many clients that behave badly: slow, deaf, idle, or talking rubbish."""
 
 import asyncio
+import errno
+import os
 import random
 import re
 import socket
@@ -71,6 +73,9 @@ KINDS: Mapping[str, Kind] = {
     SLOW_BODIES: Kind(1_000, POST, b"a"),
     DEAF: Kind(4_096, METRICS * PIPELINED, b"\r\n", reads=False, requests=PIPELINED),
 }
+TOGETHER_S = 0.02
+"""Idle clients that are due within this time come together: one by one they would take a seventh of
+a core, which is the load's."""
 IDLE_CLIENTS = 15_000
 """So many clients are idle: some times as many as a gateway keeps."""
 
@@ -187,11 +192,9 @@ async def idle(address: Address, duration_s: float) -> Bite:
     begin_s = loop.time()
     try:
         while len(held) < IDLE_CLIENTS and loop.time() < begin_s + duration_s:
-            own = socket.socket()
-            own.setblocking(False)
-            held.append(own)
-            await loop.sock_connect(own, (address.host, address.port))
-            await asyncio.sleep(begin_s + len(held) / ARRIVALS_PER_S - loop.time())
+            come = min(IDLE_CLIENTS, int((loop.time() - begin_s) * ARRIVALS_PER_S) + 1)
+            held += [_connecting(address) for _ in range(come - len(held))]
+            await asyncio.sleep(TOGETHER_S)
         await asyncio.sleep(begin_s + duration_s - loop.time())
         shut = sum(map(_is_shut, held))
     finally:
@@ -199,6 +202,17 @@ async def idle(address: Address, duration_s: float) -> Bite:
             own.close()
     proof = f"{len(held):,} idle clients, of which the gateway closed {shut:,}"
     return Bite(proof if len(held) >= OPENED_SHARE_MIN * IDLE_CLIENTS else "")
+
+
+def _connecting(address: Address) -> socket.socket:
+    """A connection that the system completes by itself. Raises `OSError`."""
+    own = socket.socket()
+    own.setblocking(False)
+    failed = own.connect_ex((address.host, address.port))
+    if failed not in (0, errno.EINPROGRESS):
+        own.close()
+        raise OSError(failed, os.strerror(failed))
+    return own
 
 
 def _is_shut(connection: socket.socket) -> bool:

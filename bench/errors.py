@@ -29,13 +29,15 @@ class ExitCode(IntEnum):
     """The run failed: too few of its requests were answered as expected (--max-failed), or its p99
     was too long (--p99-ms)."""
     REGRESSION = 10
-    """A comparison found something worse beyond its threshold, and a fresh batch repeats it."""
+    """A comparison found something worse beyond its threshold, and a fresh batch repeats it; or
+    the newer side fails surely more often."""
     INCONCLUSIVE = 11
     """A comparison can't tell; its lines say what is missing."""
     INCOMPARABLE = 12
     """The runs are of other machines, settings or workloads."""
     INVALID = 13
-    """A run that should be compared is invalid, failed or interrupted."""
+    """A run that should be compared is invalid, failed or interrupted, and nobody can say that the
+    newer side is why."""
     UNREADABLE = 14
     """A file that was named is missing, broken, or not what it should be."""
     MISSING_METRIC = 15

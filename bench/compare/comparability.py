@@ -10,7 +10,7 @@ from math import isclose
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from bench.compare.run_pairs import Fault, Pair, UnfitError, refuse_unfit
+from bench.compare.run_pairs import BROKEN, Fault, Pair, UnfitError, refuse_unfit
 from bench.imports.formats import files_in
 from bench.imports.runs import read_imported
 from bench.records.run_files import ChangedError, MissingFigureError, read_run
@@ -133,12 +133,16 @@ class Difference(NamedTuple):
 def differences(a: Sequence[RunRecord], b: Sequence[RunRecord]) -> list[Difference]:
     """`differences` returns what forbids to compare, each field once; none for comparable sets.
 
-    Every run is compared with the first of A: a set must be of one kind, too.
+    Every run is compared with the first of A: a set must be of one kind, too. A run that is FAILED
+    or INVALID may have ended early, so its phases say nothing.
     """
-    reference = dict(_fields(a[0]))
+    runs = [*a, *b]
+    reference = dict(_fields(next((run for run in runs if run.verdict not in BROKEN), runs[0])))
     found: dict[str, Difference] = {}
-    for run in (*a[1:], *b):
+    for run in runs:
         other = dict(_fields(run))
+        if run.verdict in BROKEN:
+            other |= {name: value for name, value in reference.items() if name.startswith("phase")}
         for field in [*reference, *(field for field in other if field not in reference)]:
             ours, theirs = reference.get(field, MISSING), other.get(field, MISSING)
             if field not in found and not _is_same(field, ours, theirs):

@@ -29,16 +29,27 @@ from bench.compare.metric import Metric
 from bench.compare.metric_pairs import (
     Row,
     Spreads,
+    cold,
+    dearer_to_ask,
     judge_rows,
     lost,
     rows,
     shown_rows,
+    unread,
     usable,
     voided,
 )
-from bench.compare.metrics import GENERATOR, Readings
+from bench.compare.metrics import Readings
 from bench.compare.metrics import imported as read_figures
-from bench.compare.run_pairs import Pair, UnfitError, is_balanced, is_interleaved, pair_up
+from bench.compare.run_pairs import (
+    BROKEN,
+    Pair,
+    UnfitError,
+    is_balanced,
+    is_interleaved,
+    pair_up,
+    told,
+)
 from bench.compare.verdict import (
     ALPHA,
     FRESH_PAIRS_MIN,
@@ -52,12 +63,17 @@ from bench.compare.verdict import (
 from bench.errors import COMPARISON_EXITS
 from bench.imports.runs import ImportedRun, unlike_rates
 from bench.records.run_record import CONTROL, RunRecord
+from bench.records.run_record import Verdict as RunVerdict
 from bench.stats.signed_rank import pairs_needed
 
 SCHEMA_FILE = Path(__file__).with_name("compare.schema.json")
 
 NO_PAIR: Verdict = "inconclusive"
 """The verdict is this where every pair is void, and not because of one side."""
+BROKEN_SHOWN_MAX = 3
+"""A comparison names at most so many runs that are FAILED or INVALID; the others are counted."""
+COUNTED: tuple[RunVerdict, ...] = ("valid", "failed")
+"""The requests of runs of these verdicts are counted: how they ended is known."""
 ONLY_FIGURES = "without the requests behind them are shown and never judged"
 
 
@@ -112,12 +128,18 @@ def _compare(
         return _shown(both, budgets)
     pairs, fresh_pairs = pair_up(*sides), pair_up(*fresh)
     lost_readings = lost(pairs + fresh_pairs, budgets)
+    counted = _counted(pairs + fresh_pairs, budgets)
+    in_turns = is_interleaved(pairs) and is_interleaved(fresh_pairs)
     pairs, voids = usable(pairs, budgets, lost_readings)
     fresh_pairs, fresh_voids = usable(fresh_pairs, budgets, lost_readings)
-    void_line = outcomes.void_by_side(both.base, both.b, lost_readings)
+    spoilt_line = outcomes.spoilt_by_side(both.base, both.b, lost_readings) if in_turns else None
+    broken = [told(run) for run in (*both.base, *both.b) if run.verdict in BROKEN]
+    if not pairs and spoilt_line:
+        return _described("regression", [spoilt_line])
+    if not pairs and broken:
+        raise UnfitError("invalid", *_first(broken))
     if not pairs:
-        why = [f"no usable pair is left: {voids[0]}"]
-        return _described("regression", [void_line]) if void_line else _described(NO_PAIR, why)
+        return _described(NO_PAIR, [f"no usable pair is left: {voids[0]}"])
     found = rows(pairs + fresh_pairs, budgets, spreads)
     gated, alpha = [row for row in found if row.is_gated], ALPHA / looks
     used = len(pairs)
@@ -141,24 +163,33 @@ def _compare(
         _metric(row, {**findings_shown, **findings}, noise[row.metric.name]) for row in found
     ]
     used_sides = Sides.of(pairs + fresh_pairs)
-    checked = check_levels(budgets.levels, used_sides.b)
+    checked = check_levels(budgets.levels, counted.b)
     verdict = _overall(found, findings, checked)
     worse = [name for name, finding in findings.items() if finding.is_worse]
-    ended = outcomes.judge(used_sides.base, used_sides.b)
+    ended = outcomes.judge(counted.base, counted.b)
     otherwise = [each.line for each in ended if each.state == "changed" and in_turns]
-    otherwise += [void_line] if void_line else []
+    otherwise += [spoilt_line] if spoilt_line else []
     doubted = [each.line for each in ended if each.line not in otherwise]
-    doubted += [*_cold(found), *_dearer_to_ask(found, findings_shown)]
-    doubted += [] if imported else _unread(found, budgets, [*both.base, *both.b])
+    doubted += [*cold(found), *dearer_to_ask(found, findings_shown)]
+    doubted += [] if imported else unread(found, budgets, [*both.base, *both.b])
     if otherwise:
         verdict = "regression"
+    elif broken and verdict != "regression":
+        verdict = "invalid"
     elif doubted and verdict in ("same", "faster"):
         verdict = "inconclusive"
     level = 1 - alpha / max(1, len(gated))
     few = too_few(used, level) if used < pairs_needed(level) else None
     return replace(
         _described(
-            verdict, otherwise + doubted + _reasons(verdict, metrics, checked, few, worse), metrics
+            verdict,
+            [
+                *otherwise,
+                *([] if otherwise else _first(broken)),
+                *doubted,
+                *_reasons(verdict, metrics, checked, few, worse),
+            ],
+            metrics,
         ),
         notes=[
             *voided(pairs + fresh_pairs, budgets),
@@ -182,6 +213,18 @@ def _compare(
     )
 
 
+def _counted(pairs: Sequence[Pair], budgets: Budgets) -> Sides:
+    """The runs whose requests are counted: those of pairs that only failures spoil, too, or a side
+    that fails now and then would look as if it never did."""
+    fit = [pair for pair in pairs if pair.void_because(budgets.moved_max, COUNTED) is None]
+    return Sides.of(fit)
+
+
+def _first(broken: Sequence[str]) -> list[str]:
+    more = len(broken) - BROKEN_SHOWN_MAX
+    return [*broken[:BROKEN_SHOWN_MAX], *([f"and {more} more runs"] if more > 0 else [])]
+
+
 def _shown(both: Sides, budgets: Budgets) -> Comparison:
     """What other tools' files say that hold figures alone: side by side, without a verdict."""
     pairs = pair_up(*both)
@@ -202,46 +245,6 @@ def _shown(both: Sides, budgets: Budgets) -> Comparison:
 
 def _figures(run: RunRecord) -> Readings:
     return read_figures(run.tool, run.figures) if isinstance(run, ImportedRun) else {}
-
-
-def _cold(found: Sequence[Row]) -> list[str]:
-    """A line where A was not warm yet: whatever B is better at may be that alone."""
-    return [
-        f"{row.metric.name}: the compilers of A took {median(row.a):.2f} cores and those of B "
-        f"{median(row.b):.2f}: A was not warm when it was measured"
-        for row in found
-        if row.metric.kind == "compiling" and median(row.a) - median(row.b) > row.rule.threshold
-    ]
-
-
-def _dearer_to_ask(found: Sequence[Row], findings: Mapping[str, Finding]) -> list[str]:
-    """A line where a request of B surely costs who sends it more: ratios to that fell with it."""
-    loops = {row.metric.loop for row in found if row.metric.word == "cpu_ratio" and row.is_gated}
-    return [
-        f"{row.metric.name}: {median(row.a):.0f} µs with A and {median(row.b):.0f} with B: what B "
-        "takes looks smaller beside it than it is"
-        for row in found
-        if row.metric.kind == f"cpu.{GENERATOR}"
-        and row.metric.loop in loops
-        and row.metric.name in findings
-        and findings[row.metric.name].low > row.limits.threshold
-    ]
-
-
-def _unread(found: Sequence[Row], budgets: Budgets, runs: Sequence[RunRecord]) -> list[str]:
-    """A line for each kind of metric that decides and that no run of a stack of its own has: each
-    reading of it has failed. Of a target nobody can say what there is to read."""
-    is_loaded = any(phase.window is not None for run in runs for phase in run.fixed_phases)
-    is_own = all(run.settings.target is None for run in runs)
-    if budgets.names is not None or not is_loaded or not is_own:
-        return []
-    deciding = [row for row in found if row.rule.role == "decides"]
-    known = {name for row in deciding for name in (row.metric.word, row.metric.kind)}
-    return [
-        f"can't tell: {kind}, which decides, as no run has it: each reading of it has failed"
-        for kind, rule in budgets.metrics.items()
-        if rule.role == "decides" and rule.loop is not None and kind not in known
-    ]
 
 
 def _held_back(pairs: int, gated: int, alpha: float) -> int:

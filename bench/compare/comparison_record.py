@@ -120,8 +120,8 @@ class LevelRecord:
 
 @dataclass(frozen=True)
 class OutcomeRecord:
-    """The outcome is a way in which requests ended, or runs were void, more or less often on one
-    side."""
+    """The outcome is a way in which requests ended, or runs failed or were void, more or less often
+    on one side."""
 
     verdict: Literal["regression", "inconclusive"]
     line: str

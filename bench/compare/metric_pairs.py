@@ -2,13 +2,15 @@
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from functools import partial
+from statistics import median
 from typing import NamedTuple
 
 from bench.compare.budgets import Budgets, MetricRule
 from bench.compare.metric import Metric, Rule
-from bench.compare.metrics import Readings, readings
+from bench.compare.metrics import GENERATOR, Readings, readings
 from bench.compare.run_pairs import Pair, UnfitError
 from bench.compare.verdict import Finding, judge
+from bench.records.run_record import RunRecord
 
 Spreads = Mapping[str, float]
 """The spreads are by name of a metric, in place of the budget file's: see
@@ -202,3 +204,44 @@ def judge_rows(found: Sequence[Row], used: int, alpha: float) -> dict[str, Findi
         {row.metric.name: row.worsenings[used:] for row in found},
         alpha,
     )
+
+
+def cold(found: Sequence[Row]) -> list[str]:
+    """`cold` returns a line where A was not warm yet: whatever B is better at may be that alone."""
+    return [
+        f"{row.metric.name}: the compilers of A took {median(row.a):.2f} cores and those of B "
+        f"{median(row.b):.2f}: A was not warm when it was measured"
+        for row in found
+        if row.metric.kind == "compiling" and median(row.a) - median(row.b) > row.rule.threshold
+    ]
+
+
+def dearer_to_ask(found: Sequence[Row], findings: Mapping[str, Finding]) -> list[str]:
+    """`dearer_to_ask` returns a line where a request of B surely costs who sends it more: ratios to
+    that fell with it."""
+    loops = {row.metric.loop for row in found if row.metric.word == "cpu_ratio" and row.is_gated}
+    return [
+        f"{row.metric.name}: {median(row.a):.0f} µs with A and {median(row.b):.0f} with B: what B "
+        "takes looks smaller beside it than it is"
+        for row in found
+        if row.metric.kind == f"cpu.{GENERATOR}"
+        and row.metric.loop in loops
+        and row.metric.name in findings
+        and findings[row.metric.name].low > row.limits.threshold
+    ]
+
+
+def unread(found: Sequence[Row], budgets: Budgets, runs: Sequence[RunRecord]) -> list[str]:
+    """`unread` returns a line for each kind of metric that decides and that no run of a stack of
+    its own has: each reading of it has failed. Of a target nobody can say what there is to read."""
+    is_loaded = any(phase.window is not None for run in runs for phase in run.fixed_phases)
+    is_own = all(run.settings.target is None for run in runs)
+    if budgets.names is not None or not is_loaded or not is_own:
+        return []
+    deciding = [row for row in found if row.rule.role == "decides"]
+    known = {name for row in deciding for name in (row.metric.word, row.metric.kind)}
+    return [
+        f"can't tell: {kind}, which decides, as no run has it: each reading of it has failed"
+        for kind, rule in budgets.metrics.items()
+        if rule.role == "decides" and rule.loop is not None and kind not in known
+    ]

@@ -2,8 +2,8 @@
 
 For each operation, the share of each way in which its requests ended is compared, pooled over all
 runs. A change of what is refused counts in either direction, as the sides send the same kinds of
-requests; fewer failures are no harm. So does a side whose runs are void more often than the
-other's: both were measured in turns, on one machine.
+requests; fewer failures are no harm. So does a side whose runs fail, or are void, more often than
+the other's: both were measured in turns, on one machine.
 """
 
 from collections import Counter
@@ -12,6 +12,7 @@ from typing import Literal, NamedTuple
 
 from scipy.stats import fisher_exact
 
+from bench.compare.run_pairs import BROKEN
 from bench.records.run_record import GENERATOR_BUSY, Figures, RunRecord
 from bench.stats.pooled_share import Count, PooledShare, pooled
 from bench.stats.window import asked, failures
@@ -117,28 +118,41 @@ def _counts(run: RunRecord) -> Iterator[tuple[Outcome, int]]:
                 yield Outcome(phase, operation, kind), count
 
 
-def void_by_side(
+def spoilt_by_side(
     a: Sequence[RunRecord], b: Sequence[RunRecord], lost: Mapping[str, str]
 ) -> str | None:
-    """`void_by_side` returns a line where B's runs are void surely more often than A's: B is why
-    they are. So is a run in `lost`, run_id → why.
+    """`spoilt_by_side` returns a line where B's runs are FAILED or INVALID, or no use at all,
+    surely more often than A's: B is why they are. So is a run in `lost`, run_id → why.
 
     Runs whose generator was too busy are left out: the faster a system, the busier who loads it.
     """
-    told = [[_void_because(run, lost) for run in side] for side in (a, b)]
-    whys = [[why for why in side if GENERATOR_BUSY not in (why or "")] for side in told]
-    voids = [len(side) - side.count(None) for side in whys]
-    table = [[void, len(side) - void] for void, side in zip(voids, whys, strict=True)]
-    if not all(whys) or fisher_exact(table, alternative="less").pvalue > OUTCOMES_ALPHA:
+    told = [[_spoilt_because(run, lost) for run in side] for side in (a, b)]
+    of_a, of_b = ([why for why in side if GENERATOR_BUSY not in (why or "")] for side in told)
+    broken = [[_broken_because(run) for run in side] for side in (a, b)]
+    return _more_often("failed", *broken) or _more_often("are void", of_a, of_b)
+
+
+def _more_often(did: str, of_a: Sequence[str | None], of_b: Sequence[str | None]) -> str | None:
+    """A line where more runs of B have a reason than chance allows (Fisher's exact test)."""
+    sides = of_a, of_b
+    spoilt = [len(side) - side.count(None) for side in sides]
+    table = [[some, len(side) - some] for some, side in zip(spoilt, sides, strict=True)]
+    if not all(sides) or fisher_exact(table, alternative="less").pvalue > OUTCOMES_ALPHA:
         return None
-    why = next(why for why in whys[1] if why is not None)
+    why = next(why for why in of_b if why is not None)
     return (
-        f"{voids[1]} of {len(whys[1])} runs of B are void, and {voids[0]} of {len(whys[0])} of A: "
-        f"what makes them void is B's ({why})"
+        f"{spoilt[1]} of {len(of_b)} runs of B {did}, and {spoilt[0]} of {len(of_a)} of A: "
+        f"the reason is B's ({why})"
     )
 
 
-def _void_because(run: RunRecord, lost: Mapping[str, str]) -> str | None:
+def _broken_because(run: RunRecord) -> str | None:
+    return "; ".join(run.reasons) if run.verdict in BROKEN else None
+
+
+def _spoilt_because(run: RunRecord, lost: Mapping[str, str]) -> str | None:
+    if run.verdict in BROKEN:
+        return _broken_because(run)
     if run.verdict != VOID:
         return lost.get(run.run_id)
     return next((why for why in run.reasons if GENERATOR_BUSY not in why), run.reasons[0])

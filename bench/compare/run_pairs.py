@@ -4,15 +4,21 @@ A third run of a pair may be of the base again, on a system of its own. A is the
 and what lies between them is what the comparison makes of no change at all.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from itertools import pairwise
 from math import log
 from typing import Literal, NamedTuple
 
 from bench.errors import COMPARISON_EXITS, BenchError
-from bench.records.run_record import RunRecord
+from bench.records.run_record import RunRecord, Verdict
 
 Fault = Literal["incomparable", "invalid", "unreadable", "missing_metric", "other_schema"]
+
+
+BROKEN: tuple[Verdict, ...] = ("failed", "invalid")
+"""A run of these verdicts broke a promise, did not answer, or can't tell: it is no measurement."""
+USABLE: tuple[Verdict, ...] = ("valid",)
+"""The figures of runs of this verdict are compared."""
 
 
 class UnfitError(BenchError):
@@ -26,11 +32,15 @@ class UnfitError(BenchError):
 
 
 def refuse_unfit(run: RunRecord) -> None:
-    """`refuse_unfit` raises `UnfitError` for a run that says nothing, unless it is VOID: then its
-    pair is."""
-    if run.verdict not in ("valid", "void"):
-        why = "; ".join(run.reasons)
-        raise UnfitError("invalid", f"run {run.run_id} is {run.verdict.upper()}: {why}")
+    """`refuse_unfit` raises `UnfitError` for a run that was interrupted. One that is FAILED,
+    INVALID or VOID takes its pair with it, and counts against its side."""
+    if run.verdict == "interrupted":
+        raise UnfitError("invalid", told(run))
+
+
+def told(run: RunRecord) -> str:
+    """`told` returns a run's verdict and its reasons, in a line."""
+    return f"run {run.run_id} is {run.verdict.upper()}: {'; '.join(run.reasons)}"
 
 
 class Pair(NamedTuple):
@@ -50,6 +60,10 @@ class Pair(NamedTuple):
         return [*self.base, self.b]
 
     @property
+    def broken(self) -> list[RunRecord]:
+        return [run for run in self.runs if run.verdict in BROKEN]
+
+    @property
     def is_a_first(self) -> bool:
         return self.a.started_utc < self.b.started_utc
 
@@ -59,15 +73,15 @@ class Pair(NamedTuple):
         times = [run.started_utc for run in self.runs]
         return min(times), max(times)
 
-    def void_because(self, moved_max: float) -> str | None:
-        """`void_because` returns why it says nothing: a bottleneck beside the system, or the
-        machine moved.
+    def void_because(self, moved_max: float, usable: Collection[Verdict] = USABLE) -> str | None:
+        """`void_because` returns why it says nothing: a run that is no measurement, a bottleneck
+        beside the system, or the machine moved.
 
         `moved_max`: how far the control workload may move, 0.1 for 10 %.
         """
         for run in self.runs:
-            if run.verdict == "void":
-                return f"run {run.run_id} is VOID: {'; '.join(run.reasons)}"
+            if run.verdict not in usable:
+                return told(run)
         for name in set.intersection(*(set(run.controls) for run in self.runs)):
             figures = [run.controls[name] for run in self.runs]
             if log(max(figures) / min(figures)) > log(1 + moved_max):

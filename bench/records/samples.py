@@ -249,8 +249,10 @@ class Samples(NamedTuple):
 class Window(NamedTuple):
     """A window lasts from `opened_ns` until before `closed_ns`, on the machine's monotonic clock.
 
-    A request of a closed loop belongs to the window in which it ended. One of an open loop belongs
-    to that for which it was intended: those that a stall pushes past the end count too.
+    A request of a closed loop belongs to the window in which it ended, and to that in which it was
+    under way at the end where it then fails: short windows close before anything can time out. One
+    of an open loop belongs to that for which it was intended: those that a stall pushes past the
+    end count too.
     """
 
     opened_ns: int
@@ -262,17 +264,21 @@ class Window(NamedTuple):
         return (self.closed_ns - self.opened_ns) / 1e9
 
     def of(self, samples: Samples) -> Samples:
-        return samples.where(
-            self.holds(samples.intended_ns if self.is_open_loop else samples.done_ns)
-        )
+        if self.is_open_loop:
+            return samples.where(self.holds(samples.intended_ns))
+        fails = self._is_left(samples) & samples.of_kind("failed", "censored")
+        return samples.where(self.holds(samples.done_ns) | fails)
 
     def left_by(self, samples: Samples) -> Samples:
         """`left_by` returns the requests of a closed loop that were under way as the window closed,
-        with their wait so far: in no window, they say how slow a system had become. Those of an
-        open loop are all in their window."""
-        is_left = (samples.sent_ns < self.closed_ns) & (samples.done_ns >= self.closed_ns)
-        found = samples.where(is_left & (not self.is_open_loop))
+        with their wait so far: in no window, they say how slow a system had become. Those that fail
+        later are in it, as those of an open loop all are."""
+        fails = samples.of_kind("failed", "censored")
+        found = samples.where(self._is_left(samples) & ~fails & (not self.is_open_loop))
         return Samples(*found[:6], np.full(len(found), self.closed_ns))
+
+    def _is_left(self, samples: Samples) -> NDArray[np.bool_]:
+        return (samples.sent_ns < self.closed_ns) & (samples.done_ns >= self.closed_ns)
 
     def holds(self, times_ns: NDArray[np.int64]) -> NDArray[np.bool_]:
         return (self.opened_ns <= times_ns) & (times_ns < self.closed_ns)

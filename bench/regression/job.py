@@ -83,8 +83,8 @@ class Job:
         """`execute` measures and compares. Runs are recorded below `folder`, and stay, as what the
         stacks print.
 
-        It raises `StackError` where a side can't be built or started, `KeyboardInterrupt` where a
-        run was interrupted.
+        A run that fails is a result, and counts against its side. It raises `StackError` where a
+        side can't be built or started, `KeyboardInterrupt` where a run was interrupted.
         """
         paths = changed(self._commits["A"], self._commits["B"], self._project)
         shared = self._service is None and is_gateway_only(paths)

@@ -9,7 +9,7 @@ from typing import NamedTuple
 from bench.compare.budgets import Budgets, never_the_same
 from bench.compare.metric import Rule
 from bench.compare.metric_pairs import LostReadingError, Row, Spreads, lost, rows, usable
-from bench.compare.run_pairs import Pair, UnfitError, refuse_unfit
+from bench.compare.run_pairs import BROKEN, Pair, UnfitError, told
 from bench.regression.stopping_rule import Plan, Sequential, Step
 from bench.run.model import Progress
 
@@ -25,11 +25,16 @@ class Gate(NamedTuple):
 
 
 def gate(first: Pair, budgets: Budgets, spreads: Spreads) -> Gate:
-    """`gate` makes it from a run of each side. It raises `UnfitError` where they have no metric
-    that decides, or one that could never be the same, and `LostReadingError` where one run lacks
-    one."""
-    for run in first.runs:
-        refuse_unfit(run)
+    """`gate` makes it from a run of each side, or of the base alone where B's is FAILED or INVALID.
+
+    It raises `UnfitError` where the base's is, where they have no metric that decides, or one that
+    could never be the same; and `LostReadingError` where one run lacks one.
+    """
+    for run in first.base:
+        if run.verdict in BROKEN:
+            raise UnfitError("invalid", told(run))
+    if first.broken:
+        first = first._replace(b=first.a)
     gated = [row for row in rows([first], budgets, spreads) if row.rule.role != "shown"]
     hopeless = [
         why for row in gated if (why := never_the_same(row.metric.name, row.rule)) is not None
@@ -70,15 +75,13 @@ def take(
     spent_s: Callable[[], float],
     tell: Progress = lambda _: None,
 ) -> Taken:
-    """`take` takes as many pairs as needed. It raises `UnfitError` for a run that says nothing."""
+    """`take` takes as many pairs as needed; no more where each of a batch has a run that is FAILED
+    or INVALID."""
     sequential = Sequential(gate.rules, gate.deciding, plan)
     taken = Taken([], [], "")
     while (step := sequential.next(spent_s())).action != "stop":
         tell(f"{step.action} {step.pairs} pairs: {step.why}")
         pairs = measure(step)
-        for pair in pairs:
-            for run in pair.runs:
-                refuse_unfit(run)
         (taken.fresh if step.action == "repeat" else taken.pairs).extend(pairs)
         kept, voids = usable(pairs, budgets, lost(pairs, budgets, gate.deciding))
         for why in voids:
@@ -87,6 +90,8 @@ def take(
         sequential.add(step._replace(pairs=len(pairs)), found, len(voids))
         if len(pairs) < step.pairs:
             return taken._replace(why="the time budget is used up")
+        if all(pair.broken for pair in pairs):
+            return taken._replace(why="each of the last pairs has a run that failed")
     return taken._replace(why=step.why)
 
 

@@ -21,7 +21,7 @@ from bench.compare.comparability import Folders
 from bench.compare.comparison import compare
 from bench.compare.comparison_record import Comparison
 from bench.compare.metric import Rule
-from bench.compare.outcomes import RUNS_MIN, judge, void_by_side
+from bench.compare.outcomes import RUNS_MIN, judge, spoilt_by_side
 from bench.records.run_record import GENERATOR_BUSY, RunRecord
 from bench.regression.stopping_rule import Plan, Sequential, Step
 
@@ -204,7 +204,85 @@ def test_void_runs_that_tell_nothing_of_a_side(of_a: int, of_b: int, is_told: bo
             run |= {"verdict": "void", "reasons": ["the machine was busy"]}
         return records(runs)
 
-    assert bool(void_by_side(side("A", of_a), side("B", of_b), {})) == is_told
+    assert bool(spoilt_by_side(side("A", of_a), side("B", of_b), {})) == is_told
+
+
+# ---- failed by the side
+
+
+MONEY = verdict("failed", "money: broken 3 times")
+"""It took the place of a whole job's verdict, so such a commit was no regression."""
+
+
+def test_a_commit_whose_runs_fail_is_a_regression(tmp_path: Path) -> None:
+    found = compared(tmp_path / "each", MONEY, pairs=6)
+    assert (found.verdict, found.exit_code) == ("regression", 10)
+    assert "6 of 6 runs of B failed, and 0 of 6 of A" in found.headline
+    assert "money: broken 3 times" in found.headline
+    found = compared(tmp_path / "some", every(3, MONEY))
+    assert found.verdict == "regression"
+    assert "8 of 24 runs of B failed" in " ".join(found.reasons)
+    assert found.metrics, "the pairs that are left are shown"
+
+
+def test_a_commit_that_crashes_is_a_regression(tmp_path: Path) -> None:
+    """Its runs end before their phases do, and are INVALID."""
+
+    def crashed(run: Run) -> None:
+        verdict("invalid", "gateway ended with exit code 1")(run)
+        run["phases"] = []
+
+    found = compared(tmp_path / "each", crashed, pairs=6)
+    assert (found.verdict, found.exit_code) == ("regression", 10)
+    found = compared(tmp_path / "some", every(3, crashed))
+    assert "8 of 24 runs of B failed" in " ".join(found.reasons)
+
+
+@pytest.mark.parametrize("side", "AB")
+def test_a_failure_that_may_be_of_either_side_is_no_verdict(tmp_path: Path, side: str) -> None:
+    """One run in 24: nobody can say whose it is, and it must not pass either."""
+    runs = {letter: a_set(letter, 24) for letter in "AB"}
+    MONEY(runs[side][3])
+    folders = Folders(*(write_set(tmp_path / each, runs[each]) for each in "AB"))
+    found = compare(folders, BUDGETS)
+    assert (found.verdict, found.exit_code) == ("invalid", 13)
+    assert found.reasons == [f"run {runs[side][3]['run_id']} is FAILED: money: broken 3 times"]
+    assert found.pairs is not None
+    assert found.pairs.used + found.pairs.fresh == 23
+
+
+def test_a_base_that_fails_can_not_be_compared_with(tmp_path: Path) -> None:
+    runs = a_set("A", 8, MONEY)
+    folders = Folders(write_set(tmp_path / "a", runs), write_set(tmp_path / "b", a_set("B", 8)))
+    found = compare(folders, BUDGETS)
+    assert (found.verdict, found.exit_code) == ("invalid", 13)
+    assert [reason.partition(" is ")[0] for reason in found.reasons[:3]] == [
+        f"run {run['run_id']}" for run in runs[:3]
+    ]
+    assert found.reasons[3:] == ["and 5 more runs"]
+
+
+@pytest.mark.parametrize(("number", "is_told"), [(400, True), (60, True), (3, False)])
+def test_the_requests_of_runs_that_failed_are_counted(
+    tmp_path: Path, number: int, is_told: bool
+) -> None:
+    """A run in which a hundredth fails is FAILED, and the others look as if none ever did."""
+
+    def failing(run: Run) -> None:
+        failed(number)(run)
+        verdict("failed", f"open: {number} of 4,000 requests")(run)
+
+    found = compared(tmp_path, every(2, failing), pairs=8)
+    assert found.verdict == "invalid"
+    assert any("all requests: failed" in each.line for each in found.outcomes) == is_told
+
+
+def test_runs_that_fail_on_another_day_are_nobody_s(tmp_path: Path) -> None:
+    for what in (MONEY, verdict("void", "50 processes waited for 2 cores")):
+        folder = tmp_path / str(what)
+        a = write_set(folder / "a", a_set("A", 10))
+        b = write_set(folder / "b", a_set("B", 10, what, begin=50))
+        assert compare(Folders(a, b), BUDGETS).verdict != "regression"
 
 
 # ---- what could never settle

@@ -28,8 +28,13 @@ def test_what_is_gated_is_what_the_first_runs_have() -> None:
     assert len(found.rules) == 7
     assert METRIC in found.deciding
     assert found.rules[METRIC].aa_spread > 0
+
+
+def test_what_is_gated_is_what_the_base_has_where_the_other_side_fails() -> None:
+    (first,) = pairs(1, verdict("failed", "money"), lambda run: run.update(phases=[]))
+    assert gate(first, BUDGETS, {}) == gate(pairs(1)[0], BUDGETS, {})
     with pytest.raises(UnfitError, match="is FAILED: money"):
-        gate(pairs(1, verdict("failed", "money"))[0], BUDGETS, {})
+        gate(Pair(first.b, first.a), BUDGETS, {})
 
 
 @pytest.mark.parametrize(("changes", "fresh"), [((), 0), ((cpu("gateway", 1.1),), 6)])
@@ -53,10 +58,23 @@ def test_time_that_is_over_ends_it() -> None:
     assert told == ["measure 12 pairs: the first batch"]
 
 
-def test_a_run_that_says_nothing_ends_it() -> None:
+def test_a_batch_of_which_each_pair_has_a_failed_run_ends_it() -> None:
     gated, broken = gate(pairs(1)[0], BUDGETS, {}), pairs(12, verdict("invalid", "the ledger"))
-    with pytest.raises(UnfitError, match="is INVALID: the ledger"):
-        take(gated, Plan.of(5, 1e6), BUDGETS, {}, lambda _: broken, lambda: 1.0)
+    taken = take(gated, Plan.of(5, 1e6), BUDGETS, {}, lambda _: broken, lambda: 1.0)
+    assert taken == (broken, [], "each of the last pairs has a run that failed")
+
+
+def test_a_failed_run_takes_its_pair_alone() -> None:
+    gated, told = gate(pairs(1)[0], BUDGETS, {}), list[str]()
+    drawn = [*pairs(3), *pairs(1, verdict("failed", "money"), begin=3), *pairs(100, begin=4)]
+    plan = Plan.of(5, 1e6)
+    taken = take(
+        gated, plan, BUDGETS, {}, lambda step: popped(drawn, step), lambda: 1.0, told.append
+    )
+    assert len(taken.pairs) == plan.first_pairs
+    assert [line for line in told if "void" in line] == [
+        f"a pair is void: run {taken.pairs[3].b.run_id} is FAILED: money"
+    ]
 
 
 def test_void_pairs_do_not_count() -> None:

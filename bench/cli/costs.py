@@ -27,7 +27,7 @@ from bench.run.model import Subject
 from bench.run.run import Run, own_stack
 from bench.run.settings import DURATION_S_MAX, Settings
 from bench.scaling import plan as planning
-from bench.scaling.axes import AXES
+from bench.scaling.axes import AXES, MACHINE
 from bench.scaling.entities import make_users
 from bench.scaling.study import Site, measure, missing, resume
 from bench.scaling.study_record import Study, read_study
@@ -107,6 +107,8 @@ COMMAND = Command(
 # ---- scaling
 
 RUNS = "runs"
+SETTING_MAX = 1e9
+"""A larger value of an axis is refused: no study has one."""
 RATE_PER_S_MAX = 100_000_000.0
 """A plan is for at most this rate: above it, no study of one machine tells anything."""
 
@@ -188,12 +190,23 @@ SCALING = Command(
 )
 
 
+def settings_of_a_machine(text: str) -> dict[str, float]:
+    """`settings_of_a_machine` is an argparse type: "gateways=2,checkpoint-interval=1"."""
+    pairs = [each.partition("=") for each in text.split(",")]
+    names = [one_of("axis", MACHINE)(name) for name, _, _ in pairs]
+    if len({*names}) < len(names):
+        raise argparse.ArgumentTypeError(f"{text}: an axis is there twice")
+    return {name: positive(SETTING_MAX)(value) for name, _, value in pairs}
+
+
 def add_plan(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("--rate", type=positive(RATE_PER_S_MAX), required=True, metavar="RATE",
         help="requests/s that shall be served")  # fmt: skip
     add("--p99-ms", type=positive(P99_MS_MAX), default=50.0, metavar="MS",
         help="that must hold (default: %(default)g)")  # fmt: skip
+    add("--machine", type=settings_of_a_machine, default={}, metavar="AXIS=VALUE,...",
+        help=f"set up otherwise than the study's base: of {', '.join(MACHINE)}")  # fmt: skip
     add("--study", type=Path, default=Path("results/scaling"), metavar="FOLDER",
         help="of the command `scaling` (default: %(default)s)")  # fmt: skip
     add_json(parser)
@@ -202,7 +215,7 @@ def add_plan(parser: argparse.ArgumentParser) -> None:
 def plan(args: argparse.Namespace) -> ExitCode:
     """`plan` raises `BenchError` where the study is not enough."""
     known = read_study(args.study)
-    found = planning.plan(known, args.rate, args.p99_ms)
+    found = planning.plan(known, args.rate, args.p99_ms, args.machine)
     if args.json:
         show_json(to_plain(found))
     else:

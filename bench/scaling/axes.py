@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 from bench.run.settings import Settings
 from system.runtime.options import StackOptions, StateBackend
+from system.runtime.settings import CHECKPOINT_INTERVAL_S
 
 RATE = "rate"
 """The values of this axis are shares of the base configuration's capacity; it has one stack."""
@@ -73,3 +74,12 @@ AXES: dict[str, Axis] = {
     "entities": Axis("users in the state, besides the load's", (1e3, 1e4, 1e5, 1e6), fills=True),
 }
 """The axes are measured in this order: the rates follow from the base."""
+MACHINE: dict[str, float | None] = {
+    "partitions": 1.0,
+    "taskmanagers": 1.0,
+    "gateways": 1.0,
+    "checkpoint-interval": CHECKPOINT_INTERVAL_S,
+    "entities": None,
+}
+"""These axes are settings of a machine, with the base's value; None where that is no value of the
+axis."""

@@ -48,6 +48,16 @@ class Queue:
     base_p50_ms: float
     base_p99_ms: float
 
+    def dearer(self, times: float) -> "Queue":
+        """`dearer` returns the queue of requests that each take so many times as long."""
+        return Queue(
+            self.capacity_per_s / times,
+            self.servers,
+            self.cv2,
+            self.base_p50_ms * times,
+            self.base_p99_ms * times,
+        )
+
     def utilisation(self, rate_per_s: float) -> float:
         return rate_per_s / self.capacity_per_s
 
@@ -140,6 +150,8 @@ class Held(NamedTuple):
     half: Queue
     p50_errors: tuple[float, ...]
     """The predicted p50 of each rate of the other half is off by these shares."""
+    p99_errors: tuple[float, ...]
+    """So is its predicted p99."""
     capacity_error: float
     """The capacity that the first half tells is off by this share from what both tell."""
 
@@ -148,6 +160,11 @@ class Held(NamedTuple):
         """The error is the median of the shares' amounts."""
         return float(np.median(np.abs(self.p50_errors)))
 
+    @property
+    def p99_error(self) -> float:
+        """The error is the median of the shares' amounts."""
+        return float(np.median(np.abs(self.p99_errors)))
+
 
 def hold_against(observed: Sequence[Observation], servers: int = 1) -> Held:
     """`hold_against` fits every second rate, and predicts those between. It raises `ValueError`
@@ -155,7 +172,11 @@ def hold_against(observed: Sequence[Observation], servers: int = 1) -> Held:
     # The highest rate is in the half that is fitted: no model tells beyond what it has seen.
     ordered = sorted(observed, key=lambda each: -each.rate_per_s)
     half, whole = fit(ordered[::2], servers), fit(ordered, servers)
-    errors = tuple(
-        half.latency_ms(each.rate_per_s, 0.50) / each.p50_ms - 1 for each in ordered[1::2]
+    others = ordered[1::2]
+    return Held(
+        whole,
+        half,
+        tuple(half.latency_ms(each.rate_per_s, 0.50) / each.p50_ms - 1 for each in others),
+        tuple(half.latency_ms(each.rate_per_s, 0.99) / each.p99_ms - 1 for each in others),
+        half.capacity_per_s / whole.capacity_per_s - 1,
     )
-    return Held(whole, half, errors, half.capacity_per_s / whole.capacity_per_s - 1)

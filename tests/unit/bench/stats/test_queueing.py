@@ -98,7 +98,16 @@ def test_a_fit_finds_the_capacity_of_a_simulated_queue(servers: int, cv2: float)
     assert held.queue.capacity_per_s == pytest.approx(1000.0, rel=0.05)
     assert abs(held.capacity_error) < 0.1
     assert held.p50_error < 0.1
-    assert len(held.p50_errors) == 5
+    assert held.p99_error < 0.1
+    assert len(held.p50_errors) == len(held.p99_errors) == 5
+
+
+def test_a_dearer_request_makes_all_of_a_queue_slower() -> None:
+    queue = Queue(1000.0, 2, 1.5, 1.0, 4.0)
+    dearer = queue.dearer(1.25)
+    for quantile in (0.5, 0.99):
+        slower_ms = queue.latency_ms(500.0, quantile) * 1.25
+        assert dearer.latency_ms(400.0, quantile) == pytest.approx(slower_ms)
 
 
 def test_a_fit_predicts_rates_that_it_has_not_seen() -> None:

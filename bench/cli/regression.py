@@ -27,6 +27,7 @@ from bench.regression.runs import DURATION_S_MAX, RATE_PER_S_MAX, USERS_MAX, Opt
 from bench.regression.worktree import MEASURED, Commit, fork_point, is_dirty, resolve
 from bench.result_files import make_folder
 from bench.run.run import measure
+from bench.run.settings import GENERATORS_MAX
 from bench.workload.http_file import read_workload
 from machine.arguments import positive, real, whole
 from machine.whole_files import write
@@ -63,6 +64,8 @@ def add_measuring(parser: argparse.ArgumentParser, *, results: bool = True) -> N
         help="at most, of a stack that was just started (default: %(default)g)")  # fmt: skip
     add("--budget-s", type=real(job.BUDGET_S_MAX, job.BUDGET_S_MIN), metavar="S",
         default=default.budget_s, help="for it all (default: %(default)g)")  # fmt: skip
+    add("--generators", type=whole("generators", GENERATORS_MAX), default=default.generators,
+        metavar="N", help="processes that send (default: %(default)s)")  # fmt: skip
     add_seed(parser, default.seed)
     add_budgets(parser)
     add_spreads(parser)
@@ -80,6 +83,7 @@ def options_of(args: argparse.Namespace) -> Options:
         first_warmup_s=args.warmup,
         budget_s=args.budget_s,
         seed=args.seed,
+        generators=args.generators,
     )
 
 

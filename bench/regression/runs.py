@@ -42,6 +42,8 @@ class Options(NamedTuple):
     first_warmup_s: float = FIRST_WARMUP_S
     budget_s: float = BUDGET_S
     seed: int = 1
+    generators: int = 1
+    """So many load one side at a time: one sends some thousand requests a second."""
     workload: str | None = None
     """The path is that of a workload file, where what is measured is not the shop."""
 
@@ -54,6 +56,7 @@ class Options(NamedTuple):
             warmup_s=self.warmup_s,
             duration_s=self.duration_s,
             seed=self.seed + number,
+            generators=self.generators,
             workload=self.workload,
         )
 

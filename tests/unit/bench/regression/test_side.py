@@ -118,11 +118,12 @@ def test_what_is_kept_up_beside() -> None:
 
 
 def test_the_runs_of_a_pair_have_the_same_settings() -> None:
-    options = Options(rate_per_s=150, users=32, duration_s=3, seed=7)
+    options = Options(rate_per_s=150, users=32, duration_s=3, seed=7, generators=3)
     settings = options.settings(4)
     open_loop, saturation = settings.phases()
     assert settings == options.settings(4)
     assert (settings.seed, open_loop.name, open_loop.duration_s) == (11, "open", 3)
+    assert settings.generators == 3
     assert (saturation.name, saturation.users, saturation.duration_s) == ("users-32", 32, 3)
     warm = Options().settings(0).quick().phases()[0]
     assert (warm.name, warm.users) == ("warmup", 64), "a stack that just started is warmed up by it"

@@ -50,8 +50,8 @@ class Limits:
     )
     line_bytes_max: int = _limit(
         8190,
-        "The request line and each header have at most this many bytes; more is a 431. It is "
-        "aiohttp's default",
+        "The target of a request and the value of each header have at most this many bytes; more "
+        "is a 431. It is aiohttp's default",
     )
     head_bytes_max: int = _limit(
         32768,

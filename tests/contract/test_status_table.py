@@ -129,6 +129,26 @@ async def test_413_and_431_send_nothing(gateway, topics):
     assert await topics.end_offsets() == topics.ends
 
 
+async def test_what_is_as_large_as_its_limit_is_answered(gateway, topics):
+    limits = ("--body-bytes-max", "100", "--line-bytes-max", "1000", "--headers-max", "5")
+    running = await gateway(*limits)
+    whole = b"GET / HTTP/1.1\r\nHost: h\r\nConnection: close\r\n"  # two headers
+    for more, expected in [(3, 200), (4, 431)]:
+        assert (await running.raw(whole + b"A: b\r\n" * more + b"\r\n"))[0] == expected
+    for length, expected in [(1000, 200), (1001, 431)]:
+        value = b"X-Long: " + b"x" * length
+        assert (await running.raw(whole + value + b"\r\n\r\n"))[0] == expected
+    for length, expected in [(1000, 404), (1001, 431)]:
+        target = b"/" + b"x" * (length - 1)
+        assert (await running.raw(whole.replace(b"/", target, 1) + b"\r\n"))[0] == expected
+    create = CREATE + b"Connection: close\r\nContent-Length: %d\r\n\r\n"
+    asked = asyncio.create_task(running.raw(create % 100 + b"{}" + b" " * 98))
+    _, request = await topics.next()
+    await topics.reply(request, user_id="u1")
+    assert (await asked)[0] == 200
+    assert (await running.raw(create % 101 + b"{}" + b" " * 99))[0] == 413
+
+
 async def test_503_when_full_sends_nothing(gateway, topics):
     running = await gateway("--in-flight-max", "1", "--retry-after-s", "7")
     asked = asyncio.create_task(running.ask("GET", "/users/find/u1"))

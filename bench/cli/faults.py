@@ -23,8 +23,8 @@ from bench.faults.campaign import Campaign
 from bench.faults.fault import CLUSTER_FAULTS, DEADLINE_S, FAULTS, Fault, Planned
 from bench.faults.injection import Injection
 from bench.faults.judgement import Found, Loaded
-from bench.faults.soak import EVERY_S, NAMES, Watch, held_by, plan, soak, summary
-from bench.faults.table import into, table
+from bench.faults.soak import EVERY_S, NAMES, Watch, held_by, plan, soak
+from bench.faults.table import into, summary, table
 from bench.faults.up import CLUSTER_OPTIONS, Up
 from bench.observe.gateway import scrape_quiet
 from bench.probes.registry import run_probes

@@ -1,7 +1,8 @@
 """A campaign puts in fault after fault, seed after seed; what is known is not done again."""
 
+import random
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, fields, replace
 from math import ceil
@@ -9,9 +10,13 @@ from pathlib import Path
 
 import orjson
 
+from bench.errors import BenchError
 from bench.faults.fault import Fault, Needs, Planned
 from bench.faults.judgement import LATE_S_MAX, Bitten, Found, Loaded, judge
 from bench.faults.up import Up
+from bench.judge.final_reads import READS, ids_in, read_again
+from bench.judge.reply_contract import Entity, Final
+from bench.records.request_log import Row
 from bench.records.run_record import IN_FLIGHT_MAX
 from bench.result_files import to_json
 from bench.run.environment import commit
@@ -26,8 +31,58 @@ WAITING_MAX = 20_000
 FILE = "fault.json"
 
 
+KEPT_EACH_MAX = 20
+"""So many users, orders and items of each run at most are read again after each later one."""
+
 Load = Callable[[Settings, Up, Sequence[Planned]], Loaded]
 """`Load` loads a stack, and puts faults in meanwhile."""
+
+
+Ids = Mapping[str, Collection[str]]
+"""Ids are by kind, as `bench.judge.final_reads.ids_in` returns them."""
+Read = Callable[[str, Ids], Final]
+"""`Read` reads entities by a gateway's URL. It raises `BenchError` where that does not answer."""
+
+
+class Kept:
+    """Some of what each run left on a stack is kept: no later fault may change it."""
+
+    def __init__(self, read: Read) -> None:
+        self._read = read
+        self._left: dict[str, Final] = {}
+        """The run's id leads to what it left."""
+
+    def changed(self, url: str) -> list[str]:
+        """`changed` returns a line for each earlier run of which anything is not as it was."""
+        lines = []
+        for run_id, left in self._left.items():
+            now = self._read(
+                url, dict(zip(READS, (left.users, left.orders, left.items), strict=True))
+            )
+            names = [
+                f"{entity_id} was {_told(entity)} and is {_told(then[entity_id])}"
+                for before, then in zip(left, now, strict=True)
+                for entity_id, entity in before.items()
+                if _told(entity) != _told(then[entity_id])
+            ]
+            if names:
+                lines.append(f"what run {run_id} left has changed in {len(names)}: {names[0]}")
+        return lines
+
+    def keep(self, url: str, run_id: str, history: Iterable[Row], seed: int) -> None:
+        """`keep` chooses some of a run's entities, and reads them."""
+        chance = random.Random(seed)
+        self._left[run_id] = self._read(url, {
+            kind: chance.sample(found, min(len(found), KEPT_EACH_MAX))
+            for kind, found in ids_in(history).items()
+        })  # fmt: skip
+
+
+def _told(entity: Entity) -> dict[str, object] | None:
+    """An entity without what each answer has of its own."""
+    if entity is None:
+        return None
+    return {name: value for name, value in entity.items() if name != "request_id"}
 
 
 class Campaign:
@@ -35,7 +90,7 @@ class Campaign:
 
     def __init__(
         self, load: Load, faults: Mapping[str, Fault], rate_per_s: float, after_s: float | None,
-        results: Path, progress: Progress, options: Sequence[str] = (),
+        results: Path, progress: Progress, options: Sequence[str] = (), read: Read = read_again,
     ) -> None:  # fmt: skip
         """`faults` are those that there are, by name. The load goes on for `after_s` after each
         healing; None: as the fault says. The stacks have these further `options` of ``up``."""
@@ -45,6 +100,7 @@ class Campaign:
         self._stack = ExitStack()
         self._up: Up | None = None
         self._has: Needs = ""
+        self._read, self._kept = read, Kept(read)
 
     def __enter__(self) -> "Campaign":
         return self
@@ -89,11 +145,21 @@ class Campaign:
             told = bite.proof, bite.broken, bite.unsure, bite.struck_ns
             bitten = Bitten(began_ns, healed_ns, *told)
         found = judge(name, fault, loaded, bitten)
+        found = self._kept_since(found, up.url, loaded)
         found = replace(found, took_s=round(time.monotonic() - began_s, 1))
         write(loaded.folder / FILE, to_json(asdict(found)))
         if found.broken:  # whatever is left of it is no next fault's doing
             self._end_stack()
         return found, loaded.folder
+
+    def _kept_since(self, found: Found, url: str, loaded: Loaded) -> Found:
+        try:
+            changed = self._kept.changed(url)
+            self._kept.keep(url, loaded.run.run_id, loaded.history, found.seed)
+        except BenchError as cause:
+            line = f"what earlier runs left could not be read: {cause}"
+            return replace(found, unsure=[*found.unsure, line])
+        return replace(found, broken=[*found.broken, *changed])
 
     def _stack_for(self, fault: Fault) -> Up:
         if self._up is not None and self._has != fault.needs:
@@ -107,7 +173,7 @@ class Campaign:
 
     def _end_stack(self) -> None:
         self._stack.close()
-        self._up = None
+        self._up, self._kept = None, Kept(self._read)
 
 
 def settings_of(fault: Fault, seed: int, rate_per_s: float, after_s: float | None) -> Settings:

@@ -193,8 +193,12 @@ async def idle(address: Address, duration_s: float) -> Bite:
     try:
         while len(held) < IDLE_CLIENTS and loop.time() < begin_s + duration_s:
             come = min(IDLE_CLIENTS, int((loop.time() - begin_s) * ARRIVALS_PER_S) + 1)
-            held += [_connecting(address) for _ in range(come - len(held))]
+            coming = [_connecting(address) for _ in range(come - len(held))]
+            held += coming
             await asyncio.sleep(TOGETHER_S)
+            for own in coming:
+                if own.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR) == errno.ECONNREFUSED:
+                    raise ConnectionRefusedError(f"{address.host}:{address.port} lets nobody in")
         await asyncio.sleep(begin_s + duration_s - loop.time())
         shut = sum(map(_is_shut, held))
     finally:

@@ -7,12 +7,17 @@ from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 
-from bench.faults.fault import Bite
+from bench.faults.fault import CHECKPOINTS, Bite
 from bench.faults.up import Scene
 
 FULL = "No space left on device"
 CHUNK_BYTES = 1024 * 1024
 """The filler grows by so much at a time, and by bytes at the end."""
+WHOLE_S_MAX = 30.0
+"""A checkpoint is whole so long after there is room again: one comes each 5 s, and one that could
+not be written may first have to be given up."""
+POLL_S = 0.1
+"""This much time passes between looks."""
 REFILL_S = 0.2
 """Room that becomes free meanwhile is taken again after this time."""
 
@@ -34,10 +39,31 @@ def fill(scene: Scene) -> Bite:
                     break
     finally:
         filler.unlink(missing_ok=True)
-    healed_ns = time.monotonic_ns()
+    healed_ns, healed_s = time.monotonic_ns(), time.time()
+    is_whole = _whole_since(scene, healed_s)
     told = {log.stem: _said(log, sizes[log]) for log in logs}
     who = [f"{part} {times} times" for part, times in told.items() if times]
-    return Bite(f"the disk was full, said {', '.join(who)}" if who else "", healed_ns=healed_ns)
+    proof = f"the disk was full, said {', '.join(who)}" if who else ""
+    return Bite(
+        proof,
+        (f"no checkpoint was whole in {WHOLE_S_MAX:g} s of room",) if is_whole is False else (),
+        ("the load ended before a checkpoint was whole again",) if is_whole is None else (),
+        healed_ns,
+    )
+
+
+def _whole_since(scene: Scene, healed_s: float) -> bool | None:
+    """Whether a checkpoint became whole after a time of the wall clock; None where the load ended
+    before it had to."""
+    folder, until_s = scene.up.disk(CHECKPOINTS), time.monotonic() + WHOLE_S_MAX
+    while True:
+        with suppress(FileNotFoundError):  # old ones go meanwhile
+            if any(path.stat().st_mtime > healed_s for path in folder.glob("*/chk-*/_metadata")):
+                return True
+        if time.monotonic() > until_s:
+            return False
+        if scene.stopping.wait(POLL_S):
+            return None
 
 
 def _take_all(descriptor: int) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Literal, NamedTuple
 
 from bench.faults.fault import Fault, Injected
+from bench.judge.host_health import STOLEN
 from bench.records.request_log import Row
 from bench.records.run_record import EntryRecord, RunRecord
 from bench.stats.quantiles import percentile_ms
@@ -155,6 +156,28 @@ def lost_s(
     ]
 
 
+def others_failed(history: Iterable[Row], injected: Sequence[Injected]) -> list[str]:
+    """`others_failed` returns a line for each fault that may cost others nothing, and during which
+    requests failed. What was under way in the time of another fault, until its goal, is that
+    one's."""
+    rows = [row for row in history if row.status >= 500 or row.code in NOT_DONE]
+    spans = [
+        (each.began_ns, each.healed_ns + round(each.fault.recovery_s_max * SECOND_NS))
+        for each in injected
+        if not each.fault.spares
+    ]
+    lines = []
+    for each in injected:
+        failed = sum(
+            each.began_ns <= row.sent_ns < each.healed_ns
+            and not any(begun <= row.done_ns and row.sent_ns < ended for begun, ended in spans)
+            for row in rows
+        )
+        if failed and each.fault.spares:
+            lines.append(f"{each.name}: {failed} requests of others failed")
+    return lines
+
+
 def judge(name: str, fault: Fault, loaded: Loaded, bite: Bitten) -> Found:
     """`judge` needs the `fault` as the seed has it."""
     run, in_flight = loaded.run, loaded.in_flight
@@ -165,7 +188,7 @@ def judge(name: str, fault: Fault, loaded: Loaded, bite: Bitten) -> Found:
     window = run.phases[-1].window if run.phases else None
     broken = [] if bite.proof else ["nothing shows that the fault bit"]
     broken += [*bite.broken, *_accounts(run, fault)]
-    unsure = list(bite.unsure)
+    unsure, late = list(bite.unsure), list[str]()
     recovered: float | None = None
     is_over_early = False
     if window is not None and began_ns is not None:
@@ -186,10 +209,10 @@ def judge(name: str, fault: Fault, loaded: Loaded, bite: Bitten) -> Found:
             ended_ns = healed_ns or window.closed_ns
             measured = [row for row in rows if window.opened_ns <= row.sent_ns < window.closed_ns]
             slower, unknown = _slower(measured, began_ns, ended_ns, fault.p99_times_max)
-            broken += slower
+            late += slower
             unsure += unknown
     if longest_ns > (fault.deadline_s + LATE_S_MAX) * SECOND_NS:
-        broken.append(f"an answer took {longest_ns / SECOND_NS:.1f} s")
+        late.append(f"an answer took {longest_ns / SECOND_NS:.1f} s")
     if cut and not fault.cuts_connections:
         broken.append(f"{cut} requests had no answer")
     refused = sum(row.status == 503 for row in rows)
@@ -200,7 +223,12 @@ def judge(name: str, fault: Fault, loaded: Loaded, bite: Bitten) -> Found:
     if in_flight != 0:
         broken.append(f"in flight at the end: {'unknown' if in_flight is None else in_flight}")
     if recovered is None and not is_over_early:
-        broken.append("the throughput did not come back")
+        late.append("the throughput did not come back")
+    stolen = [reason for reason in run.reasons if reason.endswith(STOLEN)]
+    if stolen:
+        unsure += [f"{line}: {why}" for line in late for why in stolen]
+    else:
+        broken += late
     return Found(
         fault=name,
         seed=run.seed,

@@ -2,7 +2,7 @@
 
 import random
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from math import inf
@@ -11,7 +11,16 @@ from pathlib import Path
 from bench.errors import BenchError
 from bench.faults.campaign import WARM_UP_S, Load, in_flight_max
 from bench.faults.fault import CHECKPOINTS, DEADLINE_S, FAULTS, LOGS, Fault, Injected, Planned
-from bench.faults.judgement import SECOND_NS, Bitten, Found, Loaded, is_done, judge, lost_s
+from bench.faults.judgement import (
+    SECOND_NS,
+    Bitten,
+    Found,
+    Loaded,
+    is_done,
+    judge,
+    lost_s,
+    others_failed,
+)
 from bench.faults.up import Up
 from bench.observe.jvm_allocation import live_bytes
 from bench.observe.processes import open_files
@@ -212,14 +221,23 @@ def soak(
         loaded = load(settings, up, planned)
     loaded = loaded._replace(history=list(loaded.history))  # its files are read once
     found = judge("soak", together(loaded.injected), loaded, bitten(loaded.injected))
-    series = held_series(loaded)
+    series, late = held_series(loaded), outages(loaded)
     grown = list(growths(loaded, series))
+    others = others_failed(loaded.history, loaded.injected)
     found = replace(
         found,
-        broken=found.broken + [told(each) for each in grown if _is_over(each)] + overfull(series),
-        unsure=found.unsure
-        + outages(loaded)
-        + [told(each) for each in grown if each.share is None],
+        broken=[
+            *found.broken,
+            *([] if late else others),
+            *(told(each) for each in grown if _is_over(each)),
+            *overfull(series),
+        ],
+        unsure=[
+            *found.unsure,
+            *late,
+            *(others if late else []),
+            *(told(each) for each in grown if each.share is None),
+        ],
     )
     faults = [f"{each.name}: {each.bite.proof}" for each in loaded.injected]
     soaked = Soaked(found, faults, grown)
@@ -376,25 +394,3 @@ def told(grown: Grown) -> str:
         least = f"too short to tell, at least {grown.watched_s_min:g} s are needed"
         return f"{grown.series}: watched for {grown.watched_s:.0f} s: {least}"
     return f"{grown.series}: {grown.share:+.1%} in {grown.watched_s:.0f} s"
-
-
-def summary(soaked: Soaked, figures: Mapping[str, object]) -> str:
-    """`summary` returns Markdown."""
-    found = soaked.found
-    told_of = ", ".join(f"{name} {value}" for name, value in figures.items())
-    lines = [
-        f"Soak: {told_of}; {found.requests:,} requests, {found.checkouts:,} paid checkouts, "
-        f"{found.unknown:,} of unknown outcome, {found.violations} violations.",
-        "",
-        f"Promises: {found.state}",
-        *(f"- {line}" for line in (*found.broken, *found.unsure)),
-        "",
-        "| held | watched s | grew | at most |",
-        "| --- | --: | --: | --: |",
-    ]
-    lines += [
-        f"| {each.series} | {each.watched_s:.0f} "
-        f"| {'unknown' if each.share is None else f'{each.share:+.1%}'} | {each.share_max:+.0%} |"
-        for each in soaked.grown
-    ]
-    return "\n".join([*lines, "", *(f"- {line}" for line in soaked.faults)]) + "\n"

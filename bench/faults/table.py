@@ -1,8 +1,10 @@
-"""The faults of a campaign become a table, with a place in docs/reliability.md (pure)."""
+"""What a campaign or a soak found becomes Markdown; a campaign's has its place in
+docs/reliability.md (pure)."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from bench.faults.judgement import Found
+from bench.faults.soak import Soaked
 
 BEGIN, END = "<!-- faults:begin -->", "<!-- faults:end -->"
 HEAD = (
@@ -64,3 +66,25 @@ def into(page: str, text: str) -> str:
     if not begin or not end:
         raise ValueError(f"it has no place between {BEGIN} and {END}")
     return f"{head}{BEGIN}\n{text}{END}{tail}"
+
+
+def summary(soaked: Soaked, figures: Mapping[str, object]) -> str:
+    """`summary` returns Markdown about a soak."""
+    found = soaked.found
+    told_of = ", ".join(f"{name} {value}" for name, value in figures.items())
+    lines = [
+        f"Soak: {told_of}; {found.requests:,} requests, {found.checkouts:,} paid checkouts, "
+        f"{found.unknown:,} of unknown outcome, {found.violations} violations.",
+        "",
+        f"Promises: {found.state}",
+        *(f"- {line}" for line in (*found.broken, *found.unsure)),
+        "",
+        "| held | watched s | grew | at most |",
+        "| --- | --: | --: | --: |",
+    ]
+    lines += [
+        f"| {each.series} | {each.watched_s:.0f} "
+        f"| {'unknown' if each.share is None else f'{each.share:+.1%}'} | {each.share_max:+.0%} |"
+        for each in soaked.grown
+    ]
+    return "\n".join([*lines, "", *(f"- {line}" for line in soaked.faults)]) + "\n"

@@ -6,7 +6,7 @@ undone still moves money and stock. Users and items are read when all orders are
 
 import asyncio
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import uvloop
 
@@ -55,7 +55,13 @@ def audit(
     ids = ids_in(history)
     if progress:
         progress(f"reading {sum(map(len, ids.values()))} users, orders and items")
-    return uvloop.run(read_all(url, ids))
+    return read_again(url, ids)
+
+
+def read_again(url: str, ids: Mapping[str, Iterable[str]]) -> Final:
+    """`read_again` reads those of these ids, by kind. It raises `BenchError` when the system does
+    not answer."""
+    return uvloop.run(read_all(url, {kind: list(found) for kind, found in ids.items()}))
 
 
 async def read_all(url: str, ids: dict[str, list[str]]) -> Final:

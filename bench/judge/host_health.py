@@ -10,6 +10,8 @@ from bench.records.series import Series
 STEAL_SHARE_MAX = 0.05
 """The hypervisor may take this share of all cores' time. It takes it in slices of milliseconds, and
 it looks like latency of the system: from a few per cent on, the tail is the neighbours'."""
+STOLEN = "other guests were the bottleneck"
+"""A line about steal ends so: whatever was late meanwhile may be their doing."""
 FOREIGN_SHARE_MAX = 0.1
 """Processes that are no part of the run may use this share of all cores' time: their bursts take
 the CPU away for as long as a request takes. An idle machine's own work is far less."""
@@ -90,7 +92,7 @@ def judge(host: Host) -> list[Check]:
             host.steal,
             STEAL_SHARE_MAX * cores,
             f"the hypervisor took {(host.steal or 0) / cores:.0%} of the machine's time, at most "
-            f"{STEAL_SHARE_MAX:.0%} is allowed: other guests were the bottleneck",
+            f"{STEAL_SHARE_MAX:.0%} is allowed: {STOLEN}",
             f"what the hypervisor took {unknown}",
         ),
         at_most(

@@ -6,9 +6,11 @@ from pathlib import Path
 import pytest
 
 from bench.faults import campaign
-from bench.faults.campaign import Campaign, read_found, settings_of
+from bench.faults.campaign import KEPT_EACH_MAX, Campaign, Ids, Kept, read_found, settings_of
 from bench.faults.fault import FAULTS
 from bench.faults.judgement import Found, Loaded
+from bench.judge.reply_contract import Entity, Final
+from bench.records.request_log import Row
 from bench.records.run_record import CommitRecord
 from bench.result_files import to_json
 from machine.whole_files import write
@@ -49,6 +51,41 @@ def test_what_is_recorded_is_not_done_again(
     assert known["kill-broker", 1] == replace(FOUND, requests=20)
     assert read_found(tmp_path / "6" / "fault.json") is None
     assert read_found(tmp_path / "7" / "fault.json") is None
+
+
+def test_what_a_run_left_may_no_later_one_change() -> None:
+    """Each run reads its own entities alone, so what a later fault lost of earlier ones was not
+    seen."""
+    held: dict[str, Entity] = {
+        **{f"u{number}": {"request_id": "1", "credit": number} for number in range(30)},
+        "o1": {"status": "paid"},
+        "i1": {"stock": 7},
+        "i2": None,
+    }
+    asked: list[int] = []
+
+    def read(url: str, ids: Ids) -> Final:
+        asked.append(sum(map(len, ids.values())))
+        kinds = ("user_id", "order_id", "item_id")
+        return Final(*({each: held[each] for each in ids[kind]} for kind in kinds))
+
+    def row(path: str, **body: object) -> Row:
+        return Row("any", path, None, 1, 2, 200, body)
+
+    kept = Kept(read)
+    assert kept.changed("url") == []
+    kept.keep("url", "run-1", [row("/", user_id=f"u{number}") for number in range(30)], seed=1)
+    kept.keep("url", "run-2", [row("/", order_id="o1", item_id=each) for each in ("i1", "i2")], 1)
+    assert asked == [KEPT_EACH_MAX, 3]
+    held |= {name: {**(held[name] or {}), "request_id": "2"} for name in held if name[0] == "u"}
+    assert kept.changed("url") == [], "an answer's own id is none of the entity's"
+    held["o1"] = {"status": "unpaid"}
+    (line,) = kept.changed("url")
+    was = "o1 was {'status': 'paid'} and is {'status': 'unpaid'}"
+    assert line == f"what run run-2 left has changed in 1: {was}"
+    held |= {"o1": {"status": "paid"}, "i1": None, "i2": {"stock": 1}}
+    (line,) = kept.changed("url")
+    assert "changed in 2: i1 was {'stock': 7} and is None" in line
 
 
 def test_the_load_outlasts_the_recovery() -> None:

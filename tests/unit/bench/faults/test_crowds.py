@@ -82,6 +82,13 @@ async def test_idle_clients_stay_until_they_go(monkeypatch: pytest.MonkeyPatch) 
     assert bite.proof == "20 idle clients, of which the gateway closed 20"
 
 
+async def test_idle_clients_where_nobody_listens_are_none() -> None:
+    async with serving(REFUSED, 1) as address:
+        pass
+    with pytest.raises(ConnectionRefusedError):
+        await idle(address, 0.5)
+
+
 async def test_a_crowd_that_is_not_let_in_does_not_bite(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(crowds, "DRIP_S", 0.01)
     async with serving(REFUSED, 1) as address:

@@ -1,5 +1,6 @@
 """A disk is filled to the last byte, and freed again; who could not write is told by its log."""
 
+import os
 import threading
 from pathlib import Path
 from types import SimpleNamespace
@@ -27,13 +28,34 @@ def test_who_could_not_write_is_the_proof(tmp_path: Path, monkeypatch: pytest.Mo
         with log.open("a") as file:
             file.write("IOException: No space left on device\n")
 
+    monkeypatch.setattr(disks, "WHOLE_S_MAX", 0.3)
     monkeypatch.setattr(disks, "_take_all", take_all)
     bite = fill(scene(tmp_path))
     assert bite.proof.startswith("the disk was full, said kafka ")
     assert bite.healed_ns
+    assert (bite.broken, bite.unsure) == (("no checkpoint was whole in 0.3 s of room",), ())
     assert not (tmp_path / "filler").exists()
     monkeypatch.setattr(disks, "_take_all", lambda descriptor: None)
     assert fill(scene(tmp_path)).proof == ""
+
+
+def test_a_checkpoint_is_whole_again_after_the_room(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A disk that was full may leave a job that answers and never makes a checkpoint again."""
+    monkeypatch.setattr(disks, "_take_all", lambda descriptor: None)
+    old, new = (tmp_path / "job" / f"chk-{number}" / "_metadata" for number in (1, 2))
+    for path in (old, new):
+        path.parent.mkdir(parents=True)
+    old.touch()
+    begun = scene(tmp_path)
+    threading.Timer(0.4, new.touch).start()
+    bite = fill(begun)
+    assert new.exists()
+    assert (bite.broken, bite.unsure) == ((), ())
+    os.utime(new, (1, 1))
+    threading.Timer(0.4, begun.stopping.set).start()
+    assert fill(begun).unsure == ("the load ended before a checkpoint was whole again",)
 
 
 def test_all_room_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:

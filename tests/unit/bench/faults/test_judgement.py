@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support.made_run import PhaseSpec, made_run
 
-from bench.faults.fault import CLUSTER_FAULTS, FAULTS
+from bench.faults.fault import CLUSTER_FAULTS, FAULTS, Bite, Injected
 from bench.faults.judgement import (
     COUNTERS_LOST,
     RESPONSES,
@@ -18,9 +18,11 @@ from bench.faults.judgement import (
     Loaded,
     judge,
     lost_s,
+    others_failed,
     recovered_s,
 )
 from bench.faults.table import into, table, totals
+from bench.judge.host_health import STOLEN
 from bench.judge.ledger import balance
 from bench.records.request_log import Row
 from bench.records.run_files import read_run
@@ -164,6 +166,44 @@ def test_the_cluster_may_refuse_and_not_fail(run: RunRecord) -> None:
         assert judged(run, name, history=history).broken == ["1 requests of others failed"]
         cut = judged(run, name, history=changed_row(run, status=0)).broken
         assert cut == ([] if "gateway" in name else ["1 requests had no answer"])
+
+
+def test_what_is_late_while_other_guests_have_the_machine_is_unknown(run: RunRecord) -> None:
+    history, never = rows(run, (10, 30)), "the throughput did not come back"
+    assert judged(run, history=history).broken == [never]
+    why = f"open: the hypervisor took 12% of the machine's time, at most 5% is allowed: {STOLEN}"
+    taken = replace(run, reasons=[why])
+    found = judged(taken, history=history)
+    assert (found.state, found.broken, found.unsure) == ("unknown", [], [f"{never}: {why}"])
+    wrong = replace(taken, wrong_answers=WrongAnswers(1, ["no"]))
+    assert judged(wrong, history=history).broken == ["1 wrong answers"], "that is no matter of time"
+
+
+def test_who_is_spared_by_one_fault_may_fail_by_another() -> None:
+    """In a soak they come one after the other."""
+
+    def met(name: str, began_s: int, healed_s: int) -> Injected:
+        return Injected(name, FAULTS[name], began_s * SECOND_NS, healed_s * SECOND_NS, Bite("it"))
+
+    def failed(sent_s: float, done_s: float) -> Row:
+        times = round(sent_s * SECOND_NS), round(done_s * SECOND_NS)
+        return Row("checkout", "/", None, *times, 504, {})
+
+    poison = met("poison", 30, 35)
+    assert others_failed([failed(29, 34), failed(35, 40)], [poison]) == [], "before and after"
+    line = "poison: 2 requests of others failed"
+    history = [failed(30, 35), failed(34.9, 39)]
+    assert others_failed(history, [poison]) == [line]
+    broker = met("kill-broker", 10, 11)  # back by 31
+    assert others_failed([*history, failed(30.9, 35)], [broker, poison]) == [
+        "poison: 1 requests of others failed"
+    ]
+    assert others_failed(history, [met("kill-broker", 30, 35)]) == []
+    replay = met("replay-at-once", 30, 35)
+    assert others_failed(history, [poison, replay]) == [
+        line,
+        line.replace("poison", "replay-at-once"),
+    ]
 
 
 def test_others_may_ask_more_and_never_less(run: RunRecord) -> None:

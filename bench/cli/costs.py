@@ -29,7 +29,7 @@ from bench.run.settings import DURATION_S_MAX, Settings
 from bench.scaling import plan as planning
 from bench.scaling.axes import AXES, MACHINE
 from bench.scaling.entities import make_users
-from bench.scaling.study import Site, measure, missing, resume
+from bench.scaling.study import Site, gateway_cost, measure, missing, resume
 from bench.scaling.study_record import Study, read_study
 from bench.workload.http_file import P99_MS_MAX
 from machine.arguments import one_of, positive, whole
@@ -163,7 +163,10 @@ def study(args: argparse.Namespace) -> ExitCode:
         progress(f"drawn: {path}")
     left = missing(found, args.axes)
     lines = [f"{axis} {value:g}: not sound" for axis, value in left]
-    show("\n".join(lines or ["all points are sound"]))
+    lines = lines or ["all points are sound"]
+    if (cost := gateway_cost(found)) is not None:
+        lines.append(cost)
+    show("\n".join(lines))
     return ExitCode.VOID if left else ExitCode.DONE
 
 

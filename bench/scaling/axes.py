@@ -15,6 +15,10 @@ PARTITIONS = 12
 BASE = "base"
 """The one value of this axis is the base configuration."""
 
+WAY = "way"
+"""The values of this axis are `WAYS`, on one stack: what the gateway costs is their difference."""
+WAYS: tuple[tuple[str, str | None], ...] = (("by HTTP", None), ("into Kafka", "own"))
+
 BACKENDS: tuple[StateBackend, ...] = ("rocksdb", "hashmap")
 
 
@@ -70,6 +74,12 @@ AXES: dict[str, Axis] = {
         (1.0, 2.0),
         lambda options, value: replace(options, state_backend=BACKENDS[int(value) - 1]),
         names=("RocksDB", "heap"),
+    ),
+    WAY: Axis(
+        "how requests come to the services",
+        (1.0, 2.0),
+        settings=lambda settings, value: replace(settings, kafka=WAYS[int(value) - 1][1]),
+        names=tuple(name for name, _ in WAYS),
     ),
     "entities": Axis("users in the state, besides the load's", (1e3, 1e4, 1e5, 1e6), fills=True),
 }

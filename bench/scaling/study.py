@@ -15,7 +15,7 @@ from bench.records.run_record import CommitRecord, Environment, RunRecord, Windo
 from bench.records.series_file import read_series
 from bench.run.model import Progress
 from bench.run.settings import Settings
-from bench.scaling.axes import AXES, BASE, RATE
+from bench.scaling.axes import AXES, BASE, RATE, WAY
 from bench.scaling.study_record import (
     FILE,
     SCHEMA_VERSION,
@@ -71,6 +71,11 @@ def resume(
     if not (folder / FILE).exists():
         return Study(SCHEMA_VERSION, commit, environment, windows, None, [])
     study = read_study(folder)
+    if commit.dirty:
+        raise UsageError(
+            f"{folder / FILE} is there, and changes are not committed: nobody knows whether it was "
+            "measured with the same ones; commit them, or choose another --out"
+        )
     if (study.commit, study.environment) != (commit, environment):
         raise UsageError(
             f"{folder / FILE} was measured at {study.commit}, or on another machine: choose "
@@ -159,6 +164,7 @@ def point_of(wanted: Wanted, run: RunRecord, rate_per_s: float, folder: Path) ->
         answered_per_s=window.throughput_per_s,
         p50_ms=latency.p50,
         p99_ms=latency.p99,
+        is_bound=not {"p50", "p99"}.isdisjoint(latency.at_least),
         cpu_us=_cpu_us(window),
         rss_mib={} if phase.series is None else _rss_mib(folder / phase.series),
         saturated_per_s=None if saturated is None else saturated.throughput_per_s,
@@ -174,6 +180,21 @@ def with_point(study: Study, point: Point) -> Study:
     if point.axis == BASE and point.is_sound:
         study = replace(study, capacity_per_s=point.saturated_per_s)
     return study
+
+
+def gateway_cost(study: Study) -> str | None:
+    """`gateway_cost` returns a line about what a request takes more by way of the gateway; None
+    where that was not measured both ways."""
+    ways = study.of(WAY)
+    if len(ways) < len(AXES[WAY].values):
+        return None
+    by_http, into_kafka = ways
+    cpu_us = sum(by_http.cpu_us.values()) - sum(into_kafka.cpu_us.values())
+    return (
+        f"the gateway costs {by_http.p50_ms - into_kafka.p50_ms:+.2f} ms of p50, "
+        f"{by_http.p99_ms - into_kafka.p99_ms:+.2f} ms of p99 and {cpu_us:+,.0f} µs of CPU a "
+        f"request at {by_http.rate_per_s:g}/s, the generator's part included"
+    )
 
 
 def _cpu_us(window: WindowFigures) -> dict[str, float]:

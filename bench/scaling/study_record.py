@@ -15,7 +15,7 @@ from bench.records.versioned_json import RunFileError, read_part
 from bench.result_files import to_json
 from machine.whole_files import write
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 SCHEMA_FILE = Path(__file__).with_name("study.schema.json")
 FILE = "study.json"
 
@@ -33,6 +33,8 @@ class Point:
     answered_per_s: float
     p50_ms: float
     p99_ms: float
+    is_bound: bool
+    """The flag says that of p50 or p99 only a lower bound is known: requests had no answer."""
     cpu_us: dict[str, float]
     """A request took this CPU time of each group of processes."""
     rss_mib: dict[str, float]
@@ -44,7 +46,7 @@ class Point:
 
     @property
     def is_sound(self) -> bool:
-        return self.verdict == "valid"
+        return self.verdict == "valid" and not self.is_bound
 
 
 @dataclass(frozen=True)

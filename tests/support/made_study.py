@@ -27,6 +27,7 @@ def point(axis: str, value: float, **changed: Any) -> Point:
         "answered_per_s": rate,
         "p50_ms": QUEUE.latency_ms(rate, 0.5),
         "p99_ms": QUEUE.latency_ms(rate, 0.99),
+        "is_bound": False,
         "cpu_us": CPU_US,
         "rss_mib": {"gateway": 100.0, "kafka": 500.0, "flink": 1000.0, "generator": 60.0},
         "saturated_per_s": None if axis == RATE else QUEUE.capacity_per_s,

@@ -17,10 +17,11 @@ from bench.records.run_files import read_run
 from bench.records.run_record import RunRecord
 from bench.records.versioned_json import RunFileError, VersionError
 from bench.run.settings import Settings
-from bench.scaling.axes import AXES, BASE, RATE
+from bench.scaling.axes import AXES, BASE, RATE, WAY
 from bench.scaling.study import (
     Site,
     Wanted,
+    gateway_cost,
     measure,
     missing,
     options_of,
@@ -89,6 +90,20 @@ def test_another_commit_or_machine_goes_on_elsewhere(tmp_path: Path) -> None:
             resume(tmp_path, commit, environment, SETTINGS)
 
 
+def test_nobody_knows_what_a_study_with_changes_was_measured_with(tmp_path: Path) -> None:
+    dirty = replace(COMMIT, dirty=True)
+    assert resume(tmp_path, dirty, ENVIRONMENT, SETTINGS).points == []
+    write_study(tmp_path, replace(whole(), commit=dirty))
+    with pytest.raises(UsageError, match=r"changes are not committed.* choose another --out"):
+        resume(tmp_path, dirty, ENVIRONMENT, SETTINGS)
+
+
+def test_a_latency_of_which_only_a_bound_is_known_is_not_sound() -> None:
+    found = study(point(BASE, 1.0), point(RATE, 0.1, is_bound=True))
+    assert found.of(RATE) == []
+    assert missing(found, [RATE])[0] == Wanted(RATE, 0.1)
+
+
 def test_quick_points_are_no_part_of_a_study(tmp_path: Path) -> None:
     quick = SETTINGS.quick()
     write_study(tmp_path, replace(resume(tmp_path, COMMIT, ENVIRONMENT, quick), points=[]))
@@ -120,6 +135,18 @@ def test_a_value_may_be_of_the_load() -> None:
     assert (payload.kafka, payload.record_bytes, payload.saturation_users) == ("own", 4096, 0)
 
 
+def test_what_the_gateway_costs_is_the_difference_of_both_ways() -> None:
+    by_http = point(WAY, 1.0, p50_ms=4.0, p99_ms=20.0)
+    into_kafka = point(WAY, 2.0, p50_ms=3.25, p99_ms=18.5, cpu_us={"kafka": 90.0, "flink": 250.0})
+    cost = gateway_cost(study(by_http, into_kafka))
+    assert cost is not None
+    assert "+0.75 ms of p50, +1.50 ms of p99 and +200 µs of CPU a request at 100/s" in cost
+    assert gateway_cost(study(by_http)) is None
+    settings = [settings_of(Wanted(WAY, value), SETTINGS, 100.0) for value in AXES[WAY].values]
+    assert [each.kafka for each in settings] == [None, "own"]
+    assert len({options_of(Wanted(WAY, value)) for value in AXES[WAY].values}) == 1, "one stack"
+
+
 def test_every_value_of_every_axis_is_a_stack() -> None:
     for wanted in missing(None, [*AXES]):
         assert isinstance(options_of(wanted), StackOptions)
@@ -132,12 +159,27 @@ def test_every_value_of_every_axis_is_a_stack() -> None:
     assert options_of(Wanted(RATE, 0.5)) == StackOptions()
 
 
+def at_least(run: RunRecord, names: list[str]) -> RunRecord:
+    """The run with quantiles of these names of which only a lower bound is known."""
+    phases = []
+    for phase in run.phases:
+        window = phase.window
+        assert window is not None
+        assert window.latency_ms is not None
+        latency = replace(window.latency_ms, at_least=names)
+        phases.append(replace(phase, window=replace(window, latency_ms=latency)))
+    return replace(run, phases=phases)
+
+
 def test_a_run_becomes_a_point(tmp_path: Path) -> None:
     folder = made_run(tmp_path / "run", PHASES)
     run = read_run(folder)
     found = point_of(Wanted(BASE, 1.0), run, 100.0, folder)
     windows = {phase.name: window for phase, window in run.windows}
     assert found.p99_ms == windows["open"].latency_ms.p99
+    for names, is_bound in ((["p99", "max"], True), (["p99.9", "max"], False)):
+        again = at_least(run, names)
+        assert point_of(Wanted(BASE, 1.0), again, 100.0, folder).is_bound == is_bound
     assert found.saturated_per_s == windows["users-256"].throughput_per_s
     assert found.cpu_us["flink"] == windows["open"].cpu["flink"].us_per_request
     assert found.rss_mib["flink"] > 0
@@ -170,7 +212,7 @@ class Stacks:
         self.runs.append(settings)
         phases = PHASES if settings.saturation_users else PHASES[:1]
         folder = made_run(self.folder / str(len(self.runs)), phases, seed=settings.seed)
-        return replace(read_run(folder), verdict="valid"), folder
+        return at_least(replace(read_run(folder), verdict="valid"), []), folder
 
 
 def test_rates_wait_for_a_sound_base(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ quantile counts requests that had no answer, so those figures are shown and neve
 import csv
 import re
 from array import array
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime
 from io import StringIO
@@ -36,6 +37,8 @@ HEAD_BYTES = 1 << 20
 """So much of a file is looked at to tell which tool wrote it: a line, with the answer's body."""
 LATENCY_S_MAX = 86_400
 """A latency longer than a day is a broken file."""
+CHECKS_MAX = 100
+"""A file has at most so many checks, by name: a name with an id in it would be one each."""
 ERROR_STATUS = 400
 """An answer of this status or above has failed, as these tools count by default."""
 
@@ -55,6 +58,8 @@ class Requests(NamedTuple):
     tool: str
     samples: Samples
     """All have the operation `ALL`; times count from 1970, in ns."""
+    checks: Mapping[str, Counter[bool]]
+    """What k6's script checked leads to how often that was so, and how often not."""
 
 
 class Summary(NamedTuple):
@@ -139,10 +144,15 @@ def _lines_of(head: bytes) -> tuple[str, OfLine] | None:
 
 def _requests(path: Path, tool: str, of_line: OfLine, lines: Iterable[bytes]) -> Requests:
     outcomes: dict[str, int] = {}
+    checks: dict[str, Counter[bool]] = {}
     ended, latency, outcome = (array("q") for _ in range(3))
     for number, text in enumerate(lines, 1):
         try:
-            line = of_line(orjson.loads(text))
+            found = orjson.loads(text)
+            line = of_line(found)
+            if found.get("metric") == "checks" and found["type"] == "Point":
+                told = found["data"]
+                checks.setdefault(str(told["tags"]["check"]), Counter())[_is_so(told["value"])] += 1
         except (ValueError, KeyError, TypeError, AttributeError, OverflowError):
             raise ResultsError(f"{path} line {number} is not one of {tool}'s results") from None
         if line is not None:
@@ -151,15 +161,16 @@ def _requests(path: Path, tool: str, of_line: OfLine, lines: Iterable[bytes]) ->
                 ended.append(line.ended_ns)
                 latency.append(line.latency_ns)
                 outcome.append(kind)
+    if len(checks) > CHECKS_MAX:
+        raise ResultsError(f"{path} has {len(checks)} checks, at most {CHECKS_MAX} are compared")
     done_ns, latency_ns, kinds = (
         np.frombuffer(column, np.int64) if column else np.zeros(0, np.int64)
         for column in (ended, latency, outcome)
     )
     sent_ns = done_ns - latency_ns
     everything = np.zeros(len(done_ns), np.int64)
-    return Requests(
-        tool, Samples([ALL], list(outcomes), everything, kinds, sent_ns, sent_ns, done_ns)
-    )
+    samples = Samples([ALL], list(outcomes), everything, kinds, sent_ns, sent_ns, done_ns)
+    return Requests(tool, samples, checks)
 
 
 def _vegeta_line(line: Mapping[str, Any]) -> Line:
@@ -193,6 +204,12 @@ def _k6_line(line: Mapping[str, Any]) -> Line | None:
         return Line(ended_ns, latency_ns, TIMEOUT if is_timeout else CONNECTION)
     expected = tags.get("expected_response", str(status < ERROR_STATUS).lower()) == "true"
     return Line(ended_ns, latency_ns, _outcome(status, expected))
+
+
+def _is_so(value: Any) -> bool:
+    if value not in (0, 1):
+        raise ValueError
+    return bool(value)
 
 
 def _outcome(status: int, expected: bool) -> str:

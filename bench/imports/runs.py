@@ -12,16 +12,19 @@ from bench.records.run_record import (
     SCHEMA_VERSION,
     CommitRecord,
     Environment,
+    Figures,
     PhaseRecord,
     RunRecord,
     RunSettings,
     WindowFigures,
     WrongAnswers,
 )
-from bench.records.samples import Samples, Window
+from bench.records.samples import Window
 from bench.stats.window import asked, failures, summarize
 
 UNKNOWN = "unknown"
+NOT_SO = "not so"
+"""A check of a script fails by this outcome."""
 REQUESTS_MIN = 100
 """A run has at least so many requests that were sent: the p99 of fewer is their longest."""
 
@@ -38,7 +41,7 @@ UNKNOWN_OF: Mapping[str, str] = {
     "worker is in no figure",
     "k6": "k6's http_req_duration counts from when a request was sent, without connecting: what an "
     "iteration waited is in no figure; dropped iterations rank behind all that were sent, and have "
-    "failed; k6's checks are not looked at, only the status that its script expects",
+    "failed",
 }
 """These lines tell what the requests of a tool's file can't say."""
 UNKNOWN_OF_SUMMARY: Mapping[str, str] = {
@@ -89,7 +92,7 @@ def read_imported(path: Path) -> ImportedRun:
     if first_ns == last_ns:
         raise ResultsError(f"{path} says that all requests were sent at one moment")
     started = datetime.fromtimestamp(first_ns / 1e9, UTC).isoformat(timespec="milliseconds")
-    window = _window(result.samples, Window(first_ns, last_ns + 1, is_open_loop=True))
+    window = _window(result, Window(first_ns, last_ns + 1, is_open_loop=True))
     return _run(path, result.tool, started, window, {})
 
 
@@ -104,14 +107,26 @@ def unlike_rates(runs: Sequence[ImportedRun]) -> str | None:
     )
 
 
-def _window(samples: Samples, window: Window) -> WindowFigures:
-    found = summarize(samples, window)
+def _window(result: Requests, window: Window) -> WindowFigures:
+    """Each of the script's checks is as an operation: what it asked is a share that may differ."""
+    found = summarize(result.samples, window)
+    checks = {
+        f"check {name}": Figures(
+            requests=told.total(),
+            answered=told[True],
+            throughput_per_s=0.0,
+            latency_ms=None,
+            refused={},
+            failed={NOT_SO: told[False]} if told[False] else {},
+        )
+        for name, told in result.checks.items()
+    }
     return WindowFigures(
         **vars(found.total),
         opened_ns=window.opened_ns,
         closed_ns=window.closed_ns,
         length_s=window.length_s,
-        operations=found.operations,
+        operations={**found.operations, **checks},
         open=found.open,
         checkout_paid_share=None,
         cpu={},

@@ -19,7 +19,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bench.imports import formats
-from bench.imports.formats import Requests, Result, ResultsError, Summary, files_in, read
+from bench.imports.formats import (
+    CHECKS_MAX,
+    Requests,
+    Result,
+    ResultsError,
+    Summary,
+    files_in,
+    read,
+)
 
 FILES = Path(__file__).with_name("files")
 
@@ -61,6 +69,34 @@ def test_k6s_requests_and_iterations_that_never_began() -> None:
     assert sum(n for name, n in outcomes(found).items() if name.startswith("unexpected")) == 10
     answered = found.samples.where(found.samples.of_kind("ok"))
     assert int(answered.service_ns.max()) == 48_239_787
+
+
+def check(name: str, value: object) -> bytes:
+    tags = {"check": name, "group": "", "scenario": "default"}
+    data = {"time": "2026-11-27T10:00:00.5Z", "value": value, "tags": tags}
+    return orjson.dumps({"metric": "checks", "type": "Point", "data": data}) + b"\n"
+
+
+def test_what_k6s_script_checks_is_counted(tmp_path: Path) -> None:
+    path, whole = tmp_path / "k6.json", (FILES / "k6-out.json").read_bytes()
+    path.write_bytes(whole + check("is short", 1) * 3 + check("is short", 0) + check("is a", 1))
+    found = requests_of(path)
+    assert found.checks == {"is short": {True: 3, False: 1}, "is a": {True: 1}}
+    assert len(found.samples) == len(requests("k6-out.json").samples)
+    path.write_bytes(whole + check("is short", 0.5))
+    with pytest.raises(ResultsError, match=r"line \d+ is not one of k6's results"):
+        read(path)
+    path.write_bytes(whole + b"".join(check(f"user {number}", 1) for number in range(100)))
+    assert len(requests_of(path).checks) == CHECKS_MAX
+    path.write_bytes(path.read_bytes() + check("user 100", 1))
+    with pytest.raises(ResultsError, match="has 101 checks, at most 100 are compared"):
+        read(path)
+
+
+def requests_of(path: Path) -> Requests:
+    found = read(path)
+    assert isinstance(found, Requests)
+    return found
 
 
 @pytest.mark.parametrize(

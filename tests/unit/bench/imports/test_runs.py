@@ -1,6 +1,7 @@
 """Runs of other tools: what they are taken for, and what is said to be unknown of them."""
 
 import re
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -102,6 +103,45 @@ def test_a_regression(tmp_path: Path, change: dict[str, float], name: str) -> No
     found = compared(a_set(tmp_path / "a", "A"), a_set(tmp_path / "b", "B", **change))
     assert found.verdict == "regression"
     assert metric(found, name).verdict == "regression"
+
+
+def k6(requests: int, start_s: float, failing: int) -> bytes:
+    """Requests as k6 writes them, all answered 200, of which the script finds some too long."""
+
+    def points() -> Iterator[tuple[str, float, dict[str, str]]]:
+        for number in range(requests):
+            yield "http_req_duration", 1 + number / requests, {"status": "200"}
+            yield "checks", float(number >= failing), {"check": "is short"}
+
+    return b"\n".join(
+        orjson.dumps({
+            "metric": name,
+            "type": "Point",
+            "data": {
+                "time": (START + timedelta(seconds=start_s + place / 200)).isoformat(),
+                "value": value,
+                "tags": tags,
+            },
+        })
+        for place, (name, value, tags) in enumerate(points())
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(("failing", "verdict"), [(400, "regression"), (20, "regression"),
+                                                  (0, "same")])  # fmt: skip
+def test_answers_that_a_script_finds_wrong_are_no_answers(
+    tmp_path: Path, failing: int, verdict: str
+) -> None:
+    """Their status was 200, and what the script checked was not looked at: SAME."""
+    for side, wrong in (("A", 0), ("B", failing)):
+        (tmp_path / side).mkdir()
+        for index in range(14):
+            place = 2 * index + ((side == "B") != (index % 2 == 1))
+            (tmp_path / side / f"{index}.json").write_bytes(k6(400, 10.0 * place, wrong))
+    found = compared(tmp_path / "A", tmp_path / "B")
+    assert found.verdict == verdict
+    line = f"k6 check is short: failed: 0.00% of A's requests, {failing / 4:.2f}% of B's"
+    assert (line in " ".join(found.reasons)) == bool(failing)
 
 
 def test_a_target_that_answers_nothing_is_no_target(tmp_path: Path) -> None:

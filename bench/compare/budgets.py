@@ -215,8 +215,9 @@ def check_levels(levels: Sequence[Level], runs: Sequence[RunRecord]) -> list[Che
     where the bound is within.
     """
     checked = []
+    whole = max(runs, key=lambda run: len(run.fixed_phases))  # one that failed may have ended early
     for level in levels:
-        for phase in _phases(level, runs[0]):
+        for phase in _phases(level, whole):
             figures = [found for run in runs if (found := _figures(run, phase, level.operation))]
             for limit in LIMITS:
                 allowed: float | None = getattr(level, limit)

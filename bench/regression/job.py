@@ -50,6 +50,10 @@ PAIRS_MIN = 2
 """A batch has at least so many pairs, even when the time is over: one block of turns, so that
 there is something to show."""
 
+FAILED_PAIRS_MIN = 4
+"""So many pairs of which each has a failed run are enough: beside two runs of the base each, chance
+would let all that fail be B's once in 495 times."""
+
 
 class Job:
     def __init__(
@@ -214,7 +218,7 @@ class Batch:
 
     def measure(self, pairs: int, first: int, deadline_s: float) -> list[Pair]:
         """`measure` measures pairs in turns, from number `first` on; fewer where the time is over
-        before."""
+        before, or where each of the first ones has a run that failed."""
         found: list[Pair] = []
         orders = turns(list(self._subjects), pairs, self._options.seed + first)
         for place, letters in enumerate(orders):
@@ -226,6 +230,8 @@ class Batch:
                 for letter in letters
             }
             found.append(_pair(runs))
+            if len(found) >= FAILED_PAIRS_MIN and all(pair.broken for pair in found):
+                break
         return found
 
     def run(self, letter: str, settings: Settings, folder: Path, what: str) -> RunRecord:

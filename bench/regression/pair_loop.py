@@ -88,10 +88,10 @@ def take(
             tell(f"a pair is void: {why}")
         found = differences(rows(kept, budgets, spreads), gate.rules) if kept else {}
         sequential.add(step._replace(pairs=len(pairs)), found, len(voids))
+        if pairs and all(pair.broken for pair in pairs):
+            return taken._replace(why="each of the last pairs has a run that failed")
         if len(pairs) < step.pairs:
             return taken._replace(why="the time budget is used up")
-        if all(pair.broken for pair in pairs):
-            return taken._replace(why="each of the last pairs has a run that failed")
     return taken._replace(why=step.why)
 
 

@@ -53,19 +53,20 @@ def git(*arguments: str, index: Path, content: str = "") -> str:
     return done.stdout.strip()
 
 
-def with_a_comment_in_the_gateway(index: Path) -> str:
+def with_another_gateway(index: Path, change: Callable[[str], str]) -> str:
     """A commit on HEAD that no branch has: so both sides run on one Kafka and Flink."""
     path = "system/gateway/app.py"
-    content = (PROJECT_DIR / path).read_text() + "\n# nothing changes\n"
+    content = change((PROJECT_DIR / path).read_text())
     git("read-tree", "HEAD", index=index)
     blob = git("hash-object", "-w", "--stdin", index=index, content=content)
     git("update-index", "--cacheinfo", f"100644,{blob},{path}", index=index)
     tree = git("write-tree", index=index)
-    return git("commit-tree", tree, "-p", "HEAD", "-m", "a comment", index=index)
+    return git("commit-tree", tree, "-p", "HEAD", "-m", "another gateway", index=index)
 
 
 def test_a_comment_is_no_regression(tmp_path: Path) -> None:
-    out, head = tmp_path / "out", with_a_comment_in_the_gateway(tmp_path / "index")
+    out = tmp_path / "out"
+    head = with_another_gateway(tmp_path / "index", lambda text: text + "\n# nothing changes\n")
     done = subprocess.run(
         command("HEAD", head, *SMALL, "--results", str(tmp_path), "--out", str(out)),
         capture_output=True,
@@ -95,6 +96,31 @@ def test_a_comment_is_no_regression(tmp_path: Path) -> None:
             assert 2 < amounts["kafka_records"] < 20  # the gateway asks for an echo each second
             assert all(amounts[f"{group}_allocated_bytes"] > 1000 for group in ("kafka", "flink"))
     assert trees() == []
+
+
+def test_a_commit_whose_answers_are_wrong_is_a_regression(tmp_path: Path) -> None:
+    """Its first run ended the job as INVALID, before anything was compared."""
+    counted = "        self.metrics.responses[asked.method, answer.status] += 1\n"
+    richer = """answer.body.replace(b'"credit":', b'"credit":1')"""
+
+    def wrong(text: str) -> str:
+        assert text.count(counted) == 1
+        return text.replace(counted, f"{counted}        answer = answer._replace(body={richer})\n")
+
+    head, out = with_another_gateway(tmp_path / "index", wrong), tmp_path / "out"
+    small = ("--rate", "60", "--duration", "1", "--warmup", "1", "--budget-s", "600")
+    done = subprocess.run(
+        command("HEAD", head, *small, "--results", str(tmp_path), "--out", str(out)),
+        capture_output=True,
+        text=True,
+        timeout=TIMEOUT_S,
+    )
+    assert done.returncode == ExitCode.REGRESSION, done.stdout + done.stderr
+    comparison = orjson.loads((out / "comparison.json").read_bytes())
+    jsonschema.validate(comparison, orjson.loads(SCHEMA_FILE.read_bytes()))
+    assert "4 of 4 runs of B failed, and 0 of 8 of A" in comparison["headline"]
+    assert "final_state: broken" in comparison["headline"]
+    assert "4 pairs: each of the last pairs has a run that failed" in done.stderr
 
 
 def test_ctrl_c_ends_it_and_leaves_nothing_behind(

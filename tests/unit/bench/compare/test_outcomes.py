@@ -251,6 +251,15 @@ def test_a_failure_that_may_be_of_either_side_is_no_verdict(tmp_path: Path, side
     assert found.pairs.used + found.pairs.fresh == 23
 
 
+def test_a_run_that_ended_early_hides_no_service_level(tmp_path: Path) -> None:
+    runs = {letter: a_set(letter, 12) for letter in "AB"}
+    runs["B"][0] |= {"verdict": "failed", "reasons": ["it ended"], "phases": []}
+    folders = Folders(*(write_set(tmp_path / each, runs[each]) for each in "AB"))
+    found = compare(folders, BUDGETS)
+    assert found.verdict == "invalid"
+    assert {level.operation for level in found.levels} == {"find_user", "checkout"}
+
+
 def test_a_base_that_fails_can_not_be_compared_with(tmp_path: Path) -> None:
     runs = a_set("A", 8, MONEY)
     folders = Folders(write_set(tmp_path / "a", runs), write_set(tmp_path / "b", a_set("B", 8)))

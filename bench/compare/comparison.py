@@ -133,11 +133,11 @@ def _compare(
     pairs, voids = usable(pairs, budgets, lost_readings)
     fresh_pairs, fresh_voids = usable(fresh_pairs, budgets, lost_readings)
     spoilt_line = outcomes.spoilt_by_side(both.base, both.b, lost_readings) if in_turns else None
-    broken = [told(run) for run in (*both.base, *both.b) if run.verdict in BROKEN]
+    broken = _first([told(run) for run in (*both.base, *both.b) if run.verdict in BROKEN])
     if not pairs and spoilt_line:
         return _described("regression", [spoilt_line])
     if not pairs and broken:
-        raise UnfitError("invalid", *_first(broken))
+        raise UnfitError("invalid", *broken)
     if not pairs:
         return _described(NO_PAIR, [f"no usable pair is left: {voids[0]}"])
     found = rows(pairs + fresh_pairs, budgets, spreads)
@@ -174,7 +174,9 @@ def _compare(
     doubted += [] if imported else unread(found, budgets, [*both.base, *both.b])
     if otherwise:
         verdict = "regression"
-    elif broken and verdict != "regression":
+    if verdict == "regression":
+        broken = []  # the notes have them, as pairs that are void
+    elif broken:
         verdict = "invalid"
     elif doubted and verdict in ("same", "faster"):
         verdict = "inconclusive"
@@ -185,7 +187,7 @@ def _compare(
             verdict,
             [
                 *otherwise,
-                *([] if otherwise else _first(broken)),
+                *broken,
                 *doubted,
                 *_reasons(verdict, metrics, checked, few, worse),
             ],
@@ -208,6 +210,7 @@ def _compare(
         levels=[LevelRecord(*level, level.is_broken, level_line(level)) for level in checked],
         outcomes=[
             *(OutcomeRecord("regression", line) for line in otherwise),
+            *(OutcomeRecord("invalid", line) for line in broken),
             *(OutcomeRecord("inconclusive", line) for line in doubted),
         ],
     )

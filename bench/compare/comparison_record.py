@@ -123,7 +123,7 @@ class OutcomeRecord:
     """The outcome is a way in which requests ended, or runs failed or were void, more or less often
     on one side."""
 
-    verdict: Literal["regression", "inconclusive"]
+    verdict: Literal["regression", "inconclusive", "invalid"]
     line: str
 
 

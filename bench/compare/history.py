@@ -20,7 +20,7 @@ from bench.compare import comparability
 from bench.compare.budgets import Budgets
 from bench.compare.metric import Metric
 from bench.compare.metrics import readings
-from bench.compare.run_pairs import UnfitError
+from bench.compare.run_pairs import BROKEN, UnfitError
 from bench.records.run_files import read_run
 from bench.records.run_record import RunRecord
 from bench.records.versioned_json import RunFileError
@@ -117,7 +117,9 @@ def read_history(folder: Path, budgets: Budgets, commits: Sequence[str] = ()) ->
         if run.verdict == "valid":
             runs.append(run)
         else:
-            left_out[f"not valid but {run.verdict}"] += 1
+            # A commit whose runs fail is in no series: it must not be overlooked.
+            whose = f", of commit {run.commit}" if run.verdict in BROKEN else ""
+            left_out[f"not valid but {run.verdict}{whose}"] += 1
     if not runs:
         why = next(iter(left_out), "no run.json is in it")
         raise UnfitError("unreadable", f"{folder} has no run to draw: {why}")

@@ -9,11 +9,14 @@ import os
 import subprocess
 import time
 import uuid
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
+
+import psutil
 
 from bench import git
 from bench.compare.comparability import MEASURING_PACKAGES
@@ -35,6 +38,9 @@ STATUS_TIMEOUT_S = 30.0
 """A side's own Python may take this long to answer."""
 STATUS_INTERVAL_S = 0.5
 """This much time passes between looks whether a stack is up; each is a process."""
+ASK_EACH_S = 5.0
+"""A stack of which a process has ended is asked for its processes once in so long: each asking is
+a process."""
 ANSWER_TIMEOUT_S = 6.0
 """One request takes at most this long while coming up; longer than the gateway waits for a
 reply."""
@@ -115,6 +121,29 @@ class Side(NamedTuple):
         )
 
 
+ByPart = dict[str, list[int]]
+"""Processes are by part."""
+
+
+class Parts:
+    """The parts of a stack tell their processes. Where one has ended, they are asked for anew: a
+    part that came back must not spoil all runs that follow."""
+
+    def __init__(self, found: ByPart, ask: Callable[[], ByPart]) -> None:
+        """`ask` raises `StackError` where nobody answers: then they are as they were."""
+        self._found, self._ask = found, ask
+        self._asked_s = 0.0
+
+    def __call__(self) -> ByPart:
+        now_s = time.monotonic()
+        ended = any(not psutil.pid_exists(pid) for own in self._found.values() for pid in own)
+        if ended and now_s >= self._asked_s + ASK_EACH_S:
+            self._asked_s = now_s
+            with suppress(StackError):
+                self._found = self._ask() or self._found
+        return {part: own for part, own in self._found.items() if part in GROUPS}
+
+
 class Stacks:
     """These stacks start systems of sides, and end all at the end of the context."""
 
@@ -148,7 +177,8 @@ class Stacks:
         for side in sides:
             entry = self._entry(side)
             self._progress(f"{side.letter}: up after {time.monotonic() - began_s:.0f} s")
-            found[side.letter] = self._subject(side, entry, entry["url"], entry["pids"])
+            pids = Parts(entry["pids"], partial(self._pids, side))
+            found[side.letter] = self._subject(side, entry, entry["url"], pids)
         return found
 
     def cluster(self, side: Side) -> Cluster:
@@ -156,23 +186,27 @@ class Stacks:
         `StackError`."""
         self._progress(f"starting one Kafka and Flink for all, of {side.commit.short}")
         self._begin(side)
+        self._owner = side
         return self._entry(side)
 
     def gateway(self, side: Side, cluster: Cluster) -> Subject:
         """`gateway` returns the side's gateway on it. It raises `StackError`."""
-        url, pids = self._gateway(side, cluster["bootstrap_servers"])
+        url, own = self._gateway(side, cluster["bootstrap_servers"])
         self._progress(f"{side.letter}: its gateway is up")
-        return self._subject(side, cluster, url, {**cluster["pids"], **pids})
+        pids = Parts(cluster["pids"] | own, lambda: self._pids(self._owner) | own)
+        return self._subject(side, cluster, url, pids)
 
-    def _subject(
-        self, side: Side, entry: Cluster, url: str, pids: Mapping[str, list[int]]
-    ) -> Subject:
-        parts = {part: found for part, found in pids.items() if part in GROUPS}
+    def _pids(self, side: Side) -> ByPart:
+        """They are none while the stack is not up. Raises `StackError`."""
+        answer = json.loads(_output(side, *self._status(side)))
+        return dict(answer.get("pids") or {})
+
+    def _subject(self, side: Side, entry: Cluster, url: str, pids: "Parts") -> Subject:
         folder = Path(entry["data_dir"])
         logs = {part: folder / path for part, path in GC_LOGS.items()}
         system = System(
             url,
-            lambda: parts,
+            pids,
             self._check,
             entry["bootstrap_servers"],
             entry["flink_rest"],
@@ -191,15 +225,17 @@ class Stacks:
     def _entry(self, side: Side) -> Cluster:
         """What its own `status` says of a stack that was begun, once it is up."""
         deadline_s = time.monotonic() + START_TIMEOUT_S
-        command = ("-m", "system", "status", "--name", self._name(side), "--json")
         while True:
             self._supervisor.check()
-            answer = json.loads(_output(side, *command))
+            answer = json.loads(_output(side, *self._status(side)))
             if answer["up"]:
                 return dict(answer)
             if time.monotonic() > deadline_s:
                 raise StackError(f"stack {side.letter} took longer than {START_TIMEOUT_S:g} s")
             time.sleep(STATUS_INTERVAL_S)
+
+    def _status(self, side: Side) -> tuple[str, ...]:
+        return ("-m", "system", "status", "--name", self._name(side), "--json")
 
     def _name(self, side: Side) -> str:
         return f"regression-{self._run}-{side.letter}"

@@ -180,9 +180,6 @@ FLINK: dict[str, str | int] = {
     # bloom filter says so without reading them. Few large compactions instead of many small ones.
     "state.backend.rocksdb.use-bloom-filter": "true",
     "state.backend.rocksdb.compaction.style": "UNIVERSAL",
-    # To compress what a checkpoint flushes and merges takes three times the CPU of the rest, in the
-    # very moment in which all requests wait. Price: not quite twice the room on disk.
-    "state.backend.rocksdb.compression.per.level": "NO_COMPRESSION",
     "execution.checkpointing.incremental": "true",
     "execution.checkpointing.storage": "filesystem",
     # The TaskManager is started without Flink's scripts, which would work these out.

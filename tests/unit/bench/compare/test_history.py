@@ -161,6 +161,17 @@ def test_what_is_left_out_is_said(tmp_path: Path) -> None:
     assert all(f"- {line}" in describe(found) for line in found.left_out)
 
 
+def test_a_commit_whose_runs_fail_is_named(tmp_path: Path) -> None:
+    """It is in no series, and was one of so many that were not valid."""
+    runs = commits([1.0] * 4, runs=2)
+    for run in runs:
+        if run["commit"]["id"] == "commit02":
+            verdict("failed", "money: broken 3 times")(run)
+    write_set(tmp_path, runs)
+    line = "2 left out: not valid but failed, of commit commit02"
+    assert read_history(tmp_path, BUDGETS).left_out == [line]
+
+
 def test_a_bound_is_no_point(tmp_path: Path) -> None:
     runs = commits([1.0, 1.0], runs=1)
     runs[0]["phases"][0]["window"]["latency_ms"] = latency(5, 40, ["p99", "max"])

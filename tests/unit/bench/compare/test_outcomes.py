@@ -2,6 +2,7 @@
 
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree
 
 import pytest
 from support.made_sets import (
@@ -22,6 +23,7 @@ from bench.compare.comparison import compare
 from bench.compare.comparison_record import Comparison
 from bench.compare.metric import Rule
 from bench.compare.outcomes import RUNS_MIN, judge, spoilt_by_side
+from bench.compare.outputs import junit
 from bench.records.run_record import GENERATOR_BUSY, RunRecord
 from bench.regression.stopping_rule import Plan, Sequential, Step
 
@@ -249,6 +251,8 @@ def test_a_failure_that_may_be_of_either_side_is_no_verdict(tmp_path: Path, side
     assert found.reasons == [f"run {runs[side][3]['run_id']} is FAILED: money: broken 3 times"]
     assert found.pairs is not None
     assert found.pairs.used + found.pairs.fresh == 23
+    root = ElementTree.fromstring(junit(found))
+    assert (root.attrib["failures"], root.attrib["errors"]) == ("0", "1"), "CI must not be green"
 
 
 def test_a_run_that_ended_early_hides_no_service_level(tmp_path: Path) -> None:

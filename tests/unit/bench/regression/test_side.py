@@ -1,8 +1,10 @@
 """The two sides of a job: how they are built, what they record, and how their runs look."""
 
+import os
 import sys
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from support.made_sets import a_run, failed, record, verdict
@@ -12,7 +14,7 @@ from bench.records.run_record import CommitRecord
 from bench.regression import python_env, side
 from bench.regression.python_env import python_of
 from bench.regression.runs import Options, described
-from bench.regression.side import Side, apart
+from bench.regression.side import ASK_EACH_S, ByPart, Parts, Side, apart
 from bench.regression.worktree import LOCK_FILE, Commit
 from bench.run.environment import environment
 from bench.run.model import Subject, System
@@ -115,6 +117,36 @@ def test_what_is_kept_up_beside() -> None:
     assert [found[letter].system.beside for letter in "AB"] == [[3], [2]]
     alone = apart({"A": subject(1, 2)})
     assert alone["A"].system.beside == []
+
+
+def test_a_part_that_was_started_anew_is_known(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its old process is nobody's, so each run after it was void."""
+    answers: list[ByPart | StackError] = []
+
+    def ask() -> ByPart:
+        answer = answers.pop()
+        if isinstance(answer, StackError):
+            raise answer
+        return answer
+
+    clock = SimpleNamespace(monotonic=lambda: now_s)
+    now_s = 100.0
+    monkeypatch.setattr(side, "time", clock)
+    here, gone = os.getpid(), 2**22 + 1
+    parts = Parts({"kafka": [here], "supervisor": [here]}, ask)
+    assert parts() == {"kafka": [here]}, "nobody is asked while all are there"
+    parts = Parts({"kafka": [gone]}, ask)
+    answers = [{"kafka": [here]}, {}, StackError("it does not answer")]
+    assert parts() == {"kafka": [gone]}, "as it was, where nobody answers"
+    assert len(answers) == 2
+    assert parts() == {"kafka": [gone]}
+    assert len(answers) == 2, "it is not asked again at once"
+    for expected in ([gone], [here]):
+        now_s += ASK_EACH_S
+        assert parts() == {"kafka": expected}
+    now_s += ASK_EACH_S
+    assert parts() == {"kafka": [here]}
+    assert answers == []
 
 
 def test_the_runs_of_a_pair_have_the_same_settings() -> None:

@@ -1,4 +1,4 @@
-"""What a campaign or a soak found becomes Markdown; a campaign's has its place in
+"""The findings of a campaign or a soak become Markdown; a campaign's has its place in
 docs/reliability.md (pure)."""
 
 from collections.abc import Mapping, Sequence

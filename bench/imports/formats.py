@@ -59,7 +59,7 @@ class Requests(NamedTuple):
     samples: Samples
     """All have the operation `ALL`; times count from 1970, in ns."""
     checks: Mapping[str, Counter[bool]]
-    """What k6's script checked leads to how often that was so, and how often not."""
+    """A check of k6's script leads to how often it was so, and how often not."""
 
 
 class Summary(NamedTuple):

@@ -54,6 +54,7 @@ class Plan(NamedTuple):
     """Each further batch has at least so many pairs; the number is even, so that blocks of ABBA are
     whole."""
     fresh_pairs: int = FRESH_PAIRS_MIN + SPARE_PAIRS
+    """The fresh batch has so many pairs, or as many as there is time for."""
     fresh_start_s: float = 0.0
     """A fresh batch is measured on freshly started stacks, which take this long, see
     docs/regressions.md."""
@@ -154,8 +155,11 @@ class Sequential:
             findings = self.findings()
             suspects = [name for name, found in findings.items() if found.is_suspect]
             if suspects:
-                if repeat_s <= left_s:
-                    return Step("repeat", plan.fresh_pairs, f"looks changed: {', '.join(suspects)}")
+                fresh = plan.fresh_pairs
+                if repeat_s > left_s:
+                    fresh = int((left_s - plan.fresh_start_s) / pair_s)
+                if fresh >= FRESH_PAIRS_MIN:
+                    return Step("repeat", fresh, f"looks changed: {', '.join(suspects)}")
                 return Step("stop", 0, "no time is left for a fresh batch")
             if all(findings[name].verdict == "same" for name in self._deciding):
                 return Step("stop", 0, "all that decides is settled")

@@ -78,12 +78,22 @@ def test_the_time_for_a_fresh_batch_is_kept_free() -> None:
 
 
 def test_no_time_for_a_fresh_batch() -> None:
-    sequential, steps = play(quiet(0.1), PLAN._replace(budget_s=PAIR_S * 13))
+    sequential, steps = play(quiet(0.1), PLAN._replace(budget_s=PAIR_S * 12 - 1))
     assert actions(steps) == [("measure", 8), ("stop", 0)]
     assert steps[-1].why == "no time is left for a fresh batch"
     assert sequential.findings()["cpu"].verdict == "inconclusive"
-    started = PLAN._replace(budget_s=PAIR_S * 14, fresh_start_s=1)
+    started = PLAN._replace(budget_s=PAIR_S * 12, fresh_start_s=1)
     assert play(quiet(0.1), started)[1][-1].why == "no time is left for a fresh batch"
+
+
+@pytest.mark.parametrize(("pairs", "start_s"), [(4, 0), (5, 0), (5, 1), (6, 0)])
+def test_a_fresh_batch_is_as_large_as_there_is_time_for(pairs: int, start_s: float) -> None:
+    """The default budget of two slow cores ended a few seconds before six more pairs, and what was
+    slower was INCONCLUSIVE."""
+    plan = PLAN._replace(budget_s=PAIR_S * (8 + pairs) + start_s, fresh_start_s=start_s)
+    sequential, steps = play(quiet(0.1), plan)
+    assert actions(steps) == [("measure", 8), ("repeat", pairs), ("stop", 0)]
+    assert sequential.findings()["cpu"].verdict == "regression"
 
 
 def test_void_pairs_take_time_and_are_replaced() -> None:

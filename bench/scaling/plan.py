@@ -156,7 +156,7 @@ def planned(
     least = min(reached / (1 + error), queue.rate_for(p99_ms / (1 + p99_error))) * without
     most = max(reached * (1 + error), queue.rate_for(p99_ms * (1 + p99_error))) * without
     one = Range(least, reached * without, most)
-    used = queue.utilisation(reached)
+    used, there_ms = queue.utilisation(reached), min(p99_ms, queue.latency_ms(reached, 0.99))
     machines = Range(
         _whole(rate_per_s / most),
         _whole(rate_per_s / one.expected),
@@ -168,7 +168,7 @@ def planned(
         p99_ms,
         dict(machine or {}),
         one,
-        Range(p99_ms / (1 + p99_error), p99_ms, p99_ms * (1 + p99_error)),
+        Range(there_ms / (1 + p99_error), there_ms, there_ms * (1 + p99_error)),
         machines,
         _threads(rate_per_s, cpu_us["flink"], used, error),
         _threads(rate_per_s, cpu_us["gateway"], used, error),

@@ -11,7 +11,13 @@ from pathlib import Path
 from typing import NamedTuple
 
 from bench.errors import BenchError, UsageError
-from bench.records.run_record import CommitRecord, Environment, RunRecord, WindowFigures
+from bench.records.run_record import (
+    GROUPS,
+    CommitRecord,
+    Environment,
+    RunRecord,
+    WindowFigures,
+)
 from bench.records.series_file import read_series
 from bench.run.model import Progress
 from bench.run.settings import Settings
@@ -59,7 +65,10 @@ def missing(study: Study | None, axes: Sequence[str]) -> list[Wanted]:
     """`missing` returns the points that are not sound yet, in the order of `AXES`."""
     wanted = [Wanted(name, value) for name in AXES if name in axes for value in AXES[name].values]
     known = {each: None if study is None else study.point(*each) for each in wanted}
-    return [each for each, found in known.items() if found is None or not found.is_sound]
+    left = [each for each, found in known.items() if found is None or not found.is_sound]
+    # Its points are subtracted from each other: both are of one stack, one after the other.
+    is_whole = all(each.axis != WAY for each in left)
+    return [each for each in wanted if each in left or (each.axis == WAY and not is_whole)]
 
 
 def resume(
@@ -184,16 +193,16 @@ def with_point(study: Study, point: Point) -> Study:
 
 def gateway_cost(study: Study) -> str | None:
     """`gateway_cost` returns a line about what a request takes more by way of the gateway; None
-    where that was not measured both ways."""
+    where that was not measured both ways, of each group."""
     ways = study.of(WAY)
-    if len(ways) < len(AXES[WAY].values):
+    if len(ways) < len(AXES[WAY].values) or any(each.cpu_us.keys() < {*GROUPS} for each in ways):
         return None
     by_http, into_kafka = ways
     cpu_us = sum(by_http.cpu_us.values()) - sum(into_kafka.cpu_us.values())
     return (
         f"the gateway costs {by_http.p50_ms - into_kafka.p50_ms:+.2f} ms of p50, "
         f"{by_http.p99_ms - into_kafka.p99_ms:+.2f} ms of p99 and {cpu_us:+,.0f} µs of CPU a "
-        f"request at {by_http.rate_per_s:g}/s, the generator's part included"
+        f"request at {by_http.rate_per_s:g}/s, the generator's part included (one run each)"
     )
 
 

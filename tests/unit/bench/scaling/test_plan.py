@@ -13,7 +13,7 @@ from bench.errors import BenchError, ExitCode
 from bench.scaling.axes import AXES, RATE
 from bench.scaling.plan import ERROR_MIN, Plan, dearer_by, held_of, plan, planned, table
 from bench.scaling.study_record import Study, write_study
-from bench.stats.queueing import Held
+from bench.stats.queueing import UTILISATION_MAX, Held
 
 RATE_PER_S, P99_MS = 100_000.0, 50.0
 
@@ -53,14 +53,23 @@ def test_the_bars_are_as_wide_as_the_studys_errors(held: Held) -> None:
     assert one.high is not None
     assert one.high >= one.expected * (1 + ERROR_MIN) * (1 - 1e-9)
     assert one.low <= one.expected / (1 + ERROR_MIN) * (1 + 1e-9)
-    assert (p99_ms.low, p99_ms.high) == (P99_MS / 1.05, P99_MS * 1.05), "the least error"
+    least = pytest.approx((P99_MS / 1.05, P99_MS * 1.05))
+    assert (p99_ms.low, p99_ms.high) == least, "the least error"
     rough = held._replace(p99_errors=(0.5, -0.5, 0.5), capacity_error=-0.2)
     wide = by(rough)
-    assert (wide.p99_at_that_ms.low, wide.p99_at_that_ms.high) == (P99_MS / 1.5, P99_MS * 1.5)
+    bars = (wide.p99_at_that_ms.low, wide.p99_at_that_ms.high)
+    assert bars == pytest.approx((P99_MS / 1.5, P99_MS * 1.5))
     queue, without = held.queue, one.expected / held.queue.rate_for(P99_MS)
     least = min(queue.rate_for(P99_MS / 1.5), queue.rate_for(P99_MS) / 1.2)
     assert wide.per_machine_per_s.low == pytest.approx(least * without)
     assert wide.machines.high == ceil(RATE_PER_S / (least * without))
+
+
+def test_where_every_rate_holds_the_level_the_p99_is_that_of_the_highest(held: Held) -> None:
+    found = by(held, 60_000.0)
+    assert found.p99_at_that_ms.expected < 60_000.0
+    highest = held.queue.capacity_per_s * UTILISATION_MAX
+    assert found.p99_at_that_ms.expected == held.queue.latency_ms(highest, 0.99)
 
 
 def test_where_the_p99_may_never_hold_nobody_knows_how_many_machines(held: Held) -> None:

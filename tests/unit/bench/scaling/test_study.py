@@ -137,11 +137,18 @@ def test_a_value_may_be_of_the_load() -> None:
 
 def test_what_the_gateway_costs_is_the_difference_of_both_ways() -> None:
     by_http = point(WAY, 1.0, p50_ms=4.0, p99_ms=20.0)
-    into_kafka = point(WAY, 2.0, p50_ms=3.25, p99_ms=18.5, cpu_us={"kafka": 90.0, "flink": 250.0})
+    less = {"gateway": 1.0, "kafka": 90.0, "flink": 220.0, "generator": 29.0}
+    into_kafka = point(WAY, 2.0, p50_ms=3.25, p99_ms=18.5, cpu_us=less)
     cost = gateway_cost(study(by_http, into_kafka))
     assert cost is not None
     assert "+0.75 ms of p50, +1.50 ms of p99 and +200 µs of CPU a request at 100/s" in cost
     assert gateway_cost(study(by_http)) is None
+    restarted = replace(into_kafka, cpu_us={"gateway": 1.0, "kafka": 90.0, "generator": 29.0})
+    assert gateway_cost(study(by_http, restarted)) is None
+    void = replace(into_kafka, verdict="void")
+    both = [Wanted(WAY, value) for value in AXES[WAY].values]
+    assert missing(study(by_http, void), [WAY]) == both, "another day is another machine"
+    assert missing(study(by_http, into_kafka), [WAY]) == []
     settings = [settings_of(Wanted(WAY, value), SETTINGS, 100.0) for value in AXES[WAY].values]
     assert [each.kafka for each in settings] == [None, "own"]
     assert len({options_of(Wanted(WAY, value)) for value in AXES[WAY].values}) == 1, "one stack"

@@ -14,7 +14,7 @@ from bench.errors import BenchError
 from bench.faults.fault import Fault, Needs, Planned
 from bench.faults.judgement import LATE_S_MAX, Bitten, Found, Loaded, judge
 from bench.faults.up import Up
-from bench.judge.final_reads import READS, ids_in, read_again
+from bench.judge.final_reads import READS, WrongReadError, ids_in, read_again
 from bench.judge.reply_contract import Entity, Final
 from bench.records.request_log import Row
 from bench.records.run_record import IN_FLIGHT_MAX
@@ -52,22 +52,32 @@ class Kept:
         self._left: dict[str, Final] = {}
         """The run's id leads to what it left."""
 
-    def changed(self, url: str) -> list[str]:
-        """`changed` returns a line for each earlier run of which anything is not as it was."""
-        lines = []
+    def changed(self, url: str) -> tuple[list[str], list[str]]:
+        """`changed` returns a line for each earlier run of which anything is not as it was, and one
+        for each of which that can't be told."""
+        lines, unsure = list[str](), list[str]()
         for run_id, left in self._left.items():
-            now = self._read(
-                url, dict(zip(READS, (left.users, left.orders, left.items), strict=True))
-            )
-            names = [
-                f"{entity_id} was {_told(entity)} and is {_told(then[entity_id])}"
-                for before, then in zip(left, now, strict=True)
-                for entity_id, entity in before.items()
-                if _told(entity) != _told(then[entity_id])
-            ]
+            try:
+                names = self._names(url, left)
+            except WrongReadError as cause:
+                lines.append(f"what run {run_id} left can't be read any more: {cause}")
+                continue
+            except BenchError as cause:
+                unsure.append(f"what run {run_id} left could not be read: {cause}")
+                continue
             if names:
                 lines.append(f"what run {run_id} left has changed in {len(names)}: {names[0]}")
-        return lines
+        return lines, unsure
+
+    def _names(self, url: str, left: Final) -> list[str]:
+        """What of it is not as it was. Raises `BenchError`."""
+        ids = dict(zip(READS, (left.users, left.orders, left.items), strict=True))
+        return [
+            f"{entity_id} was {_told(entity)} and is {_told(then[entity_id])}"
+            for before, then in zip(left, self._read(url, ids), strict=True)
+            for entity_id, entity in before.items()
+            if _told(entity) != _told(then[entity_id])
+        ]
 
     def keep(self, url: str, run_id: str, history: Iterable[Row], seed: int) -> None:
         """`keep` chooses some of a run's entities, and reads them."""
@@ -153,13 +163,13 @@ class Campaign:
         return found, loaded.folder
 
     def _kept_since(self, found: Found, url: str, loaded: Loaded) -> Found:
+        changed, unsure = self._kept.changed(url)
         try:
-            changed = self._kept.changed(url)
             self._kept.keep(url, loaded.run.run_id, loaded.history, found.seed)
         except BenchError as cause:
-            line = f"what earlier runs left could not be read: {cause}"
-            return replace(found, unsure=[*found.unsure, line])
-        return replace(found, broken=[*found.broken, *changed])
+            unsure.append(f"what it left could not be read: {cause}")
+        broken = [*found.broken, *changed]
+        return replace(found, broken=broken, unsure=[*found.unsure, *unsure])
 
     def _stack_for(self, fault: Fault) -> Up:
         if self._up is not None and self._has != fault.needs:

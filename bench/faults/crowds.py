@@ -11,7 +11,7 @@ import time
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 from bench.faults.fault import DEAF, FUZZ, IDLE, SLOW_BODIES, SLOW_HEADERS, Bite
 from bench.generator.preflight import raise_files_limit
@@ -193,19 +193,16 @@ async def idle(address: Address, duration_s: float) -> Bite:
     try:
         while len(held) < IDLE_CLIENTS and loop.time() < begin_s + duration_s:
             come = min(IDLE_CLIENTS, int((loop.time() - begin_s) * ARRIVALS_PER_S) + 1)
-            coming = [_connecting(address) for _ in range(come - len(held))]
-            held += coming
+            held += [_connecting(address) for _ in range(come - len(held))]
             await asyncio.sleep(TOGETHER_S)
-            for own in coming:
-                if own.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR) == errno.ECONNREFUSED:
-                    raise ConnectionRefusedError(f"{address.host}:{address.port} lets nobody in")
         await asyncio.sleep(begin_s + duration_s - loop.time())
-        shut = sum(map(_is_shut, held))
+        fates = Counter(map(_fate, held))
     finally:
         for own in held:
             own.close()
-    proof = f"{len(held):,} idle clients, of which the gateway closed {shut:,}"
-    return Bite(proof if len(held) >= OPENED_SHARE_MIN * IDLE_CLIENTS else "")
+    let_in = fates["held"] + fates["shut"]
+    proof = f"{let_in:,} idle clients, of which the gateway closed {fates['shut']:,}"
+    return Bite(proof if let_in >= OPENED_SHARE_MIN * IDLE_CLIENTS else "")
 
 
 def _connecting(address: Address) -> socket.socket:
@@ -219,14 +216,19 @@ def _connecting(address: Address) -> socket.socket:
     return own
 
 
-def _is_shut(connection: socket.socket) -> bool:
+def _fate(connection: socket.socket) -> Literal["held", "shut", "never"]:
+    """What became of it: it is held, it was shut, or it was never let in."""
     try:
         connection.recv(1)  # the end, or a refusal
     except BlockingIOError:
-        return False
-    except OSError:
-        return True
-    return True
+        try:
+            connection.getpeername()
+        except OSError:
+            return "never"
+        return "held"
+    except OSError as cause:
+        return "shut" if cause.errno == errno.ECONNRESET else "never"
+    return "shut"
 
 
 class Fuzz:

@@ -7,15 +7,12 @@ from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 
-from bench.faults.fault import CHECKPOINTS, Bite
+from bench.faults.fault import CHECKPOINTS, WHOLE_S_MAX, Bite
 from bench.faults.up import Scene
 
 FULL = "No space left on device"
 CHUNK_BYTES = 1024 * 1024
 """The filler grows by so much at a time, and by bytes at the end."""
-WHOLE_S_MAX = 30.0
-"""A checkpoint is whole so long after there is room again: one comes each 5 s, and one that could
-not be written may first have to be given up."""
 POLL_S = 0.1
 """This much time passes between looks."""
 REFILL_S = 0.2

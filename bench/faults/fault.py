@@ -10,6 +10,10 @@ from bench.records.series import Event
 from system.runtime.parts import GATEWAY, JOBMANAGER, KAFKA, TASKMANAGER, kind_of, names
 from system.runtime.settings import CHECKPOINT_INTERVAL_S
 
+WHOLE_S_MAX = 30.0
+"""A checkpoint is whole so long after there is room again: one comes each 5 s, and one that could
+not be written may first have to be given up."""
+
 Kind = Literal[
     "kill", "kill-up", "pause", "slow", "fill", "clock", "poison", "replay", "crowd", "probe"
 ]
@@ -72,7 +76,8 @@ class Fault(NamedTuple):
     def after_s(self) -> float:
         """`after_s` is how long the load goes on after the healing."""
         compared_s = COMPARED_S if self.p99_times_max is not None else 0.0
-        return max(self.recovery_s_max + AFTER_S, compared_s)
+        whole_s = WHOLE_S_MAX + AFTER_S if self.kind == "fill" else 0.0
+        return max(self.recovery_s_max + AFTER_S, compared_s, whole_s)
 
     @property
     def takes_s(self) -> float:

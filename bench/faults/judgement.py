@@ -160,7 +160,7 @@ def others_failed(history: Iterable[Row], injected: Sequence[Injected]) -> list[
     """`others_failed` returns a line for each fault that may cost others nothing, and during which
     requests failed. What was under way in the time of another fault, until its goal, is that
     one's."""
-    rows = [row for row in history if row.status >= 500 or row.code in NOT_DONE]
+    rows = [row for row in history if row.status == 0 or row.status >= 500 or row.code in NOT_DONE]
     spans = [
         (each.began_ns, each.healed_ns + round(each.fault.recovery_s_max * SECOND_NS))
         for each in injected
@@ -170,6 +170,7 @@ def others_failed(history: Iterable[Row], injected: Sequence[Injected]) -> list[
     for each in injected:
         failed = sum(
             each.began_ns <= row.sent_ns < each.healed_ns
+            and (row.status != 0 or not each.fault.may_cut)
             and not any(begun <= row.done_ns and row.sent_ns < ended for begun, ended in spans)
             for row in rows
         )

@@ -35,6 +35,10 @@ READS = {
 }
 
 
+class WrongReadError(BenchError):
+    """A system answers, and not as one that has the entity or has it not."""
+
+
 def ids_in(history: Iterable[Row]) -> dict[str, list[str]]:
     """`ids_in` returns every id that a request or a reply named, by "user_id", "order_id" and
     "item_id"."""
@@ -113,10 +117,10 @@ async def _entity(client: Client, call: Call) -> Entity:
         row = await client.outcome(call)
         if row.status == 200:
             if (wrong := malformed(call.operation, row.body)) is not None:
-                raise BenchError(f"the final read GET {call.path}: {wrong}")
+                raise WrongReadError(f"the final read GET {call.path}: {wrong}")
             return row.body
         if row.status == 404:
             return None
         if row.status < 500:
-            break
+            raise WrongReadError(f"{call.path} was answered {row.status} {row.code}")
     raise BenchError(f"the final read GET {call.path} was answered {row.status} {row.code}")

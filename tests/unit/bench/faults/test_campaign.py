@@ -1,14 +1,17 @@
 """A campaign goes on from what is recorded, and only from what is of the same commit and rate."""
 
+from collections.abc import Iterator
 from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
 
+from bench.errors import BenchError
 from bench.faults import campaign
 from bench.faults.campaign import KEPT_EACH_MAX, Campaign, Ids, Kept, read_found, settings_of
 from bench.faults.fault import FAULTS
 from bench.faults.judgement import Found, Loaded
+from bench.judge.final_reads import WrongReadError
 from bench.judge.reply_contract import Entity, Final
 from bench.records.request_log import Row
 from bench.records.run_record import CommitRecord
@@ -64,7 +67,11 @@ def test_what_a_run_left_may_no_later_one_change() -> None:
     }
     asked: list[int] = []
 
+    failing: Iterator[BenchError] = iter(())
+
     def read(url: str, ids: Ids) -> Final:
+        for cause in failing:
+            raise cause
         asked.append(sum(map(len, ids.values())))
         kinds = ("user_id", "order_id", "item_id")
         return Final(*({each: held[each] for each in ids[kind]} for kind in kinds))
@@ -73,19 +80,27 @@ def test_what_a_run_left_may_no_later_one_change() -> None:
         return Row("any", path, None, 1, 2, 200, body)
 
     kept = Kept(read)
-    assert kept.changed("url") == []
+    assert kept.changed("url") == ([], [])
     kept.keep("url", "run-1", [row("/", user_id=f"u{number}") for number in range(30)], seed=1)
     kept.keep("url", "run-2", [row("/", order_id="o1", item_id=each) for each in ("i1", "i2")], 1)
     assert asked == [KEPT_EACH_MAX, 3]
     held |= {name: {**(held[name] or {}), "request_id": "2"} for name in held if name[0] == "u"}
-    assert kept.changed("url") == [], "an answer's own id is none of the entity's"
+    assert kept.changed("url") == ([], []), "an answer's own id is none of the entity's"
     held["o1"] = {"status": "unpaid"}
-    (line,) = kept.changed("url")
+    ((line,), _) = kept.changed("url")
     was = "o1 was {'status': 'paid'} and is {'status': 'unpaid'}"
     assert line == f"what run run-2 left has changed in 1: {was}"
     held |= {"o1": {"status": "paid"}, "i1": None, "i2": {"stock": 1}}
-    (line,) = kept.changed("url")
+    ((line,), _) = kept.changed("url")
     assert "changed in 2: i1 was {'stock': 7} and is None" in line
+    held |= {"i1": {"stock": 7}, "i2": None}
+    assert kept.changed("url") == ([], [])
+    failing = iter([BenchError("no answer")])
+    assert kept.changed("url") == ([], ["what run run-1 left could not be read: no answer"])
+    failing = iter([WrongReadError("answered 400")])
+    assert kept.changed("url") == (
+        ["what run run-1 left can't be read any more: answered 400"], []
+    )  # fmt: skip
 
 
 def test_the_load_outlasts_the_recovery() -> None:

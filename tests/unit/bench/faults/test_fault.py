@@ -3,7 +3,7 @@
 import pytest
 
 from bench.faults.crowds import KINDS
-from bench.faults.fault import AHEAD, BEHIND, CLUSTER_FAULTS, FAULTS, FUZZ, IDLE, PARTS
+from bench.faults.fault import AHEAD, BEHIND, CLUSTER_FAULTS, FAULTS, FUZZ, IDLE, PARTS, WHOLE_S_MAX
 from bench.faults.injection import INJECTORS
 from bench.faults.up import FOLDERS
 from bench.probes.registry import PROBES
@@ -21,6 +21,7 @@ def test_a_fault_is_healed_before_it_is_judged(name: str) -> None:
     assert (fault.duration_s > 0) != is_at_once
     assert fault.span_s + fault.after_s < DURATION_S_MAX
     assert fault.after_s > fault.recovery_s_max
+    assert fault.after_s > WHOLE_S_MAX or fault.kind != "fill"
 
 
 @pytest.mark.parametrize("name", FAULTS)

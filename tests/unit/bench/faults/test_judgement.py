@@ -199,6 +199,9 @@ def test_who_is_spared_by_one_fault_may_fail_by_another() -> None:
         "poison: 1 requests of others failed"
     ]
     assert others_failed(history, [met("kill-broker", 30, 35)]) == []
+    cut = failed(31, 32)._replace(status=0)
+    assert others_failed([cut], [poison]) == ["poison: 1 requests of others failed"]
+    assert others_failed([cut], [met("deaf-clients", 30, 35)]) == [], "it may cut connections"
     replay = met("replay-at-once", 30, 35)
     assert others_failed(history, [poison, replay]) == [
         line,

@@ -39,6 +39,8 @@ LATENCY_S_MAX = 86_400
 """A latency longer than a day is a broken file."""
 CHECKS_MAX = 100
 """A file has at most so many checks, by name: a name with an id in it would be one each."""
+UNNAMED = "without a name"
+"""Checks are of this name where k6 was asked for no tags of theirs."""
 ERROR_STATUS = 400
 """An answer of this status or above has failed, as these tools count by default."""
 
@@ -152,17 +154,18 @@ def _requests(path: Path, tool: str, of_line: OfLine, lines: Iterable[bytes]) ->
             line = of_line(found)
             if found.get("metric") == "checks" and found["type"] == "Point":
                 told = found["data"]
-                checks.setdefault(str(told["tags"]["check"]), Counter())[_is_so(told["value"])] += 1
+                name = str(told["tags"].get("check", UNNAMED))
+                checks.setdefault(name, Counter())[_is_so(told["value"])] += 1
         except (ValueError, KeyError, TypeError, AttributeError, OverflowError):
             raise ResultsError(f"{path} line {number} is not one of {tool}'s results") from None
+        if len(checks) > CHECKS_MAX:
+            raise ResultsError(f"{path} has more than {CHECKS_MAX} checks: name them without ids")
         if line is not None:
             kind = outcomes.setdefault(line.outcome, len(outcomes))
             for _ in range(line.repeat):
                 ended.append(line.ended_ns)
                 latency.append(line.latency_ns)
                 outcome.append(kind)
-    if len(checks) > CHECKS_MAX:
-        raise ResultsError(f"{path} has {len(checks)} checks, at most {CHECKS_MAX} are compared")
     done_ns, latency_ns, kinds = (
         np.frombuffer(column, np.int64) if column else np.zeros(0, np.int64)
         for column in (ended, latency, outcome)

@@ -89,8 +89,10 @@ def test_what_k6s_script_checks_is_counted(tmp_path: Path) -> None:
     path.write_bytes(whole + b"".join(check(f"user {number}", 1) for number in range(100)))
     assert len(requests_of(path).checks) == CHECKS_MAX
     path.write_bytes(path.read_bytes() + check("user 100", 1))
-    with pytest.raises(ResultsError, match="has 101 checks, at most 100 are compared"):
+    with pytest.raises(ResultsError, match="has more than 100 checks: name them without ids"):
         read(path)
+    path.write_bytes(whole + check("is a", 1).replace(b'"check":"is a",', b""))
+    assert requests_of(path).checks == {"without a name": {True: 1}}
 
 
 def requests_of(path: Path) -> Requests:

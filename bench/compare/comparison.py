@@ -132,7 +132,12 @@ def _compare(
     in_turns = is_interleaved(pairs) and is_interleaved(fresh_pairs)
     pairs, voids = usable(pairs, budgets, lost_readings)
     fresh_pairs, fresh_voids = usable(fresh_pairs, budgets, lost_readings)
-    spoilt_line = outcomes.spoilt_by_side(both.base, both.b, lost_readings) if in_turns else None
+    spoilt_line = None
+    if in_turns:
+        # All runs of one start may fail for that start alone: a job asks another one.
+        is_repeated = looks == 1 or any(run.verdict in BROKEN for run in fresh.b)
+        failed_line = outcomes.failed_by_side(both.base, both.b) if is_repeated else None
+        spoilt_line = failed_line or outcomes.void_by_side(both.base, both.b, lost_readings)
     broken = _first([told(run) for run in (*both.base, *both.b) if run.verdict in BROKEN])
     if not pairs and spoilt_line:
         return _described("regression", [spoilt_line])

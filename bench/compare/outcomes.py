@@ -89,7 +89,10 @@ def judge(a: Sequence[RunRecord], b: Sequence[RunRecord]) -> list[Finding]:
 
 
 def _state(outcome: Outcome, share: PooledShare, runs: int) -> State:
-    is_worse = share.change > 0 or outcome.kind != FAILED
+    # What is done more often was refused or failed less often, which is counted as such.
+    is_worse = (
+        share.change < 0 if outcome.kind == DONE else share.change > 0 or outcome.kind != FAILED
+    )
     if abs(share.change) <= outcome.limit or not is_worse:
         return "same"
     is_sure = not share.low <= 0 <= share.high
@@ -118,18 +121,27 @@ def _counts(run: RunRecord) -> Iterator[tuple[Outcome, int]]:
                 yield Outcome(phase, operation, kind), count
 
 
-def spoilt_by_side(
+def failed_by_side(a: Sequence[RunRecord], b: Sequence[RunRecord]) -> str | None:
+    """`failed_by_side` returns a line where runs of B are FAILED or INVALID surely more often than
+    A's: B is why they are."""
+    of_a, of_b = ([_failed_because(run) for run in side] for side in (a, b))
+    return _more_often("failed", of_a, of_b)
+
+
+def void_by_side(
     a: Sequence[RunRecord], b: Sequence[RunRecord], lost: Mapping[str, str]
 ) -> str | None:
-    """`spoilt_by_side` returns a line where B's runs are FAILED or INVALID, or no use at all,
-    surely more often than A's: B is why they are. So is a run in `lost`, run_id → why.
+    """`void_by_side` returns a line where B's runs are void surely more often than A's: B is why
+    they are. So is a run in `lost`, run_id → why.
 
-    Runs whose generator was too busy are left out: the faster a system, the busier who loads it.
+    Runs that failed are left out, and those whose generator was too busy: the faster a system, the
+    busier who loads it.
     """
-    told = [[_spoilt_because(run, lost) for run in side] for side in (a, b)]
+    told = [
+        [_void_because(run, lost) for run in side if run.verdict not in BROKEN] for side in (a, b)
+    ]
     of_a, of_b = ([why for why in side if GENERATOR_BUSY not in (why or "")] for side in told)
-    broken = [[_broken_because(run) for run in side] for side in (a, b)]
-    return _more_often("failed", *broken) or _more_often("are void", of_a, of_b)
+    return _more_often("are void", of_a, of_b)
 
 
 def _more_often(did: str, of_a: Sequence[str | None], of_b: Sequence[str | None]) -> str | None:
@@ -146,13 +158,11 @@ def _more_often(did: str, of_a: Sequence[str | None], of_b: Sequence[str | None]
     )
 
 
-def _broken_because(run: RunRecord) -> str | None:
+def _failed_because(run: RunRecord) -> str | None:
     return "; ".join(run.reasons) if run.verdict in BROKEN else None
 
 
-def _spoilt_because(run: RunRecord, lost: Mapping[str, str]) -> str | None:
-    if run.verdict in BROKEN:
-        return _broken_because(run)
+def _void_because(run: RunRecord, lost: Mapping[str, str]) -> str | None:
     if run.verdict != VOID:
         return lost.get(run.run_id)
     return next((why for why in run.reasons if GENERATOR_BUSY not in why), run.reasons[0])

@@ -11,9 +11,9 @@ KINDS_SHOWN_MAX = 5
 """A line names at most this many kinds of errors; the first is nearly always the cause of the
 others."""
 SILENT_SHARE_MAX = 0.5
-"""A window may pass for this share without a single answer. The users of a closed loop who wait for
-an answer as the window closes are in its latencies alone: without this limit a system that stopped
-halfway would not have failed."""
+"""A window may pass for this share without a single answer. The users of a closed loop who wait as
+the window closes, and are answered later, are in its latencies alone: without this limit a system
+that stopped halfway would not have failed."""
 
 
 def silent_share(samples: Samples, window: Window) -> float:
@@ -56,7 +56,7 @@ def judge(
         return Check(name, "unknown" if is_disturbed and silent else "broken", why)
     if lost >= requests:
         why = f"{name}: nothing was answered as expected: all {requests:,} requests failed: "
-        return Check(name, "broken", why + errors)
+        return Check(name, "unknown" if is_disturbed and silent >= 1 else "broken", why + errors)
     why = (
         f"{name}: {lost:,} of {requests:,} requests were not answered as expected, at most "
         f"{failed_share_max * 100:g} % may fail (--max-failed): {errors}"

@@ -25,7 +25,7 @@ from bench.regression.pair_loop import Gate, take, warmed
 from bench.regression.python_env import install_service, python_of
 from bench.regression.runs import Measure, Options, described
 from bench.regression.side import Side, subjects
-from bench.regression.stopping_rule import LOOKS_MAX, Plan, Step, turns
+from bench.regression.stopping_rule import FAILED_PAIRS_MIN, LOOKS_MAX, Plan, Step, turns
 from bench.regression.worktree import (
     Commit,
     changed,
@@ -49,10 +49,6 @@ AGAIN = "A2"
 PAIRS_MIN = 2
 """A batch has at least so many pairs, even when the time is over: one block of turns, so that
 there is something to show."""
-
-FAILED_PAIRS_MIN = 4
-"""So many pairs of which each has a failed run are enough: beside two runs of the base each, chance
-would let all that fail be B's once in 495 times."""
 
 
 class Job:

@@ -10,7 +10,7 @@ from bench.compare.budgets import Budgets, never_the_same
 from bench.compare.metric import Rule
 from bench.compare.metric_pairs import LostReadingError, Row, Spreads, lost, rows, usable
 from bench.compare.run_pairs import BROKEN, Pair, UnfitError, told
-from bench.regression.stopping_rule import Plan, Sequential, Step
+from bench.regression.stopping_rule import FAILED_PAIRS_MIN, Plan, Sequential, Step
 from bench.run.model import Progress
 
 Measure = Callable[[Step], list[Pair]]
@@ -75,8 +75,8 @@ def take(
     spent_s: Callable[[], float],
     tell: Progress = lambda _: None,
 ) -> Taken:
-    """`take` takes as many pairs as needed; no more where each of a batch has a run that is FAILED
-    or INVALID."""
+    """`take` takes as many pairs as needed. Where each of a batch has a run that is FAILED or
+    INVALID, a fresh batch shows whether it was for that start alone, and no more are taken."""
     sequential = Sequential(gate.rules, gate.deciding, plan)
     taken = Taken([], [], "")
     while (step := sequential.next(spent_s())).action != "stop":
@@ -89,7 +89,16 @@ def take(
         found = differences(rows(kept, budgets, spreads), gate.rules) if kept else {}
         sequential.add(step._replace(pairs=len(pairs)), found, len(voids))
         if pairs and all(pair.broken for pair in pairs):
-            return taken._replace(why="each of the last pairs has a run that failed")
+            why = "each of the last pairs has a run that failed"
+            if step.action == "measure" and not plan.has_time_to_repeat(
+                spent_s(), len(taken.pairs)
+            ):
+                why += ", and no time is left for a fresh batch"
+            elif step.action == "measure":
+                repeat = Step("repeat", FAILED_PAIRS_MIN, why)
+                tell(f"{repeat.action} {repeat.pairs} pairs: {why}")
+                taken.fresh.extend(measure(repeat))
+            return taken._replace(why=why)
         if len(pairs) < step.pairs:
             return taken._replace(why="the time budget is used up")
     return taken._replace(why=step.why)

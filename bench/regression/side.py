@@ -9,7 +9,7 @@ import os
 import subprocess
 import time
 import uuid
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from functools import partial
@@ -20,7 +20,7 @@ import psutil
 
 from bench import git
 from bench.compare.comparability import MEASURING_PACKAGES
-from bench.errors import bench_errors
+from bench.errors import BenchError
 from bench.observe.processes import GROUPS
 from bench.project import PROJECT_DIR
 from bench.records.run_record import CommitRecord, Environment
@@ -178,7 +178,8 @@ class Stacks:
             entry = self._entry(side)
             self._progress(f"{side.letter}: up after {time.monotonic() - began_s:.0f} s")
             pids = Parts(entry["pids"], partial(self._pids, side))
-            found[side.letter] = self._subject(side, entry, entry["url"], pids)
+            names = (self._stack_of(side),)
+            found[side.letter] = self._subject(side, entry, entry["url"], pids, names)
         return found
 
     def cluster(self, side: Side) -> Cluster:
@@ -194,33 +195,39 @@ class Stacks:
         url, own = self._gateway(side, cluster["bootstrap_servers"])
         self._progress(f"{side.letter}: its gateway is up")
         pids = Parts(cluster["pids"] | own, lambda: self._pids(self._owner) | own)
-        return self._subject(side, cluster, url, pids)
+        names = (self._gateway_of(side), self._stack_of(self._owner))
+        return self._subject(side, cluster, url, pids, names)
 
     def _pids(self, side: Side) -> ByPart:
         """They are none while the stack is not up. Raises `StackError`."""
         answer = json.loads(_output(side, *self._status(side)))
         return dict(answer.get("pids") or {})
 
-    def _subject(self, side: Side, entry: Cluster, url: str, pids: "Parts") -> Subject:
+    def _subject(
+        self, side: Side, entry: Cluster, url: str, pids: "Parts", names: Sequence[str]
+    ) -> Subject:
+        """Its runs are spoilt by the end of a child of these names, and of no other side's."""
         folder = Path(entry["data_dir"])
         logs = {part: folder / path for part, path in GC_LOGS.items()}
         system = System(
             url,
             pids,
-            self._check,
+            partial(self._check, names),
             entry["bootstrap_servers"],
             entry["flink_rest"],
             lambda: logs,
         )
         return Subject(system, side.record(), side.environment())
 
-    def _check(self) -> None:
-        with bench_errors():
-            self._supervisor.check()
+    def _check(self, names: Sequence[str]) -> None:
+        for name in names:
+            child = self._supervisor.children[name]
+            if child.exit_code() is not None:
+                raise BenchError(child.describe_exit())
 
     def _begin(self, side: Side) -> None:
         command = [str(side.python), "-m", "system", "up", "--name", self._name(side), *FREE_PORTS]
-        self._start(f"stack {side.letter}", side, command)
+        self._start(self._stack_of(side), side, command)
 
     def _entry(self, side: Side) -> Cluster:
         """What its own `status` says of a stack that was begun, once it is up."""
@@ -234,6 +241,14 @@ class Stacks:
                 raise StackError(f"stack {side.letter} took longer than {START_TIMEOUT_S:g} s")
             time.sleep(STATUS_INTERVAL_S)
 
+    @staticmethod
+    def _stack_of(side: Side) -> str:
+        return f"stack {side.letter}"
+
+    @staticmethod
+    def _gateway_of(side: Side) -> str:
+        return f"gateway {side.letter}"
+
     def _status(self, side: Side) -> tuple[str, ...]:
         return ("-m", "system", "status", "--name", self._name(side), "--json")
 
@@ -244,12 +259,12 @@ class Stacks:
         port = choose(0, "")
         command = [str(side.python), "-m", "system.gateway", "--bootstrap", bootstrap]
         command += ["--port", str(port), "--gateway-id", uuid.uuid4().hex[:8]]
-        child = self._start(f"gateway {side.letter}", side, command)
+        child = self._start(self._gateway_of(side), side, command)
         url = f"http://{HOST}:{port}"
         for path in ("/health/ready", "/echo/warm"):
             self._supervisor.wait_for(
                 lambda path=path: answers(url + path, ANSWER_TIMEOUT_S),  # type: ignore[misc]
-                f"gateway {side.letter}",
+                self._gateway_of(side),
                 START_TIMEOUT_S,
             )
         return url, {"gateway": [process.pid for process in child.tree()]}
@@ -278,14 +293,17 @@ def subjects(
 
 def apart(found: Mapping[str, Subject]) -> dict[str, Subject]:
     """`apart` lets each know the processes of the others, as far as they are not its own."""
-    pids = {letter: _all_pids(subject.system) for letter, subject in found.items()}
-    everyone = frozenset().union(*pids.values())
     return {
         letter: subject._replace(
-            system=subject.system._replace(beside=sorted(everyone - pids[letter]))
+            system=subject.system._replace(beside=partial(_beside, letter, found))
         )
         for letter, subject in found.items()
     }
+
+
+def _beside(letter: str, found: Mapping[str, Subject]) -> list[int]:
+    own = _all_pids(found[letter].system)
+    return sorted(frozenset().union(*(_all_pids(each.system) for each in found.values())) - own)
 
 
 def _all_pids(system: System) -> frozenset[int]:

@@ -23,6 +23,10 @@ the interval is half."""
 SPARE_PAIRS = 2
 """A batch has so many pairs more than a look needs: some may be void."""
 
+FAILED_PAIRS_MIN = 4
+"""So many pairs of which each has a failed run end a batch: chance would let all that fail be B's,
+beside two runs of the base each, once in 495 times."""
+
 Action = Literal["measure", "repeat", "stop"]
 
 
@@ -76,6 +80,12 @@ class Plan(NamedTuple):
             fresh_start_s=fresh_start_s,
             comparisons=comparisons,
         )
+
+    def has_time_to_repeat(self, spent_s: float, pairs: int) -> bool:
+        """`has_time_to_repeat` tells whether failures of so many pairs, which took so long, can be
+        looked for on fresh stacks."""
+        pair_s = spent_s / max(1, pairs)
+        return spent_s + self.fresh_start_s + FAILED_PAIRS_MIN * pair_s <= self.budget_s
 
     @property
     def looks(self) -> int:

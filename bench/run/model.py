@@ -39,7 +39,7 @@ class System(NamedTuple):
     """These URLs are of more gateways, which take their part of an open loop."""
     answer_timeout_s: float | None = None
     """An answer is waited for so long; None: for as long as the load says."""
-    beside: Sequence[int] = ()
+    beside: Callable[[], Sequence[int]] = tuple
     """These processes are kept up without load meanwhile: the other side of a comparison."""
 
     @property

@@ -103,7 +103,7 @@ def run_phase(
 
     def all_pids() -> dict[str, Sequence[int]]:
         here = [] if generators.are_here else [os.getpid(), *generators.pids()]
-        beside = [*system.beside, *here]
+        beside = [*system.beside(), *here]
         return {**pids(), BESIDE: beside} if beside else pids()
 
     meter, sampler = CpuMeter(pids), _sampler(system, load, all_pids)

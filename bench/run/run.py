@@ -134,7 +134,7 @@ class Run:
         settings = self._settings
         out_folder.prepare(self._results)
         with self._subject() as (system, source, where):
-            before = scrape_all(system.urls, settings.workers) if settings.is_shop else None
+            before = None if self._given else self._counters(system)
             started = datetime.now(UTC)
             run_id = f"{started:%Y%m%dT%H%M%SZ}-{source.id}-{settings.seed}"
             folder = self._results / run_id
@@ -168,6 +168,10 @@ class Run:
         with system_under_test(settings, self._progress, options) as system:
             yield Subject(system, commit(), environment(own_stack=settings.target is None))
 
+    def _counters(self, system: System) -> Metrics | None:
+        settings = self._settings
+        return scrape_all(system.urls, settings.workers) if settings.is_shop else None
+
     def _histories(self) -> History:
         return History([path for found in self._found for path in found.measured.histories])
 
@@ -182,6 +186,8 @@ class Run:
             if isinstance(self._task, Probing):
                 return Judgement(probes=self._task.probe(system, self._progress))
             probes = None if self._given is None else [control()]
+            if self._given is not None:  # a system that has ended spoils this run, not the job
+                before = self._counters(system)
             if not self._load(system, folder):
                 return Judgement(wrong_answers=self._histories().wrong(), interrupted=True)
             return self._judge(system, before)._replace(probes=probes)

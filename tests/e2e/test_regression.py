@@ -121,9 +121,9 @@ def test_a_commit_whose_answers_are_wrong_is_a_regression(tmp_path: Path) -> Non
     assert done.returncode == ExitCode.REGRESSION, done.stdout + done.stderr
     comparison = orjson.loads((out / "comparison.json").read_bytes())
     jsonschema.validate(comparison, orjson.loads(SCHEMA_FILE.read_bytes()))
-    assert "4 of 4 runs of B failed, and 0 of 8 of A" in comparison["headline"]
+    assert "8 of 8 runs of B failed, and 0 of 16 of A" in comparison["headline"]
     assert "money: broken" in comparison["headline"]
-    assert "4 pairs: each of the last pairs has a run that failed" in done.stderr
+    assert "8 pairs: each of the last pairs has a run that failed" in done.stderr
 
 
 def test_ctrl_c_ends_it_and_leaves_nothing_behind(

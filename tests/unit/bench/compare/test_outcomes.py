@@ -22,7 +22,7 @@ from bench.compare.comparability import Folders
 from bench.compare.comparison import compare
 from bench.compare.comparison_record import Comparison
 from bench.compare.metric import Rule
-from bench.compare.outcomes import RUNS_MIN, judge, spoilt_by_side
+from bench.compare.outcomes import RUNS_MIN, judge, void_by_side
 from bench.compare.outputs import junit
 from bench.records.run_record import GENERATOR_BUSY, RunRecord
 from bench.regression.stopping_rule import Plan, Sequential, Step
@@ -101,6 +101,20 @@ def test_fewer_failures_are_no_harm() -> None:
     a, b = a_set("A", 8, failed(200)), a_set("B", 8)
     assert [each for each in judge(records(a), records(b)) if each.outcome.kind == "failed"] == []
     assert [each.state for each in judge(records(b), records(a)) if each.outcome.kind == "failed"]
+
+
+def test_what_is_done_more_often_is_no_harm(tmp_path: Path) -> None:
+    """A commit that mends what was refused or failed in one operation was a REGRESSION."""
+
+    def failing(run: Run) -> None:
+        figures = run["phases"][0]["window"]["operations"]["checkout"]
+        figures["failed"] = {"504 timeout": 100}
+        figures["answered"] -= 100
+
+    a, b = (records(side) for side in (a_set("A", 8, failing), a_set("B", 8)))
+    assert judge(a, b) == []
+    worse = {each.outcome.kind for each in judge(b, a)}
+    assert worse == {"done", "failed"}
 
 
 def test_few_runs_can_only_be_suspected() -> None:
@@ -206,7 +220,7 @@ def test_void_runs_that_tell_nothing_of_a_side(of_a: int, of_b: int, is_told: bo
             run |= {"verdict": "void", "reasons": ["the machine was busy"]}
         return records(runs)
 
-    assert bool(spoilt_by_side(side("A", of_a), side("B", of_b), {})) == is_told
+    assert bool(void_by_side(side("A", of_a), side("B", of_b), {})) == is_told
 
 
 # ---- failed by the side
@@ -225,6 +239,28 @@ def test_a_commit_whose_runs_fail_is_a_regression(tmp_path: Path) -> None:
     assert found.verdict == "regression"
     assert "8 of 24 runs of B failed" in " ".join(found.reasons)
     assert found.metrics, "the pairs that are left are shown"
+
+
+@pytest.mark.parametrize(
+    ("again", "expected"), [(None, "invalid"), (False, "invalid"), (True, "regression")]
+)
+def test_a_job_asks_another_start_before_it_blames_a_commit(
+    tmp_path: Path, again: bool | None, expected: str
+) -> None:
+    """All runs of a stack that came up bad fail, whatever its commit is."""
+    batch = Folders(
+        write_set(tmp_path / "a", a_set("A", 6)), write_set(tmp_path / "b", a_set("B", 6, MONEY))
+    )
+    fresh = None
+    if again is not None:
+        changes = (MONEY,) if again else ()
+        fresh = Folders(
+            write_set(tmp_path / "fresh-a", a_set("A", 4, begin=50)),
+            write_set(tmp_path / "fresh-b", a_set("B", 4, *changes, begin=50)),
+        )
+    found = compare(batch, BUDGETS, fresh, looks=2)
+    assert found.verdict == expected
+    assert "money: broken 3 times" in found.headline
 
 
 def test_a_commit_that_crashes_is_a_regression(tmp_path: Path) -> None:

@@ -59,9 +59,23 @@ def test_time_that_is_over_ends_it() -> None:
 
 
 def test_a_batch_of_which_each_pair_has_a_failed_run_ends_it() -> None:
-    gated, broken = gate(pairs(1)[0], BUDGETS, {}), pairs(12, verdict("invalid", "the ledger"))
-    taken = take(gated, Plan.of(5, 1e6), BUDGETS, {}, lambda _: broken, lambda: 1.0)
-    assert taken == (broken, [], "each of the last pairs has a run that failed")
+    """A fresh one follows: all runs of one start may fail for that start alone."""
+    gated, broken = gate(pairs(1)[0], BUDGETS, {}), verdict("invalid", "the ledger")
+    batches = {"measure": pairs(4, broken), "repeat": pairs(4, broken, begin=50)}
+    steps: list[Step] = []
+
+    def measure(step: Step) -> list[Pair]:
+        steps.append(step)
+        return batches[step.action]
+
+    plan = Plan.of(5, 1000.0, fresh_start_s=100.0)
+    taken = take(gated, plan, BUDGETS, {}, measure, lambda: 400.0)
+    why = "each of the last pairs has a run that failed"
+    assert taken == (batches["measure"], batches["repeat"], why)
+    assert [(step.action, step.pairs) for step in steps] == [("measure", 12), ("repeat", 4)]
+    taken = take(gated, plan, BUDGETS, {}, measure, lambda: 500.0)
+    late = f"{why}, and no time is left for a fresh batch"
+    assert taken == (batches["measure"], [], late)
 
 
 def test_a_failed_run_takes_its_pair_alone() -> None:

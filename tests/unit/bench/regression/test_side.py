@@ -5,16 +5,18 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from support.made_sets import a_run, failed, record, verdict
 
+from bench.errors import BenchError
 from bench.project import PROJECT_DIR
 from bench.records.run_record import CommitRecord
 from bench.regression import python_env, side
 from bench.regression.python_env import python_of
 from bench.regression.runs import Options, described
-from bench.regression.side import ASK_EACH_S, ByPart, Parts, Side, apart
+from bench.regression.side import ASK_EACH_S, ByPart, Parts, Side, Stacks, apart
 from bench.regression.worktree import LOCK_FILE, Commit
 from bench.run.environment import environment
 from bench.run.model import Subject, System
@@ -114,9 +116,20 @@ def test_what_is_kept_up_beside() -> None:
         return Subject(system, CommitRecord("a", False), environment(own_stack=True))
 
     found = apart({"A": subject(1, 2), "B": subject(1, 3)})
-    assert [found[letter].system.beside for letter in "AB"] == [[3], [2]]
+    assert [found[letter].system.beside() for letter in "AB"] == [[3], [2]]
     alone = apart({"A": subject(1, 2)})
-    assert alone["A"].system.beside == []
+    assert alone["A"].system.beside() == []
+
+
+def test_a_child_that_ends_spoils_its_own_side_alone(tmp_path: Path) -> None:
+    """One gateway had exited, and all runs of both sides were INVALID."""
+    stacks = Stacks(tmp_path, nothing)
+    ended = SimpleNamespace(exit_code=lambda: 1, describe_exit=lambda: "gateway B ended with 1")
+    children: Any = {"gateway A": SimpleNamespace(exit_code=lambda: None), "gateway B": ended}
+    stacks._supervisor.children = children
+    stacks._check(["gateway A"])
+    with pytest.raises(BenchError, match="gateway B ended with 1"):
+        stacks._check(["gateway A", "gateway B"])
 
 
 def test_a_part_that_was_started_anew_is_known(monkeypatch: pytest.MonkeyPatch) -> None:

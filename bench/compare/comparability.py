@@ -137,14 +137,16 @@ def differences(a: Sequence[RunRecord], b: Sequence[RunRecord]) -> list[Differen
     or INVALID may have ended early, so its phases say nothing.
     """
     runs = [*a, *b]
-    reference = dict(_fields(next((run for run in runs if run.verdict not in BROKEN), runs[0])))
+    first = next((run for run in runs if run.verdict not in BROKEN), runs[0])
+    reference = dict(_fields(first))
     found: dict[str, Difference] = {}
     for run in runs:
         other = dict(_fields(run))
-        if run.verdict in BROKEN:
-            other |= {name: value for name, value in reference.items() if name.startswith("phase")}
+        is_whole = not {run.verdict, first.verdict} & {*BROKEN}
         for field in [*reference, *(field for field in other if field not in reference)]:
             ours, theirs = reference.get(field, MISSING), other.get(field, MISSING)
+            if field.startswith("phase") and not is_whole:
+                continue
             if field not in found and not _is_same(field, ours, theirs):
                 found[field] = Difference(field, _text(field, ours), _text(field, theirs))
     return list(found.values())

@@ -83,16 +83,26 @@ def judge(a: Sequence[RunRecord], b: Sequence[RunRecord]) -> list[Finding]:
         share = pooled(of_a, of_b, OUTCOMES_ALPHA / len(outcomes))
         if share is not None:
             state = _state(outcome, share, min(len(a), len(b)))
+            if outcome.kind == DONE and share.change > 0:  # what failed before may be done now
+                failed = outcome._replace(kind=FAILED)
+                fell = _share(ours, failed) - _share(theirs, failed)
+                state = "same" if share.change - fell <= outcome.limit else state
             if state != "same":
                 found.append(Finding(outcome, share, state))
     return found
 
 
+Side = Sequence[tuple[Mapping[Outcome, int], Mapping[tuple[str, str], int]]]
+"""A side has a pair for each run: how often what came out, and how often what was asked."""
+
+
+def _share(side: Side, outcome: Outcome) -> float:
+    asked = sum(each[outcome.phase, outcome.operation] for _, each in side)
+    return sum(run.get(outcome, 0) for run, _ in side) / max(1, asked)
+
+
 def _state(outcome: Outcome, share: PooledShare, runs: int) -> State:
-    # What is done more often was refused or failed less often, which is counted as such.
-    is_worse = (
-        share.change < 0 if outcome.kind == DONE else share.change > 0 or outcome.kind != FAILED
-    )
+    is_worse = share.change > 0 or outcome.kind != FAILED
     if abs(share.change) <= outcome.limit or not is_worse:
         return "same"
     is_sure = not share.low <= 0 <= share.high

@@ -54,20 +54,19 @@ class Kept:
 
     def changed(self, url: str) -> tuple[list[str], list[str]]:
         """`changed` returns a line for each earlier run of which anything is not as it was, and one
-        for each of which that can't be told."""
-        lines, unsure = list[str](), list[str]()
+        where that can't be told."""
+        lines = list[str]()
         for run_id, left in self._left.items():
             try:
                 names = self._names(url, left)
             except WrongReadError as cause:
                 lines.append(f"what run {run_id} left can't be read any more: {cause}")
                 continue
-            except BenchError as cause:
-                unsure.append(f"what run {run_id} left could not be read: {cause}")
-                continue
+            except BenchError as cause:  # nor are the others: each would be waited for
+                return lines, [f"what run {run_id} and later ones left could not be read: {cause}"]
             if names:
                 lines.append(f"what run {run_id} left has changed in {len(names)}: {names[0]}")
-        return lines, unsure
+        return lines, []
 
     def _names(self, url: str, left: Final) -> list[str]:
         """What of it is not as it was. Raises `BenchError`."""

@@ -31,15 +31,16 @@ def judge(
     failed_share_max: float,
     is_disturbed: bool = False,
     silent: float = 0.0,
+    is_still: bool = False,
 ) -> Check:
     """`judge` checks that enough of a window's requests were answered as expected.
 
     `requests` counts those that were sent and those that could not be, as too many were under way;
     `failed` counts them by kind, in the order in which the kinds came up. A refusal that the
     workload expects is an answer. `silent` is the share of a closed loop's window in which none
-    came. On a machine that was disturbed, failures are nobody's fault that is known, nor is it that
-    all users waited from a window's begin to its end; but where all requests failed, or none was
-    sent, that is told, whatever else was wrong.
+    came; it is still where none so much as failed: all users waited through it. On a machine that
+    was disturbed, failures are nobody's fault that is known, nor is it that a window was still; but
+    where all requests failed, or none was sent, that is told, whatever else was wrong.
     """
     lost = sum(failed.values())
     if lost <= failed_share_max * requests and lost < requests:
@@ -56,7 +57,7 @@ def judge(
         return Check(name, "unknown" if is_disturbed and silent else "broken", why)
     if lost >= requests:
         why = f"{name}: nothing was answered as expected: all {requests:,} requests failed: "
-        return Check(name, "unknown" if is_disturbed and silent >= 1 else "broken", why + errors)
+        return Check(name, "unknown" if is_disturbed and is_still else "broken", why + errors)
     why = (
         f"{name}: {lost:,} of {requests:,} requests were not answered as expected, at most "
         f"{failed_share_max * 100:g} % may fail (--max-failed): {errors}"

@@ -9,9 +9,11 @@ from typing import NamedTuple
 from bench.compare.budgets import Budgets, never_the_same
 from bench.compare.metric import Rule
 from bench.compare.metric_pairs import LostReadingError, Row, Spreads, lost, rows, usable
+from bench.compare.outcomes import failed_by_side
 from bench.compare.run_pairs import BROKEN, Pair, UnfitError, told
-from bench.regression.stopping_rule import FAILED_PAIRS_MIN, Plan, Sequential, Step
+from bench.regression.stopping_rule import Plan, Sequential, Step
 from bench.run.model import Progress
+from machine.errors import StackError
 
 Measure = Callable[[Step], list[Pair]]
 """A measure returns the pairs of a step, or fewer where the time is over."""
@@ -75,8 +77,9 @@ def take(
     spent_s: Callable[[], float],
     tell: Progress = lambda _: None,
 ) -> Taken:
-    """`take` takes as many pairs as needed. Where each of a batch has a run that is FAILED or
-    INVALID, a fresh batch shows whether it was for that start alone, and no more are taken."""
+    """`take` takes as many pairs as needed, and no more where each of a batch has a run that is
+    FAILED or INVALID. Where B's surely fail more often, a fresh batch shows whether it was for that
+    start alone."""
     sequential = Sequential(gate.rules, gate.deciding, plan)
     taken = Taken([], [], "")
     while (step := sequential.next(spent_s())).action != "stop":
@@ -89,19 +92,29 @@ def take(
         found = differences(rows(kept, budgets, spreads), gate.rules) if kept else {}
         sequential.add(step._replace(pairs=len(pairs)), found, len(voids))
         if pairs and all(pair.broken for pair in pairs):
-            why = "each of the last pairs has a run that failed"
-            if step.action == "measure" and not plan.has_time_to_repeat(
-                spent_s(), len(taken.pairs)
-            ):
-                why += ", and no time is left for a fresh batch"
-            elif step.action == "measure":
-                repeat = Step("repeat", FAILED_PAIRS_MIN, why)
-                tell(f"{repeat.action} {repeat.pairs} pairs: {why}")
-                taken.fresh.extend(measure(repeat))
-            return taken._replace(why=why)
+            step = step._replace(why="each of the last pairs has a run that failed")
+            break
         if len(pairs) < step.pairs:
-            return taken._replace(why="the time budget is used up")
-    return taken._replace(why=step.why)
+            step = step._replace(why="the time budget is used up")
+            break
+    return _with_failures_repeated(taken._replace(why=step.why), plan, measure, spent_s, tell)
+
+
+def _with_failures_repeated(
+    taken: Taken, plan: Plan, measure: Measure, spent_s: Callable[[], float], tell: Progress
+) -> Taken:
+    base = [run for pair in taken.pairs for run in pair.base]
+    line = failed_by_side(base, [pair.b for pair in taken.pairs]) if taken.pairs else None
+    if line is None or taken.fresh:
+        return taken
+    if not plan.has_time_to_repeat(spent_s(), len(taken.pairs)):
+        return taken._replace(why=f"{taken.why}, and no time is left for a fresh batch")
+    repeat = Step("repeat", plan.fresh_pairs, line)
+    tell(f"{repeat.action} {repeat.pairs} pairs: {line}")
+    try:
+        return taken._replace(fresh=measure(repeat))
+    except StackError as cause:  # what was measured is a result all the same
+        return taken._replace(why=f"{taken.why}, and a fresh stack did not start: {cause}")
 
 
 def differences(found: Sequence[Row], rules: Mapping[str, Rule]) -> dict[str, list[float]]:

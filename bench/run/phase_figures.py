@@ -53,13 +53,15 @@ class Findings(NamedTuple):
     not_sent: int = 0
     """So many requests of the window were dropped because too many were under way."""
     silent: float = 0.0
+    """The share is the longest stretch of a closed loop's window without an answer."""
     replies: Mapping[str, int] | None = None
     """The replies that the generators read from topics of their own, by kind; None where one of
     them read none."""
     first_answers: Mapping[str, str] = {}
     """The first answers are those of the window's kinds that failed, see
     `bench.records.samples.Reader.answers`."""
-    """The share is the longest stretch of a closed loop's window without an answer."""
+    is_still: bool = False
+    """The flag says that no request of a closed loop ended while its window was open."""
 
     @property
     def requests(self) -> int:
@@ -76,7 +78,8 @@ class Findings(NamedTuple):
         """`answered` checks whether enough of them were."""
         name, is_disturbed = self.measured.phase.name, bool(self.void)
         return answers.judge(
-            name, self.requests, self.failed, failed_share_max, is_disturbed, self.silent
+            *(name, self.requests, self.failed, failed_share_max, is_disturbed),
+            *(self.silent, self.is_still),
         )
 
     def in_time(self, p99_ms: float) -> Check:
@@ -92,7 +95,7 @@ def examine(measured: Measured) -> Findings:
     readers = [Reader(path) for path in measured.samples]
     samples = merge([reader.read() for reader in readers])
     dropped = int(samples.of_kind("dropped").sum())
-    summary, void, not_sent, silent = None, [], 0, 0.0
+    summary, void, not_sent, silent, is_still = None, [], 0, 0.0, False
     settled = measured.settled
     if (window := measured.window) is not None:
         summary = summarize(samples, window)
@@ -101,6 +104,7 @@ def examine(measured: Measured) -> Findings:
         not_sent = 0 if summary.open is None else summary.open.not_sent
         if not window.is_open_loop:  # whose schedule may pause, and whose every request counts
             silent = answers.silent_share(samples, window)
+            is_still = not window.holds(samples.done_ns).any()
         watched = [reader.watched for reader in readers]
         checks = generator_health.judge(watched, window, summary.open, late, limited)
         checks += _of_host(measured, window)
@@ -111,7 +115,7 @@ def examine(measured: Measured) -> Findings:
     answers_kept = _first_answers(readers, summary)
     return Findings(
         *(measured, summary, settled, void, sent, dropped, footers, not_sent, silent),
-        *(_replies(readers), answers_kept),
+        *(_replies(readers), answers_kept, is_still),
     )
 
 

@@ -7,6 +7,7 @@ from xml.etree import ElementTree
 import pytest
 from support.made_sets import (
     Change,
+    a_run,
     a_set,
     control,
     cpu,
@@ -33,6 +34,16 @@ Run = dict[str, Any]
 
 def records(runs: list[Run]) -> list[RunRecord]:
     return [record(run) for run in runs]
+
+
+def also(share: float, kind: str) -> Change:
+    """So large a share of all checkouts is refused as well."""
+
+    def change(run: Run) -> None:
+        figures = run["phases"][0]["window"]["operations"]["checkout"]
+        figures["refused"][kind] = round(share * figures["requests"])
+
+    return change
 
 
 def every(nth: int, change: Change) -> Change:
@@ -115,6 +126,9 @@ def test_what_is_done_more_often_is_no_harm(tmp_path: Path) -> None:
     assert judge(a, b) == []
     worse = {each.outcome.kind for each in judge(b, a)}
     assert worse == {"done", "failed"}
+    less = records(a_set("A", 8, refused(0.04), also(0.04, "409 out_of_stock")))
+    (found,) = judge(less, b)
+    assert found.outcome.kind == "done", "each refusal by itself moved by less than its limit"
 
 
 def test_few_runs_can_only_be_suspected() -> None:
@@ -241,26 +255,58 @@ def test_a_commit_whose_runs_fail_is_a_regression(tmp_path: Path) -> None:
     assert found.metrics, "the pairs that are left are shown"
 
 
+@pytest.mark.parametrize("looks", [1, 2])
 @pytest.mark.parametrize(
-    ("again", "expected"), [(None, "invalid"), (False, "invalid"), (True, "regression")]
+    ("again", "expected"),
+    [((), "invalid"), ((0, 0), "invalid"), ((1, 1), "invalid"), ((4, 0), "regression")],
 )
 def test_a_job_asks_another_start_before_it_blames_a_commit(
-    tmp_path: Path, again: bool | None, expected: str
+    tmp_path: Path, again: tuple[int, ...], expected: str, looks: int
 ) -> None:
-    """All runs of a stack that came up bad fail, whatever its commit is."""
+    """All runs of a stack that came up bad fail, whatever its commit is; a failure by chance on the
+    next start is none that repeats it. `again` are the failures of B and of A there."""
+    if not again and looks == 1:
+        expected = "regression"  # sets that somebody measured, on as many starts as he says
     batch = Folders(
         write_set(tmp_path / "a", a_set("A", 6)), write_set(tmp_path / "b", a_set("B", 6, MONEY))
     )
     fresh = None
-    if again is not None:
-        changes = (MONEY,) if again else ()
+    if again:
+        sets = [
+            [a_run(50 + index, side, *((MONEY,) if index < failures else ())) for index in range(4)]
+            for side, failures in zip("BA", again, strict=True)
+        ]
         fresh = Folders(
-            write_set(tmp_path / "fresh-a", a_set("A", 4, begin=50)),
-            write_set(tmp_path / "fresh-b", a_set("B", 4, *changes, begin=50)),
+            write_set(tmp_path / "fresh-a", sets[1]),
+            write_set(tmp_path / "fresh-b", sets[0]),
+            write_set(tmp_path / "fresh-a2", [again_of(run) for run in a_set("A", 4, begin=50)]),
         )
-    found = compare(batch, BUDGETS, fresh, looks=2)
+    found = compare(batch, BUDGETS, fresh, looks=looks)
     assert found.verdict == expected
     assert "money: broken 3 times" in found.headline
+
+
+def again_of(run: Run) -> Run:
+    return run | {"run_id": f"{run['run_id']}-again"}
+
+
+def test_failures_now_and_then_are_a_regression_where_another_start_has_them(
+    tmp_path: Path,
+) -> None:
+    batch = Folders(
+        write_set(tmp_path / "a", a_set("A", 24)),
+        write_set(tmp_path / "b", a_set("B", 24, every(3, MONEY))),
+    )
+    for failures, expected in ((0, "invalid"), (1, "regression")):
+        folder = tmp_path / str(failures)
+        runs = [
+            a_run(50 + index, "B", *((MONEY,) if index < failures else ())) for index in range(6)
+        ]
+        fresh = Folders(
+            write_set(folder / "a", a_set("A", 6, begin=50)), write_set(folder / "b", runs)
+        )
+        assert compare(batch, BUDGETS, fresh, looks=2).verdict == expected
+    assert compare(batch, BUDGETS, looks=2).verdict == "invalid"
 
 
 def test_a_commit_that_crashes_is_a_regression(tmp_path: Path) -> None:

@@ -96,7 +96,9 @@ def test_what_a_run_left_may_no_later_one_change() -> None:
     held |= {"i1": {"stock": 7}, "i2": None}
     assert kept.changed("url") == ([], [])
     failing = iter([BenchError("no answer")])
-    assert kept.changed("url") == ([], ["what run run-1 left could not be read: no answer"])
+    assert kept.changed("url") == (
+        [], ["what run run-1 and later ones left could not be read: no answer"]
+    )  # fmt: skip
     failing = iter([WrongReadError("answered 400")])
     assert kept.changed("url") == (
         ["what run run-1 left can't be read any more: answered 400"], []

@@ -28,8 +28,9 @@ def test_nothing_is_never_enough(failed_share_max: float, is_disturbed: bool) ->
     assert judge("users-1", 0, {}, failed_share_max, is_disturbed).state == "broken"
     all_waited = judge("users-1", 0, {}, failed_share_max, is_disturbed, silent=1.0).state
     assert all_waited == ("unknown" if is_disturbed else "broken")
-    late = judge("users-64", 64, {"504 timeout": 64}, failed_share_max, is_disturbed, silent=1.0)
-    assert late.state == all_waited, "they waited through it, and failed after it"
+    late = ("users-64", 64, {"504 timeout": 64}, failed_share_max, is_disturbed)
+    assert judge(*late, silent=1.0, is_still=True).state == all_waited, "they failed after it"
+    assert judge(*late, silent=1.0).state == "broken", "they failed in it"
 
 
 @pytest.mark.parametrize(("failed", "state"), [(0, "holds"), (10, "holds"), (11, "broken")])

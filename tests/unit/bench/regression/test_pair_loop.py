@@ -12,6 +12,7 @@ from bench.compare.run_pairs import Pair, UnfitError
 from bench.errors import BenchError
 from bench.regression.pair_loop import gate, take, warmed
 from bench.regression.stopping_rule import MORE_PAIRS_MAX, Plan, Step
+from machine.errors import StackError
 
 METRIC = "open gateway CPU ratio"
 
@@ -61,7 +62,7 @@ def test_time_that_is_over_ends_it() -> None:
 def test_a_batch_of_which_each_pair_has_a_failed_run_ends_it() -> None:
     """A fresh one follows: all runs of one start may fail for that start alone."""
     gated, broken = gate(pairs(1)[0], BUDGETS, {}), verdict("invalid", "the ledger")
-    batches = {"measure": pairs(4, broken), "repeat": pairs(4, broken, begin=50)}
+    batches = {"measure": pairs(6, broken), "repeat": pairs(6, broken, begin=50)}
     steps: list[Step] = []
 
     def measure(step: Step) -> list[Pair]:
@@ -72,10 +73,37 @@ def test_a_batch_of_which_each_pair_has_a_failed_run_ends_it() -> None:
     taken = take(gated, plan, BUDGETS, {}, measure, lambda: 400.0)
     why = "each of the last pairs has a run that failed"
     assert taken == (batches["measure"], batches["repeat"], why)
-    assert [(step.action, step.pairs) for step in steps] == [("measure", 12), ("repeat", 4)]
-    taken = take(gated, plan, BUDGETS, {}, measure, lambda: 500.0)
+    assert [(step.action, step.pairs) for step in steps] == [("measure", 12), ("repeat", 6)]
+    taken = take(gated, plan, BUDGETS, {}, measure, lambda: 600.0)
     late = f"{why}, and no time is left for a fresh batch"
     assert taken == (batches["measure"], [], late)
+
+    def never_again(step: Step) -> list[Pair]:
+        if step.action == "repeat":
+            raise StackError("B ended with exit code 1")
+        return measure(step)
+
+    taken = take(gated, plan, BUDGETS, {}, never_again, lambda: 400.0)
+    no_start = f"{why}, and a fresh stack did not start: B ended with exit code 1"
+    assert taken == (batches["measure"], [], no_start), "what was measured is a result"
+
+
+def test_failures_now_and_then_are_repeated_too() -> None:
+    gated = gate(pairs(1)[0], BUDGETS, {})
+    some = [
+        pair for index in range(24)
+        for pair in pairs(1, *([verdict("failed", "money")] if index % 3 == 0 else []), begin=index)
+    ]  # fmt: skip
+    steps: list[Step] = []
+
+    def measure(step: Step) -> list[Pair]:
+        steps.append(step)
+        return popped(some, step) if step.action == "measure" else pairs(6, begin=50)
+
+    taken = take(gated, Plan.of(5, 1e6), BUDGETS, {}, measure, lambda: 1.0)
+    assert steps[-1].action == "repeat"
+    assert "runs of B failed, and 0 of" in steps[-1].why
+    assert len(taken.fresh) == 6
 
 
 def test_a_failed_run_takes_its_pair_alone() -> None:

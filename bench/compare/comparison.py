@@ -134,9 +134,9 @@ def _compare(
     fresh_pairs, fresh_voids = usable(fresh_pairs, budgets, lost_readings)
     spoilt_line = None
     if in_turns:
-        spoilt_line = _blamed(sides, fresh, looks) or outcomes.void_by_side(
-            both.base, both.b, lost_readings
-        )
+        spoilt_line = outcomes.blamed(
+            (sides.base, sides.b), (fresh.base, fresh.b), looks
+        ) or outcomes.void_by_side(both.base, both.b, lost_readings)
     broken = _first([told(run) for run in (*both.base, *both.b) if run.verdict in BROKEN])
     if not pairs and spoilt_line:
         return _described("regression", [spoilt_line])
@@ -218,18 +218,6 @@ def _compare(
             *(OutcomeRecord("inconclusive", line) for line in doubted),
         ],
     )
-
-
-def _blamed(sides: Sides, fresh: Sides, looks: int) -> str | None:
-    """A line where B is why its runs fail. All of one start may fail for that start alone: another
-    one must show it, where there is one, and where a job could have asked it."""
-    both = sides + fresh
-    line = outcomes.failed_by_side(both.base, both.b)
-    if line is None or not fresh.b:
-        return line if looks == 1 else None
-    if all(run.verdict in BROKEN for run in sides.b):
-        return line if outcomes.failed_by_side(fresh.base, fresh.b) else None
-    return line if any(run.verdict in BROKEN for run in fresh.b) else None
 
 
 def _counted(pairs: Sequence[Pair], budgets: Budgets) -> Sides:

@@ -131,6 +131,24 @@ def _counts(run: RunRecord) -> Iterator[tuple[Outcome, int]]:
                 yield Outcome(phase, operation, kind), count
 
 
+Both = tuple[Sequence[RunRecord], Sequence[RunRecord]]
+"""The runs are those of A and of B."""
+
+
+def blamed(batch: Both, fresh: Both, looks: int) -> str | None:
+    """`blamed` returns a line where B is why its runs fail.
+
+    All of one start may fail for that start alone: another one must show it, where there is one,
+    and where a job could have asked it.
+    """
+    line = failed_by_side(*([*first, *then] for first, then in zip(batch, fresh, strict=True)))
+    if line is None or not fresh[1]:
+        return line if looks == 1 else None
+    if all(run.verdict in BROKEN for run in batch[1]):
+        return line if failed_by_side(*fresh) else None
+    return line if any(run.verdict in BROKEN for run in fresh[1]) else None
+
+
 def failed_by_side(a: Sequence[RunRecord], b: Sequence[RunRecord]) -> str | None:
     """`failed_by_side` returns a line where runs of B are FAILED or INVALID surely more often than
     A's: B is why they are."""

@@ -208,3 +208,9 @@ def environment(**fields: Any) -> Change:
 
 def settings(**fields: Any) -> Change:
     return lambda run: run["settings"].update(fields)
+
+
+def every(nth: int, change: Change) -> Change:
+    """In each so many-th run only."""
+    count = iter(range(1_000_000))
+    return lambda run: change(run) if next(count) % nth == 0 else None

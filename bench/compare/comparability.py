@@ -133,8 +133,8 @@ class Difference(NamedTuple):
 def differences(a: Sequence[RunRecord], b: Sequence[RunRecord]) -> list[Difference]:
     """`differences` returns what forbids to compare, each field once; none for comparable sets.
 
-    Every run is compared with the first of A: a set must be of one kind, too. A run that is FAILED
-    or INVALID may have ended early, so its phases say nothing.
+    Every run is compared with the first one that neither failed nor is INVALID: a set must be of
+    one kind, too. Those that did, or are, may have ended early, so their phases say nothing.
     """
     runs = [*a, *b]
     first = next((run for run in runs if run.verdict not in BROKEN), runs[0])

@@ -129,11 +129,11 @@ def _compare(
     pairs, fresh_pairs = pair_up(*sides), pair_up(*fresh)
     lost_readings = lost(pairs + fresh_pairs, budgets)
     counted = _counted(pairs + fresh_pairs, budgets)
-    in_turns = is_interleaved(pairs) and is_interleaved(fresh_pairs)
+    all_in_turns = is_interleaved(pairs) and is_interleaved(fresh_pairs)
     pairs, voids = usable(pairs, budgets, lost_readings)
     fresh_pairs, fresh_voids = usable(fresh_pairs, budgets, lost_readings)
     spoilt_line = None
-    if in_turns:
+    if all_in_turns:
         spoilt_line = outcomes.blamed(
             (sides.base, sides.b), (fresh.base, fresh.b), looks
         ) or outcomes.void_by_side(both.base, both.b, lost_readings)

@@ -121,6 +121,7 @@ async def _entity(client: Client, call: Call) -> Entity:
             return row.body
         if row.status == 404:
             return None
+        line = f"the final read GET {call.path} was answered {row.status} {row.code}"
         if row.status < 500:
-            raise WrongReadError(f"{call.path} was answered {row.status} {row.code}")
-    raise BenchError(f"the final read GET {call.path} was answered {row.status} {row.code}")
+            raise WrongReadError(line)
+    raise BenchError(line)

@@ -107,9 +107,10 @@ def _with_failures_repeated(
     line = failed_by_side(base, [pair.b for pair in taken.pairs]) if taken.pairs else None
     if line is None or taken.fresh:
         return taken
-    if not plan.has_time_to_repeat(spent_s(), len(taken.pairs)):
+    fresh = plan.fresh_fitting(spent_s(), len(taken.pairs))
+    if not fresh:
         return taken._replace(why=f"{taken.why}, and no time is left for a fresh batch")
-    repeat = Step("repeat", plan.fresh_pairs, line)
+    repeat = Step("repeat", fresh, line)
     tell(f"{repeat.action} {repeat.pairs} pairs: {line}")
     try:
         return taken._replace(fresh=measure(repeat))

@@ -81,11 +81,14 @@ class Plan(NamedTuple):
             comparisons=comparisons,
         )
 
-    def has_time_to_repeat(self, spent_s: float, pairs: int) -> bool:
-        """`has_time_to_repeat` tells whether failures of so many pairs, which took so long, can be
-        looked for on fresh stacks."""
-        pair_s = spent_s / max(1, pairs)
-        return spent_s + self.fresh_start_s + FAILED_PAIRS_MIN * pair_s <= self.budget_s
+    def fresh_fitting(self, spent_s: float, pairs: int) -> int:
+        """`fresh_fitting` returns how many fresh pairs there is time for after so many pairs, which
+        took so long; 0 where fewer than `FRESH_PAIRS_MIN`."""
+        left_s, pair_s = self.budget_s - spent_s - self.fresh_start_s, spent_s / max(1, pairs)
+        if self.fresh_pairs * pair_s <= left_s:
+            return self.fresh_pairs
+        fitting = int(left_s / pair_s) if pair_s else 0
+        return fitting if fitting >= FRESH_PAIRS_MIN else 0
 
     @property
     def looks(self) -> int:
@@ -165,10 +168,7 @@ class Sequential:
             findings = self.findings()
             suspects = [name for name, found in findings.items() if found.is_suspect]
             if suspects:
-                fresh = plan.fresh_pairs
-                if repeat_s > left_s:
-                    fresh = int((left_s - plan.fresh_start_s) / pair_s)
-                if fresh >= FRESH_PAIRS_MIN:
+                if fresh := plan.fresh_fitting(spent_s, self._measured):
                     return Step("repeat", fresh, f"looks changed: {', '.join(suspects)}")
                 return Step("stop", 0, "no time is left for a fresh batch")
             if all(findings[name].verdict == "same" for name in self._deciding):

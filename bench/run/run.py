@@ -185,9 +185,9 @@ class Run:
         try:
             if isinstance(self._task, Probing):
                 return Judgement(probes=self._task.probe(system, self._progress))
-            probes = None if self._given is None else [control()]
-            if self._given is not None:  # a system that has ended spoils this run, not the job
-                before = self._counters(system)
+            probes = None
+            if self._given is not None:  # one that has ended spoils this run, not the job
+                probes, before = [control()], self._counters(system)
             if not self._load(system, folder):
                 return Judgement(wrong_answers=self._histories().wrong(), interrupted=True)
             return self._judge(system, before)._replace(probes=probes)

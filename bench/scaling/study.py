@@ -65,10 +65,10 @@ def missing(study: Study | None, axes: Sequence[str]) -> list[Wanted]:
     """`missing` returns the points that are not sound yet, in the order of `AXES`."""
     wanted = [Wanted(name, value) for name in AXES if name in axes for value in AXES[name].values]
     known = {each: None if study is None else study.point(*each) for each in wanted}
-    left = [each for each, found in known.items() if found is None or not found.is_sound]
-    # Its points are subtracted from each other: both are of one stack, one after the other.
-    is_whole = all(each.axis != WAY for each in left)
-    return [each for each in wanted if each in left or (each.axis == WAY and not is_whole)]
+    left = {each for each, found in known.items() if found is None or not found.is_sound}
+    if any(each.axis == WAY for each in left):  # its points are subtracted: both are of one stack
+        left |= {each for each in wanted if each.axis == WAY}
+    return [each for each in wanted if each in left]
 
 
 def resume(

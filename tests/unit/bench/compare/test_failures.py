@@ -5,34 +5,26 @@ from typing import Any
 from xml.etree import ElementTree
 
 import pytest
-from support.made_sets import Change, a_run, a_set, every, failed, verdict, write_set
+from support.compared import BUDGETS, changed
+from support.made_sets import a_run, a_set, every, failed, verdict, write_set
 
-from bench.compare.budgets import DEFAULT_FILE, read_budgets
 from bench.compare.comparability import Folders
 from bench.compare.comparison import compare
-from bench.compare.comparison_record import Comparison
 from bench.compare.outputs import junit
 
-BUDGETS = read_budgets(DEFAULT_FILE)
 Run = dict[str, Any]
-
-
-def compared(tmp_path: Path, *changes: Change, pairs: int = 24) -> Comparison:
-    a = write_set(tmp_path / "a", a_set("A", pairs))
-    b = write_set(tmp_path / "b", a_set("B", pairs, *changes))
-    return compare(Folders(a, b), BUDGETS)
-
+PAIRS = 24
 
 MONEY = verdict("failed", "money: broken 3 times")
 """It took the place of a whole job's verdict, so such a commit was no regression."""
 
 
 def test_a_commit_whose_runs_fail_is_a_regression(tmp_path: Path) -> None:
-    found = compared(tmp_path / "each", MONEY, pairs=6)
+    found = changed(tmp_path / "each", MONEY, pairs=6)
     assert (found.verdict, found.exit_code) == ("regression", 10)
     assert "6 of 6 runs of B failed, and 0 of 6 of A" in found.headline
     assert "money: broken 3 times" in found.headline
-    found = compared(tmp_path / "some", every(3, MONEY))
+    found = changed(tmp_path / "some", every(3, MONEY), pairs=PAIRS)
     assert found.verdict == "regression"
     assert "8 of 24 runs of B failed" in " ".join(found.reasons)
     assert found.metrics, "the pairs that are left are shown"
@@ -99,9 +91,9 @@ def test_a_commit_that_crashes_is_a_regression(tmp_path: Path) -> None:
         verdict("invalid", "gateway ended with exit code 1")(run)
         run["phases"] = []
 
-    found = compared(tmp_path / "each", crashed, pairs=6)
+    found = changed(tmp_path / "each", crashed, pairs=6)
     assert (found.verdict, found.exit_code) == ("regression", 10)
-    found = compared(tmp_path / "some", every(3, crashed))
+    found = changed(tmp_path / "some", every(3, crashed), pairs=PAIRS)
     assert "8 of 24 runs of B failed" in " ".join(found.reasons)
 
 
@@ -150,7 +142,7 @@ def test_the_requests_of_runs_that_failed_are_counted(
         failed(number)(run)
         verdict("failed", f"open: {number} of 4,000 requests")(run)
 
-    found = compared(tmp_path, every(2, failing), pairs=8)
+    found = changed(tmp_path, every(2, failing), pairs=8)
     assert found.verdict == "invalid"
     assert any("all requests: failed" in each.line for each in found.outcomes) == is_told
 

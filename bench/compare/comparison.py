@@ -175,7 +175,9 @@ def _compare(
     otherwise += [spoilt_line] if spoilt_line else []
     doubted = [each.line for each in ended if each.line not in otherwise]
     doubted += [*cold(found), *dearer_to_ask(found, findings_shown)]
-    doubted += [] if imported else unread(found, budgets, [*both.base, *both.b])
+    runs = [*both.base, *both.b]
+    unread_doubts, unread_notes = ([], []) if imported else unread(found, budgets, runs)
+    doubted += unread_doubts
     if otherwise:
         verdict = "regression"
     if verdict == "regression":
@@ -199,6 +201,7 @@ def _compare(
         ),
         notes=[
             *voided(pairs + fresh_pairs, budgets),
+            *unread_notes,
             *_notes(both, pairs, [*voids, *fresh_voids]),
             *unchecked(budgets.levels, checked),
         ],

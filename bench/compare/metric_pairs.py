@@ -231,17 +231,23 @@ def dearer_to_ask(found: Sequence[Row], findings: Mapping[str, Finding]) -> list
     ]
 
 
-def unread(found: Sequence[Row], budgets: Budgets, runs: Sequence[RunRecord]) -> list[str]:
-    """`unread` returns a line for each kind of metric that decides and that no run of a stack of
-    its own has: each reading of it has failed. Of a target nobody can say what there is to read."""
+def unread(
+    found: Sequence[Row], budgets: Budgets, runs: Sequence[RunRecord]
+) -> tuple[list[str], list[str]]:
+    """`unread` returns doubts and notes, a line for each kind of metric that decides and that no
+    run has. Of a stack of its own each reading of it has failed; of a target nobody can say what
+    there is to read, so it is noted."""
     is_loaded = any(phase.window is not None for run in runs for phase in run.fixed_phases)
-    is_own = all(run.settings.target is None for run in runs)
-    if budgets.names is not None or not is_loaded or not is_own:
-        return []
+    if budgets.names is not None or not is_loaded:
+        return [], []
     deciding = [row for row in found if row.rule.role == "decides"]
     known = {name for row in deciding for name in (row.metric.word, row.metric.kind)}
-    return [
-        f"can't tell: {kind}, which decides, as no run has it: each reading of it has failed"
+    kinds = [
+        kind
         for kind, rule in budgets.metrics.items()
         if rule.role == "decides" and rule.loop is not None and kind not in known
     ]
+    if any(run.settings.target is not None for run in runs):
+        return [], [f"not compared: {kind}, which no run has of its target" for kind in kinds]
+    why = "which decides, as no run has it: each reading of it has failed"
+    return [f"can't tell: {kind}, {why}" for kind in kinds], []

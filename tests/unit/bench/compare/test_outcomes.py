@@ -13,6 +13,7 @@ from support.made_sets import (
     failed,
     record,
     refused,
+    settings,
     verdict,
     write_set,
 )
@@ -171,6 +172,13 @@ def test_a_reading_that_failed_in_every_run_is_missed(tmp_path: Path) -> None:
     found = compare(folders, BUDGETS)
     assert found.verdict == "inconclusive"
     assert "can't tell: per_request, which decides, as no run has it" in " ".join(found.reasons)
+
+    target = settings(target="http://localhost:1")
+    a, b = a_set("A", 24, unread, target), a_set("B", 24, unread, target)
+    found = compare(Folders(write_set(tmp_path / "c", a), write_set(tmp_path / "d", b)), BUDGETS)
+    assert "not compared: per_request, which no run has of its target" in found.notes
+    assert not any("cpu_ratio" in note for note in found.notes), "it was read"
+    assert found.verdict == "same"
 
 
 def test_a_system_that_is_too_fast_for_its_generator(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ from typing import Literal, NamedTuple
 
 from bench.faults.fault import Fault, Injected
 from bench.judge.host_health import STOLEN
+from bench.judge.reply_contract import RESENT
 from bench.records.request_log import Row
 from bench.records.run_record import EntryRecord, RunRecord
 from bench.stats.quantiles import percentile_ms
@@ -72,6 +73,9 @@ class Found:
     """These lines say why it can't be told whether they did."""
     refused: int = 0
     """So many requests were refused with 503."""
+    resent: int = 0
+    """So many writes that had ended with 504 were sent again with their request_id, and what they
+    did is known."""
     took_s: float = 0.0
     """The whole took so long, the judging included."""
 
@@ -212,6 +216,8 @@ def judge(name: str, fault: Fault, loaded: Loaded, bite: Bitten) -> Found:
             slower, unknown = _slower(measured, began_ns, ended_ns, fault.p99_times_max)
             late += slower
             unsure += unknown
+    if (lost := _resent(run)[2]) > 0:
+        late.append(f"{lost} writes that were sent again had no answer")
     if longest_ns > (fault.deadline_s + LATE_S_MAX) * SECOND_NS:
         late.append(f"an answer took {longest_ns / SECOND_NS:.1f} s")
     if cut and not fault.cuts_connections:
@@ -246,10 +252,17 @@ def judge(name: str, fault: Fault, loaded: Loaded, bite: Bitten) -> Found:
         recovered_s=recovered,
         recovery_s_max=fault.recovery_s_max,
         violations=sum(run.invariants.counts.values()) if run.invariants else 0,
+        resent=_resent(run)[0],
         broken=broken,
         unsure=unsure,
         refused=refused,
     )
+
+
+def _resent(run: RunRecord) -> tuple[int, ...]:
+    """How many writes that were sent again are known, expired, and unknown."""
+    totals = run.invariants.totals if run.invariants else {}
+    return tuple(totals.get(name, 0) for name in RESENT)
 
 
 def is_done(row: Row) -> bool:

@@ -41,7 +41,9 @@ def totals(found: Sequence[Found]) -> str:
         f"{len(found)} runs took {sum(each.took_s for each in found) / 60:.0f} minutes: {runs}. "
         f"In all {sum(each.requests for each in found):,} requests, "
         f"{sum(each.checkouts for each in found):,} paid checkouts, "
-        f"{sum(each.violations for each in found):,} violations."
+        f"{sum(each.violations for each in found):,} violations. "
+        f"{sum(each.resent for each in found):,} writes that had no answer in time were sent "
+        "again with their request_id, and were answered."
         + (f" Later than their goal: {late}." if late else "")
     )
 

@@ -1,10 +1,14 @@
-"""A run must be answered at all: figures of a system that refuses everything are none."""
+"""A run must be answered at all, and in the time that a person allows.
+
+Figures of a system that refuses everything are none.
+"""
 
 from collections.abc import Mapping
 
 import numpy as np
 
 from bench.judge.checks import Check
+from bench.records.run_record import Figures
 from bench.records.samples import Samples, Window
 
 KINDS_SHOWN_MAX = 5
@@ -62,6 +66,25 @@ def judge(
         f"{name}: {lost:,} of {requests:,} requests were not answered as expected, at most "
         f"{failed_share_max * 100:g} % may fail (--max-failed): {errors}"
     )
+    if is_disturbed:
+        return Check(name, "unknown", f"{why}; the generator or the machine may be the cause")
+    return Check(name, "broken", why)
+
+
+def in_time(name: str, total: Figures, p99_ms: float, is_disturbed: bool = False) -> Check:
+    """`in_time` checks a window's p99; one that is only known as a lower bound never passes.
+
+    On a machine that was disturbed a long p99 is nobody's fault that is known.
+    """
+    latency_ms = total.latency_ms
+    if latency_ms is None:
+        return Check(name, "unknown", f"{name}: nothing was sent, so its p99 is not known")
+    found_ms = latency_ms.p99
+    is_bound = "p99" in latency_ms.at_least
+    if found_ms <= p99_ms and not is_bound:
+        return Check(name, "holds")
+    least = "at least " if is_bound else ""
+    why = f"{name}: p99 is {least}{found_ms:.4g} ms, at most {p99_ms:g} are allowed (--p99-ms)"
     if is_disturbed:
         return Check(name, "unknown", f"{why}; the generator or the machine may be the cause")
     return Check(name, "broken", why)

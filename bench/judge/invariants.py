@@ -14,11 +14,13 @@ from bench.judge.reads import wrong_reads
 from bench.judge.reply_contract import (
     CHARGES,
     DONE,
+    EXPIRED,
     INVARIANTS,
     MOVES,
     READS,
     REFUND_DELAY_NS,
     REFUSED,
+    REUSED,
     UNKNOWN,
     Entity,
     Final,
@@ -89,10 +91,12 @@ class Judge:
         reply."""
         verdicts = {verdict_of(row.status) for row in rows}
         replies = [row for row in rows if is_answered(row)]
-        replies = [row for row in replies if row.code not in TELLS_NOTHING]
+        replies = [row for row in replies if row.code not in (EXPIRED, REUSED)]  # tell nothing
         for row in replies[1:]:
             if (row.status, row.body) != (replies[0].status, replies[0].body):
                 self.fault("same_reply", request_id, f"{replies[0].body} and then {row.body}")
+        if any(row.key is None for row in rows) and any(row.code == REUSED for row in rows):
+            self.fault("same_reply", request_id, "its own request was refused as another one")
         refused_ns = [row.done_ns for row in rows if row.code == EXPIRED]
         for row in replies:
             if row.status == 200 and any(done_ns < row.sent_ns for done_ns in refused_ns):
@@ -284,10 +288,6 @@ class Judge:
                 self.fault("final_state", name, found)
 
 
-EXPIRED = "idempotency_key_expired"
-"""A request that was refused with this code stays refused."""
-TELLS_NOTHING = frozenset({"idempotency_key_reused", EXPIRED})
-"""Codes of answers that don't say how the request ended that came with the key first."""
 ORDER_OPERATIONS = frozenset(
     {"add_item", "remove_item", "remove_order", "checkout", "pay", "cancel_payment"}
 )

@@ -35,6 +35,10 @@ MOVES = {"add_credit": 1, "subtract_credit": -1, "add_stock": 1, "subtract_stock
 """Each of these operations has the sign of its amount."""
 CREATES = {"create_user": "user_id", "create_item": "item_id", "create_order": "order_id"}
 CHARGES = frozenset({"checkout", "pay"})
+EXPIRED = "idempotency_key_expired"
+"""A request that was refused with this code stays refused."""
+REUSED = "idempotency_key_reused"
+"""A key with which another request came first is refused with this code."""
 REFUND_DELAY_NS = 10_000_000_000
 """A refund may reach a user so long after the reply that told of the failed checkout."""
 
@@ -86,6 +90,11 @@ class Violation(NamedTuple):
     message: str
 
 
+RESENT = ("resent_known", "resent_expired", "resent_unknown")
+"""A report's totals tell by these names what became of writes that were sent again: see
+`bench.judge.resends`."""
+
+
 class Report(NamedTuple):
     counts: dict[str, int]
     """Violations of each invariant; all are listed, with 0 where it holds."""
@@ -93,6 +102,7 @@ class Report(NamedTuple):
     outcomes: int
     """Requests that were judged, resends not counted."""
     totals: dict[str, int]
+    """The sums are of money and stock, and of what was `RESENT`."""
 
     @property
     def holds(self) -> bool:

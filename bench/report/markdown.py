@@ -79,6 +79,8 @@ def _judgement(run: RunRecord) -> Iterator[str]:
         yield from (f"- not counted: {missing}" for missing in run.ledger.missing)
     if run.invariants:
         yield from ("", f"## Invariants, over {run.invariants.outcomes:,} requests", "")
+        if (told := tables.resent(run.invariants)) is not None:
+            yield from (told, "")
         yield from _table(tables.invariants(run.invariants))
         for violation in run.invariants.violations[:VIOLATIONS_SHOWN]:
             yield f"- {violation.invariant}: {violation.entity}: {violation.message}"

@@ -282,6 +282,8 @@ def _checks(run: RunRecord) -> Iterator[Html]:
         yield _list(f"Not counted: {missing}" for missing in ledger.missing)
     if invariants:
         yield tag("h3", f"Invariants, over {invariants.outcomes:,} requests")
+        if (told := tables.resent(invariants)) is not None:
+            yield tag("p", told, class_="muted")
         yield _table(tables.invariants(invariants), "Invariants")
         yield _list(
             f"{each.invariant}: {each.entity}: {each.message}"

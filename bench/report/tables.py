@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from bench.judge.reply_contract import INVARIANTS
+from bench.judge.reply_contract import INVARIANTS, RESENT
 from bench.records.run_record import (
     GROUPS,
     PERCENTS,
@@ -136,6 +136,17 @@ def knee(found: CapacityRecord) -> str:
     if rate is None:
         return "no rate held the service level"
     return f"the highest rate that held is {phrases.rate(rate)} requests per second"
+
+
+def resent(invariants: InvariantsRecord) -> str | None:
+    """`resent` says what became of writes that were sent again; None where none was."""
+    known, expired, unknown = (invariants.totals.get(name, 0) for name in RESENT)
+    if not known + expired + unknown:
+        return None
+    return (
+        f"Writes that were answered 504, and sent again with their request_id: {known:,} are known "
+        f"by that, {expired:,} were too old, {unknown:,} had no answer."
+    )
 
 
 def probes(results: Sequence[ProbeRecord]) -> Table:

@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 
 from bench.generator.spec import Phase
-from bench.judge import answers, generator_health, host_health, thresholds
+from bench.judge import answers, generator_health, host_health
 from bench.judge.checks import Check, doubts
 from bench.observe.processes import Cpu
 from bench.records.run_record import Figures, GroupCpu, PhaseRecord, SteadyRecord, WindowFigures
@@ -85,7 +85,7 @@ class Findings(NamedTuple):
     def in_time(self, p99_ms: float) -> Check:
         """`in_time` checks the window's p99 against a person's limit."""
         assert self.summary is not None
-        return thresholds.judge(
+        return answers.in_time(
             self.measured.phase.name, self.summary.total, p99_ms, is_disturbed=bool(self.void)
         )
 

@@ -14,6 +14,8 @@ from bench.judge import answers
 from bench.judge.final_reads import audit
 from bench.judge.invariants import check
 from bench.judge.ledger import Ledger, balance, balance_samples
+from bench.judge.resends import FILE as RESENDS
+from bench.judge.resends import Resent, resend, unanswered
 from bench.observe.gateway import scrape_all, scrape_quiet
 from bench.records.gateway_counts import Metrics, rise
 from bench.records.hdr_log import write_log
@@ -190,7 +192,7 @@ class Run:
                 probes, before = [control()], self._counters(system)
             if not self._load(system, folder):
                 return Judgement(wrong_answers=self._histories().wrong(), interrupted=True)
-            return self._judge(system, before)._replace(probes=probes)
+            return self._judge(system, folder, before)._replace(probes=probes)
         except KeyboardInterrupt:
             return Judgement(interrupted=True)
         except BenchError as cause:
@@ -243,7 +245,7 @@ class Run:
             self._progress(f"{phase.name}: {steady}: {found.settled.why}")
         return not measured.interrupted
 
-    def _judge(self, system: System, before: Metrics | None) -> Judgement:
+    def _judge(self, system: System, folder: Path, before: Metrics | None) -> Judgement:
         settings, is_search = self._settings, isinstance(self._task, Search)
         judged = of_load(self._found, settings.max_failed, settings.p99_ms, is_search=is_search)
         if before is None:
@@ -255,11 +257,20 @@ class Run:
         assert judged.ledger is not None
         entries, missing = judged.ledger
         ledger = Ledger(entries + told.entries, missing + told.missing)
-        final = audit(system.url, history, self._progress)
+        judged = judged._replace(ledger=ledger, wrong_answers=history.wrong())
+        again = Resent()
+        if calls := unanswered(history):
+            again = resend(system.url, calls, folder / RESENDS, self._progress)
+            history = History([*history.paths, folder / RESENDS])
+        problems = [f"no answer in time: {again.first}"] if again.unknown else []
+        try:
+            final = audit(system.url, history, self._progress)
+        except BenchError as cause:
+            return judged._replace(problems=[*problems, str(cause)])
         self._progress("checking the invariants")
-        return judged._replace(
-            ledger=ledger, report=check(history, final), wrong_answers=history.wrong()
-        )
+        report = check(history, final)
+        report = report._replace(totals=report.totals | again.totals)
+        return judged._replace(report=report, problems=problems)
 
 
 def of_load(

@@ -5,6 +5,10 @@ from pathlib import Path
 import orjson
 from support.bench_command import bench
 
+from bench.judge.reply_contract import EXPIRED
+from bench.records.request_log import History
+from bench.stats.window import is_answered
+
 FAULTS = (
     *("kill-gateway", "kill-taskmanager", "kill-jobmanager"),
     "kill-broker-at-checkpoint",
@@ -25,6 +29,7 @@ def test_faults_bite_and_break_no_promise(tmp_path: Path) -> None:
     assert [line for line in found["broken"] if not line.startswith(TIMED)] == [], done.stderr
     assert found["violations"] == 0
     assert found["checkouts"] > 0
+    assert found["resent"] > 0
     bitten = dict(line.split(": ", 1) for line in soaked["faults"])
     assert bitten.keys() == set(FAULTS)
     assert all(bitten.values())
@@ -33,12 +38,18 @@ def test_faults_bite_and_break_no_promise(tmp_path: Path) -> None:
     assert done.returncode == (1 if found["broken"] else 4)
 
     (folder,) = tmp_path.iterdir()
+    rows = [*History([folder / "resends.jsonl"])]
+    answered = {row.key: row.code for row in rows if is_answered(row)}
+    assert answered.keys() == {row.key for row in rows}
+    assert found["resent"] == sum(code != EXPIRED for code in answered.values())
     assert orjson.loads((folder / "soak.json").read_bytes()) == soaked
     series = orjson.loads((folder / "series-open.json").read_bytes())
     injected = {each["text"] for each in series["events"] if each["kind"] == "fault"}
     assert {f"injected: {name}" for name in FAULTS} <= injected
     for name in (
         "files.kafka",
+        "files.supervisor",
+        "rss_mib.supervisor",
         "disk_mib.requests",
         "disk_mib.replies",
         "disk_mib.checkpoints",

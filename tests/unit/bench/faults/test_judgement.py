@@ -24,6 +24,7 @@ from bench.faults.judgement import (
 from bench.faults.table import into, table, totals
 from bench.judge.host_health import STOLEN
 from bench.judge.ledger import balance
+from bench.judge.reply_contract import RESENT
 from bench.records.request_log import Row
 from bench.records.run_files import read_run
 from bench.records.run_record import EntryRecord, LedgerRecord, RunRecord, WrongAnswers
@@ -313,9 +314,24 @@ def test_a_recovery_is_when_the_silence_ends(silent: int, per_s: int) -> None:
 
 def test_what_comes_back_later_than_its_goal_is_named(run: RunRecord) -> None:
     found = replace(judged(run, "kill-broker"), recovered_s=20.0)
-    assert totals([found]).endswith("violations.")
+    assert totals([found]).endswith("again with their request_id, and were answered.")
     text = totals([found, replace(found, seed=3, recovered_s=20.1)])
-    assert text.endswith("violations. Later than their goal: kill-broker of seed 3 (20.1 s).")
+    assert text.endswith("answered. Later than their goal: kill-broker of seed 3 (20.1 s).")
+
+
+def test_how_many_writes_were_sent_again(run: RunRecord) -> None:
+    assert run.invariants is not None
+
+    def of(*counts: int) -> Found:
+        assert run.invariants is not None
+        sums = run.invariants.totals | dict(zip(RESENT, counts, strict=True))
+        return judged(replace(run, invariants=replace(run.invariants, totals=sums)))
+
+    found = of(1200, 30, 0)
+    assert (found.resent, found.broken) == (1200, [])
+    assert "2,400 writes that had no answer in time were sent again" in totals([found, found])
+    assert of(1200, 0, 2).broken == ["2 writes that were sent again had no answer"]
+    assert judged(run).resent == 0
 
 
 def test_the_table_goes_into_its_page(run: RunRecord) -> None:

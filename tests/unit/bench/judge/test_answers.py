@@ -1,11 +1,14 @@
-"""How many requests must be answered for a run to say anything."""
+"""How many requests must be answered for a run to say anything, and how soon."""
+
+from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bench.judge.answers import KINDS_SHOWN_MAX, judge, silent_share
+from bench.judge.answers import KINDS_SHOWN_MAX, in_time, judge, silent_share
+from bench.records.run_record import Figures, Latency
 from bench.records.samples import Samples, Window
 
 REFUSED = "connection ConnectionRefusedError"
@@ -79,3 +82,26 @@ def test_a_load_that_stops_halfway() -> None:
     steady = silent_share(samples_at(*np.arange(0, 20, 0.5)), window)
     assert judge("users-1", 40, {}, 0.01, silent=steady).state == "holds"
     assert silent_share(samples_at(), window) == 1.0
+
+
+def figures(p99: float | None, at_least: list[Any]) -> Figures:
+    latency = None if p99 is None else Latency(1.0, 1.0, p99, 99.0, 99.0, at_least)
+    return Figures(10, 10, 1.0, latency, {}, {})
+
+
+@pytest.mark.parametrize(
+    ("p99", "at_least", "disturbed", "state"),
+    [
+        (50.0, [], False, "holds"),
+        (50.01, [], False, "broken"),
+        (50.01, [], True, "unknown"),
+        (50.0, [], True, "holds"),
+        (50.0, ["p99", "max"], False, "broken"),
+        (50.0, ["max"], False, "holds"),
+        (None, [], False, "unknown"),
+    ],
+)
+def test_a_p99(p99: float | None, at_least: list[str], disturbed: bool, state: str) -> None:
+    check = in_time("open", figures(p99, at_least), 50.0, disturbed)
+    assert check.state == state
+    assert (check.why == "") is (state == "holds")

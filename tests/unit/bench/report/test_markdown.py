@@ -7,6 +7,7 @@ import pytest
 from support.made_run import made_run
 from support.made_samples import PhaseSpec
 
+from bench.judge.reply_contract import RESENT
 from bench.records.run_files import read_run
 from bench.records.run_record import CapacityRecord, Level, RunRecord, SteadyRecord, WindowFigures
 from bench.report.markdown import summarize
@@ -152,6 +153,14 @@ def test_nothing_was_measured(tmp_path: Path) -> None:
     phases = (PhaseSpec("warmup", users=1, rate_per_s=20, duration_s=0),)
     text = summarize(read_run(made_run(tmp_path / "run", phases, ())))
     assert "|" not in text
+
+
+def test_what_was_sent_again_is_told(run: RunRecord) -> None:
+    assert run.invariants is not None
+    assert "sent again" not in summarize(run)
+    sums = run.invariants.totals | dict(zip(RESENT, (1200, 3, 1), strict=True))
+    text = summarize(replace(run, invariants=replace(run.invariants, totals=sums)))
+    assert "1,200 are known by that, 3 were too old, 1 had no answer." in text
 
 
 def test_a_name_does_not_break_a_table(tmp_path: Path) -> None:

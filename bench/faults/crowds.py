@@ -80,9 +80,13 @@ IDLE_CLIENTS = 15_000
 """So many clients are idle: some times as many as a gateway keeps."""
 
 
-async def crowd(url: str, what: str, duration_s: float, seed: int) -> Bite:
-    """`crowd` lets one in, and returns what the gateway did with it."""
+def let_in(url: str, what: str, duration_s: float, seed: int) -> Bite:
+    """`let_in` lets a crowd in, and returns what the gateway did with it."""
     raise_files_limit()
+    return asyncio.run(_crowd(url, what, duration_s, seed))
+
+
+async def _crowd(url: str, what: str, duration_s: float, seed: int) -> Bite:
     address = Address.of(url)
     if what == FUZZ:
         return await Fuzz(address).run(seed)

@@ -1,11 +1,12 @@
 """An injection puts faults into a stack, heals them, and tells what proves that they bit."""
 
 import asyncio
+import os
 import sys
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from contextlib import suppress
 from functools import partial
 from multiprocessing import get_context
@@ -16,7 +17,7 @@ import psutil
 from bench.errors import BenchError
 from bench.faults import processes
 from bench.faults.clock import until_ahead
-from bench.faults.crowds import crowd
+from bench.faults.crowds import let_in
 from bench.faults.disks import fill
 from bench.faults.fault import AHEAD, Bite, Injected, Kind, Planned
 from bench.faults.records import poison, replay
@@ -44,6 +45,8 @@ PROBED = OWN_STACK._replace(in_flight_max=64)
 half as much to send."""
 REFUSAL_MS_MAX = 100.0
 """A refusal takes at most so long at p99, under overload."""
+CROWD_NICE = 10
+"""The thread of a crowd gets a tenth of a processor that another one wants."""
 JUMP_S = 3600
 """A clock is set by so much: far beyond the window, and all that is kept for it."""
 HOLD_S = 15.0
@@ -156,8 +159,19 @@ def _clock(scene: Scene) -> Bite:
 
 
 def _crowd(scene: Scene) -> Bite:
+    """A crowd has a thread of its own, which yields to all that it is to disturb: its clients would
+    have machines of their own."""
     fault = scene.fault
-    return asyncio.run(crowd(scene.up.url, fault.what, fault.duration_s, scene.seed))
+    asked = (scene.up.url, fault.what, fault.duration_s, scene.seed)
+    with ThreadPoolExecutor(1, initializer=_yield_to_all) as own:
+        return own.submit(let_in, *asked).result()
+
+
+def _yield_to_all() -> None:
+    """Linux has a priority for each thread, by its own number."""
+    thread = threading.get_native_id()
+    nice = max(CROWD_NICE, os.getpriority(os.PRIO_PROCESS, thread))
+    os.setpriority(os.PRIO_PROCESS, thread, nice)
 
 
 def probe(run_probes: RunProbes, scene: Scene) -> Bite:

@@ -8,6 +8,8 @@ from dataclasses import asdict, dataclass, replace
 from math import inf
 from pathlib import Path
 
+import psutil
+
 from bench.errors import BenchError
 from bench.faults.campaign import WARM_UP_S, Load, in_flight_max
 from bench.faults.fault import CHECKPOINTS, DEADLINE_S, FAULTS, LOGS, Fault, Injected, Planned
@@ -36,6 +38,8 @@ from system.runtime.options import StackOptions
 from system.runtime.parts import GATEWAY, JOBMANAGER, KAFKA, TASKMANAGER
 from system.wire import input_topic, reply_topic
 
+SUPERVISOR = "supervisor"
+"""Figures of ``up`` itself have this name."""
 EVERY_S = 15.0
 """A fault comes after each so long time."""
 FAULTS_BEGIN_S = 5.0
@@ -119,16 +123,11 @@ so long."""
 SWINGS_MIN = 1.2
 """Peaks are compared over at least so many swings: of fewer, a half misses too much of one."""
 HELD = (
-    *(
-        Held(series, part, RSS_SHARE_MAX)
-        for series, part in (
-            *(("rss_mib.gateway", GATEWAY), ("rss_mib.kafka", KAFKA)),
-            *((f"part.rss_mib.{part}", part) for part in (JOBMANAGER, TASKMANAGER)),
-        )
-    ),
+    *(Held(f"rss_mib.{part}", part, RSS_SHARE_MAX) for part in (SUPERVISOR, GATEWAY, KAFKA)),
+    *(Held(f"part.rss_mib.{part}", part, RSS_SHARE_MAX) for part in (JOBMANAGER, TASKMANAGER)),
     *(
         Held(f"files.{part}", part, FILES_SHARE_MAX)
-        for part in (GATEWAY, KAFKA, JOBMANAGER, TASKMANAGER)
+        for part in (SUPERVISOR, GATEWAY, KAFKA, JOBMANAGER, TASKMANAGER)
     ),
     *(
         Held(
@@ -287,8 +286,9 @@ def bitten(done: Sequence[Injected]) -> Bitten:
 
 
 def held_by(up: Up) -> dict[str, float]:
-    """`held_by` returns what lies on the disk, in MiB, and how many files each part has open beside
-    what lies there: topics and state have as many as they are large."""
+    """`held_by` returns what lies on the disk, in MiB, how many files each part has open beside
+    what lies there (topics and state have as many as they are large), and the memory of what
+    supervises the parts, which is none itself."""
     logs = up.disk(LOGS)
     requests, replies = (logs.glob(f"{topic('*')}-*") for topic in (input_topic, reply_topic))
     found: dict[str, float] = {
@@ -296,9 +296,11 @@ def held_by(up: Up) -> dict[str, float]:
         "disk_mib.replies": sum(map(size_bytes, replies)) / MIB,
         "disk_mib.checkpoints": size_bytes(up.disk(CHECKPOINTS)) / MIB,
     }
-    for part, pid in up.roots().items():
+    for part, pid in {**up.roots(), SUPERVISOR: up.pid()}.items():
         with suppress(OSError):
             found[f"files.{part}"] = open_files(pid, up.data_dir)
+    with suppress(psutil.Error):
+        found[f"rss_mib.{SUPERVISOR}"] = psutil.Process(up.pid()).memory_info().rss / MIB
     return found
 
 

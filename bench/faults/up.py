@@ -155,6 +155,10 @@ class Up:
         entry = registry.find(self._name)  # one that was killed may have left its own
         return entry is not None and entry.pid == pid
 
+    def pid(self) -> int:
+        """`pid` returns the process of ``up`` itself; 0 where it was killed."""
+        return 0 if self._child is None else self._child.pid
+
     def kill(self) -> None:
         """`kill` ends everything at once by SIGKILL: the parts, and what supervises them."""
         pids = [pid for part in self.pids().values() for pid in part]

@@ -1,7 +1,9 @@
-"""A fault that can't be put in at once: tried again for a while, and told where it never can."""
+"""How faults are put in: again for a while where one can't be yet, and crowds beside all else."""
 
+import os
 import threading
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -44,3 +46,18 @@ def test_what_can_not_be_put_in_is_told(
     monkeypatch.setattr(injection, "PUT_IN_S", limit_s)
     told = Bite("", broken=("it could not be put in: no answer",))
     assert put_in([cause]) == (told, 1)
+
+
+def test_a_crowd_yields_and_nothing_else_does(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Linux: each thread has a priority of its own."""
+
+    def nice() -> int:
+        return os.getpriority(os.PRIO_PROCESS, threading.get_native_id())
+
+    monkeypatch.setattr(injection, "let_in", lambda *asked: Bite(f"{nice()} {asked}"))
+    up: Any = SimpleNamespace(url="http://gateway")
+    before, fault = nice(), FAULTS["idle-clients"]
+    found = injection.INJECTORS["crowd"](Scene(fault, up, 7, threading.Event()))
+    asked = (up.url, fault.what, fault.duration_s, 7)
+    assert found.proof == f"{max(before, injection.CROWD_NICE)} {asked}"
+    assert nice() == before

@@ -148,7 +148,7 @@ def test_input_topics_have_their_limit(more_mib: float) -> None:
 
 def test_all_parts_are_watched() -> None:
     assert {held.part for held in HELD} == {
-        *("gateway", "kafka", "flink_jobmanager", "flink_taskmanager", ""),
+        *("supervisor", "gateway", "kafka", "flink_jobmanager", "flink_taskmanager", ""),
     }
 
 

@@ -46,6 +46,10 @@ longer is refused by the next one that it would have an effect on."""
 SKEW_S = 60
 """The clocks of gateways and broker may differ by so much."""
 
+WAKE_AFTER_S_MAX = TRANSIT_S
+"""An alarm is at most so far away: one that is much further was set by a clock that was ahead, and
+rings at once."""
+
 TEXT_CHARACTERS_MAX = 256
 """A text between services has at most this many characters, as the reason of a refusal."""
 
@@ -77,7 +81,8 @@ class Outcome(NamedTuple):
     """An outcome's `also` is remembered for other steps of the same request: a final reply, a
     tombstone.
 
-    `wake_after_s` asks for a call of the service's alarm; a later one replaces an earlier one.
+    `wake_after_s` asks for a call of the service's alarm, up to `WAKE_AFTER_S_MAX` ahead; a later
+    one replaces an earlier one.
     """
 
     entity: Entity | None
@@ -91,6 +96,9 @@ class Refused(Exception):  # noqa: N818 (an answer, not an error of the program)
     """The request can't be done: replied as an error, without any effect."""
 
     def __init__(self, code: str, message: str) -> None:
+        """It raises `ValueError` for a code that is none of `HTTP_STATUS`: no gateway knows it."""
+        if code not in HTTP_STATUS:
+            raise ValueError(f"no error has the code {code!r}: see system.wire.HTTP_STATUS")
         super().__init__(message)
         self.code = code
 
@@ -286,7 +294,10 @@ def handle(
     logged_ms: int,
     window: Window,
 ) -> Effect:
-    """`handle` applies a request to an entity; its record came to the topic at `logged_ms`."""
+    """`handle` applies a request to an entity; its record came to the topic at `logged_ms`.
+
+    It raises what the method does, and `ValueError` for an outcome that nobody can keep.
+    """
     at_ms = logged_ms if request.at_ms is None else min(request.at_ms, logged_ms)
     request = Request(*request[:-1], at_ms)
     name = request.method
@@ -324,6 +335,9 @@ def handle(
         # What was refused as too late stays refused, also for who sends it again in time.
         is_first = refusal.code != "idempotency_key_expired" or known is None
         outcome = Outcome(entity, (reply,), remember=is_first)
+    wake_after_s = outcome.wake_after_s
+    if wake_after_s is not None and not 0 <= wake_after_s <= WAKE_AFTER_S_MAX:
+        raise ValueError(f"wake_after_s is {wake_after_s}, not from 0 to {WAKE_AFTER_S_MAX}")
     memory = {
         step(request.request_id, also): Memory(at_ms, True, encode_outputs(outputs))
         for also, outputs in outcome.also.items()
@@ -331,7 +345,7 @@ def handle(
     if outcome.remember and remembers:
         memory[own] = Memory(at_ms, True, encode_outputs(outcome.outputs))
     records = to_records(request, outcome.outputs)
-    return Effect(outcome.entity, records, memory, outcome.wake_after_s)
+    return Effect(outcome.entity, records, memory, wake_after_s)
 
 
 def ring(service: Service, key: str, entity: Entity | None) -> list[Record]:

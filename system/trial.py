@@ -3,12 +3,26 @@
 from itertools import count
 from typing import Any
 
+import orjson
+
 from system.service import Entity, Memory, Record, Service, Window, handle
 from system.wire import Request, decode
 
 SINK = "gateway_out_trial"
 NOW_MS = 1_700_000_000_000
 """All records of a trial were written at this time, in ms since 1970."""
+
+
+def as_kept(entity: Entity | None) -> Entity | None:
+    """`as_kept` returns an entity as Flink's state gives it back. It raises `ValueError` where that
+    is another one: a tuple comes back as a list, after a crash."""
+    try:
+        kept: Entity | None = orjson.loads(orjson.dumps(entity))
+    except orjson.JSONEncodeError as cause:
+        raise ValueError(f"the entity {entity!r} is no JSON: {cause}") from None
+    if kept != entity:
+        raise ValueError(f"the entity {entity!r} would come back as {kept!r}")
+    return kept
 
 
 class Trial:
@@ -32,7 +46,8 @@ class Trial:
         """`ask` returns the reply to one request without its request_id, or None where there is
         none.
 
-        A request_id that came before is one request, sent again. It raises what the method does.
+        A request_id that came before is one request, sent again. It raises what the method does,
+        and `ValueError` for what the Flink job would not keep as it is.
         """
         named = {self._service.key: key, **params}
         request = Request(request_id or f"r{next(self._numbers)}", SINK, method, named)
@@ -40,11 +55,12 @@ class Trial:
         effect = handle(
             self._service, self.entities.get(key), memory.get, request, NOW_MS, Window()
         )
+        kept = as_kept(effect.entity)
         memory.update(effect.memory)
-        if effect.entity is None:
+        if kept is None:
             self.entities.pop(key, None)
         else:
-            self.entities[key] = effect.entity
+            self.entities[key] = kept
         replies = [decode(record.value) for record in effect.records if record.topic == SINK]
         self.sent = [record for record in effect.records if record.topic != SINK]
         if not replies:

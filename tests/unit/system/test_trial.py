@@ -1,5 +1,11 @@
 """A trial shows a service as its clients see it, and what it asks of others."""
 
+from datetime import datetime
+from typing import Any
+
+import pytest
+
+from system.service import Call, Entity, Outcome, Refused, Service
 from system.services.echo import ECHO
 from system.services.order import ORDER
 from system.services.user import USER
@@ -30,3 +36,29 @@ def test_what_goes_to_others_is_no_reply():
 
 def test_silence_is_none():
     assert Trial(ECHO).ask("silence", "e") is None
+
+
+@pytest.mark.parametrize(
+    "entity",
+    [{"lines": (("a", 1),)}, {"at": datetime(2026, 1, 2)}, {1: 2}, {"of": {1}}, {"n": 2**70}],
+    ids=repr,
+)
+def test_an_entity_that_would_not_come_back_fails_its_trial(entity: dict[str, Any]) -> None:
+    """The Flink job keeps it as JSON, and reads that after a crash."""
+    service = Service("counter", key="counter_id")
+
+    @service.method
+    def count(_: Entity | None, call: Call) -> Outcome:
+        return Outcome(entity if call.request_id == "odd" else {"lines": [["a", 1]]})
+
+    trial = Trial(service)
+    with pytest.raises(ValueError, match="the entity"):
+        trial.ask("count", "c", "odd")
+    assert trial.entities == {}
+    trial.ask("count", "c", "even")
+    assert trial.entities == {"c": {"lines": [["a", 1]]}}
+
+
+def test_a_refusal_has_a_code_that_gateways_know() -> None:
+    with pytest.raises(ValueError, match="sold_out"):
+        Refused("sold_out", "none is left")

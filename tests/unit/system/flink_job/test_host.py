@@ -1,7 +1,9 @@
 """Whatever the record: it is handled, or it is a dead letter, and the next one is handled."""
 
 import asyncio
+import math
 from collections.abc import Callable
+from typing import Any
 
 import orjson
 import pytest
@@ -14,7 +16,16 @@ from system.flink_job.host import (
     DEAD_BYTES_MAX,
     StateError,
 )
-from system.service import Call, Entity, Outcome, Reply, Service, Window
+from system.service import (
+    WAKE_AFTER_S_MAX,
+    WINDOW_S_MIN,
+    Call,
+    Entity,
+    Outcome,
+    Reply,
+    Service,
+    Window,
+)
 from system.wire import RECORD_BYTES_MAX, Request, encode_request, with_trace
 
 WINDOW = Window()
@@ -254,3 +265,35 @@ def test_an_entity_that_can_not_be_written_is_its_record_s_fault(what: object) -
         out = host.take("user_in", b"e", encode_request(request))
         assert len([each for each in out if each.topic == "user_in_dead"]) == letters
     assert orjson.loads(host.values["user_in/e"])[0] == {"what": 1}
+
+
+@pytest.mark.parametrize(
+    "after_s", [math.inf, math.nan, 1e300, -0.001, WAKE_AFTER_S_MAX + 0.001, "soon"], ids=repr
+)
+def test_an_alarm_that_nobody_can_set_is_its_record_s_fault(after_s: Any) -> None:
+    """An infinite one failed in the task, which was restored, and met it again for ever."""
+    asked = [after_s]
+    sleepy = service_of(lambda entity, call: Outcome({}, (Reply({}),), wake_after_s=asked[0]))
+    host = Hosted([sleepy])
+    letter, answer = dead(host, b"u", encode_request(GOOD))
+    assert letter.reason
+    assert code(orjson.loads(answer.value)) == "bad_request"
+    assert (host.values, host.timers) == ({}, {})
+    for asked[0] in (0.001, WAKE_AFTER_S_MAX):
+        request = GOOD._replace(request_id=f"in-{asked[0] * 1000:.0f}")
+        (reply,) = host.take("user_in", b"u", encode_request(request))
+        assert reply.topic == SINK
+        assert NOW_MS + round(asked[0] * 1000) in host.timers["user_in/u"]
+
+
+def test_no_alarm_is_so_far_away_that_it_counts_as_set_by_a_wrong_clock() -> None:
+    """With the shortest window, of which nothing is kept for longer."""
+
+    def sleeps(entity: Entity | None, call: Call) -> Outcome:
+        return Outcome({}, wake_after_s=WAKE_AFTER_S_MAX if call.request_id == "good" else None)
+
+    host = Hosted([service_of(sleeps)], Window(WINDOW_S_MIN * 1000))
+    for request_id in ("good", "another"):
+        host.take("user_in", b"u", encode_request(GOOD._replace(request_id=request_id)))
+        wake_at_ms = orjson.loads(host.values["user_in/u"])[1]
+        assert wake_at_ms == NOW_MS + WAKE_AFTER_S_MAX * 1000

@@ -101,7 +101,7 @@ def _brought(point: EntryPoint) -> tuple[Service, tuple[Route, ...]]:
         raise _FaultError(f"its entry point is {point.value!r}, not a module")
     try:
         module = importlib.import_module(point.value)
-    except Exception as cause:  # noqa: BLE001 (whatever it is, it is this package's)
+    except (Exception, SystemExit) as cause:  # noqa: BLE001 (whatever it is, it is the package's)
         what = " ".join(f"{type(cause).__name__}: {cause}".split())
         raise _FaultError(f"{point.value} can't be imported ({what})") from None
     return _service(module, point.name), _routes(module)
@@ -185,4 +185,6 @@ def _is_route(found: object) -> bool:
 
 
 def _is_query(found: object) -> bool:
-    return isinstance(found, Integer) and 0 <= found.minimum <= found.default <= AMOUNT_MAX
+    if not isinstance(found, Integer) or not all(type(each) is int for each in found):
+        return False
+    return 0 <= found.minimum <= found.default <= AMOUNT_MAX

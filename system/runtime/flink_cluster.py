@@ -18,6 +18,7 @@ from pathlib import Path
 
 from machine.cache import cache_dir
 from machine.ports import HOST
+from machine.whole_files import write
 from system.catalog import catalog
 from system.runtime import jvm, settings
 from system.runtime.class_archive import ClassArchive
@@ -135,11 +136,11 @@ class Flink:
 
     def scale(self, program: Sequence[str], slots: int) -> None:
         """`scale` has the processes that are started from now on run this program, on so many slots
-        each."""
-        self._program = program
-        for name in ("taskmanager.numberOfTaskSlots", "taskmanager.cpu.cores"):
-            self._configuration[name] = slots
-        (self.conf_dir / "config.yaml").write_text(settings.render_yaml(self._configuration))
+        each. It raises `OSError`, and nothing is changed then."""
+        sizes = dict.fromkeys(("taskmanager.numberOfTaskSlots", "taskmanager.cpu.cores"), slots)
+        configuration = {**self._configuration, **sizes}
+        write(self.conf_dir / "config.yaml", settings.render_yaml(configuration).encode())
+        self._program, self._configuration = program, configuration
 
     def newest_checkpoint(self) -> Path | None:
         """`newest_checkpoint` returns that of the job, complete, if there is one."""

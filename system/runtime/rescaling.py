@@ -4,6 +4,7 @@ import json
 import time
 import uuid
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +27,7 @@ def ask(name: str, parallelism: int, taskmanagers: int | None) -> float:
     It raises `StackError` when the stack refuses, has ended, or is asked by another already.
     """
     asked, answered = _files(name)
-    own_id = uuid.uuid4().hex
+    own_id, stack = uuid.uuid4().hex, registry.find(name)
     wanted = {"id": own_id, "parallelism": parallelism, "taskmanagers": taskmanagers}
     try:
         create(asked, json.dumps(wanted).encode())
@@ -34,9 +35,18 @@ def ask(name: str, parallelism: int, taskmanagers: int | None) -> float:
         raise StackError(f"the stack {name} is being rescaled already: wait for that") from None
     except FileNotFoundError:  # the next of the name, as it begins, removes what the last one left
         raise _ended(name) from None
-    while (answer := _read(answered)) is None or answer["id"] != own_id:
-        if registry.find(name) is None:
+    while True:
+        is_over = not asked.exists()  # it goes when the answer has come
+        if (answer := _read(answered)) is not None and answer["id"] == own_id:
+            break
+        now = registry.find(name)
+        if stack is None or now is None or now.pid != stack.pid:
             raise _ended(name)
+        if is_over:
+            raise StackError(
+                f"the stack {name} could not write how the rescaling ended: its own lines tell, "
+                "and status what it has now"
+            )
         time.sleep(POLL_S)
     answered.unlink(missing_ok=True)
     if "error" in answer:
@@ -58,8 +68,9 @@ def serve(name: str, rescale: Rescale) -> bool:
         answer["paused_s"] = rescale(wanted["parallelism"], wanted["taskmanagers"])
     except RescaleError as cause:
         answer["error"] = str(cause)
-    write(answered, json.dumps(answer).encode())
-    asked.unlink()
+    with suppress(OSError):  # a full disk ends no stack: who asked sees that there is no answer
+        write(answered, json.dumps(answer).encode())
+    asked.unlink(missing_ok=True)
     return True
 
 

@@ -151,7 +151,11 @@ class Stack:
         previous, parts = self.options, self._flinks_parts()
         if not self._supervisor.children.keys() >= {*parts}:
             raise RescaleError("Flink is being started anew: wait until it is ready again")
-        self._scale(previous.rescaled(parallelism, taskmanagers))
+        try:
+            self._scale(previous.rescaled(parallelism, taskmanagers))
+        except OSError as cause:
+            self.options = previous
+            raise RescaleError(f"{cause}, and the job stays as it is") from None
         wanted = self._flinks_parts()
         added = [name for name in wanted if name not in parts]
         seen, lacking = len(self.restarts.events), ""
@@ -170,7 +174,7 @@ class Stack:
         limit_s = previous.checkpoint_interval_s + STEP_TIMEOUT_S
         try:
             self.start(*added)
-        except StackError as cause:
+        except (StackError, OSError) as cause:
             lacking = str(cause)
         if not lacking and not self.restarts.until(may_begin, limit_s):
             is_made = self._flink.newest_checkpoint() != newest
@@ -183,8 +187,7 @@ class Stack:
             self.kill(*(self._supervisor.children.keys() & gone))
             self._scale(previous)
             self.start(*sorted(gone & {*parts}))
-            lacking = lacking or f"{ended()[0]} ended"
-            raise RescaleError(f"{lacking}, and the job stays as it is")
+            raise RescaleError(f"{lacking or ended()[0] + ' ended'}, and the job stays as it is")
         began_s = time.monotonic()
         self.kill(*parts)  # all, see `_goes_with`
         self.start(*sorted({*wanted} - {*added}))

@@ -1,5 +1,6 @@
 """`rescale` asks `up` by files, one at a time, and is told what became of it."""
 
+import errno
 import os
 import threading
 from collections.abc import Callable, Iterator
@@ -103,3 +104,18 @@ def test_a_stack_that_ends_meanwhile_does_not_answer(file: Path) -> None:
     file.unlink()
     with pytest.raises(StackError, match="the stack shop has ended meanwhile"):
         rescaling.ask("shop", 2, 2)
+
+
+def test_an_answer_that_can_not_be_written_ends_no_stack(
+    monkeypatch: pytest.MonkeyPatch, until
+) -> None:
+    """The disk is full: the stack was rescaled all the same, and is not once more."""
+
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(rescaling, "write", full)
+    told, served = answered(lambda *_: 1.0, until)
+    assert served is True
+    assert str(told).startswith("the stack shop could not write how the rescaling ended")
+    assert not rescaling.serve("shop", lambda *_: 1.0)

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from bench.errors import bench_errors
 from bench.generator.spec import LEAD_NS, READY_TIMEOUT_S, Load, Phase, Spec
+from bench.generator.tls import Trust
 from bench.project import PROJECT_DIR
 from bench.records.run_record import AgentRecord
 from bench.records.samples import Reader, Samples, merge
@@ -49,6 +50,7 @@ class Generators:
         count = min(load.generators, phase.users) if phase.users else load.generators
         self._ready_marks = phase.users if is_closed_shop else count
         key, alike = (token(), _alike(load)) if load.agents else (b"", {})
+        here = this_host()._asdict() if load.agents else {}
         with ExitStack() as started, bench_errors():
             started.callback(self.close)
             for index in range(count):
@@ -64,8 +66,7 @@ class Generators:
                     mirror = Mirror(Path(spec.samples), Path(spec.history))
                     self._remotes.append(
                         RemoteGenerator(
-                            *(f"generator {index}", agent, key, asdict(spec), alike, mirror),
-                            this_host()._asdict(),
+                            f"generator {index}", agent, key, asdict(spec), alike, mirror, here
                         )
                     )
                     continue
@@ -161,8 +162,14 @@ class Generators:
 
 def _alike(load: Load) -> dict[str, str]:
     """What agents must have as it is here."""
-    files = [] if load.is_shop else [*files_of(Path(load.workload))]
-    return digests([*files, *([Path(load.trust.ca)] if load.trust.ca else [])])
+    ca = _resolved(load.trust).ca
+    files = [] if load.is_shop else [*files_of(Path(load.workload).resolve())]
+    return digests([*files, *([Path(ca)] if ca else [])])
+
+
+def _resolved(trust: Trust) -> Trust:
+    """A generator has another working directory than who named the file."""
+    return Trust(str(Path(trust.ca).resolve()) if trust.ca else None, trust.insecure)
 
 
 def spec_of(
@@ -185,7 +192,7 @@ def spec_of(
         timeout_s=load.timeout_s,
         keep_alive=load.keep_alive,
         trace_every=load.trace_every,
-        trust=load.trust,
+        trust=_resolved(load.trust),
         others=load.others,
         kafka=load.kafka,
         record_bytes=load.record_bytes,

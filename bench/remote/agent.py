@@ -42,8 +42,8 @@ def serve(host: str, port: int, token: bytes, progress: Callable[[str], object])
         listener = socket.create_server((host, port), family=family, backlog=BACKLOG)
     except OSError as cause:
         raise BenchError(f"{host} port {port}: {cause.strerror}") from None
-    this_host()
     served: dict[threading.Thread, Link] = {}
+    own = this_host().sources
     with listener:
         port = listener.getsockname()[1]
         progress(f"agent on {f'[{host}]' if ':' in host else host}:{port}")
@@ -57,7 +57,7 @@ def serve(host: str, port: int, token: bytes, progress: Callable[[str], object])
                     continue
                 link = Link(connection)
                 thread = threading.Thread(
-                    target=_served, args=(link, peer, token, progress), daemon=True
+                    target=_served, args=(link, peer, token, own, progress), daemon=True
                 )
                 served[thread] = link
                 thread.start()
@@ -68,12 +68,18 @@ def serve(host: str, port: int, token: bytes, progress: Callable[[str], object])
                 thread.join(END_TIMEOUT_S)
 
 
-def _served(link: Link, peer: str, token: bytes, progress: Callable[[str], object]) -> None:
+def _served(
+    link: Link, peer: str, token: bytes, own: str, progress: Callable[[str], object]
+) -> None:
+    """`own` are the sources of which the agent itself was started."""
     try:
         with closing(link):
             challenge(link, token)
             progress(f"{peer}: a generator")
-            link.tell(**this_host()._asdict())
+            host = this_host()
+            if host.sources != own:
+                host = host._replace(sources="changed since the agent began")
+            link.tell(**host._asdict())
             _Service(link).run()
         progress(f"{peer}: done")
     except LinkError as cause:
@@ -130,7 +136,7 @@ class _Service:
 def _differs(job: Job) -> str | None:
     for name, wanted in job.digests.items():
         try:
-            (found,) = digests([PROJECT_DIR / name]).values()
+            (found,) = digests([Path(name)]).values()
         except OSError as cause:
             return f"{name}: {cause.strerror}"
         if found != wanted:

@@ -4,39 +4,46 @@ import hashlib
 import os
 import tomllib
 from collections.abc import Iterable, Iterator, Mapping
-from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from bench.errors import BenchError
-from bench.git import git
 from bench.project import PROJECT_DIR
 from bench.remote.frames import LinkError
 
-GIT_TIMEOUT_S = 10.0
-"""Asking git for the commit may take this long."""
+PACKAGES = ("bench", "machine", "system")
+"""A generator runs sources of these packages."""
 DIGEST_BYTES_MAX = 16 * 1024 * 1024
 """An agent reads at most this much of a file to compare it, more than a workload may name."""
 BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 PIDS = Path("/proc/self/ns/pid")
+NETWORK = Path("/proc/self/ns/net")
 
 
 class Host(NamedTuple):
     """The host tells where a side runs, and what it runs."""
 
-    commit: str
-    """The commit is "unknown" outside a git work tree."""
+    sources: str
+    """The SHA-256 is that of all sources that a generator may run."""
     machine: str
     """Two sides with the same machine see each other's processes."""
+    network: str
+    """Two sides with the same network have the same loopback addresses."""
 
 
-@cache
 def this_host() -> Host:
-    try:
-        commit = git(PROJECT_DIR, "rev-parse", "HEAD", timeout_s=GIT_TIMEOUT_S).strip()
-    except BenchError:
-        commit = "unknown"
-    return Host(commit, f"{BOOT_ID.read_text().strip()} {os.readlink(PIDS)}")
+    """`this_host` reads all anew: a generator runs what is there when it starts."""
+    boot_id = BOOT_ID.read_text().strip()
+    places = (f"{boot_id} {os.readlink(path)}" for path in (PIDS, NETWORK))
+    return Host(_sources(), *places)
+
+
+def _sources() -> str:
+    found = hashlib.sha256()
+    for package in PACKAGES:
+        for path in sorted((PROJECT_DIR / package).rglob("*.py")):
+            content = path.read_bytes()
+            found.update(f"{path.relative_to(PROJECT_DIR)} {len(content)}\n".encode() + content)
+    return found.hexdigest()
 
 
 class Job(NamedTuple):

@@ -4,7 +4,9 @@ import socket
 import threading
 import time
 from collections.abc import Mapping
+from ipaddress import ip_address
 from typing import Any, Protocol
+from urllib.parse import urlsplit
 
 from bench.errors import BenchError
 from bench.records.run_record import AgentRecord
@@ -33,6 +35,27 @@ class Mirror(Protocol):
     def kinds(self) -> frozenset[bytes]: ...
 
     def write(self, kind: bytes, content: bytes, offset_ns: int) -> None: ...
+
+
+def _refuse_loopback(spec: Mapping[str, Any]) -> None:
+    """It raises `LinkError` where the agent would load its own machine."""
+    brokers = [broker for broker in (spec["kafka"] or "").split(",") if broker]
+    for place in (spec["url"], *spec["others"], *brokers):
+        host = urlsplit(place if "//" in place else f"//{place}").hostname or ""
+        if _is_own(host):
+            raise LinkError(
+                f"it is on another machine, where {place} is not what it is here: name an address "
+                "that all reach, by --target, and by --kafka"
+            )
+
+
+def _is_own(host: str) -> bool:
+    """Whether each machine means itself by it."""
+    try:
+        address = ip_address(host)
+    except ValueError:
+        return host == "localhost"
+    return address.is_loopback or address.is_unspecified
 
 
 class RemoteGenerator:
@@ -68,9 +91,14 @@ class RemoteGenerator:
             self._link = Link(_connect(address))
             respond(self._link, token)
             agent = self._link.hear(GREETING_BYTES_MAX)
-            if agent.get("commit") != here["commit"]:
-                raise LinkError(f"it is of commit {agent.get('commit')}, this is {here['commit']}")
+            if agent.get("sources") != here["sources"]:
+                raise LinkError(
+                    "its sources are not the same as here: install one version at both, and start "
+                    "the agent again"
+                )
             self.is_here = agent.get("machine") == here["machine"]
+            if agent.get("network") != here["network"]:
+                _refuse_loopback(spec)
             self._reckoning = Reckoning(self._questions())
             self._link.tell(job={"spec": spec, "digests": digests})
         except LinkError as cause:

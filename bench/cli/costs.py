@@ -16,6 +16,7 @@ from bench.cli.arguments import (
     show,
     show_json,
 )
+from bench.cli.run import exit_of
 from bench.costs.loaded_stacks import draw, found, measured
 from bench.costs.table import Window, costs, table
 from bench.errors import ExitCode, UsageError, progress
@@ -33,6 +34,7 @@ from bench.scaling.study import Site, gateway_cost, measure, missing, resume
 from bench.scaling.study_record import Study, read_study
 from bench.workload.http_file import P99_MS_MAX
 from machine.arguments import one_of, positive, whole
+from machine.cache import LockHeldError, lock
 from machine.whole_files import write
 from system.runtime.options import StackOptions
 
@@ -107,6 +109,7 @@ COMMAND = Command(
 # ---- scaling
 
 RUNS = "runs"
+LOCK = "study.lock"
 SETTING_MAX = 1e9
 """A larger value of an axis is refused: no study has one."""
 RATE_PER_S_MAX = 100_000_000.0
@@ -138,6 +141,15 @@ def study(args: argparse.Namespace) -> ExitCode:
     if args.duration:
         settings = replace(settings, duration_s=args.duration)
     make_folder(args.out / RUNS)
+    try:
+        with lock(args.out / LOCK, wait=False):
+            return _study(args, settings)
+    except LockHeldError:
+        raise UsageError(f"another study writes {args.out}: choose another --out") from None
+
+
+def _study(args: argparse.Namespace, settings: Settings) -> ExitCode:
+    ended = list[ExitCode]()
 
     @contextmanager
     def bring(options: StackOptions) -> Iterator[Site]:
@@ -149,7 +161,9 @@ def study(args: argparse.Namespace) -> ExitCode:
                 nonlocal first_warmup_s
                 wanted = replace(wanted, workers=options.workers, first_warmup_s=first_warmup_s)
                 first_warmup_s = 0.0  # the stack is warm from then on
-                return Run(wanted, args.out / RUNS, progress, subject=subject).execute()
+                record, folder = Run(wanted, args.out / RUNS, progress, subject=subject).execute()
+                ended.append(exit_of(record))
+                return record, folder
 
             def fill(number: int) -> None:
                 assert system.bootstrap is not None
@@ -167,7 +181,8 @@ def study(args: argparse.Namespace) -> ExitCode:
     if (cost := gateway_cost(found)) is not None:
         lines.append(cost)
     show("\n".join(lines))
-    return ExitCode.VOID if left else ExitCode.DONE
+    worst = (ExitCode.FAILED, ExitCode.UNANSWERED, ExitCode.VOID if left else ExitCode.DONE)
+    return next(code for code in worst if code in ended or code == worst[-1])
 
 
 def _pictures(found: Study, folder: Path) -> Iterator[Path]:

@@ -26,6 +26,8 @@ PACKAGES = (
     "orjson",
     "uvloop",
 )
+CLUSTERS = ("KAFKA_BOOTSTRAP_SERVERS", "FLINK_REST")
+"""These variables name clusters that exist."""
 ID_CHARS = 10
 """A commit's short id has so many characters."""
 GIT_TIMEOUT_S = 10.0
@@ -33,8 +35,10 @@ GIT_TIMEOUT_S = 10.0
 
 
 def environment(own_stack: bool) -> Environment:
-    """`environment` has None for the versions of Kafka and Flink where they run elsewhere."""
+    """`environment` has None for the versions of Kafka and Flink where they run elsewhere: an own
+    stack uses clusters that the environment names."""
     packages = {name: metadata.version(name) for name in PACKAGES}
+    own_kafka, own_flink = (not os.environ.get(each) for each in CLUSTERS)
     return Environment(
         cpu_model=_cpu_model(),
         cores=len(os.sched_getaffinity(0)),
@@ -42,8 +46,8 @@ def environment(own_stack: bool) -> Environment:
         kernel=f"{platform.system()} {platform.release()}",
         python=platform.python_version(),
         packages=packages,
-        kafka=SETS["kafka"][0].rpartition(":")[2] if own_stack else None,
-        flink=packages["apache-flink"] if own_stack else None,
+        kafka=SETS["kafka"][0].rpartition(":")[2] if own_stack and own_kafka else None,
+        flink=packages["apache-flink"] if own_stack and own_flink else None,
     )
 
 

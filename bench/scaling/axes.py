@@ -66,7 +66,7 @@ AXES: dict[str, Axis] = {
     ),
     "payload": Axis(
         "bytes of a request record, written to Kafka without the gateway",
-        (100.0, 1024.0, 4096.0, 16384.0, 65536.0),
+        (256.0, 1024.0, 4096.0, 16384.0, 65536.0),
         settings=lambda settings, value: replace(settings, kafka="own", record_bytes=int(value)),
     ),
     "state-backend": Axis(
@@ -86,10 +86,10 @@ AXES: dict[str, Axis] = {
 """The axes are measured in this order: the rates follow from the base."""
 MACHINE: dict[str, float | None] = {
     "partitions": 1.0,
-    "taskmanagers": 1.0,
+    "taskmanagers": None,
     "gateways": 1.0,
     "checkpoint-interval": CHECKPOINT_INTERVAL_S,
     "entities": None,
 }
 """These axes are settings of a machine, with the base's value; None where that is no value of the
-axis."""
+axis: one TaskManager has `PARTITIONS` there, and one in the base."""

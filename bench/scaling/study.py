@@ -10,7 +10,7 @@ from itertools import groupby
 from pathlib import Path
 from typing import NamedTuple
 
-from bench.errors import BenchError, UsageError
+from bench.errors import UsageError
 from bench.records.run_record import (
     GROUPS,
     CommitRecord,
@@ -109,7 +109,8 @@ def measure(
 ) -> Study:
     """`measure` measures what is missing, and writes the study after each point.
 
-    It raises what `bring` and its runs do, with all points kept that were measured until then.
+    It raises what `bring` and its runs do, and `KeyboardInterrupt`, with all points kept that were
+    measured until then.
     """
     todo, everything = missing(study, axes), missing(None, [*AXES])
     done = 0
@@ -117,6 +118,8 @@ def measure(
         if axis == RATE and study.capacity_per_s is None:
             progress(f"{RATE}: left out, as {BASE}, whose capacity its values are of, is not sound")
             continue
+        if axis == WAY:  # both of its points are of one stack, or none is
+            study = replace(study, points=[each for each in study.points if each.axis != WAY])
         with bring(options) as site:
             filled = 0
             for wanted in points:
@@ -129,10 +132,14 @@ def measure(
                 # No two runs of a stack may ask for the same keys.
                 own = replace(settings, seed=settings.seed + everything.index(wanted))
                 record, where = site.run(settings_of(wanted, own, rate))
+                if record.verdict == "interrupted":
+                    raise KeyboardInterrupt
+                told = "; ".join([record.verdict, *record.reasons])
+                progress(f"{wanted.axis} {wanted.value:g}, run {record.run_id}: {told}")
                 found = point_of(wanted, record, rate, where)
-                study = with_point(study, found)
-                write_study(folder, study)
-                progress(f"{wanted.axis} {wanted.value:g}: {found.verdict}")
+                if found is not None:
+                    study = with_point(study, found)
+                    write_study(folder, study)
     return study
 
 
@@ -155,15 +162,15 @@ def settings_of(wanted: Wanted, settings: Settings, rate_per_s: float) -> Settin
     return replace(settings, rate=f"{rate_per_s:g}", users=(), saturation_users=users)
 
 
-def point_of(wanted: Wanted, run: RunRecord, rate_per_s: float, folder: Path) -> Point:
-    """`point_of` raises `BenchError` for a run without a measured window."""
+def point_of(wanted: Wanted, run: RunRecord, rate_per_s: float, folder: Path) -> Point | None:
+    """`point_of` returns None for a run of which nothing was measured."""
     windows = {phase.is_open: (phase, window) for phase, window in run.windows}
     if True not in windows:
-        raise BenchError(f"{run.run_id} measured nothing: {'; '.join(run.reasons)}")
+        return None
     phase, window = windows[True]
     latency = window.latency_ms
     if latency is None:
-        raise BenchError(f"{run.run_id} sent nothing: {'; '.join(run.reasons)}")
+        return None
     saturated = windows[False][1] if False in windows else None
     return Point(
         *wanted,

@@ -1,5 +1,6 @@
 """Which commit a run is recorded with: the work tree's, or the one that was installed."""
 
+from dataclasses import replace
 from importlib import metadata
 from pathlib import Path
 
@@ -42,3 +43,16 @@ def test_what_is_not_installed_and_not_tracked_is_unknown(
     monkeypatch.setattr(environment.metadata, "distribution", absent)
     monkeypatch.setattr(environment, "__file__", str(tmp_path / "environment.py"))
     assert environment.commit() == CommitRecord("unknown", True)
+
+
+def test_clusters_that_exist_are_not_the_stack_s_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A study would otherwise mix points of both."""
+    for variable in environment.CLUSTERS:
+        monkeypatch.delenv(variable, raising=False)
+    own = environment.environment(own_stack=True)
+    assert own.kafka is not None
+    assert own.flink is not None
+    monkeypatch.setenv("KAFKA_BOOTSTRAP_SERVERS", "kafka:9092")
+    assert environment.environment(own_stack=True) == replace(own, kafka=None)
+    monkeypatch.setenv("FLINK_REST", "flink:8081")
+    assert environment.environment(own_stack=True) == replace(own, kafka=None, flink=None)

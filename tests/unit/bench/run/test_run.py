@@ -1,13 +1,27 @@
-"""A run of a system that was given to it, as a regression job does it."""
+"""A run of a system that was given to it, as a regression job does it; and what is judged at the
+end."""
 
+from collections import Counter
 from pathlib import Path
+from typing import Any
 
+import pytest
 from support.made_study import COMMIT, ENVIRONMENT
 
+from bench.errors import BenchError
+from bench.judge.ledger import Entry, Ledger
+from bench.judge.reply_contract import RESENT, Final
+from bench.judge.resends import Resent
+from bench.run import run as runs
 from bench.run.model import Subject, System
-from bench.run.run import measure
+from bench.run.record import Judgement
+from bench.run.run import Run, measure
 from bench.run.settings import Settings
+from bench.workload.journey import Call
 from machine.ports import HOST, choose
+
+LEDGER = Ledger([Entry("sent", 1, {"recorded": 1})], [])
+NOTHING = Final({}, {}, {})
 
 
 def test_a_system_that_has_ended_spoils_its_run_and_no_more(tmp_path: Path) -> None:
@@ -18,3 +32,56 @@ def test_a_system_that_has_ended_spoils_its_run_and_no_more(tmp_path: Path) -> N
     assert system.url in run.reasons[0]
     assert run.phases == []
     assert (tmp_path / run.run_id / "run.json").exists()
+
+
+def judged(
+    monkeypatch: pytest.MonkeyPatch, folder: Path, again: Resent, reads: Final | None = NOTHING
+) -> Judgement:
+    """What is said of a load that held, and one write of which was sent again; `reads` is None
+    where the system does not answer the final ones."""
+
+    def audit(*_: object) -> Final:
+        if reads is None:
+            raise BenchError("the final read was answered 503")
+        return reads
+
+    given: Any = None
+    for name, answer in {
+        "of_load": Judgement(Ledger([], [])),
+        "rise": given,
+        "scrape_quiet": given,
+        "balance": LEDGER,
+        "unanswered": {"r": Call("add_credit", "POST", "/users/credit/add/u/1")},
+        "resend": again,
+    }.items():
+        monkeypatch.setattr(runs, name, lambda *_, answer=answer, **__: answer)
+    monkeypatch.setattr(runs, "audit", audit)
+    (folder / runs.RESENDS).write_bytes(b"")
+    run = Run(Settings(), folder, lambda _: None)
+    return run._judge(System("http://gateway", dict, lambda: None), folder, Counter[str]())  # type: ignore[arg-type]
+
+
+def test_what_is_known_by_a_resend_is_in_the_record(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    found = judged(monkeypatch, tmp_path, Resent(known=1))
+    assert (found.verdict, found.ledger) == ("valid", LEDGER)
+    assert found.report is not None
+    assert [found.report.totals[name] for name in RESENT] == [1, 0, 0]
+
+
+def test_a_write_that_is_never_answered_makes_the_run_invalid(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    lost = Resent(unknown=1, first="POST /users/credit/add/u/1, sent again with r: 504 timeout")
+    found = judged(monkeypatch, tmp_path, lost)
+    assert (found.verdict, found.reasons) == ("invalid", [f"no answer in time: {lost.first}"])
+    assert found.report is not None
+
+
+def test_final_reads_that_fail_lose_nothing(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    found = judged(monkeypatch, tmp_path, Resent(unknown=1, first="x"), reads=None)
+    assert found.ledger == LEDGER
+    assert found.reasons == ["no answer in time: x", "the final read was answered 503"]

@@ -1,6 +1,6 @@
 """A study goes on where it was, and keeps what it has."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -12,9 +12,9 @@ from support.made_samples import PhaseSpec
 from support.made_study import COMMIT, ENVIRONMENT, QUEUE, SETTINGS, point, study, whole
 from support.schema_form import of_schema, of_type
 
-from bench.errors import BenchError, UsageError
+from bench.errors import UsageError
 from bench.records.run_files import read_run
-from bench.records.run_record import RunRecord
+from bench.records.run_record import RunRecord, Verdict
 from bench.records.versioned_json import RunFileError, VersionError
 from bench.run.settings import Settings
 from bench.scaling.axes import AXES, BASE, RATE, WAY
@@ -194,16 +194,19 @@ def test_a_run_becomes_a_point(tmp_path: Path) -> None:
 
 def test_a_run_without_a_window_is_no_point(tmp_path: Path) -> None:
     folder = made_run(tmp_path / "run", PHASES[1:])
-    with pytest.raises(BenchError, match="measured nothing"):
-        point_of(Wanted(BASE, 1.0), read_run(folder), 100.0, folder)
+    assert point_of(Wanted(BASE, 1.0), read_run(folder), 100.0, folder) is None
 
 
 class Stacks:
-    """Stacks whose runs are made up; the last but `ends_after` is ended by Ctrl-C."""
+    """Stacks whose runs are made up; the last but `ends_after` is ended by Ctrl-C, `verdicts` are
+    of the first ones, and a run that is invalid has measured nothing."""
 
-    def __init__(self, folder: Path, ends_after: int | None = None) -> None:
+    def __init__(
+        self, folder: Path, ends_after: int | None = None, verdicts: Sequence[Verdict] = ()
+    ) -> None:
         self.folder = folder
         self.ends_after = ends_after
+        self.verdicts = verdicts
         self.up: list[StackOptions] = []
         self.runs: list[Settings] = []
         self.filled: list[int] = []
@@ -217,9 +220,11 @@ class Stacks:
         if len(self.runs) == self.ends_after:
             raise KeyboardInterrupt
         self.runs.append(settings)
+        verdict = (*self.verdicts, *["valid"] * len(self.runs))[len(self.runs) - 1]
         phases = PHASES if settings.saturation_users else PHASES[:1]
         folder = made_run(self.folder / str(len(self.runs)), phases, seed=settings.seed)
-        return at_least(replace(read_run(folder), verdict="valid"), []), folder
+        run = at_least(replace(read_run(folder), verdict=verdict), [])
+        return replace(run, phases=[]) if verdict == "invalid" else run, folder
 
 
 def test_rates_wait_for_a_sound_base(tmp_path: Path) -> None:
@@ -251,6 +256,35 @@ def test_an_ended_study_goes_on(tmp_path: Path) -> None:
     assert [each.workers for each in second.up] == [1, 1, 2, 3, 4]  # the rates share a stack
     seeds = [run.seed for run in (*first.runs, *second.runs)]
     assert len(set(seeds)) == len(seeds)
+
+
+def test_a_point_that_can_not_be_measured_does_not_end_the_study(tmp_path: Path) -> None:
+    stacks, told = Stacks(tmp_path / "runs", verdicts=["valid", "invalid", "failed"]), []
+    begun = resume(tmp_path, COMMIT, ENVIRONMENT, SETTINGS)
+    found = measure(begun, tmp_path, ["gateways"], Settings(), stacks.bring, told.append)
+    assert len(stacks.runs) == 4
+    assert [each.value for each in found.of("gateways")] == [1, 4]
+    assert missing(found, ["gateways"]) == [Wanted("gateways", 2), Wanted("gateways", 3)]
+    assert any(line.startswith("gateways 3, run ") and ": failed" in line for line in told)
+
+
+def test_a_run_that_is_ended_ends_the_study(tmp_path: Path) -> None:
+    """Its record is whole, and no point: Ctrl-C during a load ends a run, not the process."""
+    stacks = Stacks(tmp_path / "runs", verdicts=["valid", "interrupted"])
+    begun = resume(tmp_path, COMMIT, ENVIRONMENT, SETTINGS)
+    with pytest.raises(KeyboardInterrupt):
+        measure(begun, tmp_path, ["gateways"], Settings(), stacks.bring, print)
+    assert [each.value for each in read_study(tmp_path).points] == [1]
+
+
+def test_ways_of_two_stacks_are_never_subtracted(tmp_path: Path) -> None:
+    begun = study(point(WAY, 1.0, verdict="void"), point(WAY, 2.0))
+    stacks = Stacks(tmp_path / "runs", ends_after=1)
+    with pytest.raises(KeyboardInterrupt):
+        measure(begun, tmp_path, [WAY], Settings(), stacks.bring, print)
+    kept = read_study(tmp_path)
+    assert [(each.axis, each.value) for each in kept.points] == [(WAY, 1)]
+    assert gateway_cost(kept) is None
 
 
 def test_entities_are_added_to_one_stack(tmp_path: Path) -> None:

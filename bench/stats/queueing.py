@@ -157,13 +157,13 @@ class Held(NamedTuple):
 
     @property
     def p50_error(self) -> float:
-        """The error is the median of the shares' amounts."""
-        return float(np.median(np.abs(self.p50_errors)))
+        """The error is the largest of the shares' amounts."""
+        return float(np.max(np.abs(self.p50_errors)))
 
     @property
     def p99_error(self) -> float:
-        """The error is the median of the shares' amounts."""
-        return float(np.median(np.abs(self.p99_errors)))
+        """The error is the largest of the shares' amounts."""
+        return float(np.max(np.abs(self.p99_errors)))
 
 
 def hold_against(observed: Sequence[Observation], servers: int = 1) -> Held:

@@ -11,7 +11,17 @@ from support.made_study import CPU_US, QUEUE, point, study, whole
 from bench.cli.main import call
 from bench.errors import BenchError, ExitCode
 from bench.scaling.axes import AXES, RATE
-from bench.scaling.plan import ERROR_MIN, Plan, dearer_by, held_of, plan, planned, table
+from bench.scaling.plan import (
+    ERROR_MIN,
+    FAR_ERROR_MIN,
+    Plan,
+    _cpu_ratio,
+    held_of,
+    plan,
+    planned,
+    table,
+    times,
+)
 from bench.scaling.study_record import Study, write_study
 from bench.stats.queueing import UTILISATION_MAX, Held
 
@@ -65,17 +75,55 @@ def test_the_bars_are_as_wide_as_the_studys_errors(held: Held) -> None:
     assert wide.machines.high == ceil(RATE_PER_S / (least * without))
 
 
-def test_where_every_rate_holds_the_level_the_p99_is_that_of_the_highest(held: Held) -> None:
-    found = by(held, 60_000.0)
-    assert found.p99_at_that_ms.expected < 60_000.0
-    highest = held.queue.capacity_per_s * UTILISATION_MAX
-    assert found.p99_at_that_ms.expected == held.queue.latency_ms(highest, 0.99)
+def test_no_machine_is_planned_to_serve_what_nobody_measured(held: Held) -> None:
+    found, highest = by(held, 60_000.0), 0.95 * QUEUE.capacity_per_s
+    assert found.p99_at_that_ms.expected == held.queue.latency_ms(highest, 0.99) < 60_000.0
+    assert found.utilisation == round(held.queue.utilisation(highest), 3)
+    without = found.per_machine_per_s.expected / highest
+    (told,) = (each for each in found.assumptions if "no sound rate above" in each)
+    assert f"expected to serve {highest * without:,.0f} requests/s" in told
+    assert not any("no sound rate above" in each for each in by(held).assumptions)
+
+
+def test_a_capacity_that_was_not_come_near_has_a_wider_bar() -> None:
+    """The two highest rates were not sound. How near they came is what was measured: a fit that is
+    wrong may think that it was all."""
+    known = study(*whole().points[:-2])
+    found = plan(known, RATE_PER_S, 1000.0)
+    assert "windows of 20 s, one a point" in found.assumptions
+    held = held_of(known)
+    low = held._replace(queue=replace(held.queue, capacity_per_s=0.82 * QUEUE.capacity_per_s))
+    for one in (
+        found.per_machine_per_s,
+        planned(known.of(RATE)[-1], low, 2, RATE_PER_S, 60_000.0).per_machine_per_s,
+    ):
+        assert one.low <= one.expected / (1 + FAR_ERROR_MIN) * (1 + 1e-9)
+
+
+def test_the_largest_error_counts(held: Held) -> None:
+    wide = by(held._replace(p99_errors=(0.01, -0.4, 0.02), p50_errors=(0.01, 0.3)))
+    assert (wide.p50_error, wide.p99_error) == (0.3, 0.4)
+    assert "p50 off by 30% and p99 by 40% at most" in table(wide)
+
+
+def test_partitions_are_as_uncertain_as_machines(held: Held) -> None:
+    rough = held._replace(p99_errors=(2.0,))
+    wide, narrow = by(rough), by(held)
+    assert wide.partitions.high is not None
+    assert narrow.partitions.high is not None
+    assert wide.partitions.high > narrow.partitions.high
+    queue, one = rough.queue, wide.per_machine_per_s
+    least = queue.rate_for(P99_MS) * one.low / one.expected
+    cores = RATE_PER_S * CPU_US["flink"] / 1e6
+    assert wide.partitions.high == pytest.approx(cores / queue.utilisation(least), abs=1)
+    assert ceil(cores / UTILISATION_MAX) <= wide.partitions.low <= wide.partitions.expected
 
 
 def test_where_the_p99_may_never_hold_nobody_knows_how_many_machines(held: Held) -> None:
     unloaded_ms = QUEUE.latency_ms(1.0, 0.99)
     found = by(held._replace(p99_errors=(0.5,)), unloaded_ms * 1.2)
     assert (found.machines.high, found.memory_mib.high) == (None, None)
+    assert (found.partitions.high, found.gateways.high) == (None, None)
     assert "| unknown |" in table(found)
 
 
@@ -98,7 +146,7 @@ def set_up() -> Study:
 
 def test_a_machine_that_is_set_up_otherwise_takes_what_each_setting_makes_of_it() -> None:
     machine = {"gateways": 2.0, "checkpoint-interval": 1.0, "entities": 1e3}
-    dearer = dearer_by(set_up(), machine)
+    dearer = times(set_up(), machine, _cpu_ratio)
     assert dearer == pytest.approx({"gateway": 1.2, "kafka": 1.0, "flink": 2.2})
     found = plan(set_up(), RATE_PER_S, P99_MS, machine)
     ratio = (sum(CPU_US.values()) + 0.2 * CPU_US["gateway"] + 1.2 * CPU_US["flink"]) / sum(
@@ -107,8 +155,25 @@ def test_a_machine_that_is_set_up_otherwise_takes_what_each_setting_makes_of_it(
     assert found.capacity_per_s == pytest.approx(QUEUE.capacity_per_s / ratio, rel=0.05)
     assert found.machine == machine
     assert "each machine with gateways 2, checkpoint-interval 1, entities 1000" in table(found)
-    between = dearer_by(set_up(), {"checkpoint-interval": sqrt(5.0)})
+    between = times(set_up(), {"checkpoint-interval": sqrt(5.0)}, _cpu_ratio)
     assert between["flink"] == pytest.approx(sqrt(2.0))
+
+
+def test_several_taskmanagers_are_held_against_the_base() -> None:
+    """One of the axis has twelve partitions, which cost something too; and each has its memory."""
+    dear = {**CPU_US, "flink": CPU_US["flink"] * 1.3}
+    large = {"gateway": 100.0, "kafka": 500.0, "flink": 2000.0}
+    found = study(
+        *whole().points,
+        *(point("taskmanagers", each, saturated_cpu_us=dear, rss_mib=large) for each in (1.0, 2.0)),
+    )
+    assert times(found, {"taskmanagers": 1.0}, _cpu_ratio)["flink"] == pytest.approx(1.3)
+    planned_ = plan(found, RATE_PER_S, P99_MS, {"taskmanagers": 2.0})
+    memory_mib = planned_.machines.expected * 2600.0
+    assert planned_.memory_mib.expected == pytest.approx(memory_mib)
+    points = [replace(each, rss_mib={}) if each.value == 2.0 else each for each in found.points]
+    untold = plan(replace(found, points=points), RATE_PER_S, P99_MS, {"taskmanagers": 2.0})
+    assert untold.memory_mib.expected == pytest.approx(untold.machines.expected * 1600.0)
 
 
 @pytest.mark.parametrize(

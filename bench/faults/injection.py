@@ -6,7 +6,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from concurrent.futures import BrokenExecutor, ProcessPoolExecutor, ThreadPoolExecutor
 from contextlib import suppress
 from functools import partial
 from multiprocessing import get_context
@@ -187,15 +187,20 @@ def probe(run_probes: RunProbes, scene: Scene) -> Bite:
     )
     try:
         log = up.data_dir / "logs" / "probe_gateway.log"
-        supervisor.start("gateway", command, log=log, cwd=PROJECT_DIR)
+        gateway = supervisor.start("gateway", command, log=log, cwd=PROJECT_DIR)
         supervisor.wait_for(
             lambda: answers(f"{url}/health/ready", GATEWAY_TIMEOUT_S), "a gateway",
             GATEWAY_TIMEOUT_S,
         )  # fmt: skip
         options = PROBED._replace(seed=scene.seed)
-        with ProcessPoolExecutor(1, get_context("spawn")) as own:
+        group = os.getpgid(gateway.pid)  # it ends with this process, and no Ctrl-C reaches it
+        spawned = get_context("spawn")
+        with ProcessPoolExecutor(1, spawned, initializer=os.setpgid, initargs=(0, group)) as own:
             asked = own.submit(run_probes, (name,), url, up.bootstrap_servers, options, str)
-            (found,) = asked.result()
+            try:
+                (found,) = asked.result()
+            except BrokenExecutor as cause:
+                raise BenchError(f"the process of the probe ended: {cause}") from None
         supervisor.stop(("gateway",), DRAIN_TIMEOUT_S)
     finally:
         supervisor.close()

@@ -219,7 +219,7 @@ def soak(
     with Up(progress, options=options, environment={"JDK_JAVA_OPTIONS": JVM_OPTIONS}) as up:
         loaded = load(settings, up, planned)
     loaded = loaded._replace(history=list(loaded.history))  # its files are read once
-    found = judge("soak", together(loaded.injected), loaded, bitten(loaded.injected))
+    found = judge("soak", together(loaded.injected), loaded, bitten(loaded.injected, planned))
     series, late = held_series(loaded), outages(loaded)
     grown = list(growths(loaded, series))
     others = others_failed(loaded.history, loaded.injected)
@@ -271,7 +271,7 @@ def outages(loaded: Loaded) -> list[str]:
     return [f"{told_of} {lost[0]} on"] if lost else []
 
 
-def bitten(done: Sequence[Injected]) -> Bitten:
+def bitten(done: Sequence[Injected], planned: Sequence[Planned]) -> Bitten:
     """`bitten` returns all of the faults as one, from the last of which the recovery counts."""
     if not done:
         return Bitten(None, None, "")
@@ -279,6 +279,7 @@ def bitten(done: Sequence[Injected]) -> Bitten:
     broken = [f"{name}: nothing shows that it bit" for name in missed]
     broken += [f"{each.name}: {line}" for each in done for line in each.bite.broken]
     unsure = [f"{each.name}: {line}" for each in done for line in each.bite.unsure]
+    unsure += [f"{each.name}: it was not put in" for each in planned[len(done) :]]
     last = done[-1]
     proof = f"{len(done)} faults"
     from_ns = last.healed_ns if last.fault.lasts else last.bite.struck_ns

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from bench.faults.fault import FAULTS, Bite, Injected
+from bench.faults.fault import FAULTS, Bite, Injected, Planned
 from bench.faults.judgement import SECOND_NS, Loaded
 from bench.faults.soak import (
     GENTLE,
@@ -91,10 +91,14 @@ def test_an_outage_with_no_fault_before_it_is_told(
 
 
 def test_a_fault_that_did_not_bite_is_told() -> None:
-    found = bitten([injected("kill-broker", Bite("")), injected("poison", Bite("x", ("y",)))])
+    done = [injected("kill-broker", Bite("")), injected("poison", Bite("x", ("y",)))]
+    three = [Planned(name, FAULTS[name], 1, 0.0) for name in ("kill-broker", "poison", "poison")]
+    found = bitten(done, three[:2])
     assert found.proof == "2 faults"
     assert list(found.broken) == ["kill-broker: nothing shows that it bit", "poison: y"]
-    assert bitten([]).proof == ""
+    assert (list(found.unsure), bitten(done, three).broken) == ([], found.broken)
+    assert bitten(done, three).unsure == ["poison: it was not put in"], "the load was too short"
+    assert bitten([], three).proof == ""
 
 
 @pytest.mark.parametrize(("per_s", "share"), [(0.0, 0.0), (1.0, 0.4)])

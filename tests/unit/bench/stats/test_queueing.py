@@ -97,8 +97,12 @@ def test_a_fit_finds_the_capacity_of_a_simulated_queue(servers: int, cv2: float)
     held = hold_against(observations(servers, cv2, SHARES), servers)
     assert held.queue.capacity_per_s == pytest.approx(1000.0, rel=0.05)
     assert abs(held.capacity_error) < 0.1
-    assert held.p50_error < 0.1
-    assert held.p99_error < 0.1
+    for errors, largest in (
+        (held.p50_errors, held.p50_error),
+        (held.p99_errors, held.p99_error),
+    ):
+        assert np.median(np.abs(errors)) < 0.1
+        assert max(map(abs, errors)) == largest < 0.2
     assert len(held.p50_errors) == len(held.p99_errors) == 5
 
 

@@ -19,6 +19,8 @@ NEVER_S = "3600"
 ANSWER = b"HTTP/1.1 "
 KERNEL_BYTES_MAX = 32 * 1024 * 1024
 """Linux keeps at most 6 MiB for who receives and 4 MiB for who sends, by default."""
+MILLISECONDS_S = 0.05
+"""uvloop's clock goes by milliseconds, and stands while it handles what has come at once."""
 FULL_S, LOOK_S = 0.5, 0.01
 """The kernel's buffers are full where nothing is taken for so long, by looks of this distance."""
 
@@ -106,6 +108,21 @@ async def until_served(running, count: int) -> None:
         return served(running) == count
 
     await until(is_so)
+
+
+async def silent(running) -> socket.socket:
+    """A connection that has said nothing for `SILENT_S` by the gateway's clock, which begins as it
+    takes the connection: the kernel lets a client in before that."""
+    client = await connect(running)
+    port = client.getsockname()[1]
+
+    async def is_taken() -> bool:
+        connections = psutil.Process(running.process.pid).net_connections()
+        return any(each.raddr and each.raddr.port == port for each in connections)
+
+    await until(is_taken)
+    await asyncio.sleep(SILENT_S + MILLISECONDS_S)
+    return client
 
 
 async def test_who_never_reads_is_closed(gateway):
@@ -208,7 +225,7 @@ async def test_a_long_head_behind_a_request_under_way_is_not_read(gateway, topic
 
 @pytest.mark.parametrize("begin", ["Content-Length: 2", "Transfer-Encoding: chunked"])
 async def test_a_body_that_comes_by_itself_is_no_head(gateway, topics, begin):
-    running = await gateway("--receive-s", "0.5")
+    running = await gateway("--receive-s", "3")
     client = await connect(running)
     await send(client, f"POST /users/create HTTP/1.1\r\nHost: h\r\n{begin}\r\n\r\n".encode())
     await running.ask("GET", "/health/live")
@@ -216,7 +233,7 @@ async def test_a_body_that_comes_by_itself_is_no_head(gateway, topics, begin):
     _, request = await topics.next()
     await topics.reply(request)
     assert await status(client) == 200
-    await asyncio.sleep(0.7)  # longer than a head may take
+    await asyncio.sleep(3.2)  # longer than a head may take
     await send(client, LIVE)
     assert await status(client) == 200
     client.close()
@@ -263,13 +280,13 @@ async def test_who_sends_too_slowly_or_nothing_is_closed(gateway, slow):
 async def test_who_waits_longest_makes_room(gateway, topics):
     """At the limit an idle client goes, never one whose request is under way."""
     running = await gateway("--connections-max", "3", "--idle-s", NEVER_S, "--receive-s", NEVER_S)
-    busy, idle, slow = [await connect(running) for _ in range(3)]
+    busy, idle = await connect(running), await connect(running)
     await send(busy, USER)
     _, request = await topics.next()
+    slow = await silent(running)
     await send(idle, LIVE)
     assert await status(idle) == 200  # so it was used after `slow` came
     await send(slow, LIVE[:9])
-    await asyncio.sleep(SILENT_S)
     newcomer = await connect(running)
     await until_closed(slow)
     await send(newcomer, LIVE)
@@ -288,12 +305,9 @@ async def test_who_has_not_asked_makes_room_for_who_has(gateway):
     served_once = await connect(running)
     await send(served_once, LIVE)
     assert await status(served_once) == 200
-    flood = []
-    for _ in range(3):
-        flood.append(await connect(running))
-        await asyncio.sleep(SILENT_S)
-    for silent in flood[:-1]:
-        await until_closed(silent)
+    flood = [await silent(running) for _ in range(3)]
+    for first in flood[:-1]:
+        await until_closed(first)
     await send(served_once, LIVE)
     assert await status(served_once) == 200
     for client in (served_once, *flood):

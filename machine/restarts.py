@@ -81,6 +81,11 @@ class Restarts:
             self._event("stack", "ready", f"ready again, {lasted_s:.1f} s after the first end")
         return len(self.events) > before
 
+    def start(self, *names: str) -> None:
+        """`start` starts these parts. A start that fails is a death, which `step` mends."""
+        for name in names:
+            self._starts(name)
+
     def forget(self, names: Iterable[str]) -> None:
         """`forget` has these parts not be started anew, and knows nothing of their deaths."""
         for name in names:
@@ -145,12 +150,16 @@ class Restarts:
             self._supervisor.children.pop(other).kill()
             self._event(other, "ended", f"{other} is ended, as it goes with {name}")
         for part in (name, *others):
-            try:
-                self._start(part)
-            except (StackError, OSError) as cause:
-                self._ended(part, f"{part} was not started ({cause})")
-            else:
+            if self._starts(part):
                 self._event(part, "started", f"{part} is started anew")
+
+    def _starts(self, name: str) -> bool:
+        try:
+            self._start(name)
+        except (StackError, OSError) as cause:
+            self._ended(name, f"{name} was not started ({cause})")
+            return False
+        return True
 
     def _event(self, part: str, kind: Literal["ended", "started", "ready"], text: str) -> None:
         self.events.append(Event(self._clock_ns(), part, kind, text))

@@ -61,9 +61,9 @@ def kafka_properties(host: str, quorum: Sequence[str], published: str) -> dict[s
     return properties
 
 
-def flink_configuration(jobmanager: str, slots: int = settings.TASK_SLOTS) -> dict[str, str | int]:
+def flink_configuration(jobmanager: str) -> dict[str, str | int]:
     """`flink_configuration` returns ``config.yaml`` of all Flink's containers; `jobmanager` is the
-    host of one of them, and each TaskManager has so many `slots`."""
+    host of one of them."""
     configuration = settings.flink_configuration(
         jobmanager=(jobmanager, RPC),
         rest=(jobmanager, REST),
@@ -72,12 +72,7 @@ def flink_configuration(jobmanager: str, slots: int = settings.TASK_SLOTS) -> di
         heaps=settings.Heaps(),
         bind_host="0.0.0.0",
     )
-    own: dict[str, str | int] = {
-        "taskmanager.numberOfTaskSlots": slots,
-        "taskmanager.cpu.cores": slots,
-        "python.client.executable": sys.executable,
-    }
-    return configuration | REPORTER | own
+    return configuration | REPORTER | {"python.client.executable": sys.executable}
 
 
 def kafka(arguments: argparse.Namespace) -> NoReturn:
@@ -116,8 +111,8 @@ def jobmanager(arguments: argparse.Namespace) -> NoReturn:
 
 def taskmanager(arguments: argparse.Namespace) -> NoReturn:
     """`taskmanager` becomes a TaskManager; what it works on it keeps to itself."""
-    configuration = flink_configuration(arguments.jobmanager, arguments.slots)
-    cluster = _flink(SCRATCH, configuration, "", ())
+    cluster = _flink(SCRATCH, flink_configuration(arguments.jobmanager), "", ())
+    cluster.scale((), arguments.slots)
     _become_flink(cluster, cluster.taskmanager_command())
 
 

@@ -132,15 +132,14 @@ class Flink:
         )
         self._configuration["python.client.executable"] = sys.executable
         self._log4j.write_text(settings.LOG4J)
+        yaml = settings.render_yaml(self._configuration)
+        write(self.conf_dir / "config.yaml", yaml.encode())
         self.scale(program, settings.TASK_SLOTS)
 
     def scale(self, program: Sequence[str], slots: int) -> None:
         """`scale` has the processes that are started from now on run this program, on so many slots
-        each. It raises `OSError`, and nothing is changed then."""
-        sizes = dict.fromkeys(("taskmanager.numberOfTaskSlots", "taskmanager.cpu.cores"), slots)
-        configuration = {**self._configuration, **sizes}
-        write(self.conf_dir / "config.yaml", settings.render_yaml(configuration).encode())
-        self._program, self._configuration = program, configuration
+        each."""
+        self._program, self._slots = program, slots
 
     def newest_checkpoint(self) -> Path | None:
         """`newest_checkpoint` returns that of the job, complete, if there is one."""
@@ -211,6 +210,9 @@ class Flink:
             classpath,
             main_class,
             *("--configDir", str(self.conf_dir), "-D", f"io.tmp.dirs={temporary}"),
+            # They change while the stack is up, and a file can't be written to a full disk.
+            *("-D", f"taskmanager.numberOfTaskSlots={self._slots}"),
+            *("-D", f"taskmanager.cpu.cores={self._slots}"),
             *arguments,
             log4j=self._log4j,
             temporary=temporary,

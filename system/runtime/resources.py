@@ -7,6 +7,7 @@ import psutil
 
 from machine.disk_use import size_bytes
 from machine.errors import StackError
+from system.runtime.options import RescaleError
 from system.runtime.settings import Heaps
 from system.wire import input_topic
 
@@ -46,6 +47,18 @@ def check_memory(
         raise StackError(
             f"{_mib(available)} of memory are available, a stack needs {_mib(needed)}: "
             "end other programs, or choose a smaller --taskmanager-heap-mib"
+        )
+
+
+def check_further(heaps: Heaps, taskmanagers: int, available: int | None = None) -> None:
+    """`check_further` raises `RescaleError` when the `available` bytes of memory are too few for so
+    many TaskManagers more."""
+    needed = taskmanagers * (heaps.taskmanager * 1024**2 + FURTHER_JVM_BYTES)
+    available = psutil.virtual_memory().available if available is None else available
+    if available < needed:
+        raise RescaleError(
+            f"{_mib(available)} of memory are available, further TaskManagers need "
+            f"{_mib(needed)}: end other programs, or choose fewer --taskmanagers"
         )
 
 

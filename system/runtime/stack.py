@@ -151,11 +151,9 @@ class Stack:
         previous, parts = self.options, self._flinks_parts()
         if not self._supervisor.children.keys() >= {*parts}:
             raise RescaleError("Flink is being started anew: wait until it is ready again")
-        try:
-            self._scale(previous.rescaled(parallelism, taskmanagers))
-        except OSError as cause:
-            self.options = previous
-            raise RescaleError(f"{cause}, and the job stays as it is") from None
+        options = previous.rescaled(parallelism, taskmanagers)
+        resources.check_further(options.heaps, options.taskmanagers - previous.taskmanagers)
+        self._scale(options)
         wanted = self._flinks_parts()
         added = [name for name in wanted if name not in parts]
         seen, lacking = len(self.restarts.events), ""
@@ -186,11 +184,11 @@ class Stack:
             self.restarts.forget(gone)
             self.kill(*(self._supervisor.children.keys() & gone))
             self._scale(previous)
-            self.start(*sorted(gone & {*parts}))
+            self.restarts.start(*sorted(gone & {*parts}))
             raise RescaleError(f"{lacking or ended()[0] + ' ended'}, and the job stays as it is")
         began_s = time.monotonic()
         self.kill(*parts)  # all, see `_goes_with`
-        self.start(*sorted({*wanted} - {*added}))
+        self.restarts.start(*sorted({*wanted} - {*added}))
         if not self.restarts.until(lambda: self._is_ready(MEND_PROBE_TIMEOUT_S), STEP_TIMEOUT_S):
             raise StackError(f"the rescaled job took longer than {STEP_TIMEOUT_S:g} s")
         return time.monotonic() - began_s

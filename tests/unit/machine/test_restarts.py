@@ -165,6 +165,23 @@ def test_a_start_that_fails_is_a_death(stage: Stage, cause: Exception) -> None:
     assert stage.started == ["kafka"]
 
 
+def test_a_first_start_that_fails_is_tried_again(stage: Stage) -> None:
+    start = stage.restarts._start
+
+    def fail(name: str) -> None:
+        if name == "kafka":
+            raise OSError(28, "No space left")
+        start(name)
+
+    stage.restarts._start = fail
+    stage.restarts.start("kafka", "gateway")
+    assert stage.started == ["gateway"]
+    assert [(each.part, each.kind) for each in stage.restarts.events] == [("kafka", "ended")]
+    stage.restarts._start = start
+    assert stage.restarts.step()
+    assert stage.started == ["gateway", "kafka"]
+
+
 def test_what_can_never_be_started_is_given_up(stage: Stage) -> None:
     def fail(name: str) -> None:
         raise OSError(28, "No space left")

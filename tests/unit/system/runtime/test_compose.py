@@ -127,8 +127,6 @@ def test_the_cluster_s_tasks_are_spread():
         zip(words("cluster-topics")[3::2], words("cluster-topics")[4::2], strict=True)
     )
     assert partitions["--partitions"] == str(manager.parallelism)
-    found = container.flink_configuration(manager.host, slots)
-    assert found["taskmanager.numberOfTaskSlots"] == found["taskmanager.cpu.cores"] == slots
 
 
 def test_flink_has_the_configuration_of_the_stack_and_tells_its_metrics():

@@ -9,8 +9,8 @@ import pytest
 from support.packages import install, points
 
 from system.catalog import read
-from system.runtime import flink_cluster
-from system.runtime.flink_cluster import PROJECT_DIR, environment
+from system.runtime import flink_cluster, settings
+from system.runtime.flink_cluster import PROJECT_DIR, Flink, environment
 
 ROOT = Path(__file__).parents[4]
 
@@ -39,6 +39,26 @@ def test_an_editable_package_is_found_that_no_path_leads_to(tmp_path, monkeypatc
     monkeypatch.setattr(flink_cluster, "catalog", lambda: catalog)
     assert str(tmp_path) not in sys.path
     assert path_of(tmp_path)[-1] == str(tmp_path)
+
+
+def test_processes_have_the_slots_of_when_they_start_and_nothing_is_written(tmp_path):
+    cluster = Flink(tmp_path, 1, 2, settings.Heaps(), "0" * 32, ())
+
+    def told(command: list[str]) -> set[str]:
+        return {each for each in command if each.startswith("taskmanager.")}
+
+    def slots(count: int) -> set[str]:
+        return {f"taskmanager.numberOfTaskSlots={count}", f"taskmanager.cpu.cores={count}"}
+
+    before = {each: each.read_bytes() for each in cluster.conf_dir.iterdir()}
+    assert told(cluster.taskmanager_command()) == slots(settings.TASK_SLOTS)
+    cluster.scale(("a", "b"), 2)
+    assert told(cluster.taskmanager_command(2)) == slots(2)
+    assert told(cluster.jobmanager_command()) == slots(2)
+    assert cluster.jobmanager_command()[-2:] == ["a", "b"]
+    assert {each: each.read_bytes() for each in cluster.conf_dir.iterdir()} == before
+    for name in ("config.yaml", "log4j2.properties"):
+        assert before[cluster.conf_dir / name]
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ import pytest
 from machine.errors import StackError
 from system.routes import SERVICES
 from system.runtime import resources
-from system.runtime.options import StackOptions
+from system.runtime.options import RescaleError, StackOptions
 from system.runtime.settings import Heaps
 
 
@@ -54,6 +54,14 @@ class TestResources:
         resources.check_memory(heaps, 3, 2, available=(300 + 200 + 600 + 1536 + 3 * 512) * mib)
         with pytest.raises(StackError):
             resources.check_memory(heaps, 3, 2, available=(1100 + 1536 + 3 * 512) * mib - 1)
+
+    def test_further_taskmanagers_need_theirs(self):
+        heaps, mib = Heaps(100, 200, 300), 2**20
+        resources.check_further(heaps, 2, available=2 * (300 + 512) * mib)
+        resources.check_further(heaps, 0, available=0)
+        resources.check_further(heaps, -1, available=0)
+        with pytest.raises(RescaleError, match=r"1623 MiB of .* TaskManagers need 1624 MiB: end"):
+            resources.check_further(heaps, 2, available=2 * (300 + 512) * mib - 1)
 
     def test_too_little_memory(self):
         with pytest.raises(StackError, match=r"^100 MiB of memory are available, a stack needs 35"):

@@ -6,6 +6,7 @@ cycle of a round every system is measured once, in an order that a coin chooses,
 requests.
 """
 
+import shutil
 import time
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -58,6 +59,10 @@ OVERHEAD_S = 4.0
 """A run takes about so much longer than its windows: processes start, all is read and judged."""
 BUDGETS_FILE = "budgets.toml"
 """The copy of the budgets says which roles were settled before the first round."""
+KIND_FILE = "kind.json"
+"""The file says what all in the folder are of: the commit, and how it is measured."""
+WHOLE_FILE = "whole"
+"""A round has this file once all of it was measured."""
 SPIN_SAMPLE_TURNS, SPIN_INTERVAL_S = 20_000, 0.1
 """The slowdowns' empty loop is measured so beside those runs."""
 NEXT_WARMUP_S = 2.0
@@ -73,15 +78,25 @@ def round_s(up: Set, options: Options, cycles: int) -> float:
     return START_S + warm_ups * options.first_warmup_s + systems * (cycles + 1) * run_s
 
 
-def freeze(folder: Path, budgets: Path) -> None:
-    """`freeze` keeps the budgets that all comparisons of the recordings are judged by. It raises
-    `UsageError` where others are kept already."""
+def freeze(folder: Path, budgets: Path, kind: Mapping[str, object]) -> None:
+    """`freeze` keeps the budgets that all comparisons of the recordings are judged by, and of what
+    kind these are. It raises `UsageError` where others are kept already."""
     kept, content = folder / BUDGETS_FILE, budgets.read_bytes()
     if kept.exists() and kept.read_bytes() != content:
         raise UsageError(
             f"{kept} differs from {budgets}: roles that were changed after runs were seen say "
             "nothing of new ones; record into another folder"
         )
+    write(kept, content)
+    kept, content = folder / KIND_FILE, to_json(kind)
+    if kept.exists() and kept.read_bytes() != content:
+        before = orjson.loads(kept.read_bytes())
+        for name, value in orjson.loads(content).items():
+            if before.get(name) != value:
+                raise UsageError(
+                    f"{folder} holds what was measured with {name} {before.get(name)}, not "
+                    f"{value}: give it again, or name another folder"
+                )
     write(kept, content)
 
 
@@ -103,18 +118,20 @@ class Recorder:
         self._tell = tell
 
     def rounds(self, name: str) -> int:
-        """`rounds` returns how many a set has, whole or not."""
-        return len(list((self._folder / name).glob("round-*")))
+        """`rounds` returns how many whole ones a set has."""
+        return len(list((self._folder / name).glob(f"round-*/{WHOLE_FILE}")))
 
     def record(self, name: str) -> None:
-        """`record` records a round. It raises `StackError`, and `KeyboardInterrupt` after which the
-        runs are kept."""
+        """`record` records a round, in place of one that was interrupted. It raises `StackError`,
+        and `KeyboardInterrupt`."""
         number = self.rounds(name) + 1
         folder = self._folder / name / f"round-{number}"
+        shutil.rmtree(folder, ignore_errors=True)
         self._tell(f"{folder}: {self._cycles} cycles")
         with ExitStack() as trees:
             subjects = self._start(SETS[name], trees, self._folder / f"stacks-{name}-{number}")
             self._measure(subjects, folder, Random(f"{name} {number}"), number)
+            (folder / WHOLE_FILE).touch()
 
     def _start(self, up: Set, trees: ExitStack, logs: Path) -> dict[str, Subject]:
         parent = trees.enter_context(folder_for_trees())

@@ -18,6 +18,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from bench.calibrate.recorder import WHOLE_FILE
 from bench.calibrate.slowdowns import BASE, SETS, SLOWDOWNS, Group
 from bench.compare.budgets import Budgets
 from bench.compare.comparability import Sides
@@ -61,10 +62,10 @@ class Round(NamedTuple):
 
 
 def read_rounds(folder: Path) -> list[Round]:
-    """`read_rounds` reads those of one set of systems: <folder>/<round>/<variant>/<run>. It raises
-    `RunFileError`."""
+    """`read_rounds` reads those of one set of systems that are whole:
+    <folder>/<round>/<variant>/<run>. It raises `RunFileError`."""
     found = []
-    for place in sorted(path for path in folder.iterdir() if path.is_dir()):
+    for place in sorted(path.parent for path in folder.glob(f"*/{WHOLE_FILE}")):
         runs = {
             variant.name: {run.seed: run for run in map(read_run, variant.glob("*/run.json"))}
             for variant in sorted(place.iterdir())
@@ -161,6 +162,7 @@ def rates(
     ]
     if not orders:
         raise BenchError(f"{variant}: no round has pairs enough that are not void: record more")
+    random.shuffle(orders)  # else the first rounds alone would be drawn from
     for place in range(count):
         both = orders[place % len(orders)]
         a, b = _roles(both, variant, random)

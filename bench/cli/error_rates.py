@@ -54,8 +54,9 @@ def record(args: argparse.Namespace) -> ExitCode:
     commit = resolve(args.commit)
     read_budgets(args.budgets)
     make_folder(args.folder)
-    recorder.freeze(args.folder, args.budgets)
     options = Options(rate_per_s=args.rate, duration_s=args.duration)
+    kind = {"commit": commit.id, **options._asdict(), "cycles": args.cycles}
+    recorder.freeze(args.folder, args.budgets, kind)
     rounds = Recorder(args.folder, commit, options, args.cycles, measure, progress)
     left = [
         name for number in range(args.rounds) for name in args.sets if rounds.rounds(name) <= number
@@ -66,7 +67,7 @@ def record(args: argparse.Namespace) -> ExitCode:
         for name in left:
             rounds.record(name)
     except KeyboardInterrupt:
-        progress(f"runs that were measured are kept in {args.folder}: the same command goes on")
+        progress(f"rounds that are whole are kept in {args.folder}: the same command goes on")
         raise
     return ExitCode.DONE
 
@@ -104,8 +105,9 @@ def add_unchanged(parser: argparse.ArgumentParser) -> None:
 def unchanged(args: argparse.Namespace) -> ExitCode:
     commit, (budgets, spreads) = resolve(args.commit), rules(args)
     make_folder(args.folder)
-    recorder.freeze(args.folder, args.budgets)
     options = options_of(args)
+    kind = {"commit": commit.id, **options._asdict(), "spreads": spreads}
+    recorder.freeze(args.folder, args.budgets, kind)
     progress(f"at most {args.jobs * options.budget_s / 3600:.1f} h, for all {args.jobs} jobs")
     for number in range(1, args.jobs + 1):
         place = args.folder / f"job-{number:02}"

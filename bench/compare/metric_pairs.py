@@ -5,7 +5,7 @@ from functools import partial
 from statistics import median
 from typing import NamedTuple
 
-from bench.compare.budgets import Budgets, MetricRule
+from bench.compare.budgets import Budgets, MetricRule, never_the_same
 from bench.compare.metric import Metric, Rule
 from bench.compare.metrics import GENERATOR, Readings, readings
 from bench.compare.run_pairs import Pair, UnfitError
@@ -65,18 +65,19 @@ def lost(
     """`lost` returns the runs whose reading of a metric in `deciding` was lost; None stands for
     those that decide and that each side has in some run.
 
-    What a whole side lacks is no reading that was lost: `rows` refuses it.
+    What a whole side lacks is no reading that was lost, unless it is named: `rows` refuses it.
     """
     sides = {run.run_id for pair in pairs for run in pair.base}, {pair.b.run_id for pair in pairs}
-    found: dict[str, str] = {}
+    lacking = {name: [*set.union(*sides)] for name in deciding or ()}
     for metric, rule, without, _ in _ruled(pairs, budgets):
-        if deciding is None:
-            counts = rule.role == "decides" and all(side - {*without} for side in sides)
-        else:
-            counts = metric.name in deciding
-        for run_id in without if counts else ():
-            found.setdefault(run_id, f"run {run_id} has lost a reading that decides: {metric.name}")
-    return found
+        is_in_each = all(side - {*without} for side in sides)
+        if metric.name in lacking or (deciding is None and rule.role == "decides" and is_in_each):
+            lacking[metric.name] = without
+    return {
+        run_id: f"run {run_id} has lost a reading that decides: {name}"
+        for name, runs in reversed(lacking.items())
+        for run_id in runs
+    }
 
 
 def usable(pairs: Sequence[Pair], budgets: Budgets, unread: Lost) -> tuple[list[Pair], list[str]]:
@@ -106,9 +107,24 @@ def rows(pairs: Sequence[Pair], budgets: Budgets, spreads: Spreads) -> list[Row]
         if not without:
             spread = spreads.get(metric.name, rule.aa_spread)
             found.append(_row(metric, rule._replace(aa_spread=spread), sides))
+    if budgets.names is None and (unfit := [*_unfit(found, spreads)]):
+        raise UnfitError("missing_metric", *unfit)
     if not any(row.rule.role == "decides" for row in found):
         raise UnfitError("missing_metric", "the runs have no metric that decides: see the budgets")
     return found
+
+
+def _unfit(found: Sequence[Row], spreads: Spreads) -> Iterator[str]:
+    """A line for each gated metric that the spreads make hopeless, or say nothing of."""
+    for row in found:
+        name, rule = row.metric.name, row.rule
+        if (why := never_the_same(name, rule)) is not None:
+            yield why
+        elif spreads and rule.role != "shown" and not rule.aa_spread and name not in spreads:
+            yield (
+                f"{name}: the comparisons of --aa tell no spread of it: they are of other loads, "
+                "or it was in fewer than 10; make them as this one, or leave --aa out"
+            )
 
 
 def _runs(pairs: Sequence[Pair]) -> int:

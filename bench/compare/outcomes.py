@@ -52,6 +52,10 @@ class Outcome(NamedTuple):
         return f"{self.phase} {self.operation or 'all requests'}: {self.kind}"
 
 
+Side = Sequence[tuple[Mapping[Outcome, int], Mapping[tuple[str, str], int]]]
+"""A side has a pair for each run: how often what came out, and how often what was asked."""
+
+
 class Finding(NamedTuple):
     outcome: Outcome
     share: PooledShare
@@ -87,18 +91,34 @@ def judge(a: Sequence[RunRecord], b: Sequence[RunRecord]) -> list[Finding]:
                 failed = outcome._replace(kind=FAILED)
                 fell = _share(ours, failed) - _share(theirs, failed)
                 state = "same" if share.change - fell <= outcome.limit else state
+            if state == "suspected" and outcome.kind != FAILED:
+                moved = abs(_over_phases(outcome, ours, theirs))
+                state = "same" if moved <= outcome.limit else state
             if state != "same":
                 found.append(Finding(outcome, share, state))
     return found
 
 
-Side = Sequence[tuple[Mapping[Outcome, int], Mapping[tuple[str, str], int]]]
-"""A side has a pair for each run: how often what came out, and how often what was asked."""
-
-
 def _share(side: Side, outcome: Outcome) -> float:
     asked = sum(each[outcome.phase, outcome.operation] for _, each in side)
     return sum(run.get(outcome, 0) for run, _ in side) / max(1, asked)
+
+
+def _over_phases(outcome: Outcome, ours: Side, theirs: Side) -> float:
+    """How far its share moved in all phases, each by its weight (Mantel and Haenszel, J. Natl.
+    Cancer Inst. 22, 1959): a rare operation has a dozen requests in one of them, of which chance
+    alone moves more than any limit, and hundreds in another."""
+    named = outcome.operation, outcome.kind
+    moved, weights = 0.0, 0.0
+    for phase in {each.phase for run, _ in (*ours, *theirs) for each in run if each[1:] == named}:
+        place = phase, outcome.operation
+        of_a, of_b = (sum(asked[place] for _, asked in side) for side in (ours, theirs))
+        if of_a and of_b:
+            weight = of_a * of_b / (of_a + of_b)
+            there = outcome._replace(phase=phase)
+            moved += weight * (_share(theirs, there) - _share(ours, there))
+            weights += weight
+    return moved / weights
 
 
 def _state(outcome: Outcome, share: PooledShare, runs: int) -> State:

@@ -87,7 +87,10 @@ class BaseNoise(NamedTuple):
 
     @property
     def room(self) -> float:
-        """The room is what a change must be larger by."""
+        """The room is what a change must be larger by: of a base that lies beyond the threshold
+        all that it may have moved by."""
+        if self.state == "beyond":
+            return max(abs(self.low), abs(self.high))
         return abs(self.estimate) if self.state == "moved" else 0.0
 
 
@@ -111,10 +114,8 @@ def beside_base(found: Finding, noise: BaseNoise | None, rule: Rule) -> Finding:
     if found.verdict == "inconclusive":
         return found
     doubtful = found._replace(verdict="inconclusive", why="base moved")
-    if noise is not None and noise.state == "beyond":
-        return doubtful
     if found.verdict == "same":
-        return found
+        return doubtful if noise is not None and noise.state == "beyond" else found
     if noise is None or noise.state == "unknown":
         return doubtful._replace(why="base unknown")
     surely = min(abs(found.estimate), abs(found.fresh or 0.0))

@@ -10,15 +10,15 @@ search goes on where it was interrupted.
 """
 
 import re
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
-from math import ceil, log2
+from math import ceil, inf, log2
 from pathlib import Path
 from typing import Literal
 
 from bench.compare.budgets import Budgets
-from bench.compare.comparison_record import Comparison
+from bench.compare.comparison_record import Comparison, MetricRecord
 from bench.errors import BenchError, UnreadableError, UsageError
 from bench.git import git
 from bench.project import PROJECT_DIR
@@ -65,8 +65,8 @@ class Search:
     bad: str
     options: str
     """The options are those of each comparison; another search has others."""
-    metrics: list[str]
-    """BAD is worse by these metrics; none where only its requests end otherwise."""
+    metrics: dict[str, float]
+    """BAD is worse by these metrics, and by so much; none where only its requests end otherwise."""
     steps: list[Step]
     first_bad: list[str]
     """The first bad commit is one of these: a single one where no step was skipped."""
@@ -94,8 +94,10 @@ class Bisection:
         self._path = folder / STEPS_FILE
         self._progress = progress
         self._project = project
-        self._search = Search(good.id, bad.id, options, [], [], [])
-        self._comparisons = comparisons(len(self._between()))
+        self._search = Search(good.id, bad.id, options, {}, [], [])
+        between = self._between()
+        self._end = self._newest(between)
+        self._comparisons = comparisons(len(between))
 
     def find(self) -> Search:
         """`find` returns the search, with the first bad commits where BAD is worse.
@@ -105,16 +107,23 @@ class Bisection:
         after which the steps so far are kept.
         """
         self._resume()
-        end = self._step(self._bad)
+        end = self._step(self._end)
         if end.answer != "bad":
             return self._search
         with (
             folder_for_trees() as parent,
-            checked_out(self._bad, parent / "bisect", self._project) as tree,
+            checked_out(self._end, parent / "bisect", self._project) as tree,
         ):
-            self._git(tree, "start", "--no-checkout", self._bad.id, self._good.id, "--", *MEASURED)
+            self._git(tree, "start", "--no-checkout", self._end.id, self._good.id, "--", *MEASURED)
+            told = set[str]()
             while not (found := FIRST_BAD.findall(git(tree, "bisect", "log"))):
                 candidate = git(tree, "rev-parse", "BISECT_HEAD").strip()
+                if candidate in told:
+                    raise BenchError(
+                        f"git bisect asks for {candidate[:10]} again, which it was told of: "
+                        f"the answers in {self._path} contradict each other"
+                    )
+                told.add(candidate)
                 step = self._step(Commit(candidate, candidate))
                 with suppress(BenchError):  # git ends with 2 where only skipped ones are left
                     self._git(tree, step.answer)
@@ -138,12 +147,21 @@ class Bisection:
             raise UsageError(f"{len(found)} commits are between, at most {COMMITS_MAX} may be")
         return found
 
+    def _newest(self, between: list[str]) -> Commit:
+        """The newest that changes what is measured, in place of BAD where that is the same system:
+        git searches among those alone, and BAD may only change words."""
+        newest = between[0]
+        is_same = not git(
+            self._project, "diff", "--name-only", newest, self._bad.id, "--", *MEASURED
+        )
+        return Commit(newest, newest) if is_same else self._bad
+
     def _step(self, commit: Commit) -> Step:
         known = [step for step in self._search.steps if step.commit == commit.id]
         if known:
             return known[0]
         self._progress(f"{commit.short}: against {self._good.short}")
-        is_end, metrics = commit.id == self._bad.id, self._search.metrics
+        is_end, metrics = commit.id == self._end.id, self._search.metrics
         try:
             comparison = self._compare(commit, metrics, self._comparisons)
         except StackError as cause:
@@ -151,7 +169,8 @@ class Bisection:
                 raise
             step = Step(commit.id, "skip", CODES["skip"], "stack_failed", str(cause))
         else:
-            answer = answer_of(comparison, metrics)
+            is_worse = comparison.verdict == "regression"
+            answer = "bad" if is_end and is_worse else answer_of(comparison, metrics)
             why = told(comparison, metrics)
             step = Step(commit.id, answer, CODES[answer], comparison.verdict, why)
             if is_end and answer == "bad":
@@ -189,24 +208,43 @@ def comparisons(commits: int) -> int:
     return 1 + ceil(log2(commits)) if commits > 1 else 1
 
 
-def worse(comparison: Comparison) -> list[str]:
-    """`worse` returns the names of the metrics that are a regression."""
-    return [
-        metric.name
+def worse(comparison: Comparison) -> dict[str, float]:
+    """`worse` returns the metrics that are a regression, and by how much."""
+    return {
+        metric.name: abs(metric.change)
         for metric in comparison.metrics
-        if metric.verdict == "regression" and metric.role != "shown"
-    ]
+        if metric.verdict == "regression" and metric.role != "shown" and metric.change is not None
+    }
 
 
-def answer_of(comparison: Comparison, metrics: Collection[str]) -> Answer:
-    """`answer_of` returns what git is told: bad where one of the metrics is a regression, good
-    where all are not, and skip where one can't tell; without metrics the verdict counts."""
-    verdicts: set[str] = {comparison.verdict}
-    if metrics:
-        verdicts = {each.verdict for each in comparison.metrics if each.name in metrics}
-    if "regression" in verdicts:
-        return "bad"
-    return "good" if verdicts and verdicts <= {"same", "faster"} else "skip"
+def answer_of(comparison: Comparison, metrics: Mapping[str, float]) -> Answer:
+    """`answer_of` returns what git is told of a commit, where BAD is worse by these metrics: bad
+    where one of them is a regression, and without any where requests end otherwise, or runs fail.
+
+    It is good where the comparison says that it is no worse, or where each metric surely got worse
+    by less than half of what it did in BAD. A commit that is worse in another way, or can't be
+    judged, tells nothing about this one: skip.
+    """
+    found = [each for each in comparison.metrics if each.name in metrics]
+    if comparison.verdict == "regression":
+        by_outcome = any(each.verdict == "regression" for each in comparison.outcomes)
+        is_bad = by_outcome or not worse(comparison)
+        if metrics:
+            is_bad = any(each.verdict == "regression" for each in found)
+        return "bad" if is_bad else "skip"
+    if len(found) < len(metrics):
+        return "skip"
+    if comparison.verdict in ("same", "faster"):
+        return "good"
+    is_judged = comparison.verdict == "inconclusive" and not comparison.outcomes
+    is_little = all(_worse_at_most(each) < metrics[each.name] / 2 for each in found)
+    return "good" if metrics and is_judged and is_little else "skip"
+
+
+def _worse_at_most(metric: MetricRecord) -> float:
+    if metric.low is None or metric.high is None:
+        return inf
+    return metric.high if metric.is_lower_better else -metric.low
 
 
 def told(comparison: Comparison, metrics: Collection[str]) -> str:

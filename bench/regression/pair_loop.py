@@ -6,7 +6,7 @@ Where the pairs come from is the caller's business: measured now, or drawn from 
 from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
-from bench.compare.budgets import Budgets, never_the_same
+from bench.compare.budgets import Budgets
 from bench.compare.metric import Rule
 from bench.compare.metric_pairs import LostReadingError, Row, Spreads, lost, rows, usable
 from bench.compare.outcomes import failed_by_side
@@ -38,11 +38,6 @@ def gate(first: Pair, budgets: Budgets, spreads: Spreads) -> Gate:
     if first.broken:
         first = first._replace(b=first.a)
     gated = [row for row in rows([first], budgets, spreads) if row.rule.role != "shown"]
-    hopeless = [
-        why for row in gated if (why := never_the_same(row.metric.name, row.rule)) is not None
-    ]
-    if hopeless:
-        raise UnfitError("missing_metric", *hopeless)
     return Gate(
         {row.metric.name: row.limits for row in gated},
         [row.metric.name for row in gated if row.rule.role == "decides"],
@@ -81,10 +76,18 @@ def take(
     FAILED or INVALID. Where B's surely fail more often, a fresh batch shows whether it was for that
     start alone."""
     sequential = Sequential(gate.rules, gate.deciding, plan)
-    taken = Taken([], [], "")
+    taken, is_over = Taken([], [], ""), False
     while (step := sequential.next(spent_s())).action != "stop":
+        if is_over and step.action == "measure":
+            step = step._replace(why="the time budget is used up")
+            break
         tell(f"{step.action} {step.pairs} pairs: {step.why}")
-        pairs = measure(step)
+        try:
+            pairs = measure(step)
+        except StackError as cause:
+            if step.action != "repeat":
+                raise
+            return _unrepeated(taken, step.why, cause)
         (taken.fresh if step.action == "repeat" else taken.pairs).extend(pairs)
         kept, voids = usable(pairs, budgets, lost(pairs, budgets, gate.deciding))
         for why in voids:
@@ -94,7 +97,8 @@ def take(
         if pairs and all(pair.broken for pair in pairs):
             step = step._replace(why="each of the last pairs has a run that failed")
             break
-        if len(pairs) < step.pairs:
+        is_over = len(pairs) < step.pairs
+        if is_over and step.action == "repeat":
             step = step._replace(why="the time budget is used up")
             break
     return _with_failures_repeated(taken._replace(why=step.why), plan, measure, spent_s, tell)
@@ -114,8 +118,13 @@ def _with_failures_repeated(
     tell(f"{repeat.action} {repeat.pairs} pairs: {line}")
     try:
         return taken._replace(fresh=measure(repeat))
-    except StackError as cause:  # what was measured is a result all the same
-        return taken._replace(why=f"{taken.why}, and a fresh stack did not start: {cause}")
+    except StackError as cause:
+        return _unrepeated(taken, taken.why, cause)
+
+
+def _unrepeated(taken: Taken, why: str, cause: StackError) -> Taken:
+    """What was measured is a result all the same."""
+    return taken._replace(why=f"{why}, and a fresh stack did not start: {cause}")
 
 
 def differences(found: Sequence[Row], rules: Mapping[str, Rule]) -> dict[str, list[float]]:

@@ -163,7 +163,7 @@ class Sequential:
                 return Step("stop", 0, "the fresh batch is measured")
             return Step("repeat", plan.fresh_pairs, "too much of the fresh batch is void")
         repeat_s = plan.fresh_start_s + plan.fresh_pairs * pair_s
-        if self._is_look_possible():
+        if self._lacking_for_a_look() <= 0:
             self._looks += 1
             findings = self.findings()
             suspects = [name for name, found in findings.items() if found.is_suspect]
@@ -176,16 +176,23 @@ class Sequential:
             if self._looks == plan.looks_max:
                 return Step("stop", 0, f"{plan.looks_max} looks were taken")
         fitting = int((left_s - repeat_s) / pair_s) // 2 * 2 if pair_s else plan.more_pairs
+        lacking = _even(self._lacking_for_a_look())
+        if not self._looks and fitting < lacking:  # without a look it could not even be the same
+            fitting = int(left_s / pair_s) // 2 * 2
+            pairs = min(lacking + SPARE_PAIRS, fitting)
+            if pairs < lacking:
+                return Step("stop", 0, "the time budget is used up")
+            return Step("measure", pairs, "too few are usable, and no time is left to repeat any")
         share = min(fitting // (plan.looks_max - self._looks) // 2 * 2, plan.more_pairs_max)
         pairs = max(share, min(plan.more_pairs, fitting))
         if pairs < 2:
             return Step("stop", 0, "the time budget is used up")
         return Step("measure", pairs, "not settled yet")
 
-    def _is_look_possible(self) -> bool:
+    def _lacking_for_a_look(self) -> int:
         """A look with fewer pairs could find nothing, and is not counted."""
         needed = look_needs(len(self._rules), self._plan.looks)
-        return all(len(self._batch[name]) >= needed for name in self._rules)
+        return max((needed - len(self._batch[name]) for name in self._rules), default=0)
 
 
 def _even(pairs: float) -> int:

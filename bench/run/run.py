@@ -144,7 +144,7 @@ class Run:
             judgement = self._load_and_judge(system, folder, before)
             run = record_of(
                 run_id,
-                started.isoformat(timespec="seconds"),
+                started.isoformat(timespec="milliseconds"),
                 settings,
                 where,
                 source,

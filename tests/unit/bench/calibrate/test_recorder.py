@@ -30,13 +30,16 @@ GATED = 9
 
 
 def test_budgets_are_settled_once(tmp_path: Path) -> None:
-    freeze(tmp_path, DEFAULT_FILE)
-    freeze(tmp_path, DEFAULT_FILE)
+    kind = {"commit": "a" * 40, "cycles": 16}
+    freeze(tmp_path, DEFAULT_FILE, kind)
+    freeze(tmp_path, DEFAULT_FILE, kind)
+    with pytest.raises(UsageError, match=r"was measured with commit a{40}, not b{40}: give it"):
+        freeze(tmp_path, DEFAULT_FILE, kind | {"commit": "b" * 40})
     assert read_budgets(tmp_path / BUDGETS_FILE) == read_budgets(DEFAULT_FILE)
     other = tmp_path / "other.toml"
     other.write_text("[metrics.failed]\nthreshold = 1\n")
     with pytest.raises(UsageError, match="record into another folder"):
-        freeze(tmp_path, other)
+        freeze(tmp_path, other, kind)
     assert read_budgets(tmp_path / BUDGETS_FILE) == read_budgets(DEFAULT_FILE)
 
 

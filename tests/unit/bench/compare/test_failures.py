@@ -61,6 +61,18 @@ def test_a_job_asks_another_start_before_it_blames_a_commit(
     assert "money: broken 3 times" in found.headline
 
 
+def test_runs_that_end_at_once_begin_in_one_second(tmp_path: Path) -> None:
+    """Times are in seconds, and pairs that two of began in one were no turns: it was INVALID."""
+    sides = [a_set("A", 6), a_set("B", 6, MONEY)]
+    for index, pair in enumerate(zip(*sides, strict=True)):
+        for run in pair:
+            run["started_utc"] = f"2026-01-02T00:00:{(index + 1) // 2:02}+00:00"
+    folders = [write_set(tmp_path / name, runs) for name, runs in zip("ab", sides, strict=True)]
+    found = compare(Folders(*folders), BUDGETS)
+    assert found.verdict == "regression"
+    assert "6 of 6 runs of B failed, and 0 of 6 of A" in found.headline
+
+
 def again_of(run: Run) -> Run:
     return run | {"run_id": f"{run['run_id']}-again"}
 

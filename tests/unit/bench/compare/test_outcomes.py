@@ -11,6 +11,7 @@ from support.made_sets import (
     cpu,
     every,
     failed,
+    phase,
     record,
     refused,
     settings,
@@ -124,6 +125,47 @@ def test_what_is_done_more_often_is_no_harm(tmp_path: Path) -> None:
     assert found.outcome.kind == "done", "each refusal by itself moved by less than its limit"
 
 
+def rare(refused: float, *, saturated: int, refused_there: float = 0.09) -> Change:
+    """`cancel_payment` has 10 requests of a run, and so many at saturation."""
+
+    def change(run: Run) -> None:
+        run["phases"].append(phase("users-64", 1.0, users=64))
+        for one, count, share in zip(
+            run["phases"], (10, saturated), (refused, refused_there), strict=True
+        ):
+            figures = one["window"]["operations"]["find_user"] | {"requests": count}
+            kinds = {"409 not_paid": round(share * count)} if round(share * count) else {}
+            one["window"]["operations"]["cancel_payment"] = figures | {
+                "answered": count,
+                "refused": kinds,
+            }
+
+    return change
+
+
+@pytest.mark.parametrize(
+    ("saturated", "refused", "refused_there", "states"),
+    [
+        (400, 0.2, 0.09, set()),
+        (4, 0.2, 0.09, {"suspected"}),
+        (0, 0.2, 0.09, {"suspected"}),
+        (400, 0.1, 0.3, {"changed"}),
+        (400, 1.0, 0.09, {"changed"}),
+    ],
+)
+def test_a_rare_operation_is_judged_in_all_phases_together(
+    saturated: int, refused: float, refused_there: float, states: set[str]
+) -> None:
+    """Where 1 of 13 was refused of A and none of B, an unchanged system was not the SAME in any of
+    three such jobs: at the fixed rate chance moves what is rare by more than the limit."""
+    of_b = rare(refused, saturated=saturated, refused_there=refused_there)
+    a, b = a_set("A", 12, rare(0.1, saturated=saturated)), a_set("B", 12, of_b)
+    found = [
+        each for each in judge(records(a), records(b)) if each.outcome.operation == "cancel_payment"
+    ]
+    assert {each.state for each in found} == states
+
+
 def test_few_runs_can_only_be_suspected() -> None:
     def states(runs: int) -> set[str]:
         return {
@@ -164,8 +206,8 @@ def test_answers_that_cost_the_client_more_are_no_faster_system(tmp_path: Path) 
 
 def test_a_reading_that_failed_in_every_run_is_missed(tmp_path: Path) -> None:
     def unread(run: Run) -> None:
-        for phase in run["phases"]:
-            phase["window"]["per_request"] = {}
+        for one in run["phases"]:
+            one["window"]["per_request"] = {}
 
     a, b = a_set("A", 24, unread), a_set("B", 24, unread)
     folders = Folders(write_set(tmp_path / "a", a), write_set(tmp_path / "b", b))
@@ -202,8 +244,8 @@ def test_only_what_there_was_to_read_is_missed(tmp_path: Path) -> None:
     def searched(run: Run) -> None:
         level = {"p99_ms": 50, "failed_share": 0.0}
         run["capacity"] = {"level": level, "knee_per_s": 900.0, "steps": []}
-        for phase in run["phases"]:
-            phase["name"] = "step-1"
+        for one in run["phases"]:
+            one["name"] = "step-1"
 
     text = '[metrics."cpu_ratio.gateway"]\nthreshold = 0.05\nloop = "closed"\n'
     (tmp_path / "budgets.toml").write_text(text)

@@ -14,7 +14,7 @@ from support.made_sets import a_set, cpu, record, refused
 from bench.compare.comparability import Sides
 from bench.compare.comparison import compare_sets
 from bench.compare.comparison_record import Comparison
-from bench.errors import UnreadableError, UsageError
+from bench.errors import BenchError, UnreadableError, UsageError
 from bench.git import git as quiet_git
 from bench.regression.bisection import (
     STEPS_FILE,
@@ -123,12 +123,57 @@ def test_a_commit_that_can_not_tell_is_skipped(tmp_path: Path) -> None:
     assert report(found, tmp_path / "p").startswith("## CAN'T TELL: the first bad commit is one of")
 
 
-def test_a_step_within_the_threshold_is_good_and_one_at_it_is_skipped(tmp_path: Path) -> None:
-    commits = repository(tmp_path / "p", "1", "1.01", "1.049", "1.2")
+@pytest.mark.parametrize(
+    ("step", "bad", "answer"),
+    [("1.01", "1.2", "good"), ("1.049", "1.2", "good"), ("1.06", "1.2", "bad"),
+     ("1.049", "1.09", "skip")],
+)  # fmt: skip
+def test_a_step_is_good_that_surely_has_less_than_half_of_it(
+    tmp_path: Path, step: str, bad: str, answer: str
+) -> None:
+    commits = repository(tmp_path / "p", "1", step, bad)
+    found = search(tmp_path / "p", commits[0], commits[-1], Measured(tmp_path / "p"))
+    assert {step.commit: step.answer for step in found.steps}[commits[1].id] == answer
+
+
+def test_another_fault_that_was_mended_since_is_not_the_one(tmp_path: Path) -> None:
+    """A commit that refused its work, and cost no more, was good; the search went on behind it, and
+    its mend was the first bad commit."""
+    states = ["1", "1.2", REFUSING, "1.2"]
+    commits = repository(tmp_path / "p", *states)
+    found = search(tmp_path / "p", commits[0], commits[-1], Measured(tmp_path / "p"))
+    assert {step.commit: step.answer for step in found.steps}[commits[2].id] == "skip"
+    assert found.first_bad == [commits[1].id]
+
+
+def test_a_slowdown_that_was_mended_since_does_not_refuse(tmp_path: Path) -> None:
+    commits = repository(tmp_path / "p", "1", "1.2", "1", REFUSING)
     found = search(tmp_path / "p", commits[0], commits[-1], Measured(tmp_path / "p"))
     answers = {step.commit: step.answer for step in found.steps}
-    assert answers[commits[2].id] == "skip"
-    assert answers.get(commits[1].id, "good") == "good"
+    assert answers.get(commits[1].id, "skip") == "skip"
+    assert found.first_bad == [commits[3].id]
+
+
+def test_a_bad_commit_that_changes_words_alone_is_none_of_those_searched(tmp_path: Path) -> None:
+    """git asked for the same commit again, without end, where the last one was called good."""
+    root = tmp_path / "p"
+    commits = repository(root, "1", "1", "1.2")
+    (root / "README.md").write_text("words\n")
+    git(root, "add", ".")
+    git(root, "commit", "--quiet", "--message", "words")
+    compare = Measured(root)
+    found = search(root, commits[0], resolve("HEAD", root), compare)
+    assert found.first_bad == [commits[2].id]
+    assert compare.asked[0] == commits[2].id
+    assert len(compare.asked) == comparisons(2)
+
+
+def test_answers_that_contradict_each_other_end_the_search(tmp_path: Path, monkeypatch) -> None:
+    commits = repository(tmp_path / "p", "1", "1", "1", "1.2")
+    monkeypatch.setattr(Bisection, "_git", lambda self, tree, *words: words[0] == "start" and (
+        quiet_git(tree, "bisect", *words)))  # fmt: skip
+    with pytest.raises(BenchError, match=r"^git bisect asks for .* again, which it was told of"):
+        search(tmp_path / "p", commits[0], commits[-1], Measured(tmp_path / "p"))
 
 
 def test_requests_that_end_otherwise_are_searched_for_too(tmp_path: Path) -> None:
@@ -136,7 +181,7 @@ def test_requests_that_end_otherwise_are_searched_for_too(tmp_path: Path) -> Non
     compare = Measured(tmp_path / "p")
     found = search(tmp_path / "p", commits[0], commits[-1], compare)
     assert found.first_bad == [commits[2].id]
-    assert found.metrics == []
+    assert found.metrics == {}
 
 
 def test_nothing_to_search(tmp_path: Path) -> None:

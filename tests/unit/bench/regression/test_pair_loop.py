@@ -7,6 +7,7 @@ import pytest
 from support.compared import BUDGETS
 from support.made_sets import Change, Run, a_run, cpu, record, verdict, write_set
 
+from bench.calibrate.recorder import WHOLE_FILE
 from bench.calibrate.resample import BASE, Round, achieved, rates, read_rounds, table
 from bench.compare.run_pairs import Pair, UnfitError
 from bench.errors import BenchError
@@ -25,7 +26,8 @@ def pairs(count: int, *changes: Change, begin: int = 0) -> list[Pair]:
 
 
 def test_what_is_gated_is_what_the_first_runs_have() -> None:
-    found = gate(pairs(1)[0], BUDGETS, {METRIC: 0.04})
+    spreads = dict.fromkeys(gate(pairs(1)[0], BUDGETS, {}).rules, 0.0)
+    found = gate(pairs(1)[0], BUDGETS, spreads | {METRIC: 0.04})
     assert len(found.rules) == 7
     assert METRIC in found.deciding
     assert found.rules[METRIC].aa_spread > 0
@@ -86,6 +88,28 @@ def test_a_batch_of_which_each_pair_has_a_failed_run_ends_it() -> None:
     taken = take(gated, plan, BUDGETS, {}, never_again, lambda: 400.0)
     no_start = f"{why}, and a fresh stack did not start: B ended with exit code 1"
     assert taken == (batches["measure"], [], no_start), "what was measured is a result"
+
+
+def test_a_finding_that_no_fresh_stack_can_repeat_is_a_result() -> None:
+    """The job ended with exit code 3, and all that it had measured was in no comparison."""
+    drawn = pairs(60, cpu("gateway", 1.1))
+
+    def measure(step: Step) -> list[Pair]:
+        if step.action == "repeat":
+            raise StackError("stack A2 took longer than 300 s")
+        return popped(drawn, step)
+
+    gated = gate(pairs(1)[0], BUDGETS, {})
+    plan = Plan.of(5, 1e6)
+    taken = take(gated, plan, BUDGETS, {}, measure, lambda: 1.0)
+    assert (len(taken.pairs), taken.fresh) == (plan.first_pairs, [])
+    assert taken.why.endswith("and a fresh stack did not start: stack A2 took longer than 300 s")
+
+    def never(step: Step) -> list[Pair]:
+        raise StackError("stack A ended")
+
+    with pytest.raises(StackError, match="stack A ended"):
+        take(gated, plan, BUDGETS, {}, never, lambda: 1.0)
 
 
 def test_failures_now_and_then_are_repeated_too() -> None:
@@ -149,6 +173,23 @@ def test_a_pair_that_lost_a_reading_is_void_though_it_is_all_of_a_step() -> None
     assert sum("has lost a reading that decides: " + METRIC in line for line in told) == 12
 
 
+def test_a_batch_that_lost_a_reading_in_every_run_is_void() -> None:
+    """What decides was dropped, as if nobody had asked for it, and the look was a traceback."""
+
+    def lacking(begin: int) -> list[Pair]:
+        both = zip(pairs(6, UNREAD, begin=begin), pairs(6, begin=begin), strict=True)
+        return [Pair(record(a_run(at, "A", UNREAD)), unread.b) for at, (unread, _) in
+                enumerate(both, begin)]  # fmt: skip
+
+    gated, told = gate(pairs(1)[0], BUDGETS, {}), list[str]()
+    batches = [pairs(6), lacking(6), pairs(12, begin=20)]
+    plan = Plan.of(5, 1e6)._replace(first_pairs=6, more_pairs=6)
+    taken = take(gated, plan, BUDGETS, {}, lambda _: batches.pop(0) if batches else [],
+                 lambda: 1.0, told.append)  # fmt: skip
+    assert sum("has lost a reading that decides: " + METRIC in line for line in told) == 6
+    assert len(taken.pairs) > 6
+
+
 def test_the_first_runs_are_measured_again_where_a_reading_was_lost() -> None:
     told = list[str]()
     found = [*pairs(1, UNREAD), *pairs(1)]
@@ -177,6 +218,7 @@ def recorded(folder: Path, rounds: int, cycles: int, **variants: float) -> list[
                 run["seed"] = cycle
                 runs.append(run)
             write_set(folder / f"round-{number + 1}" / name, runs)
+        (folder / f"round-{number + 1}" / WHOLE_FILE).touch()
     return read_rounds(folder)
 
 

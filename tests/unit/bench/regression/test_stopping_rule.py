@@ -105,6 +105,21 @@ def test_void_pairs_take_time_and_are_replaced() -> None:
     assert sequential.next(16 * PAIR_S).why == "all that decides is settled"
 
 
+@pytest.mark.parametrize(("left", "pairs"), [(2, 0), (4, 4), (5, 4), (9, 6)])
+def test_where_too_many_are_void_to_look_no_time_is_kept_to_repeat(left: int, pairs: int) -> None:
+    """A job of 12 pairs, of which 4 could be used, ended as INCONCLUSIVE with five minutes left:
+    not enough for a fresh batch, which SAME does not need."""
+    plan = PLAN._replace(budget_s=PAIR_S * (8 + left), fresh_start_s=200)
+    sequential = Sequential({"cpu": RULE}, ["cpu"], plan)
+    sequential.add(sequential.next(0), {"cpu": quiet(0)(4)}, 4)
+    step = sequential.next(8 * PAIR_S)
+    assert (step.action, step.pairs) == ("measure" if pairs else "stop", pairs)
+    if pairs:
+        sequential.add(step, {"cpu": quiet(0)(pairs)})
+        assert sequential.next((8 + pairs) * PAIR_S).why == "all that decides is settled"
+        assert sequential.findings()["cpu"].verdict == "same"
+
+
 def test_a_fresh_batch_that_is_mostly_void_is_added_to() -> None:
     sequential = Sequential({"cpu": RULE}, ["cpu"], PLAN)
     sequential.add(sequential.next(0), {"cpu": quiet(0.1)(8)})

@@ -4,7 +4,7 @@ import json
 import random
 import socket
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from typing import NamedTuple
 
@@ -91,10 +91,14 @@ LOCUST_PAGE = Usual(8089, "Locust's page")
 
 @contextmanager
 def hold(
-    asked: int | None, usual: Usual, option: str, tell: Callable[[str], object]
+    asked: int | None,
+    usual: Usual,
+    option: str,
+    tell: Callable[[str], object],
+    others: Collection[int | None] = (),
 ) -> Iterator[int]:
-    """`hold` yields the port asked for, 0 for any free one; for None the usual one, where it is not
-    taken.
+    """`hold` yields the port asked for, 0 for any free one; for None the usual one, where it is
+    neither taken nor one of the `others`, which this process asks for too.
 
     No other stack of this user takes the usual one meanwhile, be it that nothing listens there
     yet. It raises `StackError` where the port asked for is taken.
@@ -104,7 +108,8 @@ def hold(
         if port is None:
             with suppress(LockHeldError):
                 held.enter_context(lock(cache_dir() / "ports" / str(usual.port), wait=False))
-                port = usual.port if is_free(usual.port) else None
+                is_usual = usual.port not in others and is_free(usual.port)
+                port = usual.port if is_usual else None
         found = choose(port or 0, option)
         if asked is None and found != usual.port:
             tell(f"port {usual.port} is taken: {usual.what} is at port {found}")

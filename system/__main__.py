@@ -165,10 +165,12 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
 def up(arguments: argparse.Namespace) -> int:
     from machine.restarts import STEP_INTERVAL_S
     from system.catalog import catalog
+    from system.gateway.arguments import parse as parse_gateway
     from system.runtime import registry, rescaling
     from system.runtime.options import StackOptions
     from system.runtime.stack import Stack
 
+    parse_gateway(["--bootstrap", "kafka:9092", *arguments.gateway_option])
     try:
         options = StackOptions(
             services=arguments.services or catalog().services,

@@ -27,11 +27,13 @@ from typing import Any
 from aiokafka.admin import NewTopic
 from aiokafka.client import AIOKafkaClient
 from aiokafka.errors import (
+    CorruptRecordException,
     KafkaError,
     NodeNotReadyError,
     NoError,
     OffsetOutOfRangeError,
     TopicAlreadyExistsError,
+    UnsupportedCodecError,
     for_code,
 )
 from aiokafka.protocol.fetch import FetchRequest
@@ -77,9 +79,13 @@ RETRY_S = 0.2
 """This much time passes between tries to reach Kafka."""
 BROKERS_DEFAULT = -1
 """This number of copies of a topic stands for what the brokers are configured to make."""
-REPLY_TOPIC = {"retention.ms": str(10 * 60 * 1000), "segment.bytes": str(16 * 1024 * 1024)}
+REPLY_TOPIC = {
+    "retention.ms": str(10 * 60 * 1000),
+    "segment.bytes": str(16 * 1024 * 1024),
+    "compression.type": "producer",
+}
 """A reply topic keeps records for ten minutes, as replies are of use for seconds; Kafka removes
-whole segments only."""
+whole segments only. The services send them as they are, and brokers leave them so."""
 
 ACKS_ALL = -1
 LATEST, EARLIEST = -1, -2
@@ -372,10 +378,13 @@ class Kafka:
         batches = MemoryRecords(data)
         while batches.has_next():
             batch = batches.next_batch()
-            if not batch.is_control_batch:
-                for record in batch:
-                    if record.offset >= self._position:
-                        self._on_reply(record.value or b"")
+            try:
+                if not batch.is_control_batch:
+                    for record in batch:
+                        if record.offset >= self._position:
+                            self._on_reply(record.value or b"")
+            except (UnsupportedCodecError, CorruptRecordException):  # nobody's reply can be read
+                self._on_reply(b"")
             self._position = batch.next_offset
 
     async def _offset(self, which: int) -> int:

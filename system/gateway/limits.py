@@ -1,6 +1,7 @@
 """The gateway's every limit is here, and is an option of ``python -m system.gateway``."""
 
 from dataclasses import dataclass, field, fields
+from math import inf
 from typing import Any
 
 from system.wire import TIMEOUT_S
@@ -95,5 +96,5 @@ class Limits:
 
     def __post_init__(self) -> None:
         for limit in fields(self):
-            if getattr(self, limit.name) <= 0:
-                raise ValueError(f"{limit.name} must be greater than 0")
+            if not 0 < getattr(self, limit.name) < inf:
+                raise ValueError(f"{limit.name} must be greater than 0, and finite")

@@ -23,7 +23,8 @@ def item_reply(item: Entity, call: Call, *fields: str) -> tuple[Reply]:
 def create_item(item: Entity | None, call: Call) -> Outcome:
     """The item's `taken` is what completed orders hold, and could come back."""
     new = {"stock": call.integer("stock", minimum=0), "price": call.integer("price"), "taken": 0}
-    return Outcome(item or new, item_reply(new, call, "stock", "price"))
+    item = item or new
+    return Outcome(item, item_reply(item, call, "stock", "price"))
 
 
 @STOCK.read

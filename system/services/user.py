@@ -24,7 +24,8 @@ def credit_reply(user: Entity, call: Call) -> tuple[Reply]:
 def create_user(user: Entity | None, call: Call) -> Outcome:
     """The user's `charged` is what their paid orders hold, and could come back as a refund."""
     new = {"credit": 0, "charged": 0, "orders": [], "removed": False}
-    return Outcome(user or new, credit_reply(new, call))
+    user = existing(user or new, call)
+    return Outcome(user, credit_reply(user, call))
 
 
 @USER.read

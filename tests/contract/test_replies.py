@@ -5,6 +5,10 @@ import socket
 import struct
 
 import orjson
+from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
+
+from system.kafka_admin import kafka_admin
+from tests.contract.conftest import until
 
 
 async def test_replies_are_counted_by_kind(gateway, topics):
@@ -105,3 +109,34 @@ async def test_a_client_that_goes_away_is_counted(gateway, topics):
     await running.until_metric(1, "abandoned_total")
     assert await running.metric("replies_total", kind="matched") == 1
     assert await running.metric("in_flight") == 0
+
+
+async def test_what_the_brokers_compress_deafens_nobody(gateway, topics, bootstrap_servers):
+    """It fetched a reply in lz4, which it can't read, again and again: "not reachable"."""
+    running = await gateway()
+
+    async def compress(by: str) -> None:
+        async with kafka_admin(bootstrap_servers=bootstrap_servers) as admin:
+            await admin.alter_configs(
+                [ConfigResource(ConfigResourceType.TOPIC, running.sink, {"compression.type": by})]
+            )
+
+    async def comes_as(kind: str) -> None:
+        async def is_counted() -> bool:
+            before = await running.metric("replies_total", kind=kind)
+            await topics.put(running.sink, orjson.dumps({"request_id": "never-sent"}))
+            await asyncio.sleep(0.1)
+            return await running.metric("replies_total", kind=kind) > before
+
+        await until(is_counted)
+
+    await comes_as("unknown")
+    await compress("lz4")
+    await comes_as("malformed")
+    assert (await running.ask("GET", "/health/ready"))[0] == 200
+    await compress("producer")
+    await comes_as("unknown")
+    asked = asyncio.create_task(running.ask("GET", "/users/find/u1"))
+    _, request = await topics.next()
+    await topics.reply(request, user_id="u1")
+    assert (await asked)[0] == 200

@@ -46,6 +46,17 @@ def test_what_a_killed_process_wrote_in_part_is_nothing() -> None:
     assert ports.choose(0, "--port") in ports.FREE_PORTS
 
 
+def test_a_usual_port_is_left_to_what_asks_for_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """`up --port 8081` gave 8081 to the gateway and to Flink's page, which was first."""
+    monkeypatch.setattr(ports, "is_free", lambda port: True)
+    told: list[str] = []
+    usual = ports.FLINK_PAGE
+    for others, found in (((None, 8080, 0), {usual.port}), ((usual.port,), {*ports.FREE_PORTS})):
+        with ports.hold(None, usual, "--flink-rest-port", told.append, others) as port:
+            assert port in found
+    assert told == [f"port {usual.port} is taken: Flink's page is at port {port}"]
+
+
 def test_a_port_that_is_asked_for_is_that_or_refused() -> None:
     with socket.socket() as taken:
         taken.bind((ports.HOST, 0))

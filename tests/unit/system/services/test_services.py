@@ -79,10 +79,20 @@ def test_a_removed_user(shop: Shop) -> None:
     shop.ask("payment", "pay", "pay", "o")
     assert shop.ask("user", "remove_user", "a", "u")["credit"] == 97
     assert code(shop.ask("user", "find_user", "b", "u")) == "not_found"
-    assert shop.ask("user", "create_user", "c", "u")["credit"] == 0
+    assert code(shop.ask("user", "create_user", "c", "u")) == "not_found"
     assert code(shop.ask("user", "find_user", "d", "u")) == "not_found", "the id stays reserved"
     assert shop.ask("payment", "cancel_payment", "e", "o")["paid"] is False
     assert shop.entity("user", "u")["credit"] == 3, "the refund is kept"
+
+
+def test_what_is_created_once_more_answers_as_it_is(shop: Shop) -> None:
+    """It answered as if it were new: a credit of 0, and a stock that nobody had added."""
+    credit = shop.ask("user", "find_user", "a", "u")["credit"]
+    assert shop.ask("user", "create_user", "b", "u")["credit"] == credit > 0
+    item = shop.ask("stock", "get_availability", "c", "i")
+    again = shop.ask("stock", "create_item", "d", "i", price=77, stock=1000)
+    assert (again["stock"], again["price"]) == (item["stock"], item["price"]) != (1000, 77)
+    assert shop.ask("stock", "get_availability", "e", "i") == {**item, "request_id": "e"}
 
 
 def test_an_order_needs_a_user(shop: Shop) -> None:

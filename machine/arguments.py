@@ -114,8 +114,17 @@ def addresses_in(variable: str) -> str | None:
 
     It raises `StackError` for anything else.
     """
+    return _named(variable, addresses)
+
+
+def address_in(variable: str) -> str | None:
+    """`address_in` returns the one address that a variable names, as `addresses_in`."""
+    return _named(variable, address)
+
+
+def _named(variable: str, kind: Callable[[str], str]) -> str | None:
     value = os.environ.get(variable)
     try:
-        return addresses(value) if value else None
+        return kind(value) if value else None
     except argparse.ArgumentTypeError:
         raise StackError(f"{variable}={value} is not of the form host:port") from None

@@ -38,15 +38,13 @@ class Event(NamedTuple):
 class Restarts:
     """`Restarts` watches the children of a supervisor; one thread calls `step` again and again.
 
-    `start` starts a part by its name, `goes_with` names the parts that can't outlive it, and are
-    started anew with it, `is_ready` says whether all work together again.
+    `start` starts a part by its name, and `is_ready` says whether all work together again.
     """
 
     def __init__(
         self,
         supervisor: Supervisor,
         start: Callable[[str], object],
-        goes_with: Callable[[str], Iterable[str]],
         is_ready: Callable[[], bool],
         say: Callable[[str], object],
         clock_ns: Callable[[], int] = time.monotonic_ns,
@@ -54,7 +52,6 @@ class Restarts:
         self.events: list[Event] = []
         self._supervisor = supervisor
         self._start = start
-        self._goes_with = goes_with
         self._is_ready = is_ready
         self._say = say
         self._clock_ns = clock_ns
@@ -145,13 +142,8 @@ class Restarts:
         self._event(name, "ended", how + when)
 
     def _start_anew(self, name: str) -> None:
-        others = sorted(self._supervisor.children.keys() & self._goes_with(name))
-        for other in others:
-            self._supervisor.children.pop(other).kill()
-            self._event(other, "ended", f"{other} is ended, as it goes with {name}")
-        for part in (name, *others):
-            if self._starts(part):
-                self._event(part, "started", f"{part} is started anew")
+        if self._starts(name):
+            self._event(name, "started", f"{name} is started anew")
 
     def _starts(self, name: str) -> bool:
         try:

@@ -2,18 +2,33 @@ package kaflinkshop;
 
 import java.nio.ByteBuffer;
 import java.nio.charset.StandardCharsets;
+import java.time.Duration;
+import java.util.ArrayList;
+import java.util.HashMap;
+import java.util.Iterator;
+import java.util.List;
+import java.util.Map;
+import java.util.Properties;
+import org.apache.flink.api.common.serialization.DeserializationSchema;
 import org.apache.flink.api.common.typeinfo.PrimitiveArrayTypeInfo;
 import org.apache.flink.api.common.typeinfo.TypeInformation;
 import org.apache.flink.api.common.typeinfo.Types;
 import org.apache.flink.connector.kafka.source.reader.deserializer.KafkaRecordDeserializationSchema;
 import org.apache.flink.types.Row;
 import org.apache.flink.util.Collector;
+import org.apache.kafka.clients.admin.Admin;
+import org.apache.kafka.clients.admin.TopicDescription;
 import org.apache.kafka.clients.consumer.ConsumerRecord;
+import org.apache.kafka.common.utils.Utils;
 
 /**
  * A Kafka record as a row of state key and frame, which PyFlink's keyed streams are made of. The
  * frame is what a Python function would have to ask Java for, as system/flink_job/frames.py reads
  * it. The compiler, Janino, knows no generics.
+ *
+ * A record in another partition than Kafka's own clients choose for its key is as good as one without
+ * a key: it is sent on once, to where the key's other records are. Read there it has its place among
+ * them; read here it would have one before a crash, and maybe another after it.
  */
 public class InputRecord implements KafkaRecordDeserializationSchema {
 
@@ -22,16 +37,49 @@ public class InputRecord implements KafkaRecordDeserializationSchema {
 
     static final int HEAD_BYTES = 1 + 4 + 8 + 4;
 
+    /** What was sent on has a header of this name, and is never sent on again. */
+    static final String SENT_ON = "reason";
+
     private final int prefixLength;
+    private final Properties kafka = new Properties();
+    private final List topics = new ArrayList();
+
+    /** Of a topic, to the number of its partitions. */
+    private transient Map partitions;
 
     /** The prefix is how all topics of the system begin; behind this, none has it. */
-    public InputRecord(String topicPrefix) {
+    public InputRecord(String bootstrapServers, String topicPrefix) {
+        kafka.setProperty("bootstrap.servers", bootstrapServers);
         prefixLength = topicPrefix.length();
+    }
+
+    public InputRecord set(String name, String value) {
+        kafka.setProperty(name, value);
+        return this;
+    }
+
+    public InputRecord read(String topic) {
+        topics.add(topic);
+        return this;
+    }
+
+    public void open(DeserializationSchema.InitializationContext context) throws Exception {
+        partitions = new HashMap();
+        Admin admin = Admin.create(kafka);
+        try {
+            Map found = (Map) admin.describeTopics(topics).allTopicNames().get();
+            for (Iterator each = found.values().iterator(); each.hasNext(); ) {
+                TopicDescription topic = (TopicDescription) each.next();
+                partitions.put(topic.name(), Integer.valueOf(topic.partitions().size()));
+            }
+        } finally {
+            admin.close(Duration.ZERO);
+        }
     }
 
     public void deserialize(ConsumerRecord record, Collector out) {
         String topic = record.topic().substring(prefixLength);
-        byte[] key = (byte[]) record.key();
+        byte[] key = isElsewhere(record) ? null : (byte[]) record.key();
         byte[] value = (byte[]) record.value();
         int keyBytes = key == null ? 0 : key.length;
         int valueBytes = value == null ? 0 : value.length;
@@ -49,6 +97,16 @@ public class InputRecord implements KafkaRecordDeserializationSchema {
         }
         String entity = key != null && isId(key) ? new String(key, StandardCharsets.US_ASCII) : "";
         out.collect(Row.of(new Object[] {topic + "/" + entity, frame.array()}));
+    }
+
+    private boolean isElsewhere(ConsumerRecord record) {
+        byte[] key = (byte[]) record.key();
+        int count = ((Integer) partitions.get(record.topic())).intValue();
+        return count > 1
+            && key != null
+            && isId(key)
+            && Utils.toPositive(Utils.murmur2(key)) % count != record.partition()
+            && record.headers().lastHeader(SENT_ON) == null;
     }
 
     private static boolean isId(byte[] key) {

@@ -66,6 +66,9 @@ partition to which nobody writes keeps what it has, and is not to be asked all t
 AHEAD_MS_MAX = 24 * 60 * 60 * 1000
 """A step that was written so far in the future, by the broker's clock, is kept until then; one
 further away counts by when it was handled alone."""
+SENT_ON = b"sent on"
+"""A record that had no key, or was in another partition than its key's, says so where it is sent
+on: it is handled there, whatever became of the number of partitions."""
 TRANSIT_MS = TRANSIT_S * 1000
 """`TRANSIT_S`, in ms."""
 REASON_CHARACTERS_MAX = 500
@@ -151,7 +154,7 @@ class Host:
         except WireError as fault:
             return self._dead(record, str(fault))
         if not record.key:
-            return [to_send(record.topic, entity_id.encode(), record.value)]
+            return [to_send(record.topic, entity_id.encode(), record.value, SENT_ON)]
         key = f"{record.topic}/{entity_id}"
         kept = Kept() if service.stateless else self._knowledge.of(key, self._state.read)
         try:

@@ -1,7 +1,4 @@
-"""The command ``-m system.flink_job.java_sources JAR A.java`` compiles Java sources.
-
-``-m system.flink_job.java_sources JAR A.java``.
-"""
+"""The command ``-m system.flink_job.java_sources JAR A.java…`` compiles Java sources."""
 
 import argparse
 import os
@@ -12,7 +9,7 @@ from tempfile import TemporaryDirectory
 from zipfile import ZipFile
 
 from pyflink.java_gateway import get_gateway
-from pyflink.util.java_utils import to_jarray
+from pyflink.util.java_utils import add_jars_to_context_class_loader, to_jarray
 
 
 def compile_java(sources: Iterable[Path], jar: Path, files: Mapping[str, str]) -> None:
@@ -36,15 +33,23 @@ def compile_java(sources: Iterable[Path], jar: Path, files: Mapping[str, str]) -
 
 
 def main() -> int:
-    """`main` makes a jar that Java's ServiceLoader finds one class in."""
+    """`main` makes a jar. Java's ServiceLoader finds the class of the first source in it, where it
+    is said which interface's service that is."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("jar", type=Path)
-    parser.add_argument("source", type=Path)
-    parser.add_argument("--provides", required=True, help="the interface of which it is a service")
+    parser.add_argument("sources", type=Path, nargs="+")
+    parser.add_argument("--provides", help="the interface of which the first one is a service")
+    parser.add_argument("--with", dest="others", help="comma-separated jars that they need")
     arguments = parser.parse_args()
-    service = {f"META-INF/services/{arguments.provides}": f"kaflinkshop.{arguments.source.stem}\n"}
+    files = {}
+    if arguments.provides:
+        service = f"kaflinkshop.{arguments.sources[0].stem}\n"
+        files[f"META-INF/services/{arguments.provides}"] = service
+    if arguments.others:
+        others = arguments.others.split(",")
+        add_jars_to_context_class_loader([Path(jar).resolve().as_uri() for jar in others])
     complete = arguments.jar.with_suffix(f".{os.getpid()}")
-    compile_java([arguments.source], complete, service)
+    compile_java(arguments.sources, complete, files)
     complete.rename(arguments.jar)
     return 0
 

@@ -9,7 +9,8 @@ through Python once: its key and its topic are looked at in Java.
     python -m system.flink_job.pipeline --bootstrap H:P --rest H:P --connector-jars A.jar,B.jar
 
 submits the job to a cluster. Without ``--rest`` it is the program of an application cluster, which
-the JobManager itself runs.
+the JobManager itself runs. Without ``--connector-jars`` the cluster has the connector, and this
+project's own Java (`system.runtime.own_jars`), on its classpath.
 """
 
 import argparse
@@ -25,7 +26,7 @@ from pyflink.datastream import DataStream, KeyedStream, StreamExecutionEnvironme
 from pyflink.datastream.connectors.base import Sink
 from pyflink.datastream.connectors.kafka import KafkaOffsetsInitializer, KafkaSource
 from pyflink.java_gateway import get_gateway
-from pyflink.util.java_utils import to_jarray
+from pyflink.util.java_utils import get_j_env_configuration, to_jarray
 
 from machine.arguments import real, whole
 from machine.errors import EXIT_CODE
@@ -62,11 +63,14 @@ def add_pipeline(environment: StreamExecutionEnvironment, arguments: argparse.Na
     """`add_pipeline` joins source, host and sink. Python has no name for Java's deserializers that
     see a key, and Flink's own sink is not for topics that may be missing."""
     jvm = get_gateway().jvm
-    source = KafkaSource.builder()
-    source._j_builder.setDeserializer(jvm.kaflinkshop.InputRecord(arguments.topic_prefix))
+    topics = [arguments.topic_prefix + input_topic(name) for name in arguments.services]
+    records = jvm.kaflinkshop.InputRecord(arguments.bootstrap, arguments.topic_prefix)
+    for topic in topics:
+        records.read(topic)
     source = (
-        source.set_bootstrap_servers(arguments.bootstrap)
-        .set_topics(*(arguments.topic_prefix + input_topic(name) for name in arguments.services))
+        KafkaSource.builder()
+        .set_bootstrap_servers(arguments.bootstrap)
+        .set_topics(*topics)
         .set_group_id(arguments.job_name)
         .set_starting_offsets(KafkaOffsetsInitializer.earliest())
         .set_property("fetch.min.bytes", "1")
@@ -78,12 +82,14 @@ def add_pipeline(environment: StreamExecutionEnvironment, arguments: argparse.Na
     outbox.set("max.in.flight.requests.per.connection", "1")
     for name, value in KafkaSecurity.read().properties().items():
         source.set_property(name, value)
+        records.set(name, value)
         outbox.set(name, value)
+    source._j_builder.setDeserializer(records)
     for name in catalog().services:
         outbox.require(input_topic(name)).own(dead_topic(input_topic(name)))
-    records = environment.from_source(source.build(), WatermarkStrategy.no_watermarks(), "requests")
+    stream = environment.from_source(source.build(), WatermarkStrategy.no_watermarks(), "requests")
     (
-        hosted(keyed(records.uid("requests")), arguments)
+        hosted(keyed(stream.uid("requests")), arguments)
         .name("services")
         .uid(f"services, {form_of(arguments.execution_mode, arguments.window_s)}")
         .sink_to(Sink(outbox))
@@ -144,10 +150,23 @@ def environment_of(arguments: argparse.Namespace) -> StreamExecutionEnvironment:
                 host, int(port), configuration._j_configuration, to_jarray(gateway.jvm.String, [])
             )
         )
-    environment.add_jars(
-        *(Path(jar).resolve().as_uri() for jar in arguments.connector_jars.split(","))
-    )
     return environment
+
+
+def ship_nothing(environment: StreamExecutionEnvironment) -> None:
+    """`ship_nothing` takes from the job the jar that PyFlink's driver names, its own, which the
+    cluster has: with any jar, the job of another JobManager is another one for a TaskManager."""
+    own = get_j_env_configuration(environment._j_stream_execution_environment)
+    own.removeConfig(get_gateway().jvm.org.apache.flink.configuration.PipelineOptions.JARS)
+
+
+def ship(environment: StreamExecutionEnvironment, connector_jars: str, folder: Path) -> None:
+    """`ship` has the job bring the connector and this project's own Java, which it compiles in that
+    folder."""
+    environment.add_jars(*(Path(jar).resolve().as_uri() for jar in connector_jars.split(",")))
+    own = folder / "kaflinkshop.jar"
+    compile_java(Path(__file__).parent.glob("*.java"), own, {})
+    environment.add_jars(own.as_uri())
 
 
 def job_settings(arguments: argparse.Namespace) -> dict[str, str]:
@@ -198,7 +217,7 @@ def parse_arguments(argv: list[str] | None, hosted: Sequence[str]) -> argparse.N
                         help="a comma-separated subset")  # fmt: skip
     parser.add_argument("--execution-mode", choices=("thread", "process"), default="thread")
     parser.add_argument("--parallelism", type=int, default=1)
-    parser.add_argument("--connector-jars", required=True, help="comma-separated paths")
+    parser.add_argument("--connector-jars", help="comma-separated paths, for the job to bring")
     interval_s = real(CHECKPOINT_INTERVAL_S_MAX, CHECKPOINT_INTERVAL_S_MIN)
     parser.add_argument(
         "--checkpoint-interval-s",
@@ -241,9 +260,10 @@ def main(argv: list[str] | None = None) -> int:
         return EXIT_CODE
     environment = environment_of(arguments)
     with TemporaryDirectory() as folder:
-        jar = Path(folder, "kaflinkshop.jar")
-        compile_java(Path(__file__).parent.glob("*.java"), jar, {})
-        environment.add_jars(jar.as_uri())
+        if arguments.connector_jars:
+            ship(environment, arguments.connector_jars, Path(folder))
+        else:
+            ship_nothing(environment)
         add_pipeline(environment, arguments)
         while arguments.when_exists and not arguments.when_exists.exists():
             time.sleep(WAIT_S)

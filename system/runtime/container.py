@@ -22,6 +22,7 @@ from system.runtime.data_folder import data_folder
 from system.runtime.flink_cluster import Flink
 from system.runtime.kafka_broker import Kafka
 from system.runtime.options import StackOptions
+from system.runtime.own_jars import job_jar, page_jar
 from system.wire import TIMEOUT_S, TIMEOUT_S_MAX, TIMEOUT_S_MIN
 
 DATA = Path("/var/lib/kaflinkshop")
@@ -68,7 +69,7 @@ def flink_configuration(jobmanager: str) -> dict[str, str | int]:
         jobmanager=(jobmanager, RPC),
         rest=(jobmanager, REST),
         taskmanager_host=None,
-        checkpoint_uri=(DATA / "flink" / "checkpoints").as_uri(),
+        checkpoint_uri=settings.file_uri(DATA / "flink" / "checkpoints"),
         heaps=settings.Heaps(),
         bind_host="0.0.0.0",
     )
@@ -102,7 +103,6 @@ def jobmanager(arguments: argparse.Namespace) -> NoReturn:
         *("-pym", "system.flink_job.pipeline", "--bootstrap", arguments.bootstrap),
         *("--parallelism", str(arguments.parallelism)),
         *("--timeout-s", str(arguments.timeout_s)),
-        *("--connector-jars", ",".join(map(str, jars.obtain("connector")))),
     )
     configuration = flink_configuration(arguments.host)
     cluster = _flink(DATA / "flink", configuration, stack_id, program)
@@ -122,7 +122,8 @@ def prepare(arguments: argparse.Namespace) -> None:
         jars.obtain(name)
     base_archive()
     environment = os.environ | flink_cluster.environment(Path("/tmp"), None)
-    subprocess.run(flink_cluster.page_command(), check=True, env=environment)
+    for jar in (page_jar(), job_jar(jars.obtain("connector"))):
+        subprocess.run(jar.command, check=True, env=environment)
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -190,7 +191,8 @@ def _stack_id(brokers: int) -> str:
 def _flink(
     folder: Path, configuration: dict[str, str | int], job_id: str, program: Sequence[str]
 ) -> Flink:
-    cluster = Flink(folder, RPC, REST, settings.Heaps(), job_id, program)
+    connector = jars.obtain("connector")
+    cluster = Flink(folder, RPC, REST, settings.Heaps(), job_id, program, connector)
     (cluster.conf_dir / "config.yaml").write_text(settings.render_yaml(configuration))
     return cluster
 

@@ -7,12 +7,13 @@ whose it is: written before anything else is, and compared at each start.
 import errno
 import json
 import os
+import re
 import shutil
 import tempfile
 import time
 import uuid
-from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 from machine.cache import LockHeldError, cache_dir, is_held, lock
@@ -34,6 +35,9 @@ RELEASE_TIMEOUT_S = 10.0
 """The processes of a stack that was killed are gone within this time, and let go of its folder."""
 RELEASE_POLL_S = 0.1
 """This much time passes between looks whether the processes of a killed stack are gone."""
+
+FORBIDDEN = re.compile(r'[,:"\\\x00-\x1f\x7f]')
+"""These separate paths, or end them, in settings of Kafka and Flink."""
 
 KEEP_S = 24 * 3600.0
 """A killed stack without a chosen folder leaves what it has to the next one of its name for this
@@ -80,6 +84,18 @@ class DataFolder:
                 f"{cluster_id}: choose another --data-dir, or remove it"
             )
 
+    def remember(self, what: str, place: Path, *, is_there: bool) -> None:
+        """`remember` notes that this part of the data is in its place. It raises `StackError` where
+        it was once and is no more, as on a disk that is not mounted: it would be begun anew."""
+        note = self.path / f"has-{what}"
+        if is_there:
+            note.touch()
+        elif note.exists():
+            raise StackError(
+                f"{place} has lost what this stack kept there: mount its disk, or choose another "
+                "--data-dir"
+            )
+
 
 @contextmanager
 def data_folder(
@@ -94,14 +110,21 @@ def data_folder(
     start. It raises `StackError` when the folder is in use, foreign or made with something else.
     """
     with ExitStack() as held:
+        own = {LOCK_NAME, "logs"}
         if chosen is not None:
             path = _made(chosen.absolute())
+            own = set() if (path / LOCK_NAME).exists() else {LOCK_NAME}
             descriptor = held.enter_context(_claimed(path))
         elif name is not None:
             path, descriptor = held.enter_context(_kept("named", name))
         else:
             path, descriptor = held.enter_context(_kept("stacks", None))
-        folder = _identified(path, descriptor, made_with)
+        if found := FORBIDDEN.search(str(path)):
+            raise StackError(
+                f"{str(path)!r} has {found[0]!r}, which a data folder can't have: choose another "
+                "--data-dir, or another place for the cache with KAFLINKSHOP_CACHE"
+            )
+        folder = _identified(path, descriptor, made_with, own)
         (path / "logs").mkdir(exist_ok=True)
         if chosen is None:
             held.enter_context(_removed(folder, is_named=name is not None))
@@ -128,8 +151,9 @@ def _kept(kind: str, name: str | None) -> Iterator[tuple[Path, int]]:
         with lock(cache_dir() / f"{kind}.lock", wait=True):
             parent.mkdir(exist_ok=True, mode=MODE)
             for unused in parent.iterdir():
-                is_wanted = name is not None and (unused.name == name or _age_s(unused) < KEEP_S)
-                if not is_wanted and not is_held(unused / LOCK_NAME):
+                if is_held(unused / LOCK_NAME) or unused.name == name:
+                    continue
+                if name is None or _age_s(unused) >= KEEP_S:
                     # One that ends right now removes the same files: gone is what both want.
                     shutil.rmtree(unused, ignore_errors=True)
             if name is None:
@@ -162,15 +186,19 @@ def _claimed(folder: Path) -> Iterator[int]:
         yield descriptor
 
 
-def _identified(path: Path, descriptor: int, made_with: Mapping[str, str]) -> DataFolder:
+def _identified(
+    path: Path, descriptor: int, made_with: Mapping[str, str], own: Collection[str]
+) -> DataFolder:
+    """`own` are names in a folder without a manifest that are no person's."""
     expected = {"layout": str(LAYOUT), **made_with}
     manifest = path / MANIFEST
     try:
         found = dict(json.loads(manifest.read_text()))
         stack_id = str(found.pop("id"))
     except FileNotFoundError:
-        if _holds_more(path, {LOCK_NAME, partial_of(manifest).name, "logs"}):
-            (path / LOCK_NAME).unlink()
+        if _holds_more(path, {*own, LOCK_NAME, partial_of(manifest).name}):
+            if LOCK_NAME in own:
+                (path / LOCK_NAME).unlink()
             raise StackError(
                 f"{path} is not empty, and holds no stack's data: choose a new or empty folder"
             ) from None
@@ -248,9 +276,8 @@ def _made(folder: Path) -> Path:
 def _age_s(folder: Path) -> float:
     """Since the newest file of it was written: about when its stack ended."""
     newest_s = 0.0
-    for path in (folder, *folder.rglob("*")):
-        try:
-            newest_s = max(newest_s, path.stat().st_mtime)
-        except FileNotFoundError:
-            continue
+    for place, _, files in os.walk(folder):  # of what is removed meanwhile it says nothing
+        for path in (place, *(os.path.join(place, name) for name in files)):
+            with suppress(FileNotFoundError):
+                newest_s = max(newest_s, os.stat(path).st_mtime)
     return time.time() - newest_s

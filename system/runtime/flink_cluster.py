@@ -8,7 +8,6 @@ starts, and goes on from the newest checkpoint. So a job can't be submitted twic
 submit another one: such a cluster's REST interface takes no jars and no jobs.
 """
 
-import hashlib
 import importlib.util
 import shutil
 import sys
@@ -16,19 +15,18 @@ import sysconfig
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from machine.cache import cache_dir
 from machine.ports import HOST
 from machine.whole_files import write
 from system.catalog import catalog
 from system.runtime import jvm, settings
 from system.runtime.class_archive import ClassArchive
 from system.runtime.options import Mode
+from system.runtime.own_jars import job_jar, page_jar
 from system.runtime.parts import numbered
 
 PROJECT_DIR = Path(__file__).resolve().parents[2]
 CLIENT_HEAP_MIB = 256
 """The client that submits the job has this heap."""
-PAGE = Path(__file__).with_name("ReadOnlyPage.java")
 
 
 def find_shared_libpython() -> str | None:
@@ -61,21 +59,6 @@ def flink_home() -> Path:
     return Path(spec.origin).parent
 
 
-def page_jar() -> Path:
-    """`page_jar` returns the jar of `ReadOnlyPage.java`; named after its content, it is made
-    once."""
-    digest = hashlib.sha256(PAGE.read_bytes()).hexdigest()[:12]
-    return cache_dir() / "jars" / f"read-only-page-{digest}.jar"
-
-
-def page_command() -> list[str]:
-    """This command makes `page_jar`."""
-    service = "org.apache.flink.runtime.io.network.netty.InboundChannelHandlerFactory"
-    module = "system.flink_job.java_sources"
-    jar = str(page_jar())
-    return [sys.executable, "-m", module, jar, str(PAGE), "--provides", service]
-
-
 def newest_checkpoint(checkpoints: Path) -> Path | None:
     """`newest_checkpoint` returns the newest complete checkpoint below the folder of a job, if
     there is one.
@@ -93,7 +76,9 @@ class Flink:
     """A cluster has one JobManager, TaskManagers, and all its files below `data_dir`.
 
     `job_id` are 32 hexadecimal digits, the same as long as the folder lives. `program` are the
-    arguments of ``python`` that make the job.
+    arguments of ``python`` that make the job. The processes have the jars of the `connector`, where
+    they are given, and with them this project's own Java, on their classpath: the job brings none.
+    A TaskManager that has a job's jars would take that job of no other JobManager.
     """
 
     def __init__(
@@ -104,6 +89,7 @@ class Flink:
         heaps: settings.Heaps,
         job_id: str,
         program: Sequence[str],
+        connector: Sequence[Path] = (),
     ) -> None:
         self.rest = f"{HOST}:{rest_port}"
         self.conf_dir = data_dir / "conf"
@@ -114,11 +100,13 @@ class Flink:
         self._job_id = job_id
         home = flink_home()
         self._classpath = [*home.glob("lib/*.jar"), *home.glob("opt/flink-python-*.jar")]
+        if connector:
+            self._classpath += [*connector, job_jar(connector).file]
         self.conf_dir.mkdir(parents=True, exist_ok=True)
         self._temporary = data_dir / "tmp"
         checkpoints = data_dir / "checkpoints"
-        self._checkpoints = checkpoints / job_id
-        self._jobmanager_classpath = [*self._classpath, page_jar()]
+        self.checkpoints = checkpoints / job_id
+        self._jobmanager_classpath = [*self._classpath, page_jar().file]
         self.jobmanager_archive = ClassArchive(
             "application", self._jobmanager_classpath, scratch=data_dir
         )
@@ -127,7 +115,7 @@ class Flink:
             jobmanager=(HOST, rpc_port),
             rest=(HOST, rest_port),
             taskmanager_host=HOST,
-            checkpoint_uri=checkpoints.as_uri(),
+            checkpoint_uri=settings.file_uri(checkpoints),
             heaps=heaps,
         )
         self._configuration["python.client.executable"] = sys.executable
@@ -143,7 +131,7 @@ class Flink:
 
     def newest_checkpoint(self) -> Path | None:
         """`newest_checkpoint` returns that of the job, complete, if there is one."""
-        return newest_checkpoint(self._checkpoints)
+        return newest_checkpoint(self.checkpoints)
 
     def taskmanager_gc_log(self, number: int) -> Path:
         """`taskmanager_gc_log` returns the log of pauses of the TaskManager with this number."""
@@ -156,11 +144,12 @@ class Flink:
         Only for when no JobManager runs: older ones, and what was left unfinished, are removed.
         """
         newest = self.newest_checkpoint()
-        for checkpoint in self._checkpoints.glob("chk-*"):
+        for checkpoint in self.checkpoints.glob("chk-*"):
             if checkpoint != newest:
                 shutil.rmtree(checkpoint)
         # Claimed: Flink removes it when newer ones have replaced it, as if it were its own.
-        restored = ("--fromSavepoint", newest.as_uri(), "--claimMode", "claim") if newest else ()
+        begin = ("--fromSavepoint", settings.file_uri(newest)) if newest else ()
+        restored = (*begin, "--claimMode", "claim") if begin else ()
         return self._command(
             "jobmanager",
             self._jobmanager_classpath,
@@ -243,6 +232,7 @@ def environment(log_dir: Path, cluster: Flink | None) -> dict[str, str]:
         "PYTHONPATH": ":".join(path),
         "JVM_ARGS": " ".join((f"-Xmx{CLIENT_HEAP_MIB}m", *settings.SHORT_LIVED_JVM)),
         "MALLOC_ARENA_MAX": str(settings.MALLOC_ARENAS),
+        "LC_ALL": "C.UTF-8",  # else a JVM may find no file whose name has other letters
     }
     if cluster is not None:
         variables["FLINK_CONF_DIR"] = str(cluster.conf_dir)

@@ -21,6 +21,7 @@ from machine.ports import HOST
 from machine.whole_files import write
 from system.runtime.flink_cluster import newest_checkpoint
 from system.runtime.flink_rest import ENDED, Rest
+from system.runtime.settings import file_uri
 
 SAVEPOINT_TIMEOUT_S = 60.0
 """A savepoint takes no longer, or the job goes on as it was."""
@@ -186,7 +187,7 @@ class GuestJob:
         """None where the cluster has a place of its own; on this machine ours will do."""
         if self._rest.configuration().get("execution.checkpointing.savepoint-dir"):
             return None
-        return self._savepoints.as_uri() if self._rest.host in (HOST, "localhost") else None
+        return file_uri(self._savepoints) if self._rest.host in (HOST, "localhost") else None
 
     def _left(self, known: Known) -> str | None:
         """What a job left that no longer runs: where nobody stopped it, its newest checkpoint."""
@@ -206,7 +207,7 @@ class GuestJob:
                 f"the job {known.job_id} was stopped with a savepoint that is not known: name it "
                 f"with --savepoint; without a place of the cluster's it is in {self._savepoints}"
             )
-        return newest.as_uri() if newest else known.begin
+        return file_uri(newest) if newest else known.begin
 
     def _made(self, job_id: str, trigger: str) -> str | None:
         """The savepoint, where Flink still knows of it: for some minutes."""

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from machine import ports
+from machine.errors import StackError
 from machine.ports import HOST
 from system.runtime import jars, jvm, settings
 from system.runtime.class_archive import ClassArchive
@@ -62,7 +63,7 @@ class Kafka:
         self.gc_log = data_dir / "gc.log"
         self._heap_mib = heap_mib
         self._cluster_id = base64.urlsafe_b64encode(bytes.fromhex(stack_id)).decode().rstrip("=")
-        self._log_dir = data_dir / "log"
+        self.log_dir = data_dir / "log"
         self._properties = data_dir / "server.properties"
         self._log4j = data_dir / "log4j2.properties"
         self._classpath = jars.obtain("kafka")
@@ -78,7 +79,7 @@ class Kafka:
                 settings.kafka_properties(
                     (HOST, port),
                     (HOST, controller_port),
-                    str(self._log_dir),
+                    str(self.log_dir),
                     node_id=number,
                     controllers=[(HOST, each) for each in controller_ports],
                 )
@@ -87,13 +88,23 @@ class Kafka:
 
     @property
     def is_formatted(self) -> bool:
-        """The folder is formatted when it has ``meta.properties``, which formatting writes last."""
-        return (self._log_dir / "meta.properties").exists()
+        """The folder is formatted when it has ``meta.properties``, which formatting writes last. It
+        raises `StackError` where those are another cluster's."""
+        try:
+            found = (self.log_dir / "meta.properties").read_text().splitlines()
+        except FileNotFoundError:
+            return False
+        if f"cluster.id={self._cluster_id}" not in found:
+            raise StackError(
+                f"{self.log_dir} holds the data of another Kafka: mount this stack's own disk "
+                "there, or choose another --data-dir"
+            )
+        return True
 
     def format_command(self) -> list[str]:
         """This command gives the data folder its cluster id; it runs once, before the first
         start."""
-        shutil.rmtree(self._log_dir, ignore_errors=True)
+        shutil.rmtree(self.log_dir, ignore_errors=True)
         return jvm.command(
             self._classpath,
             "kafka.tools.StorageTool",

@@ -117,6 +117,9 @@ class StackOptions:
                     f"{name} is not for --gateway-option: the stack gives it to its gateways; it "
                     "follows from an option of its own"
                 )
+        asked_for = [each for each in (self.port, self.kafka_port, self.flink_rest_port) if each]
+        if len({*asked_for}) < len(asked_for):
+            raise ValueError("--port, --kafka-port and --flink-rest-port are not all different")
         if not TOPIC_MIB_MIN <= self.topic_mib <= TOPIC_MIB_MAX:
             raise ValueError(
                 f"a topic of {self.topic_mib} MiB is not in {TOPIC_MIB_MIN} to {TOPIC_MIB_MAX}"

@@ -47,9 +47,7 @@ def gateway(options: StackOptions, bootstrap_servers: str, url: str, number: int
     )
 
 
-def job(
-    options: StackOptions, bootstrap_servers: str, execution_mode: str, connector: Sequence[Path]
-) -> list[str]:
+def job(options: StackOptions, bootstrap_servers: str, execution_mode: str) -> list[str]:
     """`job` returns the module that makes the job, and its arguments."""
     return [
         "system.flink_job.pipeline",
@@ -62,5 +60,22 @@ def job(
         *("--window-s", str(options.window_s)),
         *("--timeout-s", str(options.timeout_s)),
         *(("--state-backend", options.state_backend) if options.state_backend else ()),
-        *("--connector-jars", ",".join(map(str, connector))),
     ]
+
+
+def submission(
+    made: Sequence[str],
+    connector: Sequence[Path],
+    rest: str,
+    job_name: str,
+    job_id: str,
+    begin: str | None,
+) -> list[str]:
+    """`submission` returns the command that submits what `job` made, with its jars, to the Flink at
+    `rest`."""
+    return python(
+        *made,
+        *("--connector-jars", ",".join(map(str, connector))),
+        *("--rest", rest, "--job-name", job_name, "--job-id", job_id),
+        *(("--savepoint", begin) if begin else ()),
+    )

@@ -166,6 +166,11 @@ FLINK: dict[str, str | int] = {
     # A dead TaskManager is noticed after 4 s instead of 50, which bounds the time to recovery.
     "heartbeat.interval": "1 s",
     "heartbeat.timeout": "4 s",
+    # A TaskManager that asks for its JobManager before that listens asks again after 0.5 s, not 10,
+    # and one whose question was lost after 1 s, not 30.
+    "cluster.registration.error-delay": "500 ms",
+    "cluster.registration.refused-registration-delay": "500 ms",
+    "cluster.registration.max-timeout": "1 s",
     # How old may be what it tells who measures; nothing is gathered unless somebody asks.
     "metrics.fetcher.update-interval": "1 s",
     "web.refresh-interval": "1 s",
@@ -340,10 +345,22 @@ def task_slots(parallelism: int, taskmanagers: int) -> int:
     return TASK_SLOTS if taskmanagers == 1 else math.ceil(parallelism / taskmanagers)
 
 
+def file_uri(path: Path) -> str:
+    """`file_uri` returns the URI of a file as Flink reads it: its `Path` takes no escapes, and
+    would name another file by them."""
+    return f"file://{path}"
+
+
 def render_properties(settings: dict[str, str]) -> str:
-    """`render_properties` returns Java's ``.properties`` format, for values without line ends and
-    backslashes."""
-    return "".join(f"{key}={value}\n" for key, value in settings.items())
+    """`render_properties` returns Java's ``.properties`` format, which is ASCII, for values without
+    line ends and backslashes."""
+    text = "".join(f"{key}={value}\n" for key, value in settings.items())
+    return "".join(each if each.isascii() else _escaped(each) for each in text)
+
+
+def _escaped(character: str) -> str:
+    units = character.encode("utf-16-be")
+    return "".join(f"\\u{units[at : at + 2].hex()}" for at in range(0, len(units), 2))
 
 
 def render_yaml(settings: dict[str, str | int]) -> str:

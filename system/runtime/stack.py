@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from machine import ports
-from machine.arguments import addresses_in
+from machine.arguments import address_in, addresses_in
 from machine.errors import StackError
 from machine.http import answers
 from machine.processes import Child, Supervisor
@@ -26,11 +26,11 @@ from system.credentials import shop_headers
 from system.runtime import flink_cluster, jars, programs, resources
 from system.runtime.class_archive import ClassArchive
 from system.runtime.data_folder import data_folder, form_of
-from system.runtime.flink_cluster import page_command, page_jar
 from system.runtime.flink_rest import Rest
 from system.runtime.guest import GuestJob, check_elsewhere, reserved_topics
 from system.runtime.kafka_broker import Kafka, brokers
 from system.runtime.options import RescaleError, StackOptions
+from system.runtime.own_jars import job_jar, page_jar
 from system.runtime.parts import GATEWAY, JOBMANAGER, KAFKA, TASKMANAGER, names, numbered
 from system.runtime.programs import ECHO
 from system.runtime.waits import (
@@ -69,9 +69,7 @@ class Stack:
         self._progress = progress or (lambda line: None)
         self._supervisor = Supervisor()
         is_ready = partial(self._is_ready, MEND_PROBE_TIMEOUT_S)
-        self.restarts = Restarts(
-            self._supervisor, self.start, self._goes_with, is_ready, self._step
-        )
+        self.restarts = Restarts(self._supervisor, self.start, is_ready, self._step)
         """This starts anew what dies, for those who want that, and knows what died when."""
         self._guest_job: GuestJob | None = None
         self._commands: dict[str, Callable[[], Sequence[str]]] = {}
@@ -122,11 +120,6 @@ class Stack:
         for name in parts:
             self._start(name, self._commands[name]())
 
-    def _goes_with(self, name: str) -> tuple[str, ...]:
-        """A TaskManager goes with its JobManager: one that has a slot of the job has its classes
-        too, and takes no other JobManager's until it has let go, after 10 s or never."""
-        return self._flinks_parts()[1:] if name == JOBMANAGER else ()
-
     def wait_ready(self, timeout_s: float = STEP_TIMEOUT_S) -> None:
         """`wait_ready` returns when the job runs, the gateway is ready and a request has gone
         through both."""
@@ -138,10 +131,8 @@ class Stack:
     def rescale(self, parallelism: int, taskmanagers: int | None) -> float:
         """`rescale` has the job go on with so many tasks and TaskManagers, None for as many as now,
         from a checkpoint that it waits for; it returns for how many seconds nothing was handled.
-        TaskManagers that are added start before that.
-
-        It raises `RescaleError` where the job goes on as it was, as when a part ends before the
-        switch, and `StackError` where it does not come back.
+        TaskManagers that are added start before that. It raises `RescaleError` where the job goes
+        on as it was, as when a part ends before the switch; `StackError` where it is not back.
         """
         if JOBMANAGER not in self._commands:
             raise RescaleError(
@@ -187,8 +178,10 @@ class Stack:
             self.restarts.start(*sorted(gone & {*parts}))
             raise RescaleError(f"{lacking or ended()[0] + ' ended'}, and the job stays as it is")
         began_s = time.monotonic()
-        self.kill(*parts)  # all, see `_goes_with`
-        self.restarts.start(*sorted({*wanted} - {*added}))
+        is_as_before = self.options.task_slots == previous.task_slots
+        kept = {*parts[1:]} & {*wanted} if is_as_before else set[str]()
+        self.kill(*({*parts} - kept))
+        self.restarts.start(*sorted({*wanted} - {*added} - kept))
         if not self.restarts.until(lambda: self._is_ready(MEND_PROBE_TIMEOUT_S), STEP_TIMEOUT_S):
             raise StackError(f"the rescaled job took longer than {STEP_TIMEOUT_S:g} s")
         return time.monotonic() - began_s
@@ -208,7 +201,7 @@ class Stack:
     def _bring_up(self, cleanup: ExitStack) -> None:
         options = self.options
         bootstrap_servers = addresses_in("KAFKA_BOOTSTRAP_SERVERS")
-        flink_rest = addresses_in("FLINK_REST")
+        flink_rest = address_in("FLINK_REST")
         options.check_clusters(bootstrap_servers, flink_rest)
         if not (bootstrap_servers and flink_rest):
             resources.check_memory(options.heaps, options.brokers, options.taskmanagers)
@@ -218,15 +211,17 @@ class Stack:
             bootstrap_servers, flink_rest
         )
         folder = cleanup.enter_context(data_folder(options.data_dir, options.name, made_with))
-        self.data_dir, self._stack_id = folder.path, folder.stack_id
+        self._folder, self.data_dir, self._stack_id = folder, folder.path, folder.stack_id
         self._supervisor.inherited = (folder.descriptor,)
         if folder.is_resumed:
             self._step(f"going on with the data of an earlier stack in {folder.path}")
         self.log_dir = self.data_dir / "logs"
         resources.check_disk(self.data_dir, 0 if bootstrap_servers else options.topics_mib)
 
+        asked_for = (options.port, options.kafka_port, options.flink_rest_port)
+
         def hold(asked: int | None, usual: ports.Usual, option: str) -> int:
-            return cleanup.enter_context(ports.hold(asked, usual, option, self._step))
+            return cleanup.enter_context(ports.hold(asked, usual, option, self._step, asked_for))
 
         gateway_ports = [hold(options.port, ports.GATEWAY, "--port")]
         gateway_ports += [ports.choose(0, "") for _ in range(options.gateways - 1)]
@@ -256,13 +251,13 @@ class Stack:
             if not flink_rest:
                 folder.belong_to(topics["cluster_id"], has_records=topics["has_records"])
                 check_elsewhere(known, self._job_name(topics))
-        cleanup.callback(self._leave_job)
-        self._start_gateways()
-        cleanup.callback(self._supervisor.stop, names(GATEWAY, options.gateways), DRAIN_TIMEOUT_S)
+        # Before the gateways, whose echoes are records: topics that hold some had a job.
         if flink_rest:
-            self._submit_job(connector, known, topics)
+            self._submit_job(connector, known, topics, cleanup)
         else:
             self._go.touch()
+        self._start_gateways()
+        cleanup.callback(self._supervisor.stop, names(GATEWAY, options.gateways), DRAIN_TIMEOUT_S)
         self.wait_ready()
         self._is_up = folder.was_up = True
         self._step(f"ready at {self.url}")
@@ -270,13 +265,14 @@ class Stack:
     def _start_flink(self, connector: Sequence[Path], rest_port: int) -> None:
         """The JobManager makes the job while Kafka starts, and waits for `_go` to run it."""
         folder = self.data_dir / "flink"
-        self.job_id, self._go, self._connector = self._stack_id, folder / "go", connector
+        self.job_id, self._go = self._stack_id, folder / "go"
         self._go.unlink(missing_ok=True)
-        if not page_jar().exists():
-            self._supervisor.run(self._start("page_jar", page_command()), STEP_TIMEOUT_S)
+        own = {"page_jar": page_jar(), "job_jar": job_jar(connector)}
+        made = [self._start(name, each.command) for name, each in own.items() if not each.is_made]
+        self._supervisor.run_all(made, STEP_TIMEOUT_S)
         rpc_port, heaps = ports.choose(0, ""), self.options.heaps
         cluster = flink_cluster.Flink(
-            folder, rpc_port, rest_port, heaps, self.job_id, self._program()
+            folder, rpc_port, rest_port, heaps, self.job_id, self._program(), connector
         )
         self._flink = cluster
         self.flink_rest = cluster.rest
@@ -286,6 +282,7 @@ class Stack:
         self._commands[JOBMANAGER] = cluster.jobmanager_command
         self._gc_logs[JOBMANAGER] = cluster.jobmanager_gc_log
         self._scale(self.options)
+        self._remember()
         self.start(*self._flinks_parts())
 
     def _scale(self, options: StackOptions) -> None:
@@ -303,9 +300,7 @@ class Stack:
 
     def _program(self) -> tuple[str, ...]:
         """What makes the job, as the JobManager runs it."""
-        job = programs.job(
-            self.options, self.bootstrap_servers, self.execution_mode, self._connector
-        )
+        job = programs.job(self.options, self.bootstrap_servers, self.execution_mode)
         return ("-pym", *job, "--when-exists", str(self._go))
 
     def _prepare_kafka(self, port: int) -> None:
@@ -317,6 +312,13 @@ class Stack:
         self._archives[KAFKA] = self._brokers[KAFKA].archive
         self.bootstrap_servers = ",".join(b.bootstrap_servers for b in self._brokers.values())
 
+    def _remember(self) -> None:
+        for name, broker in self._brokers.items():
+            self._folder.remember(name, broker.log_dir, is_there=broker.is_formatted)
+        if JOBMANAGER in self._commands:
+            is_made = self._flink.newest_checkpoint() is not None
+            self._folder.remember("checkpoints", self._flink.checkpoints, is_there=is_made)
+
     def _start_kafka(self) -> None:
         formatting = [
             self._start(f"{name}_format", broker.format_command())
@@ -324,6 +326,7 @@ class Stack:
             if not broker.is_formatted
         ]
         self._supervisor.run_all(formatting, STEP_TIMEOUT_S)
+        self._remember()
         self.start(*self._brokers)
 
     def _make_topics(self, timeout_s: float) -> dict[str, Any]:
@@ -341,7 +344,9 @@ class Stack:
             )
             self.start(name)
 
-    def _submit_job(self, connector: Sequence[Path], known: Path, topics: dict[str, Any]) -> None:
+    def _submit_job(
+        self, connector: Sequence[Path], known: Path, topics: dict[str, Any], cleanup: ExitStack
+    ) -> None:
         rest = Rest(self.flink_rest)
         what = f"a TaskManager of Flink at {self.flink_rest}"
         self._supervisor.wait_for(lambda: rest.slots() > 0, what, REACH_TIMEOUT_S)
@@ -352,13 +357,11 @@ class Stack:
             known,
             self._step,
         )
+        cleanup.callback(lambda: job.leave(was_up=self._is_up))
         begin = job.prepare(self.options.savepoint, has_records=topics["has_records"])
         self._guest_job, self.job_id = job, job.job_id
-        command = programs.python(
-            *programs.job(self.options, self.bootstrap_servers, self.execution_mode, connector),
-            *("--rest", self.flink_rest, "--job-name", job.name, "--job-id", job.job_id),
-            *(("--savepoint", begin) if begin else ()),
-        )
+        made = programs.job(self.options, self.bootstrap_servers, self.execution_mode)
+        command = programs.submission(made, connector, self.flink_rest, job.name, job.job_id, begin)
         self._answer("job_submission", command, STEP_TIMEOUT_S)
         where = f", going on from {begin}" if begin else ""
         self._step(f"the job is submitted to Flink at {self.flink_rest}{where}")
@@ -372,10 +375,6 @@ class Stack:
         self._supervisor.run(child, timeout_s)
         return child.answer()
 
-    def _leave_job(self) -> None:
-        if self._guest_job is not None:
-            self._guest_job.leave(was_up=self._is_up)
-
     def _stop_clusters(self) -> None:
         timeout_s = STOP_TIMEOUT_S
         if self._is_up and any(archive.records for archive in self._archives.values()):
@@ -384,6 +383,8 @@ class Stack:
         exit_codes = self._supervisor.stop((*self._flinks_parts(), *self._brokers), timeout_s)
         for name, archive in self._archives.items():
             archive.publish(exit_codes.get(name))
+        if self._is_up:
+            self._remember()
 
     def _start(self, name: str, command: Sequence[str]) -> Child:
         return self._supervisor.start(

@@ -1,15 +1,19 @@
 """Under load two TaskManagers share the work, a job is rescaled, and gateways come and go."""
 
+import asyncio
 import os
 import signal
+import uuid
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from typing import Any
 
+import orjson
 import psutil
 import pytest
+from support.kafka_client import KafkaClient
 from support.running_up import Adding, Up, get, own_up
 
 from machine.http import call_json
@@ -50,6 +54,29 @@ def taskmanagers(up: Up) -> set[int]:
     return found
 
 
+async def in_any_partition(bootstrap_servers: str) -> list[Any]:
+    """What a user's credit is after each of ten requests, which take turns between partitions."""
+    user_id, found = uuid.uuid4().hex, list[Any]()
+    async with KafkaClient(bootstrap_servers) as client:
+        for number in range(11):
+            request = {"request_id": uuid.uuid4().hex, "sink": client.sink}
+            method = "add_credit" if number else "create_user"
+            params = {"user_id": user_id, **({"amount": 1} if number else {})}
+            record = orjson.dumps({**request, "method": method, "params": params})
+            await client.produce("user_in", record, user_id.encode(), partition=number % 2)
+            found.append((await client.reply(request["request_id"]))["credit"])
+        sent_on = [
+            record
+            for partition in range(2)
+            for record in await client.read("user_in", partition)
+            if record.key == user_id.encode() and record.headers
+        ]
+    assert len({record.partition for record in sent_on}) == 1, "where the key's records are"
+    assert {record.headers for record in sent_on} == {(("reason", b"sent on"),)}
+    assert len(sent_on) in (5, 6), "each that was elsewhere, once"
+    return found
+
+
 def test_a_job_is_rescaled_under_load_and_shares_its_work(up: Up, until, tmp_path) -> None:
     chosen = ("--data-dir", str(tmp_path / "data"), *SMALL)
     up.start("--partitions", "2", "--gateways", "2", *chosen)
@@ -86,6 +113,10 @@ def test_a_job_is_rescaled_under_load_and_shares_its_work(up: Up, until, tmp_pat
         assert output.startswith(f"the stack {up.name} is rescaled, after a pause of ")
         both_go_on()
         assert len({*up.pids("flink_taskmanager"), *up.pids("flink_taskmanager_2")}) == 2
+
+        # A client's own choice of a partition changes nothing, whichever task reads that.
+        asked = asyncio.run(in_any_partition(str(status["bootstrap_servers"])))
+        assert asked == [*range(11)]
 
         # A gateway's replies reach it, whatever becomes of the other.
         (killed,) = up.pids("gateway_2")

@@ -51,8 +51,14 @@ class KafkaClient:
         async with kafka_admin(bootstrap_servers=self._bootstrap) as admin:
             await admin.delete_topics([topic])
 
-    async def produce(self, topic: str, value: bytes | None, key: bytes | None = None) -> None:
-        await self._producer.send_and_wait(topic, value, key=key)
+    async def produce(
+        self,
+        topic: str,
+        value: bytes | None,
+        key: bytes | None = None,
+        partition: int | None = None,
+    ) -> None:
+        await self._producer.send_and_wait(topic, value, key=key, partition=partition)
 
     async def produce_all(self, records: list[tuple[str, bytes | None, bytes | None]]) -> None:
         """Of topic, key and value; returns when the broker has them all."""
@@ -68,9 +74,9 @@ class KafkaClient:
                 self._replies[fields["request_id"]] = fields
         return self._replies.pop(request_id)
 
-    async def read(self, topic: str) -> list[Any]:
-        """All records of a topic of one partition, as they are now."""
-        partition = TopicPartition(topic, 0)
+    async def read(self, topic: str, number: int = 0) -> list[Any]:
+        """All records of a partition, as they are now."""
+        partition = TopicPartition(topic, number)
         consumer = AIOKafkaConsumer(bootstrap_servers=self._bootstrap)
         await consumer.start()
         try:

@@ -20,9 +20,10 @@ from machine import ports
 from machine.http import HttpError, call, call_json
 from machine.processes import Child, Supervisor
 from system.runtime import registry
-from system.runtime.flink_cluster import Flink, environment, page_jar
+from system.runtime.flink_cluster import Flink, environment
 from system.runtime.flink_rest import Rest
 from system.runtime.kafka_broker import Kafka
+from system.runtime.own_jars import page_jar
 from system.runtime.settings import Heaps
 
 ROOT = Path(__file__).parents[2]
@@ -213,7 +214,7 @@ class Clusters:
         self._start("kafka", self._kafka.command())
         # The JobManager of a cluster that takes jobs is another class, with no job of its own and a
         # page that is not read only.
-        command = [each.replace(f":{page_jar()}", "") for each in flink.jobmanager_command()]
+        command = [each.replace(f":{page_jar().file}", "") for each in flink.jobmanager_command()]
         command = command[: command.index("--job-classname")]
         place = command.index(APPLICATION_CLUSTER)
         command[place] = SESSION_CLUSTER

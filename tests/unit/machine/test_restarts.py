@@ -10,7 +10,6 @@ from machine.processes import Child, Supervisor
 from machine.restarts import Restarts
 
 S = 10**9
-GO_WITH = {"flink_jobmanager": ("flink_taskmanager", "flink_taskmanager-2")}
 
 
 class Dying(Supervisor):
@@ -49,7 +48,6 @@ class Stage:
         self.restarts = Restarts(
             self.supervisor,
             self.started.append,
-            lambda name: GO_WITH.get(name, ()),
             lambda: self.is_ready,
             self.said.append,
             lambda: self.now_ns,
@@ -98,32 +96,6 @@ def test_all_at_once(stage: Stage) -> None:
     stage.kill("kafka", "gateway")
     assert stage.started == ["kafka", "gateway"]
     assert [event.kind for event in stage.restarts.events].count("ready") == 1
-
-
-def test_what_goes_with_a_part_is_started_anew_with_it_and_told(stage: Stage) -> None:
-    """Whether it had died as well, unseen so far, or lived: no part is started without a word of
-    its end. One that was seen to die, and waits for its own start, is left to that."""
-    stage.supervisor.children = {name: Dead(name) for name in ("flink_taskmanager-2", "kafka")}
-    stage.kill("flink_jobmanager")
-    assert [(e.part, e.kind) for e in stage.restarts.events] == [
-        ("flink_jobmanager", "ended"),
-        ("flink_taskmanager-2", "ended"),
-        ("flink_jobmanager", "started"),
-        ("flink_taskmanager-2", "started"),
-        ("stack", "ready"),
-    ]
-    assert stage.said[1] == "flink_taskmanager-2 is ended, as it goes with flink_jobmanager"
-    assert stage.supervisor.children.keys() == {"kafka"}
-
-
-def test_to_go_with_another_is_no_death(stage: Stage) -> None:
-    """A part that is ended on purpose isn't broken, however often."""
-    for _ in range(2 * restarts.RESTARTS_MAX):
-        stage.supervisor.children = {"flink_taskmanager": Dead("flink_taskmanager")}
-        stage.kill("flink_jobmanager")
-        stage.pass_s(restarts.WINDOW_S + 0.001)
-    stage.kill("flink_taskmanager")
-    assert "in" not in stage.said[-3].split()
 
 
 def test_each_start_in_a_row_waits_twice_as_long_as_the_one_before(stage: Stage) -> None:

@@ -14,6 +14,7 @@ from support.shop import HOSTED, SINK
 
 from system.flink_job.host import (
     DEAD_BYTES_MAX,
+    SENT_ON,
     StateError,
 )
 from system.service import (
@@ -157,7 +158,7 @@ def test_a_record_without_a_key_is_sent_on_once_with_its_entity_s_id(key: bytes 
                           "params": {"user_id": 1}})  # fmt: skip
     host = Hosted()
     (again,) = host.take("user_in", key, value)
-    assert again == Sent("user_in", b"1", "", value)
+    assert again == Sent("user_in", b"1", SENT_ON.decode(), value)
     assert not host.writes
     (reply,) = host.take("user_in", b"1", value)
     assert orjson.loads(reply.value) == {"request_id": "r", "user_id": "1", "credit": 0}

@@ -1,5 +1,6 @@
 """Data folders: whose they are, what stays of them, and which are refused."""
 
+import os
 import shutil
 import subprocess
 import sys
@@ -157,14 +158,72 @@ def test_processes_of_a_killed_stack_are_waited_for(tmp_path):
         assert not folder.is_resumed
 
 
-def test_a_foreign_one_is_refused_and_left_as_it_was(tmp_path):
-    (tmp_path / "mine").write_text("precious")
+@pytest.mark.parametrize("name", ["mine", "in-use", "logs/gateway.log"])
+def test_a_foreign_one_is_refused_and_left_as_it_was(tmp_path, name):
+    place = tmp_path / "folder" / name
+    place.parent.mkdir(parents=True)
+    place.write_text("precious")
+    (tmp_path / "folder" / "also").write_text("mine")
+    before = sorted(tmp_path.rglob("*"))
+    with (
+        pytest.raises(StackError, match=r"is not empty, and holds no stack's data"),
+        data_folder(tmp_path / "folder", None, MADE_WITH),
+    ):
+        pass
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_somebody_s_logs_are_no_new_folder(tmp_path):
+    (tmp_path / "logs").mkdir()
+    (tmp_path / "logs" / "mine.log").write_text("precious")
     with (
         pytest.raises(StackError, match=r"is not empty, and holds no stack's data"),
         data_folder(tmp_path, None, MADE_WITH),
     ):
         pass
-    assert [path.name for path in tmp_path.iterdir()] == ["mine"]
+
+
+@pytest.mark.parametrize("name", ["a,b", "a:b", 'a"b', "a\\b", "a\nb"])
+def test_a_path_that_settings_would_split_is_refused(tmp_path, name):
+    with (
+        pytest.raises(StackError, match=r"which a data folder can't have: choose another"),
+        data_folder(tmp_path / name, None, MADE_WITH),
+    ):
+        pass
+
+
+def test_data_that_is_no_longer_in_its_place_is_missed(tmp_path):
+    """A disk that was not mounted was formatted anew, and what had been answered was lost."""
+    disk = tmp_path / "kafka" / "log"
+    for _ in range(2):
+        with data_folder(tmp_path, None, MADE_WITH) as folder:
+            folder.remember("kafka", disk, is_there=False)
+    with data_folder(tmp_path, None, MADE_WITH) as folder:
+        folder.remember("kafka", disk, is_there=True)
+    with data_folder(tmp_path, None, MADE_WITH) as folder:
+        folder.remember("checkpoints", disk, is_there=False)
+        with pytest.raises(StackError, match="has lost what this stack kept there: mount its disk"):
+            folder.remember("kafka", disk, is_there=False)
+
+
+def test_a_folder_that_goes_meanwhile_ends_nobody_s_start(cache_dir, monkeypatch):
+    """`up` ended with "No such file or directory", as another stack was just ending."""
+    parent = cache_dir / "named"
+    with data_folder(None, "other", MADE_WITH) as other, data_folder(None, "shop", MADE_WITH):
+        (other.path / "kafka").mkdir()
+    gone = parent / "gone" / "kafka" / "log"
+    gone.mkdir(parents=True)
+    scandir = os.scandir
+
+    def vanishing(path):
+        if isinstance(path, str | os.PathLike) and Path(path).name == "kafka":
+            shutil.rmtree(path, ignore_errors=True)
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", vanishing)
+    with data_folder(None, "shop", MADE_WITH) as folder:
+        assert not folder.is_resumed
+    assert not gone.exists()
 
 
 @pytest.mark.parametrize(

@@ -251,14 +251,14 @@ class TestStack:
 
     def test_the_job_has_the_window(self):
         options = StackOptions(window_s=61)
-        assert "--window-s 61" in " ".join(programs.job(options, "b:1", "thread", []))
+        assert "--window-s 61" in " ".join(programs.job(options, "b:1", "thread"))
 
     def test_gateways_and_job_have_the_timeout(self):
         for options, words in (
             (StackOptions(), "--timeout-s 5.0"),
             (StackOptions(timeout_s=60), "--timeout-s 60"),
         ):
-            assert words in " ".join(programs.job(options, "b:1", "thread", []))
+            assert words in " ".join(programs.job(options, "b:1", "thread"))
             assert words in " ".join(programs.gateway(options, "b:1", "http://h:1", 1))
 
     def test_the_most_of_all_is_possible(self):
@@ -302,6 +302,11 @@ class TestStack:
         ):
             pass
 
+    def test_flink_is_one_address(self, monkeypatch):
+        monkeypatch.setenv("FLINK_REST", "a:8081,b:8081")
+        with pytest.raises(StackError, match=r"FLINK_REST=a:8081,b:8081 is not of "), Stack():
+            pass
+
     def test_a_python_without_shared_library_is_said_and_worked_around(self, monkeypatch, tmp_path):
         said: list[str] = []
         monkeypatch.setattr(flink_cluster, "find_shared_libpython", lambda: None)
@@ -336,6 +341,9 @@ class TestCommandLine:
             ["rescale"],
             ["rescale", "--parallelism", "0"],
             ["up", "--name", "a/b"],
+            ["up", "--gateway-option=--in-flight-max=0"],
+            ["up", "--gateway-option=--send-s=nan"],
+            ["up", "--gateway-option=--no-such=1"],
         ],
     )
     def test_wrong_usage(self, arguments, capsys):
@@ -356,6 +364,8 @@ class TestCommandLine:
     def test_an_unknown_service_is_wrong_usage(self, capsys):
         assert command_line.main(["up", "--services", "user,nope"]) == 2
         assert capsys.readouterr().err.startswith("error: no service nope in claim, ")
+        assert command_line.main(["up", "--port", "9000", "--kafka-port", "9000"]) == 2
+        assert "are not all different" in capsys.readouterr().err
 
     @pytest.mark.parametrize("command", ["status", "down"])
     def test_a_stack_that_is_not_up(self, command, capsys):

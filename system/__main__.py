@@ -166,11 +166,10 @@ def up(arguments: argparse.Namespace) -> int:
     from machine.restarts import STEP_INTERVAL_S
     from system.catalog import catalog
     from system.gateway.arguments import parse as parse_gateway
-    from system.runtime import registry, rescaling
+    from system.runtime import programs, registry, rescaling
     from system.runtime.options import StackOptions
     from system.runtime.stack import Stack
 
-    parse_gateway(["--bootstrap", "kafka:9092", *arguments.gateway_option])
     try:
         options = StackOptions(
             services=arguments.services or catalog().services,
@@ -204,6 +203,7 @@ def up(arguments: argparse.Namespace) -> int:
     except ValueError as cause:
         print(f"error: {cause}", file=sys.stderr)
         return EXIT_USAGE
+    parse_gateway(programs.gateway(options, "kafka:9092", "http://gateway:0", 1)[3:])
     for number in ENDS:
         signal.signal(number, end)
     with registry.reserve(arguments.name) as file, Stack(options, progress) as stack:

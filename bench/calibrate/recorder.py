@@ -89,6 +89,8 @@ def freeze(folder: Path, budgets: Path, kind: Mapping[str, object]) -> None:
         )
     write(kept, content)
     kept, content = folder / KIND_FILE, to_json(kind)
+    if not kept.exists() and [*folder.glob("*/round-*"), *folder.glob("job-*")]:
+        raise UsageError(f"{folder} has recordings that do not say of what: name another folder")
     if kept.exists() and kept.read_bytes() != content:
         before = orjson.loads(kept.read_bytes())
         for name, value in orjson.loads(content).items():
@@ -126,8 +128,9 @@ class Recorder:
         and `KeyboardInterrupt`."""
         number = self.rounds(name) + 1
         folder = self._folder / name / f"round-{number}"
+        again = ", anew, as it was interrupted" if folder.exists() else ""
+        self._tell(f"{folder}: {self._cycles} cycles{again}")
         shutil.rmtree(folder, ignore_errors=True)
-        self._tell(f"{folder}: {self._cycles} cycles")
         with ExitStack() as trees:
             subjects = self._start(SETS[name], trees, self._folder / f"stacks-{name}-{number}")
             self._measure(subjects, folder, Random(f"{name} {number}"), number)

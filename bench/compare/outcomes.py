@@ -108,12 +108,11 @@ def _over_phases(outcome: Outcome, ours: Side, theirs: Side) -> float:
     """How far its share moved in all phases, each by its weight (Mantel and Haenszel, J. Natl.
     Cancer Inst. 22, 1959): a rare operation has a dozen requests in one of them, of which chance
     alone moves more than any limit, and hundreds in another."""
-    named = outcome.operation, outcome.kind
     moved, weights = 0.0, 0.0
-    for phase in {each.phase for run, _ in (*ours, *theirs) for each in run if each[1:] == named}:
-        place = phase, outcome.operation
-        of_a, of_b = (sum(asked[place] for _, asked in side) for side in (ours, theirs))
-        if of_a and of_b:
+    for place in {place for _, requests in (*ours, *theirs) for place in requests}:
+        phase, operation = place
+        of_a, of_b = (sum(requests[place] for _, requests in side) for side in (ours, theirs))
+        if operation == outcome.operation and of_a and of_b:
             weight = of_a * of_b / (of_a + of_b)
             there = outcome._replace(phase=phase)
             moved += weight * (_share(theirs, there) - _share(ours, there))

@@ -242,7 +242,9 @@ def answer_of(comparison: Comparison, metrics: Mapping[str, float]) -> Answer:
 
 
 def _worse_at_most(metric: MetricRecord) -> float:
-    if metric.low is None or metric.high is None:
+    """It is not known where the base is not the same as itself: B is compared with its mean."""
+    is_base_known = metric.base is None or metric.base.state == "same"
+    if metric.low is None or metric.high is None or not is_base_known:
         return inf
     return metric.high if metric.is_lower_better else -metric.low
 

@@ -79,13 +79,13 @@ public class InputRecord implements KafkaRecordDeserializationSchema {
 
     public void deserialize(ConsumerRecord record, Collector out) {
         String topic = record.topic().substring(prefixLength);
-        byte[] key = isElsewhere(record) ? null : (byte[]) record.key();
+        byte[] key = (byte[]) record.key();
         byte[] value = (byte[]) record.value();
         int keyBytes = key == null ? 0 : key.length;
         int valueBytes = value == null ? 0 : value.length;
         ByteBuffer frame = ByteBuffer.allocate(HEAD_BYTES + topic.length() + keyBytes + valueBytes);
         frame.put((byte) topic.length());
-        frame.putInt(record.partition());
+        frame.putInt(isElsewhere(record) ? ~record.partition() : record.partition());
         frame.putLong(record.timestamp());
         frame.putInt(key == null ? -1 : keyBytes);
         frame.put(topic.getBytes(StandardCharsets.US_ASCII));
@@ -101,11 +101,12 @@ public class InputRecord implements KafkaRecordDeserializationSchema {
 
     private boolean isElsewhere(ConsumerRecord record) {
         byte[] key = (byte[]) record.key();
-        int count = ((Integer) partitions.get(record.topic())).intValue();
-        return count > 1
+        Integer count = (Integer) partitions.get(record.topic());
+        return count != null // else of a service that was hosted once
+            && count.intValue() > 1
             && key != null
             && isId(key)
-            && Utils.toPositive(Utils.murmur2(key)) % count != record.partition()
+            && Utils.toPositive(Utils.murmur2(key)) % count.intValue() != record.partition()
             && record.headers().lastHeader(SENT_ON) == null;
     }
 

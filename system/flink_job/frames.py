@@ -3,7 +3,8 @@
 Of a row, PyFlink would convert each field by itself. InputRecord.java writes what comes, and
 HostOperator.java a timer that rings; OutboxWriter.java reads what goes.
 
-    in     topic's length, partition, timestamp, key's length (-1: none); topic, key, value
+    in     topic's length, partition (~partition: it should be in another), timestamp, key's length
+           (-1: none); topic, key, value
     timer  0, timestamp;                                                  topic/entity
     out    topic's length, key's length (-1: none), reason's length;      topic, key, reason, value
 """
@@ -25,6 +26,8 @@ class Arrived(NamedTuple):
     """The record was written to the topic at this time, by the broker's clock, in ms since 1970."""
     key: bytes | None
     value: bytes
+    is_elsewhere: bool
+    """Kafka's own clients would have put its key into another partition."""
 
 
 def arrived(frame: bytes) -> Arrived:
@@ -34,10 +37,11 @@ def arrived(frame: bytes) -> Arrived:
     key_end = topic_end + max(0, key_bytes)
     return Arrived(
         frame[_IN.size : topic_end].decode(),
-        partition,
+        partition if partition >= 0 else ~partition,
         logged_ms,
         None if key_bytes < 0 else frame[topic_end:key_end],
         frame[key_end:],
+        partition < 0,
     )
 
 

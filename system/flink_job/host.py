@@ -153,7 +153,7 @@ class Host:
             entity_id = self._entity_id(service, request, record.key)
         except WireError as fault:
             return self._dead(record, str(fault))
-        if not record.key:
+        if not record.key or record.is_elsewhere:
             return [to_send(record.topic, entity_id.encode(), record.value, SENT_ON)]
         key = f"{record.topic}/{entity_id}"
         kept = Kept() if service.stateless else self._knowledge.of(key, self._state.read)

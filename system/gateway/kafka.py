@@ -44,6 +44,7 @@ from aiokafka.record.memory_records import MemoryRecords
 
 from system.gateway.errors import StartError
 from system.gateway.fate import fate_of
+from system.gateway.limits import REPLY_TOPIC
 from system.gateway.partitioner import partition
 from system.gateway.record import Record, Stamps, Target
 from system.kafka_admin import kafka_admin
@@ -79,13 +80,6 @@ RETRY_S = 0.2
 """This much time passes between tries to reach Kafka."""
 BROKERS_DEFAULT = -1
 """This number of copies of a topic stands for what the brokers are configured to make."""
-REPLY_TOPIC = {
-    "retention.ms": str(10 * 60 * 1000),
-    "segment.bytes": str(16 * 1024 * 1024),
-    "compression.type": "producer",
-}
-"""A reply topic keeps records for ten minutes, as replies are of use for seconds; Kafka removes
-whole segments only. The services send them as they are, and brokers leave them so."""
 
 ACKS_ALL = -1
 LATEST, EARLIEST = -1, -2
@@ -379,10 +373,9 @@ class Kafka:
         while batches.has_next():
             batch = batches.next_batch()
             try:
-                if not batch.is_control_batch:
-                    for record in batch:
-                        if record.offset >= self._position:
-                            self._on_reply(record.value or b"")
+                for record in () if batch.is_control_batch else batch:
+                    if record.offset >= self._position:
+                        self._on_reply(record.value or b"")
             except (UnsupportedCodecError, CorruptRecordException):  # nobody's reply can be read
                 self._on_reply(b"")
             self._position = batch.next_offset

@@ -6,6 +6,14 @@ from typing import Any
 
 from system.wire import TIMEOUT_S
 
+REPLY_TOPIC = {
+    "retention.ms": str(10 * 60 * 1000),
+    "segment.bytes": str(16 * 1024 * 1024),
+    "compression.type": "producer",
+}
+"""A reply topic keeps records for ten minutes, as replies are of use for seconds; Kafka removes
+whole segments only. The services send them as they are, and brokers leave them so."""
+
 
 def _limit(default: float, text: str) -> Any:
     return field(default=default, metadata={"help": text})

@@ -36,8 +36,9 @@ RELEASE_TIMEOUT_S = 10.0
 RELEASE_POLL_S = 0.1
 """This much time passes between looks whether the processes of a killed stack are gone."""
 
-FORBIDDEN = re.compile(r'[,:"\\\x00-\x1f\x7f]')
-"""These separate paths, or end them, in settings of Kafka and Flink."""
+FORBIDDEN = re.compile(r'[,:"\\\x00-\x1f\x7f]|%[pth]')
+"""These separate paths, or end them, in settings of Kafka and Flink; a JVM puts its process id, a
+time or its host's name in place of the last ones."""
 
 KEEP_S = 24 * 3600.0
 """A killed stack without a chosen folder leaves what it has to the next one of its name for this
@@ -89,7 +90,8 @@ class DataFolder:
         it was once and is no more, as on a disk that is not mounted: it would be begun anew."""
         note = self.path / f"has-{what}"
         if is_there:
-            note.touch()
+            with suppress(OSError):  # the disk is full: it is noted once there is room
+                note.touch()
         elif note.exists():
             raise StackError(
                 f"{place} has lost what this stack kept there: mount its disk, or choose another "

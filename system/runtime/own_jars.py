@@ -3,6 +3,7 @@
 import hashlib
 import sys
 from collections.abc import Sequence
+from importlib.metadata import version
 from pathlib import Path
 from typing import NamedTuple
 
@@ -11,6 +12,7 @@ from machine.cache import cache_dir
 PAGE = Path(__file__).with_name("ReadOnlyPage.java")
 PAGE_SERVICE = "org.apache.flink.runtime.io.network.netty.InboundChannelHandlerFactory"
 JOB = Path(__file__).parents[1] / "flink_job"
+COMPILER = JOB / "java_sources.py"
 
 
 class OwnJar(NamedTuple):
@@ -35,8 +37,9 @@ def job_jar(connector: Sequence[Path]) -> OwnJar:
 
 
 def _own(name: str, sources: Sequence[Path], others: Sequence[Path], *options: str) -> OwnJar:
-    digest = hashlib.sha256(repr((*map(str, others), options)).encode())
-    for source in sources:
+    made_of = (version("apache-flink"), *map(str, others), *options)
+    digest = hashlib.sha256(repr(made_of).encode())
+    for source in (COMPILER, *sources):
         digest.update(source.read_bytes())
     file = cache_dir() / "jars" / f"{name}-{digest.hexdigest()[:12]}.jar"
     given = ("--with", ",".join(map(str, others))) if others else ()

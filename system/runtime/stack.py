@@ -105,9 +105,11 @@ class Stack:
         self._supervisor.check()
 
     def check_job(self) -> None:
-        """`check_job` raises `StackError` when the job on a Flink that exists is over."""
+        """`check_job` raises `StackError` when the job on a Flink that exists is over, or data of
+        the stack's own is no longer in its place."""
         if self._guest_job is not None:
             self._guest_job.check()
+        self._remember()
 
     def kill(self, *parts: str) -> None:
         """`kill` ends parts and their descendants by SIGKILL, and returns after their death."""
@@ -234,6 +236,7 @@ class Stack:
             self.bootstrap_servers = bootstrap_servers
         else:
             self._prepare_kafka(hold(options.kafka_port, ports.KAFKA, "--kafka-port"))
+            self._remember()
         self._environment = flink_cluster.environment(self.log_dir, None)
         if flink_rest:
             self.flink_rest = flink_rest
@@ -383,8 +386,6 @@ class Stack:
         exit_codes = self._supervisor.stop((*self._flinks_parts(), *self._brokers), timeout_s)
         for name, archive in self._archives.items():
             archive.publish(exit_codes.get(name))
-        if self._is_up:
-            self._remember()
 
     def _start(self, name: str, command: Sequence[str]) -> Child:
         return self._supervisor.start(

@@ -118,11 +118,15 @@ def test_two_stacks_side_by_side_and_down(stack: Stack, up: Up):
 
 
 def test_a_data_folder_outlives_its_stacks(up: Up, until, tmp_path):
-    chosen = ("--data-dir", str(tmp_path / "data"))
+    """Wherever the folder is: Flink took a space or an accent for its escape, and kept the state in
+    another folder, where nobody looked for it."""
+    data = tmp_path / "my d\u00e0ta %20"
+    chosen = ("--data-dir", str(data))
     up.start(*chosen)
     status = up.until_up()
     with Adding(str(status["url"])) as adding:
         until(lambda: adding.answered >= 20)
+        until(lambda: (data / "has-checkpoints").exists())
         # One part alone is started anew.
         (taskmanager, *_) = status["pids"]["flink_taskmanager"]
         os.kill(taskmanager, signal.SIGKILL)
@@ -140,8 +144,18 @@ def test_a_data_folder_outlives_its_stacks(up: Up, until, tmp_path):
     assert up.run("down")[0] == 0
     code, output, errors = up.ended()
     assert (code, errors) == (0, "")
-    assert f"going on with the data of an earlier stack in {tmp_path / 'data'}" in output
+    assert f"going on with the data of an earlier stack in {data}" in output
+    assert [path.name for path in tmp_path.iterdir()] == [data.name]
 
+    # A disk that is not mounted is missed: what it has would be begun anew.
+    for place in (data / "kafka" / "log", data / "flink" / "checkpoints"):
+        disk = place.rename(tmp_path / "disk")
+        place.mkdir()
+        assert_one_line(
+            up.run("up", *chosen), "has lost what this stack kept there: mount its disk"
+        )
+        place.rmdir()
+        disk.rename(place)
     assert_one_line(up.run("up", "--brokers", "3", *chosen), "with brokers 1, not 3: bring")
     up.start(*chosen)
     status = up.until_up()

@@ -28,7 +28,7 @@ class Sent(NamedTuple):
 def frame(
     topic: str, key: bytes | None, value: bytes, logged_ms: int = NOW_MS, partition: int = PARTITION
 ) -> bytes:
-    """What InputRecord.java makes of a record."""
+    """What InputRecord.java makes of a record; ~partition where it should be in another."""
     head = len(topic).to_bytes(1, "big") + partition.to_bytes(4, "big", signed=True)
     head += logged_ms.to_bytes(8, "big", signed=True)
     head += (-1 if key is None else len(key)).to_bytes(4, "big", signed=True)
@@ -103,11 +103,16 @@ class Hosted:
         self.dead += 1
 
     def take(
-        self, topic: str, key: bytes | None, value: bytes, logged_ms: int | None = None
+        self,
+        topic: str,
+        key: bytes | None,
+        value: bytes,
+        logged_ms: int | None = None,
+        partition: int = PARTITION,
     ) -> list[Sent]:
         entity = "" if key is None else key.decode(errors="replace")
         logged_ms = self.now_ms if logged_ms is None else logged_ms
-        return self.take_frame(f"{topic}/{entity}", frame(topic, key, value, logged_ms))
+        return self.take_frame(f"{topic}/{entity}", frame(topic, key, value, logged_ms, partition))
 
     def take_frame(self, key: str, framed: bytes) -> list[Sent]:
         """One record, as Java read it."""

@@ -43,6 +43,13 @@ def test_budgets_are_settled_once(tmp_path: Path) -> None:
     assert read_budgets(tmp_path / BUDGETS_FILE) == read_budgets(DEFAULT_FILE)
 
 
+def test_recordings_that_do_not_say_of_what_are_left_as_they_are(tmp_path: Path) -> None:
+    (tmp_path / "gateway" / "round-1").mkdir(parents=True)
+    with pytest.raises(UsageError, match="recordings that do not say of what: name another folder"):
+        freeze(tmp_path, DEFAULT_FILE, {"commit": "a" * 40})
+    assert (tmp_path / "gateway" / "round-1").exists()
+
+
 def test_every_row_has_restarts_and_cycles_enough() -> None:
     assert ROUNDS >= 10
     assert look_needs(GATED, LOOKS_MAX) + 2 < CYCLES

@@ -147,6 +147,7 @@ def rare(refused: float, *, saturated: int, refused_there: float = 0.09) -> Chan
     ("saturated", "refused", "refused_there", "states"),
     [
         (400, 0.2, 0.09, set()),
+        (400, 0.2, 0.0, set()),
         (4, 0.2, 0.09, {"suspected"}),
         (0, 0.2, 0.09, {"suspected"}),
         (400, 0.1, 0.3, {"changed"}),
@@ -159,7 +160,8 @@ def test_a_rare_operation_is_judged_in_all_phases_together(
     """Where 1 of 13 was refused of A and none of B, an unchanged system was not the SAME in any of
     three such jobs: at the fixed rate chance moves what is rare by more than the limit."""
     of_b = rare(refused, saturated=saturated, refused_there=refused_there)
-    a, b = a_set("A", 12, rare(0.1, saturated=saturated)), a_set("B", 12, of_b)
+    of_a = rare(0.1, saturated=saturated, refused_there=0.09 if refused_there else 0.0)
+    a, b = a_set("A", 12, of_a), a_set("B", 12, of_b)
     found = [
         each for each in judge(records(a), records(b)) if each.outcome.operation == "cancel_payment"
     ]

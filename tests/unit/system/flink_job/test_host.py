@@ -164,6 +164,18 @@ def test_a_record_without_a_key_is_sent_on_once_with_its_entity_s_id(key: bytes 
     assert orjson.loads(reply.value) == {"request_id": "r", "user_id": "1", "credit": 0}
 
 
+def test_a_record_in_another_partition_than_its_key_s_is_sent_on_once() -> None:
+    """It was handled there: after a crash before or after those of the key's own partition."""
+    value = encode_request(GOOD)
+    host = Hosted()
+    (again,) = host.take("user_in", b"u", value, partition=~1)
+    assert again == Sent("user_in", b"u", SENT_ON.decode(), value)
+    assert not host.writes
+    (letter, answer) = host.take("user_in", b"other", value, partition=~1)
+    assert (letter.topic, letter.key) == ("user_in_dead", b"other")
+    assert code(orjson.loads(answer.value)) == "bad_request"
+
+
 def test_bad_parameters_are_a_dead_letter_and_are_not_remembered() -> None:
     host = Hosted()
     ask(host, "create_user", "c")

@@ -183,7 +183,7 @@ def test_somebody_s_logs_are_no_new_folder(tmp_path):
         pass
 
 
-@pytest.mark.parametrize("name", ["a,b", "a:b", 'a"b', "a\\b", "a\nb"])
+@pytest.mark.parametrize("name", ["a,b", "a:b", 'a"b', "a\\b", "a\nb", "50%prod"])
 def test_a_path_that_settings_would_split_is_refused(tmp_path, name):
     with (
         pytest.raises(StackError, match=r"which a data folder can't have: choose another"),

@@ -30,7 +30,9 @@ def test_it_is_made_once(sources: Path) -> None:
     ]
 
 
-def test_another_source_or_connector_makes_another_jar(sources: Path) -> None:
+def test_another_source_or_connector_makes_another_jar(
+    sources: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     connector = [sources / "kafka.jar"]
     files = [job_jar(connector).file, job_jar([*connector, sources / "other.jar"]).file]
     (sources / "B.java").write_text("class B { int b; }")
@@ -38,4 +40,8 @@ def test_another_source_or_connector_makes_another_jar(sources: Path) -> None:
     (sources / "C.java").write_text("class C {}")
     files.append(job_jar(connector).file)
     files.append(page_jar().file)
+    monkeypatch.setattr(own_jars, "version", lambda name: "9.9")
+    files.append(job_jar(connector).file)
+    monkeypatch.setattr(own_jars, "COMPILER", sources / "A.java")
+    files.append(job_jar(connector).file)
     assert len({*files}) == len(files)

@@ -28,7 +28,7 @@ CYCLES_MAX = 500
 JOBS = 20
 """So many unchanged jobs tell a share of 80 % to about 18 points."""
 JOBS_MAX = 200
-"""One call has at most this many jobs; each takes up to 18 minutes."""
+"""One call has at most this many jobs; each takes up to 25 minutes."""
 COMPARISONS_MAX = 10_000
 """A variant has at most this many comparisons drawn: further ones repeat the same runs."""
 

@@ -265,7 +265,7 @@ def test_the_service_level_of_a_pair_that_is_void_is_not_checked(tmp_path: Path)
     a = write_set(tmp_path / "a", a_set("A", 24))
     failing = write_set(tmp_path / "b", b)
     assert compare(Folders(a, failing), BUDGETS).verdict == "over_budget"
-    b[3]["probes"] = [control(700.0)]
+    b[3]["probes"] = [control(400.0)]
     moved = write_set(tmp_path / "moved", b)
     assert compare(Folders(a, moved), BUDGETS).verdict == "same"
 

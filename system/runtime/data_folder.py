@@ -89,10 +89,12 @@ class DataFolder:
         """`remember` notes that this part of the data is in its place. It raises `StackError` where
         it was once and is no more, as on a disk that is not mounted: it would be begun anew."""
         note = self.path / f"has-{what}"
+        if note.exists() == is_there:
+            return
         if is_there:
             with suppress(OSError):  # the disk is full: it is noted once there is room
                 note.touch()
-        elif note.exists():
+        else:
             raise StackError(
                 f"{place} has lost what this stack kept there: mount its disk, or choose another "
                 "--data-dir"

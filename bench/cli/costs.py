@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from statistics import median
 
 from bench.cli.arguments import (
     ANY_EXITS,
@@ -20,7 +21,7 @@ from bench.cli.run import exit_of
 from bench.costs.loaded_stacks import draw, found, measured
 from bench.costs.table import Window, costs, table
 from bench.errors import ExitCode, UsageError, progress
-from bench.records.run_record import RunRecord
+from bench.records.run_record import GROUPS, RunRecord
 from bench.records.typed_json import to_plain
 from bench.result_files import make_folder
 from bench.run.environment import commit, environment
@@ -28,10 +29,11 @@ from bench.run.model import Subject
 from bench.run.run import Run, own_stack
 from bench.run.settings import DURATION_S_MAX, Settings
 from bench.scaling import plan as planning
-from bench.scaling.axes import AXES, MACHINE
+from bench.scaling.axes import AXES, MACHINE, PARTITIONS
 from bench.scaling.entities import make_users
-from bench.scaling.study import Site, gateway_cost, measure, missing, resume
-from bench.scaling.study_record import Study, read_study
+from bench.scaling.study import Site, Walk, machine_of, missing, resume, told_of
+from bench.scaling.study_record import Study, Windows, cpu_of, read_study
+from bench.scaling.table import table as study_table
 from bench.workload.http_file import P99_MS_MAX
 from machine.arguments import one_of, positive, whole
 from machine.cache import LockHeldError, lock
@@ -114,6 +116,11 @@ SETTING_MAX = 1e9
 """A larger value of an axis is refused: no study has one."""
 RATE_PER_S_MAX = 100_000_000.0
 """A plan is for at most this rate: above it, no study of one machine tells anything."""
+PAIRS_MAX = 100
+"""More pairs of each point than these take days."""
+FIRST_WARMUP_S = 60.0
+"""The first warm-up of each stack ends when it is steady, at most this late: its pair is as old."""
+TABLE = "study.md"
 
 
 def axes(text: str) -> tuple[str, ...]:
@@ -123,21 +130,27 @@ def axes(text: str) -> tuple[str, ...]:
 
 def add_study(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
-    add("--axes", type=axes, default=tuple(AXES), metavar="NAME,...",
-        help=f"of {', '.join(AXES)} (default: all)")  # fmt: skip
+    which = parser.add_mutually_exclusive_group()
+    which.add_argument("--axes", type=axes, default=tuple(AXES), metavar="NAME,...",
+                       help=f"of {', '.join(AXES)} (default: all)")  # fmt: skip
+    which.add_argument("--machine", type=settings_of_a_machine, metavar="AXIS=VALUE,...",
+                       help="a machine with all of these, to hold a plan against")  # fmt: skip
     add("--out", type=Path, default=Path("results/scaling"), metavar="FOLDER",
         help="the study's, which goes on where it was left (default: %(default)s)")  # fmt: skip
     add("--quick", action="store_true", help="short windows, to see that it works")
     add("--duration", type=positive(DURATION_S_MAX), metavar="S",
-        help="seconds of each window (default: 20; quick: 4)")  # fmt: skip
+        help="seconds of each window (default: 10; quick: 4)")  # fmt: skip
+    add("--pairs", type=whole("pairs", PAIRS_MAX), metavar="N",
+        help="of each point with the base (default: 3; quick: 1)")  # fmt: skip
     add_seed(parser)
 
 
 def study(args: argparse.Namespace) -> ExitCode:
     """`study` raises what a run does; the points that were measured until then are kept."""
-    settings = Settings(seed=args.seed)
+    settings = Settings(seed=args.seed, duration_s=10.0, first_warmup_s=FIRST_WARMUP_S)
     if args.quick:
         settings = settings.quick()
+    args.pairs = args.pairs or (1 if args.quick else 3)
     if args.duration:
         settings = replace(settings, duration_s=args.duration)
     make_folder(args.out / RUNS)
@@ -171,18 +184,33 @@ def _study(args: argparse.Namespace, settings: Settings) -> ExitCode:
 
             yield Site(run, fill)
 
-    found = resume(args.out, commit(), environment(own_stack=True), settings)
-    found = measure(found, args.out, args.axes, settings, bring, progress)
-    for path in _pictures(found, args.out / "images"):
-        progress(f"drawn: {path}")
-    left = missing(found, args.axes)
-    lines = [f"{axis} {value:g}: not sound" for axis, value in left]
-    lines = lines or ["all points are sound"]
-    if (cost := gateway_cost(found)) is not None:
-        lines.append(cost)
-    show("\n".join(lines))
+    windows = Windows(settings.duration_s, settings.warmup_s, settings.first_warmup_s, args.pairs)
+    known = resume(args.out, commit(), environment(own_stack=True), windows)
+    walk = Walk(known, args.out, settings, bring, progress)
+    try:
+        if args.machine is None:
+            walk.axes(args.axes)
+        else:
+            walk.machine(args.machine)
+    finally:  # what was measured until Ctrl-C is kept
+        _write(walk.study, args.out)
+    left = [f"{axis} {value:g}" for axis, value in missing(walk.study, args.axes)]
+    if args.machine is not None:
+        machine = machine_of(walk.study, args.machine)
+        is_left = walk.study.pairs_left(None if machine is None else machine.point)
+        left = [told_of(args.machine)] if is_left else []
+    show("\n".join([f"{each}: not sound" for each in left] or ["all points are sound"]))
     worst = (ExitCode.FAILED, ExitCode.UNANSWERED, ExitCode.VOID if left else ExitCode.DONE)
     return next(code for code in worst if code in ended or code == worst[-1])
+
+
+def _write(found: Study, folder: Path) -> None:
+    """Writes what is known of a study beside its file: a table, and charts."""
+    on = found.environment
+    about = f"Commit {found.commit.id}; {on.cores} cores of {on.cpu_model}"
+    write(folder / TABLE, study_table(found, about).encode())
+    for path in (folder / TABLE, *_pictures(found, folder / "images")):
+        progress(f"written: {path}")
 
 
 def _pictures(found: Study, folder: Path) -> Iterator[Path]:
@@ -190,7 +218,14 @@ def _pictures(found: Study, folder: Path) -> Iterator[Path]:
     from bench.report import images  # loading what draws takes a second
 
     for name, axis in AXES.items():
-        points = [images.Grown(each.value, each.cpu_us, each.p99_ms) for each in found.of(name)]
+        points = [
+            images.Grown(
+                each.value,
+                {group: us for group in GROUPS if (us := found.usual(each, cpu_of(group)))},
+                median(own.p99_ms / slower for slower, own in found.at_usual_speed(each)),
+            )
+            for each in found.of(name)
+        ]
         for theme in images.THEMES if len(points) > 1 else ():
             make_folder(folder)
             path = folder / f"{name}-{theme}.svg"
@@ -201,7 +236,7 @@ def _pictures(found: Study, folder: Path) -> Iterator[Path]:
 SCALING = Command(
     "scaling",
     "a study of what growth costs: rates, partitions, gateways, checkpoints; goes on where it was",
-    "--axes base,rate",
+    "--axes rate",
     add_study,
     study,
     RUN_COMMAND_EXITS,
@@ -214,6 +249,10 @@ def settings_of_a_machine(text: str) -> dict[str, float]:
     names = [one_of("axis", MACHINE)(name) for name, _, _ in pairs]
     if len({*names}) < len(names):
         raise argparse.ArgumentTypeError(f"{text}: an axis is there twice")
+    if {*names} >= {"partitions", "taskmanagers"}:
+        raise argparse.ArgumentTypeError(
+            f"{text}: with taskmanagers there are {PARTITIONS} partitions; leave partitions out"
+        )
     return {name: positive(SETTING_MAX)(value) for name, _, value in pairs}
 
 

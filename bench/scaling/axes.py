@@ -1,23 +1,19 @@
-"""An axis is one thing that grows; at each of its values the stack is as in the base otherwise."""
+"""An axis is one thing that grows; at each of its values all else is as in the base, which is a
+stack of the default options under the shop's mix, by HTTP."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import NamedTuple
 
 from bench.run.settings import Settings
 from system.runtime.options import StackOptions, StateBackend
-from system.runtime.settings import CHECKPOINT_INTERVAL_S
 
 RATE = "rate"
-"""The values of this axis are shares of the base configuration's capacity; it has one stack."""
+"""The values of this axis are shares of what the base takes at most; it has one stack."""
 PARTITIONS = 12
 """The tasks of 1, 2, 3 and 4 TaskManagers have as many partitions each."""
-BASE = "base"
-"""The one value of this axis is the base configuration."""
-
 WAY = "way"
-"""The values of this axis are `WAYS`, on one stack: what the gateway costs is their difference."""
-WAYS: tuple[tuple[str, str | None], ...] = (("by HTTP", None), ("into Kafka", "own"))
+"""The one value of this axis is the way into Kafka: what the gateway costs is the base's rest."""
 
 BACKENDS: tuple[StateBackend, ...] = ("rocksdb", "hashmap")
 
@@ -35,7 +31,6 @@ class Axis(NamedTuple):
 
 
 AXES: dict[str, Axis] = {
-    BASE: Axis("the base configuration", (1.0,)),
     RATE: Axis("rate, share of the capacity", (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95)),
     "partitions": Axis(
         "partitions of each input topic",
@@ -76,20 +71,26 @@ AXES: dict[str, Axis] = {
         names=("RocksDB", "heap"),
     ),
     WAY: Axis(
-        "how requests come to the services",
-        (1.0, 2.0),
-        settings=lambda settings, value: replace(settings, kafka=WAYS[int(value) - 1][1]),
-        names=tuple(name for name, _ in WAYS),
+        "requests that are written to Kafka, without the gateway",
+        (1.0,),
+        settings=lambda settings, value: replace(settings, kafka="own"),
+        names=("into Kafka",),
     ),
     "entities": Axis("users in the state, besides the load's", (1e3, 1e4, 1e5, 1e6), fills=True),
 }
-"""The axes are measured in this order: the rates follow from the base."""
-MACHINE: dict[str, float | None] = {
-    "partitions": 1.0,
-    "taskmanagers": None,
-    "gateways": 1.0,
-    "checkpoint-interval": CHECKPOINT_INTERVAL_S,
-    "entities": None,
-}
-"""These axes are settings of a machine, with the base's value; None where that is no value of the
-axis: one TaskManager has `PARTITIONS` there, and one in the base."""
+"""The axes are measured in this order."""
+MACHINE = ("partitions", "taskmanagers", "gateways", "checkpoint-interval", "entities")
+"""These axes are settings of a machine."""
+
+
+def options_of(settings: Mapping[str, float]) -> StackOptions:
+    """`options_of` returns those of a stack that has each of these values, by axis."""
+    options = StackOptions()
+    for axis, value in settings.items():
+        options = AXES[axis].options(options, value)
+    return options
+
+
+def entities_of(settings: Mapping[str, float]) -> int:
+    """`entities_of` returns how many entities are in its state, besides the load's own."""
+    return sum(int(value) for axis, value in settings.items() if AXES[axis].fills)

@@ -4,18 +4,25 @@ Latency follows from the queue that explains the study's rates (`bench.stats.que
 memory from what a request and a part took at the highest rate. A machine that is set up otherwise
 than the study's base takes what the study's axes say of each setting by itself. What can't be known
 from a study is an assumption, and is said.
+
+The machine's speed changes meanwhile. Where all takes `slower` times as long, a queue is the same
+one at a rate `slower` times as high, with latencies by so much shorter: so each rate is put beside
+the speed that the base had right before it.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from math import ceil, exp, log, prod
+from statistics import median
+from typing import NamedTuple
 
 import numpy as np
 
 from bench.errors import BenchError
 from bench.records.run_record import GROUPS
-from bench.scaling.axes import BASE, MACHINE, RATE
-from bench.scaling.study_record import Point, Study
+from bench.scaling.axes import RATE
+from bench.scaling.study import machine_of, told_of
+from bench.scaling.study_record import Figure, Point, Study, cpu_of
 from bench.stats.queueing import (
     RATES_MIN,
     UTILISATION_MAX,
@@ -31,7 +38,7 @@ FAR_ERROR_MIN = 0.2
 """The error of a capacity is at least this where no rate near it was measured: what is seen up to
 80 % tells it within 20 %, see `tests/unit/bench/stats/test_queueing.py`."""
 NEAR = 0.9
-"""A rate of this share of what saturates the base, or more, is near the capacity."""
+"""A rate of this share of what the base takes at most, or more, is near the capacity."""
 SYSTEM = GROUPS[:-1]
 GENERATOR = GROUPS[-1]
 
@@ -44,6 +51,16 @@ class Range:
     expected: float
     high: float | None
     """There is no bound that is known where this is None."""
+
+
+class Highest(NamedTuple):
+    """The highest rate that was measured, at the study's usual speed."""
+
+    share: float
+    """The rate is this share of what the base takes at most."""
+    rate_per_s: float
+    cpu_us: dict[str, float]
+    rss_mib: dict[str, float]
 
 
 @dataclass(frozen=True)
@@ -71,6 +88,10 @@ class Plan:
     """It predicted their p99 so badly."""
     capacity_error: float
     """Its capacity was off by this share from that of all rates."""
+    capacity_ratio: float
+    """A machine takes at most so many times what the study's base does, by its settings."""
+    measured_ratio: Range | None
+    """So many times it was, where `bench scaling` measured this very machine."""
     assumptions: list[str]
 
 
@@ -83,7 +104,7 @@ def held_of(study: Study) -> Held:
             f"the study has {len(rates)} sound rates, a plan needs {needed}: measure the rest with "
             "`python -m bench scaling`, on a quiet machine"
         )
-    return hold_against([Observation(each.rate_per_s, each.p50_ms, each.p99_ms) for each in rates])
+    return hold_against([_observed(study, each) for each in rates])
 
 
 def plan(
@@ -91,106 +112,123 @@ def plan(
 ) -> Plan:
     """`plan` raises `BenchError` where the study is not enough, or no rate has such a p99.
 
-    `machine` sets a machine up otherwise than the study's base: values of the axes in `MACHINE`.
+    `machine` sets a machine up otherwise than the study's base: values of the axes in
+    `bench.scaling.axes.MACHINE`.
     """
     held, machine = held_of(study), machine or {}
-    busiest, cores = study.of(RATE)[-1], study.environment.cores
-    cpu_us, rss_mib = (
-        {group: base.get(group, 0.0) * by[group] for group in SYSTEM}
-        for base, by in (
-            (busiest.cpu_us, times(study, machine, _cpu_ratio)),
-            (busiest.rss_mib, times(study, _with_memory(study, machine), _memory)),
-        )
+    return planned(
+        _highest(study), held, study.environment.cores, rate_per_s, p99_ms, _set_up(study, machine)
     )
-    of_generator = {GENERATOR: busiest.cpu_us.get(GENERATOR, 0.0)}
-    found = planned(
-        busiest, held, cores, rate_per_s, p99_ms, machine, cpu_us | of_generator, rss_mib
-    )
-    window = f"windows of {study.windows.duration_s:g} s, one a point"
-    return replace(found, assumptions=[*found.assumptions, window])
 
 
-Figure = Callable[[Point, str], float | None]
-"""`Figure` reads what a point tells of a group, None where it does not tell."""
+class SetUp(NamedTuple):
+    """A machine that is set up otherwise takes so many times what the base does."""
+
+    settings: dict[str, float]
+    capacity: float
+    cpu: dict[str, float]
+    """By group."""
+    rss: dict[str, float]
+    measured: list[float]
+    """Where all settings were measured at once, its capacity was so many times the base's."""
+    how: str
 
 
-def times(study: Study, machine: Mapping[str, float], figure: Figure) -> dict[str, float]:
-    """`times` returns how many times that of the base a figure of each group is on such a machine:
-    what each setting makes of it by itself, multiplied. It raises `BenchError` where the study does
+AS_BASE = SetUp({}, 1.0, dict.fromkeys(SYSTEM, 1.0), dict.fromkeys(SYSTEM, 1.0), [], "")
+
+
+def _set_up(study: Study, machine: Mapping[str, float]) -> SetUp:
+    """What each setting makes of it by itself, multiplied. Raises `BenchError` where the study does
     not have a setting."""
-    settings = [_times(study, axis, value, figure) for axis, value in machine.items()]
-    return {group: prod(each[group] for each in settings) for group in SYSTEM}
+    known = machine_of(study, machine)
+    windows = study.windows
+    return SetUp(
+        {**machine},
+        times(study, machine, lambda run: run.saturated_per_s),
+        {group: times(study, machine, _saturated_cpu(group)) for group in SYSTEM},
+        {group: _times_of_memory(study, machine, _rss(group)) for group in SYSTEM},
+        [] if known is None else known.point.ratios(lambda run: run.saturated_per_s),
+        f"windows of {windows.duration_s:g} s, {windows.pairs} pairs a point",
+    )
 
 
-def _times(study: Study, axis: str, value: float, figure: Figure) -> dict[str, float]:
-    def told(axis: str) -> list[Point]:
-        return [each for each in study.of(axis) if all(figure(each, name) for name in SYSTEM)]
+def times(study: Study, machine: Mapping[str, float], figure: Figure) -> float:
+    """`times` returns how many times that of the base a figure is on such a machine: what each
+    setting makes of it by itself, multiplied, and read between its values. It raises `BenchError`
+    where the study does not have a setting."""
+    return prod(_times(study, axis, value, figure) for axis, value in machine.items())
 
-    def at(point: Point, group: str) -> float:
-        found = figure(point, group)
-        assert found
-        return found
 
-    points = told(axis)
-    if not points or not points[0].value <= value <= points[-1].value:
-        have = ", ".join(f"{each.value:g}" for each in points) or "none"
+def _times_of_memory(study: Study, machine: Mapping[str, float], figure: Figure) -> float:
+    """A setting whose points do not tell it is taken to change none."""
+    told = {
+        axis: value
+        for axis, value in machine.items()
+        if all(each.ratio(figure) is not None for each in study.of(axis))
+    }
+    return times(study, told, figure)
+
+
+def _times(study: Study, axis: str, value: float, figure: Figure) -> float:
+    known = [(each.value, ratio) for each in study.of(axis) if (ratio := each.ratio(figure))]
+    if not known or not known[0][0] <= value <= known[-1][0]:
+        have = ", ".join(f"{each:g}" for each, _ in known) or "none"
         raise BenchError(
             f"the study's sound values of {axis} are {have}: {value:g} is not among or between "
             f"them; measure them with `python -m bench scaling --axes {axis}`"
         )
-    references = [*(each for each in points if each.value == MACHINE[axis]), *told(BASE)]
-    if not references:
-        raise BenchError("the study has no sound base: measure it with `python -m bench scaling`")
-    places = [log(each.value) for each in points]
-    found = {}
-    for group in SYSTEM:
-        logs = [log(at(each, group)) for each in points]
-        found[group] = exp(float(np.interp(log(value), places, logs))) / at(references[0], group)
-    return found
+    places, logs = zip(*((log(each), log(ratio)) for each, ratio in known), strict=True)
+    return exp(float(np.interp(log(value), places, logs)))
 
 
-def _cpu_ratio(point: Point, group: str) -> float | None:
-    """As a ratio to what the generator took for the same requests: the machine's speed changes
-    between the points."""
-    own, generator = (point.saturated_cpu_us.get(name) for name in (group, GENERATOR))
-    return own / generator if own and generator else None
+def _saturated_cpu(group: str) -> Figure:
+    return lambda run: run.saturated_cpu_us.get(group)
 
 
-def _memory(point: Point, group: str) -> float | None:
-    return point.rss_mib.get(group)
+def _rss(group: str) -> Figure:
+    return lambda run: run.rss_mib.get(group)
 
 
-def _with_memory(study: Study, machine: Mapping[str, float]) -> dict[str, float]:
-    """The settings of which each point tells it; the others are taken to change none."""
-    return {
-        axis: value
-        for axis, value in machine.items()
-        if all(_memory(each, group) for each in study.of(axis) for group in SYSTEM)
-    }
+def _observed(study: Study, point: Point) -> Observation:
+    """A rate as it is at the study's usual speed."""
+    usual = study.at_usual_speed(point)
+    return Observation(
+        median(own.rate_per_s * slower for slower, own in usual),
+        median(own.p50_ms / slower for slower, own in usual),
+        median(own.p99_ms / slower for slower, own in usual),
+    )
+
+
+def _highest(study: Study) -> Highest:
+    point = study.of(RATE)[-1]
+
+    def told(figure: Callable[[str], Figure]) -> dict[str, float]:
+        found = {group: study.usual(point, figure(group)) for group in GROUPS}
+        return {group: value for group, value in found.items() if value is not None}
+
+    rate_per_s = _observed(study, point).rate_per_s
+    return Highest(point.value, rate_per_s, told(cpu_of), told(_rss))
 
 
 def planned(
-    busiest: Point,
+    busiest: Highest,
     held: Held,
     cores: int,
     rate_per_s: float,
     p99_ms: float,
-    machine: Mapping[str, float] | None = None,
-    cpu_us: Mapping[str, float] | None = None,
-    rss_mib: Mapping[str, float] | None = None,
+    set_up: SetUp = AS_BASE,
 ) -> Plan:
     """`planned` takes what a request and a part took at the highest rate, where the system works as
-    it does under load; `cpu_us` and `rss_mib` are those of a machine that is set up otherwise. It
-    raises `BenchError` where no rate has such a p99.
+    it does under load. It raises `BenchError` where no rate has such a p99.
 
     No machine is expected to serve more than the highest rate that was measured; how far it may be
     off, the queue tells.
     """
     if not busiest.cpu_us.keys() >= {*SYSTEM}:
         raise BenchError("the study does not tell what each part of the system took")
-    cpu_us, rss_mib = cpu_us or busiest.cpu_us, rss_mib or busiest.rss_mib
-    dearer = sum(cpu_us.values()) / sum(busiest.cpu_us.values())
-    queue, highest = held.queue.dearer(dearer), busiest.rate_per_s / dearer
+    cpu_us = busiest.cpu_us | {group: busiest.cpu_us[group] * set_up.cpu[group] for group in SYSTEM}
+    measured = set_up.measured
+    queue, highest = held.queue.dearer(1 / set_up.capacity), busiest.rate_per_s * set_up.capacity
     reached = min(queue.rate_for(p99_ms), highest)
     if not reached:
         raise BenchError(
@@ -199,7 +237,7 @@ def planned(
         )
     # A machine of a deployment does not send its own load.
     without = sum(cpu_us.values()) / sum(cpu_us[group] for group in SYSTEM)
-    error = max(ERROR_MIN if busiest.value >= NEAR else FAR_ERROR_MIN, abs(held.capacity_error))
+    error = max(ERROR_MIN if busiest.share >= NEAR else FAR_ERROR_MIN, abs(held.capacity_error))
     p99_error = max(ERROR_MIN, held.p99_error)
     # What is within the error of p99 is another rate: far away where the curve is flat.
     least = min(reached / (1 + error), queue.rate_for(p99_ms / (1 + p99_error)))
@@ -214,11 +252,11 @@ def planned(
     # What runs on one core at a time is as busy as its machine: so many of them.
     busy = [queue.utilisation(rate) for rate in (min(most, UTILISATION_MAX * queue.capacity_per_s),
                                                  reached, least)]  # fmt: skip
-    memory = sum(rss_mib.get(group, 0.0) for group in SYSTEM)
+    memory = sum(busiest.rss_mib.get(group, 0.0) * set_up.rss[group] for group in SYSTEM)
     return Plan(
         rate_per_s,
         p99_ms,
-        dict(machine or {}),
+        set_up.settings,
         one,
         Range(there_ms / (1 + p99_error), there_ms, there_ms * (1 + p99_error)),
         machines,
@@ -234,9 +272,11 @@ def planned(
         round(held.p50_error, 3),
         round(held.p99_error, 3),
         round(held.capacity_error, 3),
+        round(set_up.capacity, 3),
+        Range(min(measured), median(measured), max(measured)) if measured else None,
         [
             f"machines as the study's, of {cores} cores, which send no load themselves",
-            *_set_up(machine or {}),
+            *_otherwise(set_up.settings),
             *_beyond(reached, highest, without),
             "the study's mix of requests, entities and checkpoints; entities spread evenly over "
             "partitions, and requests over gateways",
@@ -245,17 +285,17 @@ def planned(
             f"a partition's job and a gateway use one core each at most, {used:.0%} of it",
             "memory as at the end of the study's highest rate, and of each setting; state that "
             "grows with entities is not in it",
+            *([set_up.how] if set_up.how else []),
         ],
     )
 
 
-def _set_up(machine: Mapping[str, float]) -> list[str]:
-    if not machine:
+def _otherwise(settings: Mapping[str, float]) -> list[str]:
+    if not settings:
         return []
-    told = ", ".join(f"{axis} {value:g}" for axis, value in machine.items())
     return [
-        f"each machine with {told}: each setting makes a request so much dearer as it does alone, "
-        "and latencies grow as its CPU does"
+        f"each machine with {told_of(settings)}: each setting makes of CPU, memory and capacity "
+        "what it does alone, and latencies grow as the capacity shrinks"
     ]
 
 
@@ -301,6 +341,20 @@ def table(found: Plan) -> str:
         f"- at {found.utilisation:.0%} of a capacity of {found.capacity_per_s:,.0f} requests/s",
         f"- held against the study: p50 off by {found.p50_error:.0%} and p99 by "
         f"{found.p99_error:.0%} at most, capacity by {abs(found.capacity_error):.0%}",
+        *_held_against_the_machine(found),
         *(f"- assumed: {each}" for each in found.assumptions),
     ]  # fmt: skip
     return "\n".join(lines)
+
+
+def _held_against_the_machine(found: Plan) -> list[str]:
+    """How far the plan is off from what that machine took, which the plan has not seen."""
+    measured = found.measured_ratio
+    if measured is None:
+        return []
+    off = found.capacity_ratio / measured.expected - 1
+    return [
+        f"- {told_of(found.machine)} takes at most {found.capacity_ratio:.2f} of what the base "
+        f"does; measured: {measured.expected:.2f} ({measured.low:.2f} to {measured.high:.2f}), so "
+        f"the plan is off by {off:+.0%}"
+    ]

@@ -1,30 +1,28 @@
-"""A study walks its axes, one run a point. What is measured stays, and is not measured again.
+"""A study walks its axes. Each point is measured in turns with the base, on a stack as old.
 
-A point that is not VALID is measured anew by the next call: the machine was busy, or too small.
+A machine's speed changes from hour to hour: what is told of a point is what it takes beside the
+base. What is measured stays, and is not measured again.
 """
 
-from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
 from itertools import groupby
 from pathlib import Path
 from typing import NamedTuple
 
 from bench.errors import UsageError
-from bench.records.run_record import (
-    GROUPS,
-    CommitRecord,
-    Environment,
-    RunRecord,
-    WindowFigures,
-)
+from bench.records.run_record import CommitRecord, Environment, RunRecord, WindowFigures
 from bench.records.series_file import read_series
 from bench.run.model import Progress
 from bench.run.settings import Settings
-from bench.scaling.axes import AXES, BASE, RATE, WAY
+from bench.scaling.axes import AXES, RATE, entities_of, options_of
 from bench.scaling.study_record import (
     FILE,
     SCHEMA_VERSION,
+    Figures,
+    Machine,
+    Pair,
     Point,
     Study,
     Windows,
@@ -38,6 +36,8 @@ SATURATION_USERS = 256
 busy, and far fewer than it refuses."""
 OPEN_RATE_PER_S = 100.0
 """The open loop of every axis but the rate's sends so much: no value is near its capacity there."""
+MACHINE = "machine"
+"""The point of a machine names this in place of an axis."""
 RSS = "rss_mib."
 
 Measure = Callable[[Settings], tuple[RunRecord, Path]]
@@ -61,24 +61,17 @@ class Wanted(NamedTuple):
     value: float
 
 
-def missing(study: Study | None, axes: Sequence[str]) -> list[Wanted]:
-    """`missing` returns the points that are not sound yet, in the order of `AXES`."""
+def missing(study: Study, axes: Sequence[str]) -> list[Wanted]:
+    """`missing` returns the points that lack pairs, in the order of `AXES`."""
     wanted = [Wanted(name, value) for name in AXES if name in axes for value in AXES[name].values]
-    known = {each: None if study is None else study.point(*each) for each in wanted}
-    left = {each for each, found in known.items() if found is None or not found.is_sound}
-    if any(each.axis == WAY for each in left):  # its points are subtracted: both are of one stack
-        left |= {each for each in wanted if each.axis == WAY}
-    return [each for each in wanted if each in left]
+    return [each for each in wanted if study.pairs_left(study.point(*each))]
 
 
-def resume(
-    folder: Path, commit: CommitRecord, environment: Environment, settings: Settings
-) -> Study:
+def resume(folder: Path, commit: CommitRecord, environment: Environment, windows: Windows) -> Study:
     """`resume` returns the study of a folder, or a new one. It raises `UsageError` where that was
     made of something else, and `RunFileError` where it can't be read."""
-    windows = Windows(settings.duration_s, settings.warmup_s, settings.first_warmup_s)
     if not (folder / FILE).exists():
-        return Study(SCHEMA_VERSION, commit, environment, windows, None, [])
+        return Study(SCHEMA_VERSION, commit, environment, windows, [], [])
     study = read_study(folder)
     if commit.dirty:
         raise UsageError(
@@ -92,78 +85,140 @@ def resume(
         )
     if study.windows != windows:
         raise UsageError(
-            f"{folder / FILE} has windows of {study.windows.duration_s:g} s after "
-            f"{study.windows.warmup_s:g} s of warm-up, not of {windows.duration_s:g} s after "
-            f"{windows.warmup_s:g}: choose another --out"
+            f"{folder / FILE} has {_told(study.windows)}, not {_told(windows)}: choose another "
+            "--out, or its --duration and --pairs"
         )
     return study
 
 
-def measure(
-    study: Study,
-    folder: Path,
-    axes: Sequence[str],
-    settings: Settings,
-    bring: Bring,
-    progress: Progress,
-) -> Study:
-    """`measure` measures what is missing, and writes the study after each point.
+def _told(windows: Windows) -> str:
+    return (
+        f"{windows.pairs} pairs of windows of {windows.duration_s:g} s after {windows.warmup_s:g} s"
+    )
 
-    It raises what `bring` and its runs do, and `KeyboardInterrupt`, with all points kept that were
+
+class Walk:
+    """A walk measures what a study lacks, and writes it after each pair.
+
+    It raises what `bring` and its runs do, and `KeyboardInterrupt`, with all pairs kept that were
     measured until then.
     """
-    todo, everything = missing(study, axes), missing(None, [*AXES])
-    done = 0
-    for (axis, options), points in groupby(todo, key=lambda each: (each.axis, options_of(each))):
-        if axis == RATE and study.capacity_per_s is None:
-            progress(f"{RATE}: left out, as {BASE}, whose capacity its values are of, is not sound")
-            continue
-        if axis == WAY:  # both of its points are of one stack, or none is
-            study = replace(study, points=[each for each in study.points if each.axis != WAY])
-        with bring(options) as site:
-            filled = 0
-            for wanted in points:
-                done += 1
-                progress(f"point {done} of {len(todo)}: {wanted.axis} {wanted.value:g}")
-                if AXES[wanted.axis].fills:
-                    site.fill(int(wanted.value) - filled)
-                    filled = int(wanted.value)
-                rate = rate_of(wanted, study)
-                # No two runs of a stack may ask for the same keys.
-                own = replace(settings, seed=settings.seed + everything.index(wanted))
-                record, where = site.run(settings_of(wanted, own, rate))
-                if record.verdict == "interrupted":
-                    raise KeyboardInterrupt
-                told = "; ".join([record.verdict, *record.reasons])
-                progress(f"{wanted.axis} {wanted.value:g}, run {record.run_id}: {told}")
-                found = point_of(wanted, record, rate, where)
-                if found is not None:
-                    study = with_point(study, found)
-                    write_study(folder, study)
-    return study
+
+    def __init__(
+        self, study: Study, folder: Path, settings: Settings, bring: Bring, progress: Progress
+    ) -> None:
+        self.study = study
+        self._folder = folder
+        self._settings = settings
+        self._bring = bring
+        self._progress = progress
+
+    def axes(self, axes: Sequence[str]) -> None:
+        """`axes` measures these. Values that are of the load, or of the entities, share a stack."""
+        todo = missing(self.study, axes)
+        done = 0
+        for (axis, options), points in groupby(todo, key=_stack_of):
+            with self._sites(options, entities_of({axis: 1})) as (own, base):
+                filled = 0
+                for wanted in points:
+                    done += 1
+                    if (entities := entities_of({axis: wanted.value})) > filled:
+                        own.fill(entities - filled)
+                        filled = entities
+                    point = self.study.point(*wanted) or Point(*wanted, pairs=[])
+                    said = f"point {done} of {len(todo)}: {axis} {wanted.value:g}"
+                    for told in self._measured(point, own, base, said):
+                        self._keep(with_point(self.study, told))
+
+    def machine(self, settings: Mapping[str, float]) -> None:
+        """`machine` measures one that has all of these values at once."""
+        known = machine_of(self.study, settings) or Machine({**settings}, Point(MACHINE, 1.0, []))
+        if not self.study.pairs_left(known.point):
+            return
+        entities = entities_of(settings)
+        with self._sites(options_of(settings), entities) as (own, base):
+            if entities:
+                own.fill(entities)
+            said = f"{MACHINE}: {told_of(settings)}"
+            for point in self._measured(known.point, own, base, said):
+                self._keep(with_machine(self.study, replace(known, point=point)))
+
+    def _keep(self, study: Study) -> None:
+        self.study = study
+        write_study(self._folder, study)
+
+    @contextmanager
+    def _sites(self, options: StackOptions, entities: int) -> Iterator[tuple[Site, Site]]:
+        """The stack with these options, and the base's: one where nothing sets them apart."""
+        with self._bring(StackOptions()) as base:
+            if options == StackOptions() and not entities:
+                yield base, base
+                return
+            with self._bring(options) as own:
+                yield own, base
+
+    def _measured(self, point: Point, own: Site, base: Site, said: str) -> Iterator[Point]:
+        """The point with each pair that it lacks."""
+        left = self.study.pairs_left(point)
+        for number in range(left):
+            self._progress(f"{said}, pair {number + 1} of {left}")
+            pair = self._pair(point, own, base, is_base_first=number % 2 == 0)
+            if pair is not None:
+                point = replace(point, pairs=[*point.pairs, pair])
+                yield point
+
+    def _pair(self, point: Point, own: Site, base: Site, is_base_first: bool) -> Pair | None:
+        """None where nothing was measured on one side."""
+        plain = settings_of(self._settings)
+        if point.axis == RATE:  # a share of what the base takes at this very time
+            of_base = self._run(base, plain)
+            most = None if of_base is None else of_base.saturated_per_s
+            of_own = self._run(own, at_rate(plain, point.value * most)) if most else None
+        elif is_base_first:
+            of_base = self._run(base, plain)
+            of_own = self._run(own, settings_of(self._settings, point))
+        else:
+            of_own = self._run(own, settings_of(self._settings, point))
+            of_base = self._run(base, plain)
+        return Pair(of_own, of_base) if of_own and of_base else None
+
+    def _run(self, site: Site, settings: Settings) -> Figures | None:
+        # No two runs of a stack may ask for the same keys.
+        self._settings = replace(self._settings, seed=self._settings.seed + 1)
+        record, folder = site.run(replace(settings, seed=self._settings.seed))
+        if record.verdict == "interrupted":
+            raise KeyboardInterrupt
+        self._progress(f"run {record.run_id}: {'; '.join([record.verdict, *record.reasons])}")
+        assert settings.rate is not None
+        return figures_of(record, folder, float(settings.rate))
 
 
-def options_of(wanted: Wanted) -> StackOptions:
-    return AXES[wanted.axis].options(StackOptions(), wanted.value)
+def settings_of(settings: Settings, point: Point | None = None) -> Settings:
+    """`settings_of` returns an open loop, and users who saturate the system after it, by HTTP: the
+    base's, or what a point makes of it."""
+    settings = replace(
+        settings, rate=f"{OPEN_RATE_PER_S:g}", users=(), saturation_users=SATURATION_USERS
+    )
+    if point is not None and point.axis in AXES:
+        settings = AXES[point.axis].settings(settings, point.value)
+    return replace(settings, saturation_users=0) if settings.kafka else settings
 
 
-def rate_of(wanted: Wanted, study: Study) -> float:
-    if wanted.axis != RATE:
-        return OPEN_RATE_PER_S
-    assert study.capacity_per_s is not None
-    return round(wanted.value * study.capacity_per_s, 1)
+def at_rate(settings: Settings, rate_per_s: float) -> Settings:
+    """`at_rate` returns the open loop alone."""
+    return replace(settings, rate=f"{rate_per_s:.1f}", saturation_users=0)
 
 
-def settings_of(wanted: Wanted, settings: Settings, rate_per_s: float) -> Settings:
-    """`settings_of` returns an open loop at the rate; elsewhere than on the rate's axis users
-    saturate the system after it, by HTTP."""
-    settings = AXES[wanted.axis].settings(settings, wanted.value)
-    users = 0 if wanted.axis == RATE or settings.kafka else SATURATION_USERS
-    return replace(settings, rate=f"{rate_per_s:g}", users=(), saturation_users=users)
+def _stack_of(wanted: Wanted) -> tuple[str, StackOptions]:
+    return wanted.axis, options_of({wanted.axis: wanted.value})
 
 
-def point_of(wanted: Wanted, run: RunRecord, rate_per_s: float, folder: Path) -> Point | None:
-    """`point_of` returns None for a run of which nothing was measured."""
+def told_of(settings: Mapping[str, float]) -> str:
+    return ", ".join(f"{axis} {value:g}" for axis, value in settings.items())
+
+
+def figures_of(run: RunRecord, folder: Path, rate_per_s: float) -> Figures | None:
+    """`figures_of` returns None for a run of which nothing was measured."""
     windows = {phase.is_open: (phase, window) for phase, window in run.windows}
     if True not in windows:
         return None
@@ -172,8 +227,7 @@ def point_of(wanted: Wanted, run: RunRecord, rate_per_s: float, folder: Path) ->
     if latency is None:
         return None
     saturated = windows[False][1] if False in windows else None
-    return Point(
-        *wanted,
+    return Figures(
         run_id=run.run_id,
         verdict=run.verdict,
         rate_per_s=rate_per_s,
@@ -189,29 +243,20 @@ def point_of(wanted: Wanted, run: RunRecord, rate_per_s: float, folder: Path) ->
 
 
 def with_point(study: Study, point: Point) -> Study:
-    """`with_point` puts the point in the place of an earlier one; a sound base tells the
-    capacity."""
+    """`with_point` puts the point in the place of an earlier one."""
     others = [each for each in study.points if (each.axis, each.value) != (point.axis, point.value)]
-    study = replace(study, points=[*others, point])
-    if point.axis == BASE and point.is_sound:
-        study = replace(study, capacity_per_s=point.saturated_per_s)
-    return study
+    return replace(study, points=[*others, point])
 
 
-def gateway_cost(study: Study) -> str | None:
-    """`gateway_cost` returns a line about what a request takes more by way of the gateway; None
-    where that was not measured both ways, of each group."""
-    ways = study.of(WAY)
-    is_told = all(each.cpu_us.keys() >= {*GROUPS} for each in ways)
-    if len(ways) < len(AXES[WAY].values) or not is_told:
-        return None
-    by_http, into_kafka = ways
-    cpu_us = sum(by_http.cpu_us.values()) - sum(into_kafka.cpu_us.values())
-    return (
-        f"the gateway costs {by_http.p50_ms - into_kafka.p50_ms:+.2f} ms of p50, "
-        f"{by_http.p99_ms - into_kafka.p99_ms:+.2f} ms of p99 and {cpu_us:+,.0f} µs of CPU a "
-        f"request at {by_http.rate_per_s:g}/s, the generator's part included (one run each)"
-    )
+def machine_of(study: Study, settings: Mapping[str, float]) -> Machine | None:
+    """`machine_of` returns the one that is set up so."""
+    return next((each for each in study.machines if each.settings == settings), None)
+
+
+def with_machine(study: Study, machine: Machine) -> Study:
+    """`with_machine` puts the machine in the place of an earlier one that is set up so."""
+    others = [each for each in study.machines if each.settings != machine.settings]
+    return replace(study, machines=[*others, machine])
 
 
 def _cpu_us(window: WindowFigures) -> dict[str, float]:

@@ -1,31 +1,31 @@
-"""A study is what study.json holds, as study.schema.json describes it: points, each of one run.
+"""A study is what study.json holds, as study.schema.json describes it: points, each of some pairs.
 
 Each class is an object of the file; its attributes are the keys.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import median
 
 import jsonschema
 import orjson
 
-from bench.records.run_record import CommitRecord, Environment, RunRecord, Verdict
+from bench.records.run_record import CommitRecord, Environment, Verdict
 from bench.records.typed_json import of_plain, to_plain
 from bench.records.versioned_json import RunFileError, read_part
 from bench.result_files import to_json
 from machine.whole_files import write
 
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 SCHEMA_FILE = Path(__file__).with_name("study.schema.json")
 FILE = "study.json"
 
 
 @dataclass(frozen=True)
-class Point:
-    """A point is one run: a value of one axis, all else as in the base configuration."""
+class Figures:
+    """Figures are those of one run."""
 
-    axis: str
-    value: float
     run_id: str
     verdict: Verdict
     rate_per_s: float
@@ -49,6 +49,58 @@ class Point:
         return self.verdict == "valid" and not self.is_bound
 
 
+Figure = Callable[[Figures], float | None]
+"""`Figure` reads one figure of a run, None where it was not measured."""
+
+
+def cpu_of(group: str) -> Figure:
+    """`cpu_of` returns what a request of the open loop took of a group of processes."""
+    return lambda run: run.cpu_us.get(group)
+
+
+@dataclass(frozen=True)
+class Pair:
+    """A pair is a run with the value, and one of the base right before or after it."""
+
+    own: Figures
+    base: Figures
+
+    @property
+    def is_sound(self) -> bool:
+        return self.own.is_sound and self.base.is_sound
+
+
+@dataclass(frozen=True)
+class Point:
+    """A point is a value of one axis, all else as in the base."""
+
+    axis: str
+    value: float
+    pairs: list[Pair]
+
+    @property
+    def sound(self) -> list[Pair]:
+        return [pair for pair in self.pairs if pair.is_sound]
+
+    def ratios(self, figure: Figure) -> list[float]:
+        """`ratios` returns what a figure is to the base's, in each sound pair that tells it."""
+        told = ((figure(pair.own), figure(pair.base)) for pair in self.sound)
+        return [own / base for own, base in told if own is not None and base]
+
+    def ratio(self, figure: Figure) -> float | None:
+        """`ratio` returns the median of the ratios, None where no pair tells it."""
+        return median(ratios) if (ratios := self.ratios(figure)) else None
+
+
+@dataclass(frozen=True)
+class Machine:
+    """A machine is set up in several ways at once, of which a plan says what it takes."""
+
+    settings: dict[str, float]
+    """The settings are values of axes, by name."""
+    point: Point
+
+
 @dataclass(frozen=True)
 class Windows:
     """The windows of a study are all of this length, and after this warm-up of a new stack."""
@@ -56,6 +108,8 @@ class Windows:
     duration_s: float
     warmup_s: float
     first_warmup_s: float
+    pairs: int
+    """Each point has so many pairs."""
 
 
 @dataclass(frozen=True)
@@ -64,24 +118,41 @@ class Study:
     commit: CommitRecord
     environment: Environment
     windows: Windows
-    capacity_per_s: float | None
-    """The base configuration answered so many with users that send again at once: the rates of the
-    axis `rate` are shares of it. None until it was measured."""
     points: list[Point]
+    machines: list[Machine]
+
+    def pairs_left(self, point: Point | None) -> int:
+        """`pairs_left` returns how many pairs a point lacks; none where most of them are sound."""
+        wanted, sound = self.windows.pairs, 0 if point is None else len(point.sound)
+        return 0 if 2 * sound > wanted else wanted - sound
 
     def point(self, axis: str, value: float) -> Point | None:
-        """`point` returns the last one that was measured there."""
-        found = [each for each in self.points if (each.axis, each.value) == (axis, value)]
-        return found[-1] if found else None
+        found = (each for each in self.points if (each.axis, each.value) == (axis, value))
+        return next(found, None)
 
     def of(self, axis: str) -> list[Point]:
         """`of` returns the axis's sound points, by value."""
-        sound = (each for each in self.points if each.axis == axis and each.is_sound)
-        return sorted(sound, key=lambda each: each.value)
+        own = (each for each in self.points if each.axis == axis and not self.pairs_left(each))
+        return sorted(own, key=lambda each: each.value)
 
-    def belongs_to(self, run: RunRecord) -> bool:
-        """`belongs_to` tells whether a run was made with what the study was."""
-        return (run.commit, run.environment) == (self.commit, self.environment)
+    def base(self, figure: Figure) -> float | None:
+        """`base` returns the median of a figure over all sound runs of the base."""
+        points = [*self.points, *(machine.point for machine in self.machines)]
+        told = (figure(pair.base) for point in points for pair in point.sound)
+        known = [value for value in told if value is not None]
+        return median(known) if known else None
+
+    def usual(self, point: Point, figure: Figure) -> float | None:
+        """`usual` returns a figure of a point as it is beside the base's median."""
+        ratio, base = point.ratio(figure), self.base(figure)
+        return None if ratio is None or base is None else ratio * base
+
+    def at_usual_speed(self, point: Point) -> list[tuple[float, Figures]]:
+        """`at_usual_speed` returns the sound runs of a point, each with how many times slower the
+        machine was than as a rule: what the base takes at most is a clock beside it."""
+        usual = self.base(lambda run: run.saturated_per_s)
+        told = ((pair.base.saturated_per_s, pair.own) for pair in point.sound)
+        return [(usual / now, own) for now, own in told if usual and now]
 
 
 def write_study(folder: Path, study: Study) -> None:

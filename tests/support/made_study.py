@@ -1,11 +1,12 @@
 """Studies as a known queue would make them."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from bench.records.run_record import CommitRecord, Environment
 from bench.run.settings import Settings
-from bench.scaling.axes import AXES, BASE, RATE
-from bench.scaling.study_record import SCHEMA_VERSION, Point, Study, Windows
+from bench.scaling.axes import AXES, RATE
+from bench.scaling.study_record import SCHEMA_VERSION, Figures, Pair, Point, Study, Windows
 from bench.stats.queueing import Queue
 
 QUEUE = Queue(capacity_per_s=2000.0, servers=1, cv2=2.0, base_p50_ms=3.0, base_p99_ms=9.0)
@@ -13,33 +14,44 @@ CPU_US = {"gateway": 100.0, "kafka": 100.0, "flink": 250.0, "generator": 90.0}
 ENVIRONMENT = Environment("cpu", 2, 2**34, "Linux", "3.11", {}, "4.1.2", "2.3.0")
 COMMIT = CommitRecord("0123456789", dirty=False)
 SETTINGS = Settings()
-WINDOWS = Windows(SETTINGS.duration_s, SETTINGS.warmup_s, SETTINGS.first_warmup_s)
+PAIRS = 3
+WINDOWS = Windows(SETTINGS.duration_s, SETTINGS.warmup_s, SETTINGS.first_warmup_s, PAIRS)
+SLOWER = (1.0, 3.0, 1.0)
+"""The machine is so many times slower in each pair than as a rule."""
 
 
-def point(axis: str, value: float, **changed: Any) -> Point:
-    rate = value * QUEUE.capacity_per_s if axis == RATE else 100.0
+def figures(rate_per_s: float = 100.0, slower: float = 1.0, **changed: Any) -> Figures:
+    """A run at a rate of the usual machine, by one that is slower."""
     fields: dict[str, Any] = {
-        "axis": axis,
-        "value": value,
-        "run_id": f"{axis}-{value:g}",
+        "run_id": f"run-{rate_per_s:g}",
         "verdict": "valid",
-        "rate_per_s": rate,
-        "answered_per_s": rate,
-        "p50_ms": QUEUE.latency_ms(rate, 0.5),
-        "p99_ms": QUEUE.latency_ms(rate, 0.99),
+        "rate_per_s": rate_per_s / slower,
+        "answered_per_s": rate_per_s / slower,
+        "p50_ms": QUEUE.latency_ms(rate_per_s, 0.5) * slower,
+        "p99_ms": QUEUE.latency_ms(rate_per_s, 0.99) * slower,
         "is_bound": False,
-        "cpu_us": CPU_US,
+        "cpu_us": {group: us * slower for group, us in CPU_US.items()},
         "rss_mib": {"gateway": 100.0, "kafka": 500.0, "flink": 1000.0, "generator": 60.0},
-        "saturated_per_s": None if axis == RATE else QUEUE.capacity_per_s,
-        "saturated_cpu_us": {} if axis == RATE else CPU_US,
+        "saturated_per_s": QUEUE.capacity_per_s / slower,
+        "saturated_cpu_us": {group: us * slower for group, us in CPU_US.items()},
     }
-    return Point(**fields | changed)
+    return Figures(**fields | changed)
+
+
+def point(axis: str, value: float, slower: Sequence[float] = SLOWER, **changed: Any) -> Point:
+    """A point is as the base but for what is changed; of the rates, at its share."""
+    rate = 100.0
+    if axis == RATE:
+        rate = value * QUEUE.capacity_per_s
+        changed = {"saturated_per_s": None, "saturated_cpu_us": {}} | changed
+    pairs = [Pair(figures(rate, by, **changed), figures(slower=by)) for by in slower]
+    return Point(axis, value, pairs)
 
 
 def study(*points: Point) -> Study:
-    return Study(SCHEMA_VERSION, COMMIT, ENVIRONMENT, WINDOWS, QUEUE.capacity_per_s, [*points])
+    return Study(SCHEMA_VERSION, COMMIT, ENVIRONMENT, WINDOWS, [*points], [])
 
 
 def whole() -> Study:
-    """With all rates and the base."""
-    return study(point(BASE, 1.0), *(point(RATE, share) for share in AXES[RATE].values))
+    """With all rates."""
+    return study(*(point(RATE, share) for share in AXES[RATE].values))

@@ -6,7 +6,9 @@ from pathlib import Path
 
 import orjson
 import pytest
-from support.made_study import CPU_US, QUEUE, point, study, whole
+from hypothesis import given
+from hypothesis import strategies as st
+from support.made_study import CPU_US, QUEUE, figures, point, study, whole
 
 from bench.cli.main import call
 from bench.errors import BenchError, ExitCode
@@ -15,14 +17,17 @@ from bench.scaling.plan import (
     ERROR_MIN,
     FAR_ERROR_MIN,
     Plan,
-    _cpu_ratio,
+    _highest,
+    _observed,
+    _saturated_cpu,
     held_of,
     plan,
     planned,
     table,
     times,
 )
-from bench.scaling.study_record import Study, write_study
+from bench.scaling.study import MACHINE
+from bench.scaling.study_record import Machine, Pair, Point, Study, write_study
 from bench.stats.queueing import UTILISATION_MAX, Held
 
 RATE_PER_S, P99_MS = 100_000.0, 50.0
@@ -35,7 +40,7 @@ def held() -> Held:
 
 
 def by(held: Held, p99_ms: float = P99_MS) -> Plan:
-    return planned(whole().of(RATE)[-1], held, 2, RATE_PER_S, p99_ms)
+    return planned(_highest(whole()), held, 2, RATE_PER_S, p99_ms)
 
 
 def test_a_plan_is_near_the_truth(held: Held) -> None:
@@ -90,12 +95,12 @@ def test_a_capacity_that_was_not_come_near_has_a_wider_bar() -> None:
     wrong may think that it was all."""
     known = study(*whole().points[:-2])
     found = plan(known, RATE_PER_S, 1000.0)
-    assert "windows of 20 s, one a point" in found.assumptions
+    assert "windows of 20 s, 3 pairs a point" in found.assumptions
     held = held_of(known)
     low = held._replace(queue=replace(held.queue, capacity_per_s=0.82 * QUEUE.capacity_per_s))
     for one in (
         found.per_machine_per_s,
-        planned(known.of(RATE)[-1], low, 2, RATE_PER_S, 60_000.0).per_machine_per_s,
+        planned(_highest(known), low, 2, RATE_PER_S, 60_000.0).per_machine_per_s,
     ):
         assert one.low <= one.expected / (1 + FAR_ERROR_MIN) * (1 + 1e-9)
 
@@ -128,52 +133,91 @@ def test_where_the_p99_may_never_hold_nobody_knows_how_many_machines(held: Held)
 
 
 def set_up() -> Study:
-    """A second gateway process costs a fifth more of itself, and a checkpoint each second twice of
-    Flink; the machine was half as fast meanwhile."""
+    """A second gateway process costs a fifth more of itself and takes a tenth more requests, a
+    checkpoint each second costs twice of Flink and takes half; the machine's speed changed."""
 
-    def slowed(group: str, times: float) -> dict[str, float]:
-        return {name: us * 2 * (times if name == group else 1) for name, us in CPU_US.items()}
+    def dearer(axis: str, value: float, group: str, times: float, most: float) -> Point:
+        pairs = [
+            Pair(
+                figures(
+                    slower=slower,
+                    saturated_per_s=QUEUE.capacity_per_s * most / slower,
+                    saturated_cpu_us={
+                        name: us * slower * (times if name == group else 1)
+                        for name, us in CPU_US.items()
+                    },
+                ),
+                figures(slower=slower),
+            )
+            for slower in (1.0, 1.0, 2.0)
+        ]
+        return Point(axis, value, pairs)
 
     return study(
         *whole().points,
-        *(point("gateways", 1.0 + extra, saturated_cpu_us=slowed("gateway", 1 + 0.2 * extra))
+        *(dearer("gateways", 1.0 + extra, "gateway", 1 + 0.2 * extra, 1 + 0.1 * extra)
           for extra in range(4)),
-        *(point("checkpoint-interval", each, saturated_cpu_us=slowed("flink", times))
+        *(dearer("checkpoint-interval", each, "flink", times, 1 / times)
           for each, times in ((1.0, 2.0), (5.0, 1.0))),
-        point("entities", 1e3, saturated_cpu_us=slowed("flink", 1.1)),
+        dearer("entities", 1e3, "flink", 1.1, 1.0),
     )  # fmt: skip
 
 
 def test_a_machine_that_is_set_up_otherwise_takes_what_each_setting_makes_of_it() -> None:
     machine = {"gateways": 2.0, "checkpoint-interval": 1.0, "entities": 1e3}
-    dearer = times(set_up(), machine, _cpu_ratio)
-    assert dearer == pytest.approx({"gateway": 1.2, "kafka": 1.0, "flink": 2.2})
+    for group, expected in (("gateway", 1.2), ("kafka", 1.0), ("flink", 2.2)):
+        assert times(set_up(), machine, _saturated_cpu(group)) == pytest.approx(expected)
     found = plan(set_up(), RATE_PER_S, P99_MS, machine)
-    ratio = (sum(CPU_US.values()) + 0.2 * CPU_US["gateway"] + 1.2 * CPU_US["flink"]) / sum(
-        CPU_US.values()
-    )
-    assert found.capacity_per_s == pytest.approx(QUEUE.capacity_per_s / ratio, rel=0.05)
+    assert found.capacity_ratio == pytest.approx(1.1 * 0.5)
+    assert found.capacity_per_s == pytest.approx(QUEUE.capacity_per_s * 1.1 * 0.5, rel=0.05)
+    cores = RATE_PER_S * CPU_US["flink"] * 2.2 / 1e6
+    assert found.partitions.expected == pytest.approx(cores / found.utilisation, rel=0.01)
     assert found.machine == machine
     assert "each machine with gateways 2, checkpoint-interval 1, entities 1000" in table(found)
-    between = times(set_up(), {"checkpoint-interval": sqrt(5.0)}, _cpu_ratio)
-    assert between["flink"] == pytest.approx(sqrt(2.0))
+    between = times(set_up(), {"checkpoint-interval": sqrt(5.0)}, _saturated_cpu("flink"))
+    assert between == pytest.approx(sqrt(2.0))
 
 
-def test_several_taskmanagers_are_held_against_the_base() -> None:
-    """One of the axis has twelve partitions, which cost something too; and each has its memory."""
-    dear = {**CPU_US, "flink": CPU_US["flink"] * 1.3}
+def test_a_setting_brings_its_memory_where_that_is_told() -> None:
     large = {"gateway": 100.0, "kafka": 500.0, "flink": 2000.0}
-    found = study(
-        *whole().points,
-        *(point("taskmanagers", each, saturated_cpu_us=dear, rss_mib=large) for each in (1.0, 2.0)),
-    )
-    assert times(found, {"taskmanagers": 1.0}, _cpu_ratio)["flink"] == pytest.approx(1.3)
-    planned_ = plan(found, RATE_PER_S, P99_MS, {"taskmanagers": 2.0})
-    memory_mib = planned_.machines.expected * 2600.0
-    assert planned_.memory_mib.expected == pytest.approx(memory_mib)
-    points = [replace(each, rss_mib={}) if each.value == 2.0 else each for each in found.points]
-    untold = plan(replace(found, points=points), RATE_PER_S, P99_MS, {"taskmanagers": 2.0})
-    assert untold.memory_mib.expected == pytest.approx(untold.machines.expected * 1600.0)
+    for rss_mib, expected in ((large, 2600.0), ({}, 1600.0)):
+        points = [point("taskmanagers", each, rss_mib=rss_mib) for each in (1.0, 2.0)]
+        found = plan(study(*whole().points, *points), RATE_PER_S, P99_MS, {"taskmanagers": 2.0})
+        assert found.memory_mib.expected == pytest.approx(found.machines.expected * expected)
+
+
+def test_a_plan_is_held_against_a_machine_that_it_has_not_seen() -> None:
+    """What was measured of the machine changes no word of the plan."""
+    machine = {"gateways": 2.0, "checkpoint-interval": 1.0}
+    before = plan(set_up(), RATE_PER_S, P99_MS, machine)
+    assert before.measured_ratio is None
+    assert "measured:" not in table(before)
+    pairs = [
+        Pair(figures(saturated_per_s=QUEUE.capacity_per_s * ratio), figures())
+        for ratio in (0.4, 0.5, 0.7)
+    ]
+    known = Machine(machine, Point(MACHINE, 1.0, pairs))
+    other = Machine({"gateways": 2.0}, point(MACHINE, 1.0))
+    found = plan(replace(set_up(), machines=[other, known]), RATE_PER_S, P99_MS, machine)
+    measured = found.measured_ratio
+    assert measured is not None
+    assert (measured.low, measured.expected, measured.high) == pytest.approx((0.4, 0.5, 0.7))
+    assert replace(found, measured_ratio=None) == before
+    told = "at most 0.55 of what the base does; measured: 0.50 (0.40 to 0.70), so the plan is off"
+    assert f"{told} by +10%" in table(found)
+
+
+@given(st.lists(st.floats(0.25, 4.0), min_size=3, max_size=3))
+def test_the_speed_of_the_machine_is_no_part_of_a_plan(speeds: list[float]) -> None:
+    """Its median alone scales all: as if the whole study were made on another machine."""
+    slow = study(*(point(RATE, share, slower=speeds) for share in AXES[RATE].values))
+    usual = sorted(speeds)[1]
+    for known, seen in zip(whole().of(RATE), slow.of(RATE), strict=True):
+        expected = _observed(whole(), known)
+        found = _observed(slow, seen)
+        assert found.rate_per_s * usual == pytest.approx(expected.rate_per_s)
+        assert found.p50_ms / usual == pytest.approx(expected.p50_ms)
+        assert found.p99_ms / usual == pytest.approx(expected.p99_ms)
 
 
 @pytest.mark.parametrize(
@@ -199,10 +243,10 @@ def test_a_level_below_the_unloaded_latency_is_out_of_reach(held: Held) -> None:
 
 
 def test_a_study_without_enough_says_what_is_missing() -> None:
-    rates = [point(RATE, share) for share in AXES[RATE].values]
+    rates = whole().points
     with pytest.raises(BenchError, match="has 7 sound rates, a plan needs 8"):
         held_of(study(*rates[:7], point(RATE, 0.8, verdict="void")))
-    untold = [replace(rate, cpu_us={"flink": 1.0}) for rate in rates]
+    untold = [point(RATE, share, cpu_us={"flink": 1.0}) for share in AXES[RATE].values]
     with pytest.raises(BenchError, match="does not tell"):
         plan(study(*untold), RATE_PER_S, P99_MS)
 
@@ -228,7 +272,8 @@ def test_the_command_plans(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -
     write_study(tmp_path, set_up())
     assert call([*words, "--machine", "gateways=2,checkpoint-interval=1"]) == ExitCode.DONE
     assert "each machine with gateways 2" in capsys.readouterr().out
-    for wrong in ("gateways", "gateways=2,gateways=3", "basket=5", "gateways=-1", ""):
+    for wrong in ("gateways", "gateways=2,gateways=3", "basket=5", "gateways=-1", "",
+                  "partitions=4,taskmanagers=2"):  # fmt: skip
         with pytest.raises(SystemExit, match=str(ExitCode.USAGE.value)):
             call([*words, f"--machine={wrong}"])
     write_study(tmp_path, replace(whole(), points=[]))

@@ -3,13 +3,24 @@
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import orjson
 import pytest
 from support.made_run import made_run
 from support.made_samples import PhaseSpec
-from support.made_study import COMMIT, ENVIRONMENT, QUEUE, SETTINGS, point, study, whole
+from support.made_study import (
+    COMMIT,
+    ENVIRONMENT,
+    PAIRS,
+    SETTINGS,
+    WINDOWS,
+    figures,
+    point,
+    study,
+    whole,
+)
 from support.schema_form import of_schema, of_type
 
 from bench.errors import UsageError
@@ -17,24 +28,27 @@ from bench.records.run_files import read_run
 from bench.records.run_record import RunRecord, Verdict
 from bench.records.versioned_json import RunFileError, VersionError
 from bench.run.settings import Settings
-from bench.scaling.axes import AXES, BASE, RATE, WAY
+from bench.scaling.axes import AXES, RATE, WAY, entities_of, options_of
 from bench.scaling.study import (
+    MACHINE,
     Site,
+    Walk,
     Wanted,
-    gateway_cost,
-    measure,
+    figures_of,
+    machine_of,
     missing,
-    options_of,
-    point_of,
-    rate_of,
     resume,
     settings_of,
+    with_machine,
     with_point,
 )
 from bench.scaling.study_record import (
     FILE,
     SCHEMA_FILE,
     SCHEMA_VERSION,
+    Machine,
+    Pair,
+    Point,
     Study,
     read_study,
     write_study,
@@ -72,98 +86,136 @@ def test_a_study_of_another_version_is_told(tmp_path: Path) -> None:
 
 def test_only_what_is_sound_is_not_measured_again() -> None:
     rates = [Wanted(RATE, value) for value in AXES[RATE].values]
-    assert missing(None, [RATE, BASE]) == [Wanted(BASE, 1.0), *rates]
-    found = study(point(BASE, 1.0), point(RATE, 0.1), point(RATE, 0.2, verdict="void"))
-    assert missing(found, [RATE, BASE]) == rates[1:]
-    assert missing(whole(), [RATE, BASE]) == []
+    assert missing(study(), [RATE]) == rates
+    assert missing(study(point(RATE, 0.1), point(RATE, 0.2, verdict="void")), [RATE]) == rates[1:]
+    assert missing(whole(), [RATE]) == []
+
+
+@pytest.mark.parametrize(
+    ("own", "base", "left"),
+    [
+        (("valid", "valid", "valid"), ("valid", "valid", "valid"), 0),
+        (("valid", "void", "valid"), ("valid", "valid", "valid"), 0),
+        (("valid", "void", "valid"), ("valid", "valid", "failed"), 2),
+        (("void", "void", "void"), ("valid", "valid", "valid"), 3),
+        (("valid",), ("valid",), 2),
+        ((), (), 3),
+    ],
+)
+def test_a_point_is_sound_by_most_of_its_pairs(
+    own: Sequence[Verdict], base: Sequence[Verdict], left: int
+) -> None:
+    pairs = [Pair(figures(verdict=each), figures(verdict=other)) for each, other in
+             zip(own, base, strict=True)]  # fmt: skip
+    found = Point("gateways", 2.0, pairs)
+    assert study().pairs_left(found) == left
+    assert study(found).of("gateways") == ([] if left else [found])
+
+
+def test_a_ratio_is_of_sound_pairs_alone() -> None:
+    pairs = [
+        Pair(figures(p99_ms=own, verdict=verdict), figures(p99_ms=base))
+        for own, base, verdict in (
+            *((30.0, 10.0, "valid"), (900.0, 10.0, "void"), (10.0, 20.0, "valid")),
+        )
+    ]
+    found = Point("gateways", 2.0, pairs)
+    assert found.ratios(lambda run: run.p99_ms) == [3.0, 0.5]
+    assert found.ratio(lambda run: run.p99_ms) == 1.75
+    assert found.ratio(lambda run: run.cpu_us.get("nobody")) is None
+    assert study(found).base(lambda run: run.p99_ms) == 15.0
+
+
+def test_a_slow_hour_is_taken_out() -> None:
+    """The base beside a point is as slow as it is."""
+    found = study(point("gateways", 1.0, (1.0, 1.0, 1.0)), point("gateways", 2.0, (1.0, 2.5, 4.0)))
+    for each in found.points:
+        assert found.usual(each, lambda run: run.p99_ms) == pytest.approx(figures().p99_ms)
+        at_usual = [own.p99_ms / slower for slower, own in found.at_usual_speed(each)]
+        assert at_usual == pytest.approx([found.base(lambda run: run.p99_ms)] * len(at_usual))
 
 
 def test_another_commit_or_machine_goes_on_elsewhere(tmp_path: Path) -> None:
-    assert resume(tmp_path, COMMIT, ENVIRONMENT, SETTINGS).points == []
+    assert resume(tmp_path, COMMIT, ENVIRONMENT, WINDOWS).points == []
     write_study(tmp_path, whole())
-    assert resume(tmp_path, COMMIT, ENVIRONMENT, SETTINGS) == whole()
+    assert resume(tmp_path, COMMIT, ENVIRONMENT, WINDOWS) == whole()
     for commit, environment in (
         (replace(COMMIT, id="9876543210"), ENVIRONMENT),
         (COMMIT, replace(ENVIRONMENT, cores=4)),
     ):
         with pytest.raises(UsageError, match="choose another --out"):
-            resume(tmp_path, commit, environment, SETTINGS)
+            resume(tmp_path, commit, environment, WINDOWS)
 
 
 def test_nobody_knows_what_a_study_with_changes_was_measured_with(tmp_path: Path) -> None:
     dirty = replace(COMMIT, dirty=True)
-    assert resume(tmp_path, dirty, ENVIRONMENT, SETTINGS).points == []
+    assert resume(tmp_path, dirty, ENVIRONMENT, WINDOWS).points == []
     write_study(tmp_path, replace(whole(), commit=dirty))
     with pytest.raises(UsageError, match=r"changes are not committed.* choose another --out"):
-        resume(tmp_path, dirty, ENVIRONMENT, SETTINGS)
+        resume(tmp_path, dirty, ENVIRONMENT, WINDOWS)
 
 
 def test_a_latency_of_which_only_a_bound_is_known_is_not_sound() -> None:
-    found = study(point(BASE, 1.0), point(RATE, 0.1, is_bound=True))
+    found = study(point(RATE, 0.1, is_bound=True))
     assert found.of(RATE) == []
     assert missing(found, [RATE])[0] == Wanted(RATE, 0.1)
 
 
-def test_quick_points_are_no_part_of_a_study(tmp_path: Path) -> None:
-    quick = SETTINGS.quick()
-    write_study(tmp_path, replace(resume(tmp_path, COMMIT, ENVIRONMENT, quick), points=[]))
-    assert resume(tmp_path, COMMIT, ENVIRONMENT, quick).points == []
-    with pytest.raises(UsageError, match=r"windows of 4 s after 1 s of warm-up, not of 20 s after"):
-        resume(tmp_path, COMMIT, ENVIRONMENT, SETTINGS)
+@pytest.mark.parametrize(
+    ("changed", "says"),
+    [
+        (
+            {"duration_s": 4.0},
+            "3 pairs of windows of 20 s after 3 s, not 3 pairs of windows of 4 s",
+        ),
+        ({"pairs": 1}, "has 3 pairs of windows of 20 s after 3 s, not 1 pairs"),
+    ],
+)
+def test_quick_points_are_no_part_of_a_study(
+    tmp_path: Path, changed: dict[str, float], says: str
+) -> None:
+    write_study(tmp_path, whole())
+    with pytest.raises(UsageError, match=says):
+        resume(tmp_path, COMMIT, ENVIRONMENT, replace(WINDOWS, **changed))
 
 
 def test_a_measured_point_takes_the_place_of_an_earlier_one() -> None:
-    found = with_point(study(point(BASE, 1.0, verdict="void")), point(BASE, 1.0))
-    assert [each.verdict for each in found.points] == ["valid"]
-    assert found.capacity_per_s == QUEUE.capacity_per_s
-    void = with_point(replace(found, capacity_per_s=None), point(BASE, 1.0, verdict="void"))
-    assert void.capacity_per_s is None
-
-
-def test_rates_are_shares_of_the_capacity() -> None:
-    wanted = Wanted(RATE, 0.5)
-    assert rate_of(wanted, whole()) == QUEUE.capacity_per_s / 2
-    settings = settings_of(wanted, Settings(), 1000.0)
-    assert (settings.rate, settings.users, settings.saturation_users) == ("1000", (), 0)
-    assert settings_of(Wanted(BASE, 1.0), Settings(), 100.0).saturation_users == 256
+    found = with_point(study(point("gateways", 1.0, verdict="void")), point("gateways", 1.0))
+    assert found.points == [point("gateways", 1.0)]
+    made = [
+        Machine({"gateways": 2.0}, point(MACHINE, 1.0, verdict=each)) for each in ("void", "valid")
+    ]
+    both = with_machine(with_machine(found, made[0]), made[1])
+    assert both.machines == [made[1]]
+    assert machine_of(both, {"gateways": 2.0}) == made[1]
+    assert machine_of(both, {"gateways": 3.0}) is None
 
 
 def test_a_value_may_be_of_the_load() -> None:
-    basket = settings_of(Wanted("basket", 50.0), Settings(), 100.0)
+    base = settings_of(Settings())
+    assert (base.rate, base.users, base.saturation_users, base.kafka) == ("100", (), 256, None)
+    basket = settings_of(Settings(), point("basket", 50.0))
     assert (basket.scenario, basket.basket, basket.saturation_users) == ("checkout", 50, 256)
-    payload = settings_of(Wanted("payload", 4096.0), Settings(), 100.0)
+    payload = settings_of(Settings(), point("payload", 4096.0))
     assert (payload.kafka, payload.record_bytes, payload.saturation_users) == ("own", 4096, 0)
-
-
-def test_what_the_gateway_costs_is_the_difference_of_both_ways() -> None:
-    by_http = point(WAY, 1.0, p50_ms=4.0, p99_ms=20.0)
-    less = {"gateway": 1.0, "kafka": 90.0, "flink": 220.0, "generator": 29.0}
-    into_kafka = point(WAY, 2.0, p50_ms=3.25, p99_ms=18.5, cpu_us=less)
-    cost = gateway_cost(study(by_http, into_kafka))
-    assert cost is not None
-    assert "+0.75 ms of p50, +1.50 ms of p99 and +200 µs of CPU a request at 100/s" in cost
-    assert gateway_cost(study(by_http)) is None
-    restarted = replace(into_kafka, cpu_us={"gateway": 1.0, "kafka": 90.0, "generator": 29.0})
-    assert gateway_cost(study(by_http, restarted)) is None
-    void = replace(into_kafka, verdict="void")
-    both = [Wanted(WAY, value) for value in AXES[WAY].values]
-    assert missing(study(by_http, void), [WAY]) == both, "another day is another machine"
-    assert missing(study(by_http, into_kafka), [WAY]) == []
-    settings = [settings_of(Wanted(WAY, value), SETTINGS, 100.0) for value in AXES[WAY].values]
-    assert [each.kafka for each in settings] == [None, "own"]
-    assert len({options_of(Wanted(WAY, value)) for value in AXES[WAY].values}) == 1, "one stack"
+    way = settings_of(Settings(), point(WAY, 1.0))
+    assert (way.kafka, way.saturation_users) == ("own", 0)
+    assert settings_of(Settings(), point(MACHINE, 1.0)) == base
 
 
 def test_every_value_of_every_axis_is_a_stack() -> None:
-    for wanted in missing(None, [*AXES]):
-        assert isinstance(options_of(wanted), StackOptions)
-    assert options_of(Wanted("partitions", 16.0)).partitions == 16
-    found = options_of(Wanted("taskmanagers", 3.0))
+    for axis, value in missing(study(), [*AXES]):
+        assert isinstance(options_of({axis: value}), StackOptions)
+    assert options_of({"partitions": 16.0}).partitions == 16
+    found = options_of({"taskmanagers": 3.0})
     assert (found.taskmanagers, found.parallelism, found.partitions) == (3, 3, 12)
-    assert options_of(Wanted("gateways", 3.0)).workers == 3
-    assert options_of(Wanted("checkpoint-interval", 0.5)).checkpoint_interval_s == 0.5
-    assert options_of(Wanted("state-backend", 2.0)).state_backend == "hashmap"
-    assert options_of(Wanted(RATE, 0.5)) == StackOptions()
+    assert options_of({"gateways": 3.0}).workers == 3
+    assert options_of({"checkpoint-interval": 0.5}).checkpoint_interval_s == 0.5
+    assert options_of({"state-backend": 2.0}).state_backend == "hashmap"
+    assert options_of({RATE: 0.5}) == StackOptions()
+    several = options_of({"partitions": 4.0, "gateways": 2.0, "entities": 1e4})
+    assert several == replace(StackOptions(), partitions=4, workers=2)
+    assert entities_of({"partitions": 4.0, "entities": 1e4}) == 10_000
 
 
 def at_least(run: RunRecord, names: list[str]) -> RunRecord:
@@ -178,23 +230,23 @@ def at_least(run: RunRecord, names: list[str]) -> RunRecord:
     return replace(run, phases=phases)
 
 
-def test_a_run_becomes_a_point(tmp_path: Path) -> None:
+def test_a_run_becomes_figures(tmp_path: Path) -> None:
     folder = made_run(tmp_path / "run", PHASES)
     run = read_run(folder)
-    found = point_of(Wanted(BASE, 1.0), run, 100.0, folder)
+    found = figures_of(run, folder, 100.0)
     windows = {phase.name: window for phase, window in run.windows}
     assert found.p99_ms == windows["open"].latency_ms.p99
     for names, is_bound in ((["p99", "max"], True), (["p99.9", "max"], False)):
         again = at_least(run, names)
-        assert point_of(Wanted(BASE, 1.0), again, 100.0, folder).is_bound == is_bound
+        assert figures_of(again, folder, 100.0).is_bound == is_bound
     assert found.saturated_per_s == windows["users-256"].throughput_per_s
     assert found.cpu_us["flink"] == windows["open"].cpu["flink"].us_per_request
     assert found.rss_mib["flink"] > 0
 
 
-def test_a_run_without_a_window_is_no_point(tmp_path: Path) -> None:
+def test_a_run_without_a_window_has_no_figures(tmp_path: Path) -> None:
     folder = made_run(tmp_path / "run", PHASES[1:])
-    assert point_of(Wanted(BASE, 1.0), read_run(folder), 100.0, folder) is None
+    assert figures_of(read_run(folder), folder, 100.0) is None
 
 
 class Stacks:
@@ -208,18 +260,19 @@ class Stacks:
         self.ends_after = ends_after
         self.verdicts = verdicts
         self.up: list[StackOptions] = []
-        self.runs: list[Settings] = []
+        self.runs: list[tuple[int, Settings]] = []
+        """Each with the number of its stack."""
         self.filled: list[int] = []
 
     @contextmanager
     def bring(self, options: StackOptions) -> Iterator[Site]:
         self.up.append(options)
-        yield Site(self.run, self.filled.append)
+        yield Site(partial(self.run, len(self.up)), self.filled.append)
 
-    def run(self, settings: Settings) -> tuple[RunRecord, Path]:
+    def run(self, stack: int, settings: Settings) -> tuple[RunRecord, Path]:
         if len(self.runs) == self.ends_after:
             raise KeyboardInterrupt
-        self.runs.append(settings)
+        self.runs.append((stack, settings))
         verdict = (*self.verdicts, *["valid"] * len(self.runs))[len(self.runs) - 1]
         phases = PHASES if settings.saturation_users else PHASES[:1]
         folder = made_run(self.folder / str(len(self.runs)), phases, seed=settings.seed)
@@ -227,75 +280,98 @@ class Stacks:
         return replace(run, phases=[]) if verdict == "invalid" else run, folder
 
 
-def test_rates_wait_for_a_sound_base(tmp_path: Path) -> None:
-    """The other axes do not."""
-    stacks, told = Stacks(tmp_path / "runs"), []
-    begun = resume(tmp_path, COMMIT, ENVIRONMENT, SETTINGS)
-    found = measure(begun, tmp_path, [RATE, "gateways"], Settings(), stacks.bring, told.append)
-    assert [axis for axis, _ in missing(found, [*AXES])].count(RATE) == len(AXES[RATE].values)
-    assert [each.axis for each in found.points] == ["gateways"] * 4
-    assert "rate: left out" in told[0]
+def walk(folder: Path, stacks: Stacks, begun: Study | None = None) -> Walk:
+    return Walk(begun or study(), folder, SETTINGS, stacks.bring, print)
+
+
+def test_each_pair_is_of_two_stacks_of_one_age_in_turns(tmp_path: Path) -> None:
+    stacks = Stacks(tmp_path / "runs")
+    found = walk(tmp_path, stacks)
+    found.axes(["gateways"])
+    assert [each.workers for each in stacks.up] == [1, 1, 2, 1, 3, 1, 4]
+    assert [stack for stack, _ in stacks.runs[6:12]] == [2, 3, 3, 2, 2, 3]
+    assert [stack for stack, _ in stacks.runs[:6]] == [1] * 6, "one gateway is the base"
+    assert [len(each.pairs) for each in found.study.points] == [PAIRS] * 4
+    seeds = [settings.seed for _, settings in stacks.runs]
+    assert len({*seeds}) == len(seeds)
+
+
+def test_a_rate_is_a_share_of_what_the_base_takes_at_that_time(tmp_path: Path) -> None:
+    stacks = Stacks(tmp_path / "runs")
+    found = walk(tmp_path, stacks)
+    found.axes([RATE])
+    assert len(stacks.up) == 1
+    for (_, base), (_, own) in zip(stacks.runs[::2], stacks.runs[1::2], strict=True):
+        assert (base.rate, base.saturation_users, own.saturation_users) == ("100", 256, 0)
+    half = found.study.point(RATE, 0.5)
+    assert half is not None
+    for pair in half.pairs:
+        assert pair.base.saturated_per_s
+        assert pair.own.rate_per_s == pytest.approx(pair.base.saturated_per_s / 2, abs=0.1)
 
 
 def test_an_ended_study_goes_on(tmp_path: Path) -> None:
-    axes, begun = [BASE, RATE, "gateways"], resume(tmp_path, COMMIT, ENVIRONMENT, SETTINGS)
-    first = Stacks(tmp_path / "first", ends_after=3)
+    first = Stacks(tmp_path / "first", ends_after=2 * (PAIRS + 1) + 1)
     with pytest.raises(KeyboardInterrupt):
-        measure(begun, tmp_path, axes, Settings(), first.bring, print)
+        walk(tmp_path, first).axes(["gateways"])
     kept = read_study(tmp_path)
-    assert [(each.axis, each.value) for each in kept.points] == [
-        (BASE, 1),
-        (RATE, 0.1),
-        (RATE, 0.2),
-    ]
+    assert [(each.value, len(each.pairs)) for each in kept.points] == [(1, PAIRS), (2, 1)]
     second = Stacks(tmp_path / "second")
-    found = measure(kept, tmp_path, axes, Settings(), second.bring, print)
-    assert missing(found, axes) == []
-    assert read_study(tmp_path) == found
-    assert len(second.runs) == len(AXES[RATE].values) - 2 + len(AXES["gateways"].values)
-    assert [each.workers for each in second.up] == [1, 1, 2, 3, 4]  # the rates share a stack
-    seeds = [run.seed for run in (*first.runs, *second.runs)]
-    assert len(set(seeds)) == len(seeds)
+    found = walk(tmp_path, second, kept)
+    found.axes(["gateways"])
+    assert missing(found.study, ["gateways"]) == []
+    assert read_study(tmp_path) == found.study
+    assert len(second.runs) == 2 * (2 + 2 * PAIRS)
 
 
-def test_a_point_that_can_not_be_measured_does_not_end_the_study(tmp_path: Path) -> None:
-    stacks, told = Stacks(tmp_path / "runs", verdicts=["valid", "invalid", "failed"]), []
-    begun = resume(tmp_path, COMMIT, ENVIRONMENT, SETTINGS)
-    found = measure(begun, tmp_path, ["gateways"], Settings(), stacks.bring, told.append)
-    assert len(stacks.runs) == 4
-    assert [each.value for each in found.of("gateways")] == [1, 4]
-    assert missing(found, ["gateways"]) == [Wanted("gateways", 2), Wanted("gateways", 3)]
-    assert any(line.startswith("gateways 3, run ") and ": failed" in line for line in told)
+def test_a_pair_that_can_not_be_measured_does_not_end_the_study(tmp_path: Path) -> None:
+    verdicts: list[Verdict] = ["valid"] * 6 + ["invalid", "valid", "failed", "valid", "void"]
+    stacks = Stacks(tmp_path / "runs", verdicts=verdicts)
+    found = walk(tmp_path, stacks)
+    found.axes(["gateways"])
+    assert len(stacks.runs) == 2 * PAIRS * 4
+    assert [each.value for each in found.study.of("gateways")] == [1, 3, 4]
+    assert missing(found.study, ["gateways"]) == [Wanted("gateways", 2)]
+    point = found.study.point("gateways", 2)
+    assert point is not None
+    assert [pair.is_sound for pair in point.pairs] == [False, False]
+    found.axes(["gateways"])
+    assert missing(found.study, ["gateways"]) == []
 
 
 def test_a_run_that_is_ended_ends_the_study(tmp_path: Path) -> None:
     """Its record is whole, and no point: Ctrl-C during a load ends a run, not the process."""
-    stacks = Stacks(tmp_path / "runs", verdicts=["valid", "interrupted"])
-    begun = resume(tmp_path, COMMIT, ENVIRONMENT, SETTINGS)
+    stacks = Stacks(tmp_path / "runs", verdicts=["valid", "valid", "interrupted"])
     with pytest.raises(KeyboardInterrupt):
-        measure(begun, tmp_path, ["gateways"], Settings(), stacks.bring, print)
-    assert [each.value for each in read_study(tmp_path).points] == [1]
-
-
-def test_ways_of_two_stacks_are_never_subtracted(tmp_path: Path) -> None:
-    begun = study(point(WAY, 1.0, verdict="void"), point(WAY, 2.0))
-    stacks = Stacks(tmp_path / "runs", ends_after=1)
-    with pytest.raises(KeyboardInterrupt):
-        measure(begun, tmp_path, [WAY], Settings(), stacks.bring, print)
-    kept = read_study(tmp_path)
-    assert [(each.axis, each.value) for each in kept.points] == [(WAY, 1)]
-    assert gateway_cost(kept) is None
+        walk(tmp_path, stacks).axes(["gateways"])
+    (kept,) = read_study(tmp_path).points
+    assert len(kept.pairs) == 1
 
 
 def test_entities_are_added_to_one_stack(tmp_path: Path) -> None:
     """Those that are measured already come with the next."""
-    stacks = Stacks(tmp_path / "runs", ends_after=1)
-    begun = resume(tmp_path, COMMIT, ENVIRONMENT, SETTINGS)
+    stacks = Stacks(tmp_path / "runs", ends_after=2 * PAIRS)
     with pytest.raises(KeyboardInterrupt):
-        measure(begun, tmp_path, ["entities"], Settings(), stacks.bring, print)
+        walk(tmp_path, stacks).axes(["entities"])
     assert stacks.filled == [1_000, 9_000]
     again = Stacks(tmp_path / "again")
-    found = measure(read_study(tmp_path), tmp_path, ["entities"], Settings(), again.bring, print)
+    found = walk(tmp_path, again, read_study(tmp_path))
+    found.axes(["entities"])
     assert again.filled == [10_000, 90_000, 900_000]
-    assert len(again.up) == 1
-    assert [each.value for each in found.of("entities")] == [1e3, 1e4, 1e5, 1e6]
+    assert again.up == [StackOptions()] * 2, "the base has none"
+    assert {stack for stack, _ in again.runs} == {1, 2}
+    assert [each.value for each in found.study.of("entities")] == [1e3, 1e4, 1e5, 1e6]
+
+
+def test_a_machine_has_all_of_its_settings_at_once(tmp_path: Path) -> None:
+    stacks = Stacks(tmp_path / "runs")
+    found = walk(tmp_path, stacks)
+    machine = {"gateways": 2.0, "partitions": 4.0, "entities": 1e3}
+    found.machine(machine)
+    assert stacks.up == [StackOptions(), replace(StackOptions(), workers=2, partitions=4)]
+    assert stacks.filled == [1_000]
+    (measured,) = read_study(tmp_path).machines
+    assert measured.settings == machine
+    assert len(measured.point.sound) == PAIRS
+    found.machine(machine)
+    assert len(stacks.up) == 2, "it is known"

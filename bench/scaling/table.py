@@ -1,0 +1,123 @@
+"""The findings of a study become Markdown: what each value takes beside the base (pure)."""
+
+from collections.abc import Sequence
+from statistics import median
+
+from bench.records.run_record import GROUPS
+from bench.scaling.axes import AXES, RATE, WAY
+from bench.scaling.study import told_of
+from bench.scaling.study_record import Figure, Figures, Point, Study
+
+SYSTEM = GROUPS[:-1]
+GENERATOR = GROUPS[-1]
+UNKNOWN = "unknown"
+HEAD = (
+    *("value", "pairs", "CPU of a request, open loop", "at saturation"),
+    *("p50", "p99", "requests/s at most"),
+)
+
+
+def cpu_us(run: Figures) -> float | None:
+    """`cpu_us` is what a request of the open loop took of the system; None where a part is
+    unknown."""
+    return _of_system(run.cpu_us)
+
+
+def saturated_cpu_us(run: Figures) -> float | None:
+    return _of_system(run.saturated_cpu_us)
+
+
+def _of_system(by_group: dict[str, float]) -> float | None:
+    return sum(by_group[group] for group in SYSTEM) if by_group.keys() >= {*SYSTEM} else None
+
+
+FIGURES: tuple[Figure, ...] = (
+    *(cpu_us, saturated_cpu_us),
+    *(lambda run: run.p50_ms, lambda run: run.p99_ms, lambda run: run.saturated_per_s),
+)
+
+
+def table(study: Study, about: str) -> str:
+    """`table` returns what is sound; `about` says what was measured, and where."""
+    windows = study.windows
+    lines = [
+        f"{about}; {windows.pairs} pairs a point, windows of {windows.duration_s:g} s.",
+        "",
+        f"The base: {_base(study)}. All else is a ratio to the base in the same pair: the median "
+        "(the smallest to the largest).",
+    ]
+    for name, axis in AXES.items():
+        rows = [(_value(name, each.value), each) for each in study.of(name)]
+        lines += _section(axis.title, rows)
+    machines = [(told_of(each.settings), each.point) for each in study.machines]
+    lines += _section("several at once", [each for each in machines if each[1].sound])
+    if (cost := gateway_cost(study)) is not None:
+        lines += ["", cost]
+    return "\n".join(lines) + "\n"
+
+
+def _value(axis: str, value: float) -> str:
+    if names := AXES[axis].names:
+        return names[round(value) - 1]
+    return f"{value:.0%}" if axis == RATE else f"{value:,g}"
+
+
+def _base(study: Study) -> str:
+    most, cpu, saturated = map(study.base, (FIGURES[-1], *FIGURES[:2]))
+    p50_ms, p99_ms = map(study.base, FIGURES[2:4])
+    told = [
+        None if most is None else f"{most:,.0f} requests/s at most",
+        None if p50_ms is None else f"p50 {p50_ms:.1f} ms",
+        None if p99_ms is None else f"p99 {p99_ms:.1f} ms",
+        None if cpu is None else f"{cpu:,.0f} µs of CPU a request in the open loop",
+        None if saturated is None else f"{saturated:,.0f} µs at saturation",
+    ]
+    return ", ".join(each for each in told if each) or UNKNOWN
+
+
+def _section(title: str, rows: Sequence[tuple[str, Point]]) -> list[str]:
+    if not rows:
+        return []
+    return [
+        *("", f"**{title}**", ""),
+        "| " + " | ".join(HEAD) + " |",
+        "| --- |" + " ---: |" * (len(HEAD) - 1),
+        *(_row(name, point) for name, point in rows),
+    ]
+
+
+def _row(name: str, point: Point) -> str:
+    cells = [span(point.ratios(figure)) for figure in FIGURES]
+    return "| " + " | ".join([name, str(len(point.sound)), *cells]) + " |"
+
+
+def span(ratios: Sequence[float]) -> str:
+    """`span` returns the median, and the smallest to the largest."""
+    if not ratios:
+        return UNKNOWN
+    return f"{median(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f})"
+
+
+def gateway_cost(study: Study) -> str | None:
+    """`gateway_cost` returns a line about what a request takes more by way of the gateway; None
+    where that was not measured."""
+    pairs = [pair for point in study.of(WAY) for pair in point.sound]
+    told = [
+        (pair.base.p50_ms - pair.own.p50_ms, pair.base.p99_ms - pair.own.p99_ms, base - own)
+        for pair in pairs
+        if (base := _whole(pair.base)) is not None and (own := _whole(pair.own)) is not None
+    ]
+    if not told:
+        return None
+    p50_ms, p99_ms, cpu = (median(each) for each in zip(*told, strict=True))
+    return (
+        f"The gateway costs {p50_ms:+.2f} ms of p50, {p99_ms:+.2f} ms of p99 and {cpu:+,.0f} µs of "
+        f"CPU a request at {pairs[0].base.rate_per_s:g}/s, the generator's part included (medians "
+        f"of {len(told)} pairs)."
+    )
+
+
+def _whole(run: Figures) -> float | None:
+    generator = run.cpu_us.get(GENERATOR)
+    system = cpu_us(run)
+    return None if system is None or generator is None else system + generator

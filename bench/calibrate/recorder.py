@@ -224,7 +224,7 @@ def _turn_us(duration_s: float) -> float:
 
 
 def _worked_us(cpu: GroupCpu) -> float:
-    """Of a request, without what JVMs compile."""
+    """Of a request, without what JVMs compile and RocksDB compacts."""
     assert cpu.us_per_request is not None
     return cpu.us_per_request * cpu.worked_s / cpu.cpu_s
 

@@ -5,6 +5,7 @@ import asyncio
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from statistics import median
 
@@ -21,21 +22,22 @@ from bench.cli.run import exit_of
 from bench.costs.loaded_stacks import draw, found, measured
 from bench.costs.table import Window, costs, table
 from bench.errors import ExitCode, UsageError, progress
-from bench.records.run_record import GROUPS, RunRecord
+from bench.records.run_record import RunRecord
 from bench.records.typed_json import to_plain
 from bench.result_files import make_folder
 from bench.run.environment import commit, environment
-from bench.run.model import Subject
+from bench.run.model import Subject, System, beside
 from bench.run.run import Run, own_stack
-from bench.run.settings import DURATION_S_MAX, Settings
+from bench.run.settings import DURATION_S_MAX, GENERATORS_MAX, Settings
 from bench.scaling import plan as planning
 from bench.scaling.axes import AXES, MACHINE, PARTITIONS
 from bench.scaling.entities import make_users
 from bench.scaling.study import Site, Walk, machine_of, missing, resume, told_of
-from bench.scaling.study_record import Study, Windows, cpu_of, read_study
+from bench.scaling.study_record import Study, Windows, read_study
+from bench.scaling.table import gateway_cost
 from bench.scaling.table import table as study_table
 from bench.workload.http_file import P99_MS_MAX
-from machine.arguments import one_of, positive, whole
+from machine.arguments import one_of, positive, real, whole
 from machine.cache import LockHeldError, lock
 from machine.whole_files import write
 from system.runtime.options import StackOptions
@@ -112,8 +114,6 @@ COMMAND = Command(
 
 RUNS = "runs"
 LOCK = "study.lock"
-SETTING_MAX = 1e9
-"""A larger value of an axis is refused: no study has one."""
 RATE_PER_S_MAX = 100_000_000.0
 """A plan is for at most this rate: above it, no study of one machine tells anything."""
 PAIRS_MAX = 100
@@ -141,16 +141,23 @@ def add_study(parser: argparse.ArgumentParser) -> None:
     add("--duration", type=positive(DURATION_S_MAX), metavar="S",
         help="seconds of each window (default: 10; quick: 4)")  # fmt: skip
     add("--pairs", type=whole("pairs", PAIRS_MAX), metavar="N",
-        help="of each point with the base (default: 3; quick: 1)")  # fmt: skip
+        help="of each point with the base (default: 4; quick: 1)")  # fmt: skip
+    add("--generators", type=whole("generators", GENERATORS_MAX), default=1, metavar="N",
+        help="processes that send, where one is too busy (default: %(default)s)")  # fmt: skip
     add_seed(parser)
 
 
 def study(args: argparse.Namespace) -> ExitCode:
     """`study` raises what a run does; the points that were measured until then are kept."""
-    settings = Settings(seed=args.seed, duration_s=10.0, first_warmup_s=FIRST_WARMUP_S)
+    settings = Settings(
+        seed=args.seed,
+        generators=args.generators,
+        duration_s=10.0,
+        first_warmup_s=FIRST_WARMUP_S,
+    )
     if args.quick:
         settings = settings.quick()
-    args.pairs = args.pairs or (1 if args.quick else 3)
+    args.pairs = args.pairs or (1 if args.quick else 4)
     if args.duration:
         settings = replace(settings, duration_s=args.duration)
     make_folder(args.out / RUNS)
@@ -163,17 +170,21 @@ def study(args: argparse.Namespace) -> ExitCode:
 
 def _study(args: argparse.Namespace, settings: Settings) -> ExitCode:
     ended = list[ExitCode]()
+    up, cold = dict[str, System](), set[str]()
 
     @contextmanager
     def bring(options: StackOptions) -> Iterator[Site]:
         with own_stack(options, progress) as system:
+            name = f"stack {len(up)}"
+            up[name] = system
+            cold.add(name)
+            system = system._replace(beside=partial(beside, name, up))
             subject = Subject(system, commit(), environment(own_stack=True))
-            first_warmup_s = settings.first_warmup_s
 
             def run(wanted: Settings) -> tuple[RunRecord, Path]:
-                nonlocal first_warmup_s
+                first_warmup_s = settings.first_warmup_s if name in cold else 0.0
+                cold.discard(name)
                 wanted = replace(wanted, workers=options.workers, first_warmup_s=first_warmup_s)
-                first_warmup_s = 0.0  # the stack is warm from then on
                 record, folder = Run(wanted, args.out / RUNS, progress, subject=subject).execute()
                 ended.append(exit_of(record))
                 return record, folder
@@ -181,8 +192,12 @@ def _study(args: argparse.Namespace, settings: Settings) -> ExitCode:
             def fill(number: int) -> None:
                 assert system.bootstrap is not None
                 asyncio.run(make_users(system.bootstrap, number, progress))
+                cold.update(up)  # one has worked meanwhile, and the others have not
 
-            yield Site(run, fill)
+            try:
+                yield Site(run, fill)
+            finally:
+                del up[name]
 
     windows = Windows(settings.duration_s, settings.warmup_s, settings.first_warmup_s, args.pairs)
     known = resume(args.out, commit(), environment(own_stack=True), windows)
@@ -199,8 +214,16 @@ def _study(args: argparse.Namespace, settings: Settings) -> ExitCode:
         machine = machine_of(walk.study, args.machine)
         is_left = walk.study.pairs_left(None if machine is None else machine.point)
         left = [told_of(args.machine)] if is_left else []
-    show("\n".join([f"{each}: not sound" for each in left] or ["all points are sound"]))
-    worst = (ExitCode.FAILED, ExitCode.UNANSWERED, ExitCode.VOID if left else ExitCode.DONE)
+    lines = [f"left out: {each}" for each in walk.left_out]
+    lines += [f"{each}: not sound" for each in left] or ["all points are sound"]
+    if (cost := gateway_cost(walk.study)) is not None:
+        lines.append(cost)
+    show("\n".join(lines))
+    ended += [ExitCode.STACK_FAILED] if walk.left_out else []
+    worst = (
+        *(ExitCode.FAILED, ExitCode.UNANSWERED, ExitCode.STACK_FAILED),
+        ExitCode.VOID if left else ExitCode.DONE,
+    )
     return next(code for code in worst if code in ended or code == worst[-1])
 
 
@@ -221,7 +244,7 @@ def _pictures(found: Study, folder: Path) -> Iterator[Path]:
         points = [
             images.Grown(
                 each.value,
-                {group: us for group in GROUPS if (us := found.usual(each, cpu_of(group)))},
+                planning.cpu_at_usual_speed(found, each),
                 median(own.p99_ms / slower for slower, own in found.at_usual_speed(each)),
             )
             for each in found.of(name)
@@ -247,13 +270,23 @@ def settings_of_a_machine(text: str) -> dict[str, float]:
     """`settings_of_a_machine` is an argparse type: "gateways=2,checkpoint-interval=1"."""
     pairs = [each.partition("=") for each in text.split(",")]
     names = [one_of("axis", MACHINE)(name) for name, _, _ in pairs]
+    found = {name: _setting(name, value) for name, _, value in pairs}
     if len({*names}) < len(names):
         raise argparse.ArgumentTypeError(f"{text}: an axis is there twice")
     if {*names} >= {"partitions", "taskmanagers"}:
         raise argparse.ArgumentTypeError(
             f"{text}: with taskmanagers there are {PARTITIONS} partitions; leave partitions out"
         )
-    return {name: positive(SETTING_MAX)(value) for name, _, value in pairs}
+    return found
+
+
+def _setting(axis: str, text: str) -> float:
+    """Between the values of its axis; whole where they are."""
+    values = AXES[axis].values
+    number = real(values[-1], values[0])(text)
+    if all(value.is_integer() for value in values) and not number.is_integer():
+        raise argparse.ArgumentTypeError(f"{text!r}: {axis} is a whole number")
+    return number
 
 
 def add_plan(parser: argparse.ArgumentParser) -> None:

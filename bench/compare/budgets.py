@@ -24,6 +24,7 @@ KINDS = (
     "cpu",
     "cpu_ratio",
     "compiling",
+    "compacting",
     "per_request",
     "failed",
     "latency",

@@ -27,6 +27,9 @@ SYSTEM = "system"
 """This is the name of all groups of the system together, where all are known."""
 SYSTEM_GROUPS = frozenset({"gateway", "kafka", "flink"})
 JVM_GROUPS = frozenset({"kafka", "flink"})
+STATE = "flink"
+"""This group keeps the services' state, in RocksDB."""
+COMPACTING_GROUPS = frozenset({STATE, SYSTEM})
 """These groups' processes compile while they run."""
 
 
@@ -111,6 +114,9 @@ def _together(groups: Collection[GroupCpu]) -> GroupCpu:
         sum(cpu.cpu_s for cpu in groups),
         sum(per_request) if len(per_request) == len(groups) else None,
         sum(cpu.compiling_s for cpu in groups),
+        None
+        if any(cpu.compacting_s is None for cpu in groups)
+        else sum(cpu.compacting_s or 0.0 for cpu in groups),
     )
 
 
@@ -120,13 +126,19 @@ def _cpu_ratios(
     """What a group took, as a ratio to what the generator took for the same requests.
 
     A machine that slows down slows both, so the ratio scatters less than either. What JVMs compile
-    is left out; `compiling` tells of that.
+    and RocksDB compacts is left out; `compiling` and `compacting` tell of that.
     """
     if generator is None or not generator.cpu_s:
         return
+    unit = "of the generator's"
     for group, cpu in groups.items():
-        metric = Metric(f"{name} {group} CPU ratio", f"cpu_ratio.{group}", "of the generator's")
-        yield metric, Reading(cpu.worked_s / generator.cpu_s)
+        metric = Metric(f"{name} {group} CPU ratio", f"cpu_ratio.{group}", unit)
+        is_known = cpu.compacting_s is not None or group not in COMPACTING_GROUPS
+        yield metric, Reading(cpu.worked_s / generator.cpu_s if is_known else None)
+    if STATE in groups:
+        metric = Metric(f"{name} compacting", "compacting", unit, scale="difference")
+        took_s = groups[STATE].compacting_s
+        yield metric, Reading(None if took_s is None else took_s / generator.cpu_s)
 
 
 def _figure(name: str, figures: Figures, kind: str) -> tuple[Metric, Reading]:

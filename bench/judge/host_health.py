@@ -19,6 +19,10 @@ RUNNABLE_PER_CORE_MAX = 8.0
 """So many processes may wait for a CPU, in the mean. Each of them may run for about 3 ms before the
 next: behind eight, no figure of milliseconds means anything, not even when a request was sent. The
 stack by itself, loaded to its limit, was measured to make less than three."""
+IO_STALLED_SHARE_MAX = 0.1
+"""All that has work may wait for a disk for this share of the time, which is PSI's "full". A
+checkpoint takes some tens of milliseconds of five seconds; one of 277 KiB once took 1.5 s while the
+machine was half idle, and a p50 of 4 ms was 836: that was the disk's doing."""
 COVERED_SHARE_MIN = 0.75
 """A figure must be known for this part of a window to stand for the whole. The last sample is taken
 within a tick of the window's end, so a healthy sampler covers nearly all of it; one that died, or
@@ -36,6 +40,10 @@ class Host(NamedTuple):
     """All processes of the run use so many cores."""
     owns_all: bool = True
     """The flag says whether the run knows its processes by name; those of a target it does not."""
+    io_stalled: float | None = None
+    """All that had work waited for a disk for this share of the time."""
+    tells_io: bool = False
+    """The flag says whether the kernel tells that: not all are built so."""
 
 
 def mean_of(series: Series, name: str, opened_ns: int, closed_ns: int) -> tuple[float | None, bool]:
@@ -79,6 +87,8 @@ def of_window(
         runnable=mean("host.runnable", RUNNABLE_PER_CORE_MAX * cores),
         own=sum(used) if len(used) == len(needed) else None,
         owns_all=owns_all,
+        io_stalled=mean("host.io_stalled", IO_STALLED_SHARE_MAX),
+        tells_io="host.io_stalled" in series.series,
     )
 
 
@@ -116,4 +126,14 @@ def judge(host: Host) -> list[Check]:
             f"what other processes used {unknown}",
         )
         checks.insert(1, found)
+    if host.tells_io:
+        found = at_most(
+            "io",
+            host.io_stalled,
+            IO_STALLED_SHARE_MAX,
+            f"all that had work waited for a disk for {host.io_stalled or 0:.0%} of the time, at "
+            f"most {IO_STALLED_SHARE_MAX:.0%} is allowed: the disk was the bottleneck",
+            f"how long all waited for a disk {unknown}",
+        )
+        checks.append(found)
     return checks

@@ -1,4 +1,4 @@
-"""The kernel tells what the machine does besides: its figures of busy, steal and waiting.
+"""The kernel tells what the machine does besides: its figures of busy, steal, waiting and disks.
 
 CPU times are means over a second, in cores: 0.5 is half a core's time, whatever the number of
 cores. Source: proc(5) of Linux.
@@ -36,6 +36,19 @@ def parse_runnable(text: str) -> int:
     return int(text.split()[3].partition("/")[0])
 
 
+def parse_stalled(text: str) -> float:
+    """`parse_stalled` reads of /proc/pressure/io for how many seconds so far everything that had
+    work waited for a disk. It raises `ValueError`.
+
+    Source: Documentation/accounting/psi.rst of Linux; a kernel without PSI has no such file.
+    """
+    for line in text.splitlines():
+        kind, _, fields = line.partition(" ")
+        if kind == "full":
+            return int(fields.rpartition("total=")[2]) / 1e6
+    raise ValueError("no full stalls")
+
+
 class HostMeter:
     """The meter reads below `proc`; what the kernel does not tell is left out."""
 
@@ -43,7 +56,7 @@ class HostMeter:
         self._proc = proc
         self._cores = cores or os.cpu_count() or 1
         self._waiting: list[int] = []
-        self._before: tuple[int, Times | None] | None = None
+        self._before: tuple[int, Times | None, float | None] | None = None
 
     def tick(self) -> None:
         """`tick` counts who waits; it is called several times between two reads."""
@@ -53,20 +66,24 @@ class HostMeter:
             self._waiting.append(max(0, runnable - 1 - self._cores))
 
     def read(self) -> dict[str, float]:
-        """`read` returns means since the last call: busy, steal in cores; runnable."""
+        """`read` returns means since the last call: busy, steal in cores; runnable; io_stalled, a
+        share of the time."""
         now_ns = time.monotonic_ns()
         times = self._parse("stat", parse_stat)
+        stalled_s = self._parse("pressure/io", parse_stalled)
         found: dict[str, float] = {}
         if self._before is not None:
-            before_ns, times_before = self._before
+            before_ns, times_before, stalled_before_s = self._before
             elapsed_s = (now_ns - before_ns) / 1e9
             if times is not None and times_before is not None:
                 busy_s, steal_s = (b - a for a, b in zip(times_before, times, strict=True))
                 found |= {"busy": busy_s / elapsed_s, "steal": steal_s / elapsed_s}
+            if stalled_s is not None and stalled_before_s is not None:
+                found["io_stalled"] = (stalled_s - stalled_before_s) / elapsed_s
         if self._waiting:
             found["runnable"] = sum(self._waiting) / len(self._waiting)
             self._waiting.clear()
-        self._before = (now_ns, times)
+        self._before = (now_ns, times, stalled_s)
         return found
 
     def _parse(self, name: str, parse: Callable[[str], T]) -> T | None:

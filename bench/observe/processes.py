@@ -33,7 +33,9 @@ sample."""
 
 
 COMPILERS = ("C1 CompilerThre", "C2 CompilerThre")
-"""These threads of a JVM compile; Linux keeps 15 characters of a name."""
+"""Threads of a JVM whose names begin so compile; Linux keeps 15 characters of a name."""
+COMPACTORS = ("rocksdb:",)
+"""Threads whose names begin so flush and compact RocksDB's files."""
 
 
 class Cpu(NamedTuple):
@@ -43,6 +45,9 @@ class Cpu(NamedTuple):
     compiling_s: float
     """The compilers of a JVM took this part of it: for minutes after a start, and no request's
     doing."""
+    compacting_s: float
+    """RocksDB's flushes and compactions took this part of it: all requests' doing, and in lumps of
+    seconds."""
 
 
 Reading = Mapping[str, Mapping[int, Cpu | None]]
@@ -65,7 +70,7 @@ class CpuMeter:
             group = read.setdefault(GROUPS[kind_of(part)], {})
             for pid in pids:
                 try:
-                    group[pid] = Cpu(cpu_s(pid), compiling_s(pid))
+                    group[pid] = Cpu(cpu_s(pid), *threads_s(pid, COMPILERS, COMPACTORS))
                 except OSError:
                     group[pid] = None
         return read
@@ -81,18 +86,20 @@ def cpu_s(pid: int) -> float:
     return time.clock_gettime(~pid << 3 | 2)
 
 
-def compiling_s(pid: int) -> float:
-    """`compiling_s` returns the CPU seconds of a JVM's compilers, as far as their threads still
-    live; 0 for no JVM.
+def threads_s(pid: int, *kinds: tuple[str, ...]) -> list[float]:
+    """`threads_s` returns the CPU seconds of threads of each kind, which is how their names begin,
+    as far as they still live.
 
     Source: Documentation/scheduler/sched-stats.rst of Linux. It raises `OSError` for no process.
     """
-    spent_ns = 0
+    spent_ns = [0] * len(kinds)
     for thread in Path(f"/proc/{pid}/task").iterdir():
         with suppress(OSError):  # it has ended
-            if (thread / "comm").read_text().rstrip() in COMPILERS:
-                spent_ns += int((thread / "schedstat").read_text().split()[0])
-    return spent_ns / 1e9
+            name = (thread / "comm").read_text()
+            for place, beginnings in enumerate(kinds):
+                if name.startswith(beginnings):
+                    spent_ns[place] += int((thread / "schedstat").read_text().split()[0])
+    return [ns / 1e9 for ns in spent_ns]
 
 
 def open_files(pid: int, but: Path) -> int:
@@ -116,13 +123,14 @@ def spent(before: Reading, after: Reading) -> dict[str, Cpu]:
 def _spent(before: Mapping[int, Cpu | None], after: Mapping[int, Cpu | None]) -> Cpu | None:
     pairs = []
     for pid in {**before, **after}:
-        was, now = before.get(pid, Cpu(0.0, 0.0)), after.get(pid)
+        was, now = before.get(pid, Cpu(0.0, 0.0, 0.0)), after.get(pid)
         if was is None or now is None:
             return None
         pairs.append((was, now))
     return Cpu(
         sum(now.total_s - was.total_s for was, now in pairs),
         sum(max(0.0, now.compiling_s - was.compiling_s) for was, now in pairs),
+        sum(max(0.0, now.compacting_s - was.compacting_s) for was, now in pairs),
     )
 
 

@@ -144,8 +144,7 @@ class Figures:
     latency_ms: Latency | None
     """The latency counts from when a request should have been sent; None where nothing was."""
     refused: dict[str, int]
-    """The 4xx are counted by kind, as "409 out_of_stock": answers, nearly all of them asked for by
-    the journeys."""
+    """The 4xx are counted by kind, as "409 out_of_stock": journeys ask for nearly all of them."""
     failed: dict[str, int]
     """The 5xx, timeouts and broken connections are counted by kind."""
 
@@ -163,8 +162,7 @@ class OpenFigures:
     schedule_lag_ms: Latency | None
     """The lag counts from when a request should have been sent until it was."""
     not_sent: int = field(default=0, metadata=OPTIONAL)
-    """So many of the dropped were not sent because too many were under way: the system's doing;
-    older records don't tell."""
+    """So many of the dropped were not sent as too many were under way; older ones don't tell."""
 
 
 @dataclass(frozen=True)
@@ -176,11 +174,13 @@ class GroupCpu:
     """The time is None where nothing was answered."""
     compiling_s: float = field(default=0.0, metadata={"optional": True})
     """The compilers of JVMs took this part of `cpu_s`; older records have none."""
+    compacting_s: float | None = field(default=None, metadata={"optional": True})
+    """RocksDB's flushes and compactions took this part; older records don't tell."""
 
     @property
     def worked_s(self) -> float:
-        """The time is what is left without compiling, which wanes for minutes after a start."""
-        return self.cpu_s - self.compiling_s
+        """The time is without compiling, which wanes, and compacting, which comes in lumps."""
+        return self.cpu_s - self.compiling_s - (self.compacting_s or 0.0)
 
 
 @dataclass(frozen=True)

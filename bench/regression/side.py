@@ -26,7 +26,7 @@ from bench.project import PROJECT_DIR
 from bench.records.run_record import CommitRecord, Environment
 from bench.regression.worktree import Commit
 from bench.run.environment import PACKAGES, environment
-from bench.run.model import Progress, Subject, System
+from bench.run.model import Progress, Subject, System, beside
 from machine.errors import StackError
 from machine.http import answers
 from machine.ports import HOST, choose
@@ -293,21 +293,13 @@ def subjects(
 
 def apart(found: Mapping[str, Subject]) -> dict[str, Subject]:
     """`apart` lets each know the processes of the others, as far as they are not its own."""
+    systems = {letter: subject.system for letter, subject in found.items()}
     return {
         letter: subject._replace(
-            system=subject.system._replace(beside=partial(_beside, letter, found))
+            system=subject.system._replace(beside=partial(beside, letter, systems))
         )
         for letter, subject in found.items()
     }
-
-
-def _beside(letter: str, found: Mapping[str, Subject]) -> list[int]:
-    own = _all_pids(found[letter].system)
-    return sorted(frozenset().union(*(_all_pids(each.system) for each in found.values())) - own)
-
-
-def _all_pids(system: System) -> frozenset[int]:
-    return frozenset(pid for own in system.pids().values() for pid in own)
 
 
 def _output(side: Side, *arguments: str) -> str:

@@ -23,6 +23,12 @@ the interval is half."""
 SPARE_PAIRS = 2
 """A batch has so many pairs more than a look needs: some may be void."""
 
+HARDLY = 0.5
+"""The last look keeps no time for a fresh batch where all that decides is within this share of its
+threshold: a job of one commit was INCONCLUSIVE with a third of its time unspent."""
+LIKELY = 0.1
+"""A metric that only alarms, beyond its threshold with a p-value of at most this, may be a finding
+soon."""
 FAILED_PAIRS_MIN = 4
 """So many pairs of which each has a failed run end a batch: chance would let all that fail be B's,
 beside two runs of the base each, once in 495 times."""
@@ -162,7 +168,7 @@ class Sequential:
             if is_enough or plan.fresh_pairs * pair_s > left_s:
                 return Step("stop", 0, "the fresh batch is measured")
             return Step("repeat", plan.fresh_pairs, "too much of the fresh batch is void")
-        repeat_s = plan.fresh_start_s + plan.fresh_pairs * pair_s
+        kept_s = plan.fresh_start_s + plan.fresh_pairs * pair_s
         if self._lacking_for_a_look() <= 0:
             self._looks += 1
             findings = self.findings()
@@ -175,7 +181,9 @@ class Sequential:
                 return Step("stop", 0, "all that decides is settled")
             if self._looks == plan.looks_max:
                 return Step("stop", 0, f"{plan.looks_max} looks were taken")
-        fitting = int((left_s - repeat_s) / pair_s) // 2 * 2 if pair_s else plan.more_pairs
+            if self._looks == plan.looks_max - 1 and self._is_hardly_changed(findings):
+                kept_s = 0.0
+        fitting = int((left_s - kept_s) / pair_s) // 2 * 2 if pair_s else plan.more_pairs
         lacking = _even(self._lacking_for_a_look())
         if not self._looks and fitting < lacking:  # without a look it could not even be the same
             fitting = int(left_s / pair_s) // 2 * 2
@@ -188,6 +196,16 @@ class Sequential:
         if pairs < 2:
             return Step("stop", 0, "the time budget is used up")
         return Step("measure", pairs, "not settled yet")
+
+    def _is_hardly_changed(self, findings: Mapping[str, Finding]) -> bool:
+        """The last look will hardly find anything to be repeated: its time is better spent on
+        telling that all is the same."""
+        return all(
+            abs(found.estimate) <= HARDLY * self._rules[name].threshold
+            if name in self._deciding
+            else abs(found.estimate) <= self._rules[name].threshold or found.p_value > LIKELY
+            for name, found in findings.items()
+        )
 
     def _lacking_for_a_look(self) -> int:
         """A look with fewer pairs could find nothing, and is not counted."""

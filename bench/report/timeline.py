@@ -49,6 +49,8 @@ PANELS = (
           lines=(("host.steal", "steal"),)),
     Panel("Run queue", "processes", "Waiting for a processor.",
           lines=(("host.runnable", "waiting"),)),
+    Panel("Disk", "share of the time", "In which everything that had work waited for a disk.",
+          lines=(("host.io_stalled", "stalled"),)),
     Panel("Event loop lag", "ms", "How late the load generator itself was.",
           lines=(("generator.loop_lag_ms", "generator"),)),
 )  # fmt: skip

@@ -48,6 +48,16 @@ class System(NamedTuple):
         return (self.url, *self.others)
 
 
+def beside(key: str, systems: Mapping[str, System]) -> list[int]:
+    """`beside` returns the processes of the other systems, as far as they are not its own."""
+    own = _all_pids(systems[key])
+    return sorted(frozenset().union(*map(_all_pids, systems.values())) - own)
+
+
+def _all_pids(system: System) -> frozenset[int]:
+    return frozenset(pid for own in system.pids().values() for pid in own)
+
+
 class Subject(NamedTuple):
     """A subject is a system that is up already and warm, and what the record says of it."""
 

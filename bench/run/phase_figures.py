@@ -215,6 +215,7 @@ def _cpu(cpu: Cpu, answered: int) -> GroupCpu:
     return GroupCpu(
         cpu_s=round(cpu.total_s, 6),
         compiling_s=round(cpu.compiling_s, 6),
+        compacting_s=round(cpu.compacting_s, 6),
         us_per_request=round(cpu.total_s * 1e6 / answered, 1) if answered else None,
     )
 

@@ -91,6 +91,11 @@ def options_of(settings: Mapping[str, float]) -> StackOptions:
     return options
 
 
+def is_base(settings: Mapping[str, float]) -> bool:
+    """`is_base` tells whether the base is set up so."""
+    return options_of(settings) == StackOptions() and not entities_of(settings)
+
+
 def entities_of(settings: Mapping[str, float]) -> int:
     """`entities_of` returns how many entities are in its state, besides the load's own."""
     return sum(int(value) for axis, value in settings.items() if AXES[axis].fills)

@@ -10,19 +10,18 @@ one at a rate `slower` times as high, with latencies by so much shorter: so each
 the speed that the base had right before it.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from math import ceil, exp, log, prod
+from math import ceil
 from statistics import median
 from typing import NamedTuple
-
-import numpy as np
 
 from bench.errors import BenchError
 from bench.records.run_record import GROUPS
 from bench.scaling.axes import RATE
-from bench.scaling.study import machine_of, told_of
-from bench.scaling.study_record import Figure, Point, Study, cpu_of
+from bench.scaling.set_up import AS_BASE, SYSTEM, SetUp, set_up_of
+from bench.scaling.study import told_of
+from bench.scaling.study_record import Point, Study
 from bench.stats.queueing import (
     RATES_MIN,
     UTILISATION_MAX,
@@ -38,8 +37,9 @@ FAR_ERROR_MIN = 0.2
 """The error of a capacity is at least this where no rate near it was measured: what is seen up to
 80 % tells it within 20 %, see `tests/unit/bench/stats/test_queueing.py`."""
 NEAR = 0.9
-"""A rate of this share of what the base takes at most, or more, is near the capacity."""
-SYSTEM = GROUPS[:-1]
+"""A rate of this share of what the base takes at most, and of the queue's capacity, or more, is
+near the capacity: users who send again cost more to play than a schedule does, so both are asked.
+"""
 GENERATOR = GROUPS[-1]
 
 
@@ -115,78 +115,8 @@ def plan(
     `machine` sets a machine up otherwise than the study's base: values of the axes in
     `bench.scaling.axes.MACHINE`.
     """
-    held, machine = held_of(study), machine or {}
-    return planned(
-        _highest(study), held, study.environment.cores, rate_per_s, p99_ms, _set_up(study, machine)
-    )
-
-
-class SetUp(NamedTuple):
-    """A machine that is set up otherwise takes so many times what the base does."""
-
-    settings: dict[str, float]
-    capacity: float
-    cpu: dict[str, float]
-    """By group."""
-    rss: dict[str, float]
-    measured: list[float]
-    """Where all settings were measured at once, its capacity was so many times the base's."""
-    how: str
-
-
-AS_BASE = SetUp({}, 1.0, dict.fromkeys(SYSTEM, 1.0), dict.fromkeys(SYSTEM, 1.0), [], "")
-
-
-def _set_up(study: Study, machine: Mapping[str, float]) -> SetUp:
-    """What each setting makes of it by itself, multiplied. Raises `BenchError` where the study does
-    not have a setting."""
-    known = machine_of(study, machine)
-    windows = study.windows
-    return SetUp(
-        {**machine},
-        times(study, machine, lambda run: run.saturated_per_s),
-        {group: times(study, machine, _saturated_cpu(group)) for group in SYSTEM},
-        {group: _times_of_memory(study, machine, _rss(group)) for group in SYSTEM},
-        [] if known is None else known.point.ratios(lambda run: run.saturated_per_s),
-        f"windows of {windows.duration_s:g} s, {windows.pairs} pairs a point",
-    )
-
-
-def times(study: Study, machine: Mapping[str, float], figure: Figure) -> float:
-    """`times` returns how many times that of the base a figure is on such a machine: what each
-    setting makes of it by itself, multiplied, and read between its values. It raises `BenchError`
-    where the study does not have a setting."""
-    return prod(_times(study, axis, value, figure) for axis, value in machine.items())
-
-
-def _times_of_memory(study: Study, machine: Mapping[str, float], figure: Figure) -> float:
-    """A setting whose points do not tell it is taken to change none."""
-    told = {
-        axis: value
-        for axis, value in machine.items()
-        if all(each.ratio(figure) is not None for each in study.of(axis))
-    }
-    return times(study, told, figure)
-
-
-def _times(study: Study, axis: str, value: float, figure: Figure) -> float:
-    known = [(each.value, ratio) for each in study.of(axis) if (ratio := each.ratio(figure))]
-    if not known or not known[0][0] <= value <= known[-1][0]:
-        have = ", ".join(f"{each:g}" for each, _ in known) or "none"
-        raise BenchError(
-            f"the study's sound values of {axis} are {have}: {value:g} is not among or between "
-            f"them; measure them with `python -m bench scaling --axes {axis}`"
-        )
-    places, logs = zip(*((log(each), log(ratio)) for each, ratio in known), strict=True)
-    return exp(float(np.interp(log(value), places, logs)))
-
-
-def _saturated_cpu(group: str) -> Figure:
-    return lambda run: run.saturated_cpu_us.get(group)
-
-
-def _rss(group: str) -> Figure:
-    return lambda run: run.rss_mib.get(group)
+    held, set_up = held_of(study), set_up_of(study, machine or {})
+    return planned(_highest(study), held, study.environment.cores, rate_per_s, p99_ms, set_up)
 
 
 def _observed(study: Study, point: Point) -> Observation:
@@ -201,13 +131,28 @@ def _observed(study: Study, point: Point) -> Observation:
 
 def _highest(study: Study) -> Highest:
     point = study.of(RATE)[-1]
+    return Highest(
+        point.value,
+        _observed(study, point).rate_per_s,
+        cpu_at_usual_speed(study, point),
+        _medians([own.rss_mib for _, own in study.at_usual_speed(point)]),
+    )
 
-    def told(figure: Callable[[str], Figure]) -> dict[str, float]:
-        found = {group: study.usual(point, figure(group)) for group in GROUPS}
-        return {group: value for group, value in found.items() if value is not None}
 
-    rate_per_s = _observed(study, point).rate_per_s
-    return Highest(point.value, rate_per_s, told(cpu_of), told(_rss))
+def cpu_at_usual_speed(study: Study, point: Point) -> dict[str, float]:
+    """`cpu_at_usual_speed` returns what a request of the open loop takes of each group, in µs."""
+    return _medians(
+        [
+            {group: us / slower for group, us in own.cpu_us.items()}
+            for slower, own in study.at_usual_speed(point)
+        ]
+    )
+
+
+def _medians(told: Sequence[Mapping[str, float]]) -> dict[str, float]:
+    """Of each group that all tell."""
+    known = [group for group in GROUPS if all(group in each for each in told)]
+    return {group: median(each[group] for each in told) for group in known}
 
 
 def planned(
@@ -237,7 +182,9 @@ def planned(
         )
     # A machine of a deployment does not send its own load.
     without = sum(cpu_us.values()) / sum(cpu_us[group] for group in SYSTEM)
-    error = max(ERROR_MIN if busiest.share >= NEAR else FAR_ERROR_MIN, abs(held.capacity_error))
+    near = min(busiest.share, held.queue.utilisation(busiest.rate_per_s))
+    error = max(ERROR_MIN if near >= NEAR else FAR_ERROR_MIN, abs(held.capacity_error))
+    error = (1 + error) * (1 + set_up.error) - 1
     p99_error = max(ERROR_MIN, held.p99_error)
     # What is within the error of p99 is another rate: far away where the curve is flat.
     least = min(reached / (1 + error), queue.rate_for(p99_ms / (1 + p99_error)))
@@ -285,6 +232,7 @@ def planned(
             f"a partition's job and a gateway use one core each at most, {used:.0%} of it",
             "memory as at the end of the study's highest rate, and of each setting; state that "
             "grows with entities is not in it",
+            "latencies as long as the machine is slow, of which the base's requests/s tell",
             *([set_up.how] if set_up.how else []),
         ],
     )

@@ -9,10 +9,14 @@ from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
 from itertools import groupby
 from pathlib import Path
+from random import Random
 from typing import NamedTuple
 
-from bench.errors import UsageError
+from bench.errors import BenchError, UsageError
+from bench.judge.host_health import mean_of
+from bench.observe.processes import BESIDE
 from bench.records.run_record import CommitRecord, Environment, RunRecord, WindowFigures
+from bench.records.series import Series
 from bench.records.series_file import read_series
 from bench.run.model import Progress
 from bench.run.settings import Settings
@@ -29,6 +33,7 @@ from bench.scaling.study_record import (
     read_study,
     write_study,
 )
+from machine.errors import StackError
 from system.runtime.options import StackOptions
 
 SATURATION_USERS = 256
@@ -49,7 +54,16 @@ class Site(NamedTuple):
 
     run: Measure
     fill: Callable[[int], None]
-    """`fill` makes so many more entities. It raises `BenchError`."""
+    """`fill` makes so many more entities; the next run of each site warms up again. It raises
+    `BenchError`."""
+
+
+class Sites(NamedTuple):
+    own: Site
+    base: Site
+    """The stack of the point and that of the base; one where nothing sets them apart."""
+    interval_s: float
+    """A window has one checkpoint at least: shorter ones have one, or have none."""
 
 
 Bring = Callable[[StackOptions], AbstractContextManager[Site]]
@@ -86,7 +100,7 @@ def resume(folder: Path, commit: CommitRecord, environment: Environment, windows
     if study.windows != windows:
         raise UsageError(
             f"{folder / FILE} has {_told(study.windows)}, not {_told(windows)}: choose another "
-            "--out, or its --duration and --pairs"
+            "--out, or its --duration, --pairs and --quick"
         )
     return study
 
@@ -100,8 +114,9 @@ def _told(windows: Windows) -> str:
 class Walk:
     """A walk measures what a study lacks, and writes it after each pair.
 
-    It raises what `bring` and its runs do, and `KeyboardInterrupt`, with all pairs kept that were
-    measured until then.
+    Both stacks of a pair are of one age, and each is asked first in every second pair.
+    What can't be brought up or measured is left out. It raises `KeyboardInterrupt`, with all pairs
+    kept that were measured until then.
     """
 
     def __init__(
@@ -112,35 +127,42 @@ class Walk:
         self._settings = settings
         self._bring = bring
         self._progress = progress
+        self.left_out: list[str] = []
+        """These stacks did not start, or could not be measured, and why."""
 
     def axes(self, axes: Sequence[str]) -> None:
         """`axes` measures these. Values that are of the load, or of the entities, share a stack."""
         todo = missing(self.study, axes)
         done = 0
         for (axis, options), points in groupby(todo, key=_stack_of):
-            with self._sites(options, entities_of({axis: 1})) as (own, base):
-                filled = 0
-                for wanted in points:
-                    done += 1
-                    if (entities := entities_of({axis: wanted.value})) > filled:
-                        own.fill(entities - filled)
-                        filled = entities
-                    point = self.study.point(*wanted) or Point(*wanted, pairs=[])
-                    said = f"point {done} of {len(todo)}: {axis} {wanted.value:g}"
-                    for told in self._measured(point, own, base, said):
-                        self._keep(with_point(self.study, told))
+            try:
+                with self._up(options, entities_of({axis: 1})) as sites:
+                    filled = 0
+                    for wanted in self._in_turn(axis, list(points)):
+                        done += 1
+                        if (entities := entities_of({axis: wanted.value})) > filled:
+                            sites.own.fill(entities - filled)
+                            filled = entities
+                        point = self.study.point(*wanted) or Point(*wanted, pairs=[])
+                        said = f"point {done} of {len(todo)}: {axis} {wanted.value:g}"
+                        for told in self._measured(point, sites, said):
+                            self._keep(with_point(self.study, told))
+            except (StackError, BenchError) as cause:  # what others need is not missing for it
+                self.left_out.append(f"{axis}: {cause}")
+                self._progress(f"left out: {axis}: {cause}")
 
     def machine(self, settings: Mapping[str, float]) -> None:
-        """`machine` measures one that has all of these values at once."""
+        """`machine` measures one that has all of these values at once. It raises what `bring` and
+        its runs do."""
         known = machine_of(self.study, settings) or Machine({**settings}, Point(MACHINE, 1.0, []))
         if not self.study.pairs_left(known.point):
             return
         entities = entities_of(settings)
-        with self._sites(options_of(settings), entities) as (own, base):
+        with self._up(options_of(settings), entities) as sites:
             if entities:
-                own.fill(entities)
+                sites.own.fill(entities)
             said = f"{MACHINE}: {told_of(settings)}"
-            for point in self._measured(known.point, own, base, said):
+            for point in self._measured(known.point, sites, said):
                 self._keep(with_machine(self.study, replace(known, point=point)))
 
     def _keep(self, study: Study) -> None:
@@ -148,38 +170,52 @@ class Walk:
         write_study(self._folder, study)
 
     @contextmanager
-    def _sites(self, options: StackOptions, entities: int) -> Iterator[tuple[Site, Site]]:
-        """The stack with these options, and the base's: one where nothing sets them apart."""
+    def _up(self, options: StackOptions, entities: int) -> Iterator[Sites]:
+        interval_s = options.checkpoint_interval_s
         with self._bring(StackOptions()) as base:
             if options == StackOptions() and not entities:
-                yield base, base
+                yield Sites(base, base, interval_s)
                 return
             with self._bring(options) as own:
-                yield own, base
+                yield Sites(own, base, interval_s)
 
-    def _measured(self, point: Point, own: Site, base: Site, said: str) -> Iterator[Point]:
+    def _in_turn(self, axis: str, points: list[Wanted]) -> list[Wanted]:
+        """Rates in an order by chance: the stack that they share gets warmer, and fuller."""
+        if axis == RATE:
+            Random(self._settings.seed).shuffle(points)
+        return points
+
+    def _measured(self, point: Point, sites: Sites, said: str) -> Iterator[Point]:
         """The point with each pair that it lacks."""
-        left = self.study.pairs_left(point)
+        left, tried = self.study.pairs_left(point), len(point.pairs)
         for number in range(left):
             self._progress(f"{said}, pair {number + 1} of {left}")
-            pair = self._pair(point, own, base, is_base_first=number % 2 == 0)
-            if pair is not None:
-                point = replace(point, pairs=[*point.pairs, pair])
-                yield point
+            pair = self._pair(point, sites, is_base_first=(tried + number) % 2 == 0)
+            if pair is None:
+                continue
+            if pair.is_apart:
+                shares = f"{pair.own.beside_share:.0%} and {pair.base.beside_share:.0%}"
+                self._progress(
+                    f"the pair does not count: the idle stack beside took {shares} of the machine"
+                )
+            point = replace(point, pairs=[*point.pairs, pair])
+            yield point
 
-    def _pair(self, point: Point, own: Site, base: Site, is_base_first: bool) -> Pair | None:
+    def _pair(self, point: Point, sites: Sites, is_base_first: bool) -> Pair | None:
         """None where nothing was measured on one side."""
-        plain = settings_of(self._settings)
+        given = self._settings
+        given = replace(given, duration_s=max(given.duration_s, sites.interval_s))
+        plain, varied = settings_of(given), settings_of(given, point)
         if point.axis == RATE:  # a share of what the base takes at this very time
-            of_base = self._run(base, plain)
+            of_base = self._run(sites.base, plain)
             most = None if of_base is None else of_base.saturated_per_s
-            of_own = self._run(own, at_rate(plain, point.value * most)) if most else None
+            of_own = self._run(sites.own, at_rate(plain, point.value * most)) if most else None
         elif is_base_first:
-            of_base = self._run(base, plain)
-            of_own = self._run(own, settings_of(self._settings, point))
+            of_base = self._run(sites.base, plain)
+            of_own = self._run(sites.own, varied)
         else:
-            of_own = self._run(own, settings_of(self._settings, point))
-            of_base = self._run(base, plain)
+            of_own = self._run(sites.own, varied)
+            of_base = self._run(sites.base, plain)
         return Pair(of_own, of_base) if of_own and of_base else None
 
     def _run(self, site: Site, settings: Settings) -> Figures | None:
@@ -227,6 +263,8 @@ def figures_of(run: RunRecord, folder: Path, rate_per_s: float) -> Figures | Non
     if latency is None:
         return None
     saturated = windows[False][1] if False in windows else None
+    series = Series([], {}, []) if phase.series is None else read_series(folder / phase.series)
+    beside, _ = mean_of(series, f"cpu.{BESIDE}", window.opened_ns, window.closed_ns)
     return Figures(
         run_id=run.run_id,
         verdict=run.verdict,
@@ -236,7 +274,8 @@ def figures_of(run: RunRecord, folder: Path, rate_per_s: float) -> Figures | Non
         p99_ms=latency.p99,
         is_bound=not {"p50", "p99"}.isdisjoint(latency.at_least),
         cpu_us=_cpu_us(window),
-        rss_mib={} if phase.series is None else _rss_mib(folder / phase.series),
+        rss_mib=_rss_mib(series),
+        beside_share=round((beside or 0.0) / run.environment.cores, 4),
         saturated_per_s=None if saturated is None else saturated.throughput_per_s,
         saturated_cpu_us={} if saturated is None else _cpu_us(saturated),
     )
@@ -260,16 +299,19 @@ def with_machine(study: Study, machine: Machine) -> Study:
 
 
 def _cpu_us(window: WindowFigures) -> dict[str, float]:
-    known = {group: cpu.us_per_request for group, cpu in window.cpu.items()}
-    return {group: us for group, us in known.items() if us is not None}
+    """Without what compilers took: they go on for minutes after a start."""
+    return {
+        group: round(cpu.us_per_request * (1 - cpu.compiling_s / cpu.cpu_s), 1)
+        for group, cpu in window.cpu.items()
+        if cpu.us_per_request is not None and cpu.cpu_s
+    }
 
 
-def _rss_mib(path: Path) -> dict[str, float]:
+def _rss_mib(series: Series) -> dict[str, float]:
     """The last value of each part."""
-    series = read_series(path).series
     last = {
         name.removeprefix(RSS): [value for value in values if value is not None][-1:]
-        for name, values in series.items()
+        for name, values in series.series.items()
         if name.startswith(RSS)
     }
     return {name: value for name, values in last.items() for value in values}

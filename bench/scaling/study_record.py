@@ -20,6 +20,9 @@ from machine.whole_files import write
 SCHEMA_VERSION = 4
 SCHEMA_FILE = Path(__file__).with_name("study.schema.json")
 FILE = "study.json"
+BESIDE_APART_MAX = 0.05
+"""The idle stacks beside the two runs of a pair may differ by this share of the machine's time:
+each slows the other one down."""
 
 
 @dataclass(frozen=True)
@@ -36,9 +39,11 @@ class Figures:
     is_bound: bool
     """The flag says that of p50 or p99 only a lower bound is known: requests had no answer."""
     cpu_us: dict[str, float]
-    """A request took this CPU time of each group of processes."""
+    """A request took this CPU time of each group of processes, without what JVMs compile."""
     rss_mib: dict[str, float]
     """Each part had so much memory at the end of the window."""
+    beside_share: float
+    """The other stack of the pair, which had no load, took this share of the machine's time."""
     saturated_per_s: float | None
     """So many requests were answered with users that send again at once; None where no such window
     was measured."""
@@ -53,11 +58,6 @@ Figure = Callable[[Figures], float | None]
 """`Figure` reads one figure of a run, None where it was not measured."""
 
 
-def cpu_of(group: str) -> Figure:
-    """`cpu_of` returns what a request of the open loop took of a group of processes."""
-    return lambda run: run.cpu_us.get(group)
-
-
 @dataclass(frozen=True)
 class Pair:
     """A pair is a run with the value, and one of the base right before or after it."""
@@ -67,7 +67,12 @@ class Pair:
 
     @property
     def is_sound(self) -> bool:
-        return self.own.is_sound and self.base.is_sound
+        return self.own.is_sound and self.base.is_sound and not self.is_apart
+
+    @property
+    def is_apart(self) -> bool:
+        """`is_apart` tells whether one of the two was disturbed more by the other's idle stack."""
+        return abs(self.own.beside_share - self.base.beside_share) > BESIDE_APART_MAX
 
 
 @dataclass(frozen=True)
@@ -122,9 +127,12 @@ class Study:
     machines: list[Machine]
 
     def pairs_left(self, point: Point | None) -> int:
-        """`pairs_left` returns how many pairs a point lacks; none where most of them are sound."""
-        wanted, sound = self.windows.pairs, 0 if point is None else len(point.sound)
-        return 0 if 2 * sound > wanted else wanted - sound
+        """`pairs_left` returns how many pairs a point lacks: as many again where no more than half
+        of those that were tried are sound."""
+        wanted, tried = self.windows.pairs, 0 if point is None else len(point.pairs)
+        if point is None or tried < wanted:
+            return wanted - tried
+        return 0 if 2 * len(point.sound) > tried else wanted
 
     def point(self, axis: str, value: float) -> Point | None:
         found = (each for each in self.points if (each.axis, each.value) == (axis, value))
@@ -135,22 +143,16 @@ class Study:
         own = (each for each in self.points if each.axis == axis and not self.pairs_left(each))
         return sorted(own, key=lambda each: each.value)
 
-    def base(self, figure: Figure) -> float | None:
-        """`base` returns the median of a figure over all sound runs of the base."""
-        points = [*self.points, *(machine.point for machine in self.machines)]
-        told = (figure(pair.base) for point in points for pair in point.sound)
+    def base(self, figure: Figure, axis: str) -> float | None:
+        """`base` returns the median of a figure over the sound runs of the base beside an axis."""
+        told = (figure(pair.base) for point in self.of(axis) for pair in point.sound)
         known = [value for value in told if value is not None]
         return median(known) if known else None
 
-    def usual(self, point: Point, figure: Figure) -> float | None:
-        """`usual` returns a figure of a point as it is beside the base's median."""
-        ratio, base = point.ratio(figure), self.base(figure)
-        return None if ratio is None or base is None else ratio * base
-
     def at_usual_speed(self, point: Point) -> list[tuple[float, Figures]]:
         """`at_usual_speed` returns the sound runs of a point, each with how many times slower the
-        machine was than as a rule: what the base takes at most is a clock beside it."""
-        usual = self.base(lambda run: run.saturated_per_s)
+        machine was than as a rule of its axis: what the base takes at most is a clock beside it."""
+        usual = self.base(lambda run: run.saturated_per_s, point.axis)
         told = ((pair.base.saturated_per_s, pair.own) for pair in point.sound)
         return [(usual / now, own) for now, own in told if usual and now]
 

@@ -5,10 +5,10 @@ from statistics import median
 
 from bench.records.run_record import GROUPS
 from bench.scaling.axes import AXES, RATE, WAY
+from bench.scaling.set_up import SYSTEM
 from bench.scaling.study import told_of
 from bench.scaling.study_record import Figure, Figures, Point, Study
 
-SYSTEM = GROUPS[:-1]
 GENERATOR = GROUPS[-1]
 UNKNOWN = "unknown"
 HEAD = (
@@ -43,14 +43,17 @@ def table(study: Study, about: str) -> str:
     lines = [
         f"{about}; {windows.pairs} pairs a point, windows of {windows.duration_s:g} s.",
         "",
-        f"The base: {_base(study)}. All else is a ratio to the base in the same pair: the median "
-        "(the smallest to the largest).",
+        "Each figure is a ratio to the base in the same pair: the median (the smallest to the "
+        "largest), of the pairs that count. CPU is that of gateway, Kafka and Flink, without what "
+        "JVMs compile; the base's is beside each.",
     ]
     for name, axis in AXES.items():
         rows = [(_value(name, each.value), each) for each in study.of(name)]
-        lines += _section(axis.title, rows)
-    machines = [(told_of(each.settings), each.point) for each in study.machines]
-    lines += _section("several at once", [each for each in machines if each[1].sound])
+        lines += _section(f"**{axis.title}**; the base: {_base(study, name)}", rows)
+    machines = [each for each in study.machines if not study.pairs_left(each.point)]
+    lines += _section(
+        "**several at once**", [(told_of(each.settings), each.point) for each in machines]
+    )
     if (cost := gateway_cost(study)) is not None:
         lines += ["", cost]
     return "\n".join(lines) + "\n"
@@ -62,24 +65,21 @@ def _value(axis: str, value: float) -> str:
     return f"{value:.0%}" if axis == RATE else f"{value:,g}"
 
 
-def _base(study: Study) -> str:
-    most, cpu, saturated = map(study.base, (FIGURES[-1], *FIGURES[:2]))
-    p50_ms, p99_ms = map(study.base, FIGURES[2:4])
-    told = [
-        None if most is None else f"{most:,.0f} requests/s at most",
-        None if p50_ms is None else f"p50 {p50_ms:.1f} ms",
-        None if p99_ms is None else f"p99 {p99_ms:.1f} ms",
-        None if cpu is None else f"{cpu:,.0f} µs of CPU a request in the open loop",
-        None if saturated is None else f"{saturated:,.0f} µs at saturation",
-    ]
-    return ", ".join(each for each in told if each) or UNKNOWN
+def _base(study: Study, axis: str) -> str:
+    known = [study.base(figure, axis) for figure in FIGURES]
+    words = (
+        *("{:,.0f} µs of CPU in the open loop", "{:,.0f} µs at saturation"),
+        *("p50 {:.1f} ms", "p99 {:.1f} ms", "{:,.0f} requests/s at most"),
+    )
+    told = (word.format(value) for word, value in zip(words, known, strict=True) if value)
+    return ", ".join(told) or UNKNOWN
 
 
 def _section(title: str, rows: Sequence[tuple[str, Point]]) -> list[str]:
     if not rows:
         return []
     return [
-        *("", f"**{title}**", ""),
+        *("", title, ""),
         "| " + " | ".join(HEAD) + " |",
         "| --- |" + " ---: |" * (len(HEAD) - 1),
         *(_row(name, point) for name, point in rows),
@@ -88,7 +88,8 @@ def _section(title: str, rows: Sequence[tuple[str, Point]]) -> list[str]:
 
 def _row(name: str, point: Point) -> str:
     cells = [span(point.ratios(figure)) for figure in FIGURES]
-    return "| " + " | ".join([name, str(len(point.sound)), *cells]) + " |"
+    counted = f"{len(point.sound)} of {len(point.pairs)}"
+    return "| " + " | ".join([name, counted, *cells]) + " |"
 
 
 def span(ratios: Sequence[float]) -> str:

@@ -143,7 +143,7 @@ def _measured(
         histories=[],
         traces=[],
         window=Window(opened_ns, closed_ns, spec.users is None) if spec.duration_s else None,
-        cpu={group: Cpu(us * sent / 1e6, 0.0) for group, us in CPU_US.items()},
+        cpu={group: Cpu(us * sent / 1e6, 0.0, 0.0) for group, us in CPU_US.items()},
         warmup_s=spec.warmup_s,
         settled=None if spec.duration_s else Steadiness(True, "its thirds agree"),
         interrupted=False,
@@ -191,6 +191,7 @@ def _series(
             "host.busy": wave(1.65, 0.05),
             "host.steal": wave(0.02, 0.9),
             "host.runnable": wave(0.6, 0.5),
+            "host.io_stalled": wave(0.01, 0.5),
         },
         "events": [
             *(

@@ -45,7 +45,8 @@ def figures(requests: int, factor: float, failed: int = 0) -> dict[str, Any]:
 
 def cpu_of(us_per_request: float) -> dict[str, float]:
     cpu_s = us_per_request * REQUESTS / 1e6
-    return {"cpu_s": cpu_s, "compiling_s": 0.0, "us_per_request": us_per_request}
+    apart = {"compiling_s": 0.0, "compacting_s": 0.0}
+    return {"cpu_s": cpu_s, **apart, "us_per_request": us_per_request}
 
 
 def window(factor: float, is_open: bool) -> dict[str, Any]:

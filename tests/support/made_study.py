@@ -1,13 +1,15 @@
 """Studies as a known queue would make them."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
-from bench.records.run_record import CommitRecord, Environment
+from bench.records.run_record import CommitRecord, Environment, QuantileName, RunRecord
 from bench.run.settings import Settings
 from bench.scaling.axes import AXES, RATE
 from bench.scaling.study_record import SCHEMA_VERSION, Figures, Pair, Point, Study, Windows
 from bench.stats.queueing import Queue
+from support.made_samples import PhaseSpec
 
 QUEUE = Queue(capacity_per_s=2000.0, servers=1, cv2=2.0, base_p50_ms=3.0, base_p99_ms=9.0)
 CPU_US = {"gateway": 100.0, "kafka": 100.0, "flink": 250.0, "generator": 90.0}
@@ -16,8 +18,24 @@ COMMIT = CommitRecord("0123456789", dirty=False)
 SETTINGS = Settings()
 PAIRS = 3
 WINDOWS = Windows(SETTINGS.duration_s, SETTINGS.warmup_s, SETTINGS.first_warmup_s, PAIRS)
+PHASES = (
+    PhaseSpec("open", rate_per_s=100, duration_s=5),
+    PhaseSpec("users-256", users=256, rate_per_s=900, duration_s=5),
+)
 SLOWER = (1.0, 3.0, 1.0)
-"""The machine is so many times slower in each pair than as a rule."""
+"""The machine is so many times slower in each pair than as a rule: the median is 1."""
+
+
+def at_least(run: RunRecord, names: list[QuantileName]) -> RunRecord:
+    """The run with quantiles of these names of which only a lower bound is known."""
+    phases = []
+    for phase in run.phases:
+        window = phase.window
+        assert window is not None
+        assert window.latency_ms is not None
+        latency = replace(window.latency_ms, at_least=names)
+        phases.append(replace(phase, window=replace(window, latency_ms=latency)))
+    return replace(run, phases=phases)
 
 
 def figures(rate_per_s: float = 100.0, slower: float = 1.0, **changed: Any) -> Figures:
@@ -32,6 +50,7 @@ def figures(rate_per_s: float = 100.0, slower: float = 1.0, **changed: Any) -> F
         "is_bound": False,
         "cpu_us": {group: us * slower for group, us in CPU_US.items()},
         "rss_mib": {"gateway": 100.0, "kafka": 500.0, "flink": 1000.0, "generator": 60.0},
+        "beside_share": 0.02,
         "saturated_per_s": QUEUE.capacity_per_s / slower,
         "saturated_cpu_us": {group: us * slower for group, us in CPU_US.items()},
     }

@@ -16,6 +16,8 @@ from bench.cli.main import call
 from bench.errors import ExitCode
 from bench.records.run_files import read_run
 from bench.records.run_record import InvariantsRecord, RunRecord, Verdict
+from bench.run.model import Subject, System
+from bench.run.settings import Settings
 from bench.scaling.study import Walk
 from machine.cache import lock
 from system.runtime.options import StackOptions
@@ -43,7 +45,7 @@ def test_a_promise_that_is_broken_is_no_busy_machine(
 
     @contextmanager
     def own_stack(*_: object) -> Iterator[Any]:
-        yield SimpleNamespace()
+        yield System("http://127.0.0.1:1", dict, lambda: None)
 
     def measured(walk: Walk, *_: object) -> None:
         with walk._bring(StackOptions()) as site:
@@ -62,12 +64,70 @@ def test_ctrl_c_keeps_the_table_of_what_was_measured(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     def ended(walk: Walk, *_: object) -> None:
-        walk.study = replace(walk.study, points=[point("gateways", 2.0)])
+        walk.study = replace(walk.study, points=[point("gateways", 2.0, (1.0,) * 4)])
         raise KeyboardInterrupt
 
     monkeypatch.setattr(Walk, "axes", ended)
     assert call(["scaling", "--out", str(tmp_path)]) == ExitCode.INTERRUPTED
-    assert "| 2 | 3 | 1.00 (1.00 to 1.00) |" in (tmp_path / costs.TABLE).read_text()
+    assert "| 2 | 4 of 4 | 1.00 (1.00 to 1.00) |" in (tmp_path / costs.TABLE).read_text()
+
+
+def test_each_axis_of_two_points_is_drawn(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    points = [point("gateways", value, (1.0, 2.0)) for value in (1.0, 2.0)]
+
+    def measured(walk: Walk, *_: object) -> None:
+        walk.study = replace(walk.study, points=[*points, point("partitions", 4.0, (1.0, 1.0))])
+        walk.left_out.append("taskmanagers: no room")
+
+    monkeypatch.setattr(Walk, "axes", measured)
+    words = ("scaling", "--pairs", "2", "--axes", "gateways", "--out", str(tmp_path))
+    assert call(words) == ExitCode.STACK_FAILED
+    drawn = sorted(path.name for path in (tmp_path / "images").iterdir())
+    assert drawn == ["gateways-dark.svg", "gateways-light.svg"]
+    assert "left out: taskmanagers: no room\ngateways 3: not sound" in capsys.readouterr().out
+
+
+def test_a_stack_warms_up_once_and_again_after_a_fill(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Both of a pair: one has worked meanwhile, and the other has not."""
+    begun: list[tuple[float, int, list[int]]] = []
+    run = replace(read_run(made_run(tmp_path / "made", parts=())), verdict="valid")
+    pids = iter(range(1, 10))
+
+    @contextmanager
+    def own_stack(*_: object) -> Iterator[System]:
+        own = {"kafka": [next(pids)]}
+        yield System("http://127.0.0.1:1", lambda: own, lambda: None, "127.0.0.1:2")
+
+    def made(settings: Settings, *_: object, subject: Subject) -> SimpleNamespace:
+        begun.append((settings.first_warmup_s, settings.workers, [*subject.system.beside()]))
+        return SimpleNamespace(execute=lambda: (run, tmp_path))
+
+    async def make_users(*_: object) -> None: ...
+
+    def measured(walk: Walk, *_: object) -> None:
+        with walk._bring(StackOptions()) as base:
+            base.run(walk._settings)
+            with walk._bring(StackOptions(workers=3)) as own:
+                for _ in range(2):
+                    for site in (base, own, base):
+                        site.run(walk._settings)
+                    own.fill(5)
+
+    monkeypatch.setattr(costs, "own_stack", own_stack)
+    monkeypatch.setattr(costs, "Run", made)
+    monkeypatch.setattr(costs, "make_users", make_users)
+    monkeypatch.setattr(Walk, "axes", measured)
+    assert call(["scaling", "--axes=rate", "--out", str(tmp_path / "out")]) == ExitCode.VOID
+    warm, alone, pair = costs.FIRST_WARMUP_S, [(60.0, 1, [])], [(1, [2]), (3, [1]), (1, [2])]
+    assert begun == [
+        *alone,
+        *((each, *rest) for each, rest in zip((0.0, warm, 0.0), pair, strict=True)),
+        *((each, *rest) for each, rest in zip((warm, warm, 0.0), pair, strict=True)),
+    ]
 
 
 def test_axes_and_a_machine_are_two_calls(capsys: pytest.CaptureFixture[str]) -> None:

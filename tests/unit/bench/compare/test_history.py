@@ -213,7 +213,7 @@ def test_the_page_asks_nothing_of_a_network(tmp_path: Path) -> None:
     text = page(read_history(write_set(tmp_path, commits(STEP)), BUDGETS))
     assert not re.search(r"<(?:script|img|iframe)[^>]*\ssrc=|<link", text)
     assert "default-src &#x27;none&#x27;" in text
-    assert text.count('<div id="chart-') == 14
+    assert text.count('<div id="chart-') == 15
     assert "commit06, worse" in text
 
 

@@ -1,6 +1,8 @@
 """How requests ended on both sides: frauds that were SAME or FASTER."""
 
+from collections.abc import Callable
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import pytest
@@ -306,19 +308,30 @@ def test_a_metric_that_vanishes_is_waited_for_no_longer() -> None:
     assert sequential.findings().keys() == {"cpu"}
 
 
-# ---- compilation
+# ---- what the CPU ratio leaves out
 
 
-def compiling(cores: float) -> Change:
-    """The JVMs' compilers take so many cores more; the CPU ratio leaves them out."""
+def apart(what: str, cores: Callable[[], float]) -> Change:
+    """Compilers, or RocksDB's compactions, take so many cores more."""
 
     def change(run: Run) -> None:
         window = run["phases"][0]["window"]
         flink = window["cpu"]["flink"]
-        more_s = cores * window["length_s"]
-        flink |= {"cpu_s": flink["cpu_s"] + more_s, "compiling_s": flink["compiling_s"] + more_s}
+        more_s = cores() * window["length_s"]
+        assert flink[what] == 0.0
+        flink |= {"cpu_s": flink["cpu_s"] + more_s, what: flink[what] + more_s}
 
     return change
+
+
+def compiling(cores: float) -> Change:
+    return apart("compiling_s", lambda: cores)
+
+
+def lumps(cores: float, seed: int) -> Change:
+    """One window in five has a compaction of all the state, of these cores."""
+    random = Random(seed)
+    return apart("compacting_s", lambda: cores * (random.random() < 0.2))
 
 
 def test_compilation_that_never_ends(tmp_path: Path) -> None:
@@ -326,6 +339,37 @@ def test_compilation_that_never_ends(tmp_path: Path) -> None:
     assert found.verdict == "regression"
     assert any(reason.startswith("open compiling: ") for reason in found.reasons)
     assert compared(tmp_path / "less", compiling(0.02)).verdict == "same"
+
+
+def test_compactions_that_became_dearer(tmp_path: Path) -> None:
+    """Each checkpoint has more to flush, so each window has more of it."""
+    generator_s = a_set("A", 1)[0]["phases"][0]["window"]["cpu"]["generator"]["cpu_s"]
+    found = compared(tmp_path, apart("compacting_s", lambda: 0.2 * generator_s / 10))
+    assert found.verdict == "regression"
+    assert any(reason.startswith("open compacting: ") for reason in found.reasons)
+    less = apart("compacting_s", lambda: 0.02 * generator_s / 10)
+    assert compared(tmp_path / "less", less).verdict == "same"
+
+
+def test_what_an_older_record_did_not_tell_is_no_zero(tmp_path: Path) -> None:
+    """Its Flink's CPU has compactions in it, that of a newer one has not."""
+
+    def older(run: Run) -> None:
+        for group in run["phases"][0]["window"]["cpu"].values():
+            del group["compacting_s"]
+
+    a = write_set(tmp_path / "a", a_set("A", 24, older))
+    b = write_set(tmp_path / "b", a_set("B", 24))
+    assert compare(Folders(a, b), BUDGETS).verdict not in ("same", "faster", "regression")
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_a_compaction_now_and_then_is_no_change(tmp_path: Path, seed: int) -> None:
+    """Each side has its own; three cores in one window of five moved Flink's CPU ratio as far as
+    a regression does."""
+    a = write_set(tmp_path / "a", a_set("A", 14, lumps(3.0, seed)))
+    b = write_set(tmp_path / "b", a_set("B", 14, lumps(3.0, seed + 100)))
+    assert compare(Folders(a, b), BUDGETS).verdict == "same"
 
 
 # ---- warm beside cold

@@ -47,6 +47,14 @@ def test_what_is_not_known_never_passes() -> None:
     assert state(Host(2, busy=1.0, steal=0.0, runnable=0.0, own=None)) == "unknown"
 
 
+def test_a_kernel_that_does_not_tell_of_disks_is_not_asked() -> None:
+    assert state(Host(2, 1.0, 0.0, 0.0, 1.0)) == "holds"
+    assert state(Host(2, 1.0, 0.0, 0.0, 1.0, io_stalled=None, tells_io=True)) == "unknown"
+    told = of_window(sampled(6, **ALL_QUIET, host_io_stalled=0.2), 0, 6 * SECOND_NS, cores=2)
+    assert (told.io_stalled, told.tells_io, state(told)) == (pytest.approx(0.2), True, "broken")
+    assert not of_window(sampled(6, **ALL_QUIET), 0, 6 * SECOND_NS, cores=2).tells_io
+
+
 def test_nobody_is_foreign_beside_a_target_whose_processes_have_no_names() -> None:
     assert state(Host(2, 2.0, 0.0, 0.0, own=None, owns_all=False)) == "holds"
 
@@ -57,6 +65,7 @@ def test_nobody_is_foreign_beside_a_target_whose_processes_have_no_names() -> No
         (Host(2, 1.0, 0.2, 0.0, 1.0), "the hypervisor took 10%"),
         (Host(2, 1.5, 0.0, 0.0, 0.5), "other processes used 50%"),
         (Host(2, 1.0, 0.0, 20.0, 1.0), "20 processes waited for 2 cores"),
+        (Host(2, 1.0, 0.0, 0.0, 1.0, io_stalled=0.3, tells_io=True), "waited for a disk for 30%"),
     ],
 )
 def test_each_disturbance_is_told(host: Host, told: str) -> None:

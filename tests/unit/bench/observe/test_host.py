@@ -7,13 +7,26 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bench.observe.host import TICK_HZ, HostMeter, Times, parse_runnable, parse_stat
+from bench.observe.host import (
+    TICK_HZ,
+    HostMeter,
+    Times,
+    parse_runnable,
+    parse_stalled,
+    parse_stat,
+)
 
 SECOND_NS = 1_000_000_000
+PRESSURE = (
+    "some avg10=0.08 avg60=0.09 avg300=0.39 total=9187509835\n"
+    "full avg10=0.00 avg60=0.00 avg300=0.27 total={}\n"
+)
 STAT = "cpu  {} 0 20 5000 7 1 2 {} 3 0\ncpu0 1 2 3 4 5 6 7 8 9 10\nintr 5\n"
 
 
-def proc(folder: Path, user: int, steal: int, running: int) -> None:
+def proc(folder: Path, user: int, steal: int, running: int, stalled_us: int = 0) -> None:
+    (folder / "pressure").mkdir(exist_ok=True)
+    (folder / "pressure" / "io").write_text(PRESSURE.format(stalled_us))
     (folder / "stat").write_text(STAT.format(user, steal))
     (folder / "loadavg").write_text(f"0.41 0.37 0.70 {running}/426 15538\n")
 
@@ -29,11 +42,12 @@ def test_busy_is_all_but_idle_waiting_and_steal(fields: list[int]) -> None:
 def test_what_the_kernel_writes() -> None:
     assert parse_stat(STAT.format(100, 50)) == Times(123 / TICK_HZ, 50 / TICK_HZ)
     assert parse_runnable("0.41 0.37 0.70 12/426 15538\n") == 12
+    assert parse_stalled(PRESSURE.format(1_500_000)) == 1.5
     if Path("/proc/stat").exists():  # the real one, where there is one
         assert parse_stat(Path("/proc/stat").read_text()).busy_s > 0
 
 
-@pytest.mark.parametrize("parse", [parse_stat, parse_runnable])
+@pytest.mark.parametrize("parse", [parse_stat, parse_runnable, parse_stalled])
 @given(text=st.text())
 def test_other_text_is_refused_in_one_way(parse, text: str) -> None:
     """By the errors for which a meter leaves a figure out."""
@@ -52,10 +66,10 @@ def test_a_meter_gives_the_means_since_the_last_read(tmp_path: Path, monkeypatch
     proc(tmp_path, user=1000, steal=0, running=9)
     assert meter.read() == {}
     for running in (1, 3, 5, 13):
-        proc(tmp_path, user=1000 + 3 * TICK_HZ, steal=TICK_HZ, running=running)
+        proc(tmp_path, 1000 + 3 * TICK_HZ, TICK_HZ, running, stalled_us=500_000)
         meter.tick()
     # Of 1, 3, 5, 13 one is the reader, and two have a core.
-    assert meter.read() == {"busy": 1.5, "steal": 0.5, "runnable": 3.0}
+    assert meter.read() == {"busy": 1.5, "steal": 0.5, "runnable": 3.0, "io_stalled": 0.25}
 
 
 def test_a_meter_leaves_out_what_the_kernel_does_not_tell(tmp_path: Path) -> None:

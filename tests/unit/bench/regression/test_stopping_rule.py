@@ -77,6 +77,36 @@ def test_the_time_for_a_fresh_batch_is_kept_free() -> None:
     assert steps[-1].why == "the time budget is used up"
 
 
+@pytest.mark.parametrize(
+    ("shift", "looks", "more"), [(0.0, 2, 8), (0.02, 2, 8), (0.03, 2, 2), (0.0, 3, 2)]
+)
+def test_before_the_last_look_no_time_is_kept_for_what_hardly_comes(
+    shift: float, looks: int, more: int
+) -> None:
+    """What scatters around nothing needs pairs, to be told to be the same, and no fresh batch."""
+
+    def draw(pairs: int) -> list[float]:
+        return [shift + 0.1 * (-1) ** place for place in range(pairs)]
+
+    _, steps = play(draw, PLAN._replace(budget_s=PAIR_S * (8 + 2 + 6), looks_max=looks))
+    assert [step.pairs for step in steps[:2]] == [8, more]
+
+
+@pytest.mark.parametrize(
+    ("better", "more"), [((0.16, 0.17), 8), ((0.14,), 2)], ids=["p = 0.74", "p = 0.08"]
+)
+def test_time_is_kept_for_an_alarm_that_is_likely(better: tuple[float, ...], more: int) -> None:
+    rules = {"cpu": RULE, "p99": RULE}
+    plan = PLAN._replace(budget_s=PAIR_S * (8 + 2 + 6), looks_max=2)
+    sequential = Sequential(rules, ["cpu"], plan)
+    sizes = [0.10 + place / 100 for place in range(8)]
+    p99 = [-size if round(size, 2) in better else size for size in sizes]
+    cpu = [0.1 * (-1) ** place for place in range(8)]
+    sequential.add(sequential.next(0), {"cpu": cpu, "p99": p99})
+    assert sequential.findings()["p99"].estimate > RULE.threshold
+    assert sequential.next(8 * PAIR_S) == Step("measure", more, "not settled yet")
+
+
 def test_no_time_for_a_fresh_batch() -> None:
     sequential, steps = play(quiet(0.1), PLAN._replace(budget_s=PAIR_S * 12 - 1))
     assert actions(steps) == [("measure", 8), ("stop", 0)]

@@ -13,7 +13,16 @@ from typing import Any
 import pytest
 from support.made_sets import a_run, record
 
-from bench.observe.processes import Cpu, CpuMeter, compiling_s, cpu_s, open_files, spent
+from bench.observe.processes import (
+    COMPACTORS,
+    COMPILERS,
+    Cpu,
+    CpuMeter,
+    cpu_s,
+    open_files,
+    spent,
+    threads_s,
+)
 from bench.records.run_record import CONTROL
 from bench.run import run as measured_run
 from bench.run.control import control
@@ -41,11 +50,20 @@ def test_a_process_that_has_ended_has_no_cpu_time() -> None:
         cpu_s(done.pid)
 
 
-def test_what_a_process_names_as_a_compiler_counts_as_compiling(
-    until: Callable[[Callable[[], object]], None],
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    [
+        ("C1 CompilerThread0", "compiling_s"),
+        ("C2 CompilerThread1", "compiling_s"),
+        ("rocksdb:low", "compacting_s"),
+        ("rocksdb:high", "compacting_s"),
+    ],
+)
+def test_what_a_thread_does_is_told_by_its_name(
+    until: Callable[[Callable[[], object]], None], name: str, kind: str
 ) -> None:
     def work() -> None:
-        Path(f"/proc/self/task/{threading.get_native_id()}/comm").write_text("C2 CompilerThread0")
+        Path(f"/proc/self/task/{threading.get_native_id()}/comm").write_text(name)
         begin_s = time.thread_time()
         while time.thread_time() - begin_s < 0.05:
             pass
@@ -62,17 +80,18 @@ def test_what_a_process_names_as_a_compiler_counts_as_compiling(
     ended.set()
     thread.join()
     until(lambda: not Path(f"/proc/self/task/{thread.native_id}").exists())
-    assert 0.05 <= found.compiling_s <= found.total_s
-    assert compiling_s(os.getpid()) == 0  # it has ended
+    assert 0.05 <= getattr(found, kind) <= found.total_s
+    assert found.compiling_s + found.compacting_s == getattr(found, kind), "and it alone"
+    assert threads_s(os.getpid(), COMPILERS, COMPACTORS) == [0, 0]  # it has ended
     own = before["kafka"][os.getpid()]
     assert own is not None
-    assert own.compiling_s == 0
+    assert (own.compiling_s, own.compacting_s) == (0, 0)
 
 
 def test_a_process_that_came_meanwhile_counts_from_its_begin() -> None:
-    before = {"kafka": {1: Cpu(5.0, 2.0)}, "flink": {}}
-    after = {"kafka": {1: Cpu(6.0, 1.5), 2: Cpu(0.5, 0.25)}, "flink": {}}
-    assert spent(before, after) == {"kafka": Cpu(1.5, 0.25), "flink": Cpu(0, 0)}
+    before = {"kafka": {1: Cpu(5.0, 2.0, 1.0)}, "flink": {}}
+    after = {"kafka": {1: Cpu(6.0, 1.5, 1.5), 2: Cpu(0.5, 0.25, 0.125)}, "flink": {}}
+    assert spent(before, after) == {"kafka": Cpu(1.5, 0.25, 0.625), "flink": Cpu(0, 0, 0)}
 
 
 def test_files_of_a_folder_are_not_counted_unless_they_are_deleted(tmp_path: Path) -> None:

@@ -43,6 +43,7 @@ class Recorded:
             "host.busy": sum(EVERYBODY.values()),
             "host.steal": 0.0,
             "host.runnable": 0.0,
+            "host.io_stalled": 0.0,
             **{f"cpu.{group}": cores for group, cores in EVERYBODY.items()},
         }
     )
@@ -57,7 +58,7 @@ class Recorded:
             Phase("load", 0 if self.is_open else 8, 1.0, SECONDS, schedule),
             *(1, [self._samples(folder)], [], []),
             Window(BEGIN_NS, BEGIN_NS + SECONDS * SECOND_NS, self.is_open),
-            cpu={group: Cpu(1.0, 0.0) for group in EVERYBODY},
+            cpu={group: Cpu(1.0, 0.0, 0.0) for group in EVERYBODY},
             warmup_s=1.0,
             settled=None,
             interrupted=False,
@@ -142,11 +143,14 @@ FRAUDS: dict[str, tuple[Recorded, str]] = {
     "a neighbour took the machine": (with_host(steal=1.9), "void"),
     "another process used the machine": (with_host(busy=64.0), "void"),
     "too many waited for a core": (with_host(runnable=10_000.0), "void"),
+    "a disk stood still": (with_host(io_stalled=0.3), "void"),
     "nobody looked at the machine": (Recorded(has_series=False), "void"),
     "the sampler died": (Recorded(sampled_s=8), "void"),
     "the sampler died at once": (Recorded(sampled_s=0), "void"),
     "steal could not be read": (Recorded(lost=("host.steal",)), "void"),
     "who waits could not be read": (Recorded(lost=("host.runnable",)), "void"),
+    "how long disks stood still could not be read": (
+        Recorded(lost=("host.io_stalled",)), "void"),
     "the CPU time of Kafka could not be read": (Recorded(lost=("cpu.kafka",)), "void"),
     "a fifth failed on a machine that was taken away": (
         Recorded(outcome=outcomes("504 timeout", 5), host=with_host(steal=1.9).host), "void"),
@@ -170,7 +174,7 @@ def test_a_fraud_is_never_valid(fraud: str, tmp_path: Path) -> None:
         Recorded(outcome=outcomes("409 out_of_stock", 2)),
         Recorded(outcome=outcomes("503 overloaded", 101)),
         Recorded(late_ms=9.9, lag_ms=19.0, cpu_share=0.89),
-        with_host(steal=0.01, runnable=1.0),
+        with_host(steal=0.01, runnable=1.0, io_stalled=0.05),
     ],
 )
 def test_what_is_within_the_limits_is_valid(healthy: Recorded, tmp_path: Path) -> None:

@@ -57,7 +57,11 @@ def some_samples(folder: Path) -> Path:
 
 
 def a_run(folder: Path, judgement: Judgement) -> RunRecord:
-    cpu = {"gateway": Cpu(0.5, 0.0), "kafka": Cpu(0.75, 0.25), "generator": Cpu(0.25, 0.0)}
+    cpu = {
+        "gateway": Cpu(0.5, 0.0, 0.0),
+        "kafka": Cpu(0.75, 0.25, 0.125),
+        "generator": Cpu(0.25, 0.0, 0.0),
+    }
     window = Window(10**9, 3 * 10**9)
     settled = Steadiness(False, "it was too short to tell")
     samples, histories = [some_samples(folder)], [a_history(folder)]
@@ -115,7 +119,7 @@ def test_the_figures_of_a_phase(tmp_path: Path) -> None:
     assert window.refused == {"409 out_of_stock": 1}
     assert window.failed == {"connection closed": 1}
     assert window.checkout_paid_share == 0.3333
-    assert window.cpu["kafka"] == GroupCpu(0.75, us_per_request=375_000, compiling_s=0.25)
+    assert window.cpu["kafka"] == GroupCpu(0.75, 375_000, compiling_s=0.25, compacting_s=0.125)
 
 
 def test_a_history_reads_the_same_when_compressed(tmp_path: Path) -> None:

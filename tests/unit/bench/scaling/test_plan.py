@@ -19,13 +19,12 @@ from bench.scaling.plan import (
     Plan,
     _highest,
     _observed,
-    _saturated_cpu,
     held_of,
     plan,
     planned,
     table,
-    times,
 )
+from bench.scaling.set_up import saturated_cpu, times
 from bench.scaling.study import MACHINE
 from bench.scaling.study_record import Machine, Pair, Point, Study, write_study
 from bench.stats.queueing import UTILISATION_MAX, Held
@@ -166,7 +165,7 @@ def set_up() -> Study:
 def test_a_machine_that_is_set_up_otherwise_takes_what_each_setting_makes_of_it() -> None:
     machine = {"gateways": 2.0, "checkpoint-interval": 1.0, "entities": 1e3}
     for group, expected in (("gateway", 1.2), ("kafka", 1.0), ("flink", 2.2)):
-        assert times(set_up(), machine, _saturated_cpu(group)) == pytest.approx(expected)
+        assert times(set_up(), machine, saturated_cpu(group)) == pytest.approx(expected)
     found = plan(set_up(), RATE_PER_S, P99_MS, machine)
     assert found.capacity_ratio == pytest.approx(1.1 * 0.5)
     assert found.capacity_per_s == pytest.approx(QUEUE.capacity_per_s * 1.1 * 0.5, rel=0.05)
@@ -174,7 +173,7 @@ def test_a_machine_that_is_set_up_otherwise_takes_what_each_setting_makes_of_it(
     assert found.partitions.expected == pytest.approx(cores / found.utilisation, rel=0.01)
     assert found.machine == machine
     assert "each machine with gateways 2, checkpoint-interval 1, entities 1000" in table(found)
-    between = times(set_up(), {"checkpoint-interval": sqrt(5.0)}, _saturated_cpu("flink"))
+    between = times(set_up(), {"checkpoint-interval": sqrt(5.0)}, saturated_cpu("flink"))
     assert between == pytest.approx(sqrt(2.0))
 
 
@@ -193,7 +192,7 @@ def test_a_plan_is_held_against_a_machine_that_it_has_not_seen() -> None:
     assert before.measured_ratio is None
     assert "measured:" not in table(before)
     pairs = [
-        Pair(figures(saturated_per_s=QUEUE.capacity_per_s * ratio), figures())
+        Pair(figures(saturated_per_s=QUEUE.capacity_per_s * ratio / 3), figures(slower=3.0))
         for ratio in (0.4, 0.5, 0.7)
     ]
     known = Machine(machine, Point(MACHINE, 1.0, pairs))
@@ -205,6 +204,38 @@ def test_a_plan_is_held_against_a_machine_that_it_has_not_seen() -> None:
     assert replace(found, measured_ratio=None) == before
     told = "at most 0.55 of what the base does; measured: 0.50 (0.40 to 0.70), so the plan is off"
     assert f"{told} by +10%" in table(found)
+    half = replace(known, point=replace(known.point, pairs=known.point.pairs[:1]))
+    assert plan(replace(set_up(), machines=[half]), RATE_PER_S, P99_MS, machine) == before
+
+
+def test_the_scatter_of_a_setting_makes_the_bars_wider() -> None:
+    """And one that the base has makes nothing of it."""
+    base = plan(whole(), RATE_PER_S, P99_MS)
+    assert replace(plan(whole(), RATE_PER_S, P99_MS, {"gateways": 1.0}), machine={}) == replace(
+        base, assumptions=plan(whole(), RATE_PER_S, P99_MS, {"gateways": 1.0}).assumptions
+    )
+    pairs = [
+        Pair(figures(saturated_per_s=QUEUE.capacity_per_s * ratio), figures())
+        for ratio in (0.8, 1.0, 1.3)
+    ]
+    known = study(*whole().points, *(Point("gateways", each, pairs) for each in (2.0, 3.0)))
+    found = plan(known, RATE_PER_S, P99_MS, {"gateways": 2.0}).per_machine_per_s
+    expected = base.per_machine_per_s.expected
+    assert found.expected == pytest.approx(expected)
+    assert found.low <= expected / (1.3 * (1 + ERROR_MIN)) * (1 + 1e-6)
+
+
+def test_what_the_highest_rate_took_is_its_own() -> None:
+    """Not the base's: an open loop of 100/s has other costs, and other memory."""
+    busy = {group: us / 3 for group, us in CPU_US.items()}
+    large = {"gateway": 200.0, "kafka": 800.0, "flink": 1500.0}
+    rates = [point(RATE, share, cpu_us=busy, rss_mib=large) for share in AXES[RATE].values]
+    found = _highest(study(*rates, point("gateways", 2.0)))
+    assert found.rss_mib == large
+    slower = [1.0, 3.0, 1.0]
+    assert found.cpu_us == pytest.approx(
+        {group: sorted(us / by for by in slower)[1] for group, us in busy.items()}
+    )
 
 
 @given(st.lists(st.floats(0.25, 4.0), min_size=3, max_size=3))
@@ -273,7 +304,8 @@ def test_the_command_plans(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -
     assert call([*words, "--machine", "gateways=2,checkpoint-interval=1"]) == ExitCode.DONE
     assert "each machine with gateways 2" in capsys.readouterr().out
     for wrong in ("gateways", "gateways=2,gateways=3", "basket=5", "gateways=-1", "",
-                  "partitions=4,taskmanagers=2"):  # fmt: skip
+                  "partitions=4,taskmanagers=2", "gateways=1.5", "gateways=5", "entities=2000000",
+                  "partitions=0.5", "checkpoint-interval=60"):  # fmt: skip
         with pytest.raises(SystemExit, match=str(ExitCode.USAGE.value)):
             call([*words, f"--machine={wrong}"])
     write_study(tmp_path, replace(whole(), points=[]))

@@ -1,21 +1,18 @@
 """A study goes on where it was, and keeps what it has."""
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 
 import orjson
 import pytest
 from support.made_run import made_run
-from support.made_samples import PhaseSpec
 from support.made_study import (
     COMMIT,
     ENVIRONMENT,
-    PAIRS,
-    SETTINGS,
+    PHASES,
     WINDOWS,
+    at_least,
     figures,
     point,
     study,
@@ -25,14 +22,12 @@ from support.schema_form import of_schema, of_type
 
 from bench.errors import UsageError
 from bench.records.run_files import read_run
-from bench.records.run_record import RunRecord, Verdict
+from bench.records.run_record import Verdict
 from bench.records.versioned_json import RunFileError, VersionError
 from bench.run.settings import Settings
 from bench.scaling.axes import AXES, RATE, WAY, entities_of, options_of
 from bench.scaling.study import (
     MACHINE,
-    Site,
-    Walk,
     Wanted,
     figures_of,
     machine_of,
@@ -54,11 +49,6 @@ from bench.scaling.study_record import (
     write_study,
 )
 from system.runtime.options import StackOptions
-
-PHASES = (
-    PhaseSpec("open", rate_per_s=100, duration_s=5),
-    PhaseSpec("users-256", users=256, rate_per_s=900, duration_s=5),
-)
 
 
 def test_the_schema_describes_the_study() -> None:
@@ -96,8 +86,10 @@ def test_only_what_is_sound_is_not_measured_again() -> None:
     [
         (("valid", "valid", "valid"), ("valid", "valid", "valid"), 0),
         (("valid", "void", "valid"), ("valid", "valid", "valid"), 0),
-        (("valid", "void", "valid"), ("valid", "valid", "failed"), 2),
+        (("valid", "void", "valid"), ("valid", "valid", "failed"), 3),
         (("void", "void", "void"), ("valid", "valid", "valid"), 3),
+        (("void",) * 3 + ("valid",) * 3, ("valid",) * 6, 3),
+        (("void",) * 3 + ("valid",) * 4, ("valid",) * 7, 0),
         (("valid",), ("valid",), 2),
         ((), (), 3),
     ],
@@ -123,16 +115,25 @@ def test_a_ratio_is_of_sound_pairs_alone() -> None:
     assert found.ratios(lambda run: run.p99_ms) == [3.0, 0.5]
     assert found.ratio(lambda run: run.p99_ms) == 1.75
     assert found.ratio(lambda run: run.cpu_us.get("nobody")) is None
-    assert study(found).base(lambda run: run.p99_ms) == 15.0
+    assert study(found).base(lambda run: run.p99_ms, "gateways") == 15.0
+    assert study(found).base(lambda run: run.p99_ms, RATE) is None
+
+
+@pytest.mark.parametrize(("own", "base", "is_sound"), [(0.06, 0.02, True), (0.08, 0.02, False),
+                                                       (0.02, 0.08, False)])  # fmt: skip
+def test_a_pair_whose_idle_stacks_differ_does_not_count(
+    own: float, base: float, is_sound: bool
+) -> None:
+    pair = Pair(figures(beside_share=own), figures(beside_share=base))
+    assert pair.is_sound == is_sound
 
 
 def test_a_slow_hour_is_taken_out() -> None:
     """The base beside a point is as slow as it is."""
     found = study(point("gateways", 1.0, (1.0, 1.0, 1.0)), point("gateways", 2.0, (1.0, 2.5, 4.0)))
     for each in found.points:
-        assert found.usual(each, lambda run: run.p99_ms) == pytest.approx(figures().p99_ms)
         at_usual = [own.p99_ms / slower for slower, own in found.at_usual_speed(each)]
-        assert at_usual == pytest.approx([found.base(lambda run: run.p99_ms)] * len(at_usual))
+        assert at_usual == pytest.approx([figures().p99_ms] * len(at_usual))
 
 
 def test_another_commit_or_machine_goes_on_elsewhere(tmp_path: Path) -> None:
@@ -218,18 +219,6 @@ def test_every_value_of_every_axis_is_a_stack() -> None:
     assert entities_of({"partitions": 4.0, "entities": 1e4}) == 10_000
 
 
-def at_least(run: RunRecord, names: list[str]) -> RunRecord:
-    """The run with quantiles of these names of which only a lower bound is known."""
-    phases = []
-    for phase in run.phases:
-        window = phase.window
-        assert window is not None
-        assert window.latency_ms is not None
-        latency = replace(window.latency_ms, at_least=names)
-        phases.append(replace(phase, window=replace(window, latency_ms=latency)))
-    return replace(run, phases=phases)
-
-
 def test_a_run_becomes_figures(tmp_path: Path) -> None:
     folder = made_run(tmp_path / "run", PHASES)
     run = read_run(folder)
@@ -247,131 +236,3 @@ def test_a_run_becomes_figures(tmp_path: Path) -> None:
 def test_a_run_without_a_window_has_no_figures(tmp_path: Path) -> None:
     folder = made_run(tmp_path / "run", PHASES[1:])
     assert figures_of(read_run(folder), folder, 100.0) is None
-
-
-class Stacks:
-    """Stacks whose runs are made up; the last but `ends_after` is ended by Ctrl-C, `verdicts` are
-    of the first ones, and a run that is invalid has measured nothing."""
-
-    def __init__(
-        self, folder: Path, ends_after: int | None = None, verdicts: Sequence[Verdict] = ()
-    ) -> None:
-        self.folder = folder
-        self.ends_after = ends_after
-        self.verdicts = verdicts
-        self.up: list[StackOptions] = []
-        self.runs: list[tuple[int, Settings]] = []
-        """Each with the number of its stack."""
-        self.filled: list[int] = []
-
-    @contextmanager
-    def bring(self, options: StackOptions) -> Iterator[Site]:
-        self.up.append(options)
-        yield Site(partial(self.run, len(self.up)), self.filled.append)
-
-    def run(self, stack: int, settings: Settings) -> tuple[RunRecord, Path]:
-        if len(self.runs) == self.ends_after:
-            raise KeyboardInterrupt
-        self.runs.append((stack, settings))
-        verdict = (*self.verdicts, *["valid"] * len(self.runs))[len(self.runs) - 1]
-        phases = PHASES if settings.saturation_users else PHASES[:1]
-        folder = made_run(self.folder / str(len(self.runs)), phases, seed=settings.seed)
-        run = at_least(replace(read_run(folder), verdict=verdict), [])
-        return replace(run, phases=[]) if verdict == "invalid" else run, folder
-
-
-def walk(folder: Path, stacks: Stacks, begun: Study | None = None) -> Walk:
-    return Walk(begun or study(), folder, SETTINGS, stacks.bring, print)
-
-
-def test_each_pair_is_of_two_stacks_of_one_age_in_turns(tmp_path: Path) -> None:
-    stacks = Stacks(tmp_path / "runs")
-    found = walk(tmp_path, stacks)
-    found.axes(["gateways"])
-    assert [each.workers for each in stacks.up] == [1, 1, 2, 1, 3, 1, 4]
-    assert [stack for stack, _ in stacks.runs[6:12]] == [2, 3, 3, 2, 2, 3]
-    assert [stack for stack, _ in stacks.runs[:6]] == [1] * 6, "one gateway is the base"
-    assert [len(each.pairs) for each in found.study.points] == [PAIRS] * 4
-    seeds = [settings.seed for _, settings in stacks.runs]
-    assert len({*seeds}) == len(seeds)
-
-
-def test_a_rate_is_a_share_of_what_the_base_takes_at_that_time(tmp_path: Path) -> None:
-    stacks = Stacks(tmp_path / "runs")
-    found = walk(tmp_path, stacks)
-    found.axes([RATE])
-    assert len(stacks.up) == 1
-    for (_, base), (_, own) in zip(stacks.runs[::2], stacks.runs[1::2], strict=True):
-        assert (base.rate, base.saturation_users, own.saturation_users) == ("100", 256, 0)
-    half = found.study.point(RATE, 0.5)
-    assert half is not None
-    for pair in half.pairs:
-        assert pair.base.saturated_per_s
-        assert pair.own.rate_per_s == pytest.approx(pair.base.saturated_per_s / 2, abs=0.1)
-
-
-def test_an_ended_study_goes_on(tmp_path: Path) -> None:
-    first = Stacks(tmp_path / "first", ends_after=2 * (PAIRS + 1) + 1)
-    with pytest.raises(KeyboardInterrupt):
-        walk(tmp_path, first).axes(["gateways"])
-    kept = read_study(tmp_path)
-    assert [(each.value, len(each.pairs)) for each in kept.points] == [(1, PAIRS), (2, 1)]
-    second = Stacks(tmp_path / "second")
-    found = walk(tmp_path, second, kept)
-    found.axes(["gateways"])
-    assert missing(found.study, ["gateways"]) == []
-    assert read_study(tmp_path) == found.study
-    assert len(second.runs) == 2 * (2 + 2 * PAIRS)
-
-
-def test_a_pair_that_can_not_be_measured_does_not_end_the_study(tmp_path: Path) -> None:
-    verdicts: list[Verdict] = ["valid"] * 6 + ["invalid", "valid", "failed", "valid", "void"]
-    stacks = Stacks(tmp_path / "runs", verdicts=verdicts)
-    found = walk(tmp_path, stacks)
-    found.axes(["gateways"])
-    assert len(stacks.runs) == 2 * PAIRS * 4
-    assert [each.value for each in found.study.of("gateways")] == [1, 3, 4]
-    assert missing(found.study, ["gateways"]) == [Wanted("gateways", 2)]
-    point = found.study.point("gateways", 2)
-    assert point is not None
-    assert [pair.is_sound for pair in point.pairs] == [False, False]
-    found.axes(["gateways"])
-    assert missing(found.study, ["gateways"]) == []
-
-
-def test_a_run_that_is_ended_ends_the_study(tmp_path: Path) -> None:
-    """Its record is whole, and no point: Ctrl-C during a load ends a run, not the process."""
-    stacks = Stacks(tmp_path / "runs", verdicts=["valid", "valid", "interrupted"])
-    with pytest.raises(KeyboardInterrupt):
-        walk(tmp_path, stacks).axes(["gateways"])
-    (kept,) = read_study(tmp_path).points
-    assert len(kept.pairs) == 1
-
-
-def test_entities_are_added_to_one_stack(tmp_path: Path) -> None:
-    """Those that are measured already come with the next."""
-    stacks = Stacks(tmp_path / "runs", ends_after=2 * PAIRS)
-    with pytest.raises(KeyboardInterrupt):
-        walk(tmp_path, stacks).axes(["entities"])
-    assert stacks.filled == [1_000, 9_000]
-    again = Stacks(tmp_path / "again")
-    found = walk(tmp_path, again, read_study(tmp_path))
-    found.axes(["entities"])
-    assert again.filled == [10_000, 90_000, 900_000]
-    assert again.up == [StackOptions()] * 2, "the base has none"
-    assert {stack for stack, _ in again.runs} == {1, 2}
-    assert [each.value for each in found.study.of("entities")] == [1e3, 1e4, 1e5, 1e6]
-
-
-def test_a_machine_has_all_of_its_settings_at_once(tmp_path: Path) -> None:
-    stacks = Stacks(tmp_path / "runs")
-    found = walk(tmp_path, stacks)
-    machine = {"gateways": 2.0, "partitions": 4.0, "entities": 1e3}
-    found.machine(machine)
-    assert stacks.up == [StackOptions(), replace(StackOptions(), workers=2, partitions=4)]
-    assert stacks.filled == [1_000]
-    (measured,) = read_study(tmp_path).machines
-    assert measured.settings == machine
-    assert len(measured.point.sound) == PAIRS
-    found.machine(machine)
-    assert len(stacks.up) == 2, "it is known"

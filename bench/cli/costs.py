@@ -169,6 +169,7 @@ def study(args: argparse.Namespace) -> ExitCode:
 
 
 def _study(args: argparse.Namespace, settings: Settings) -> ExitCode:
+    own_commit, here = commit(), environment(own_stack=True)  # as they are when it begins
     ended = list[ExitCode]()
     up, cold = dict[str, System](), set[str]()
 
@@ -179,7 +180,7 @@ def _study(args: argparse.Namespace, settings: Settings) -> ExitCode:
             up[name] = system
             cold.add(name)
             system = system._replace(beside=partial(beside, name, up))
-            subject = Subject(system, commit(), environment(own_stack=True))
+            subject = Subject(system, own_commit, here)
 
             def run(wanted: Settings) -> tuple[RunRecord, Path]:
                 first_warmup_s = settings.first_warmup_s if name in cold else 0.0
@@ -199,8 +200,12 @@ def _study(args: argparse.Namespace, settings: Settings) -> ExitCode:
             finally:
                 del up[name]
 
-    windows = Windows(settings.duration_s, settings.warmup_s, settings.first_warmup_s, args.pairs)
-    known = resume(args.out, commit(), environment(own_stack=True), windows)
+    windows = Windows(
+        *(settings.duration_s, settings.warmup_s, settings.first_warmup_s),
+        args.pairs,
+        settings.generators,
+    )
+    known = resume(args.out, own_commit, here, windows)
     walk = Walk(known, args.out, settings, bring, progress)
     try:
         if args.machine is None:

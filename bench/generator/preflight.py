@@ -35,8 +35,8 @@ OWN_LIMITS = frozenset(
 
 
 def check_before(url: str, load: Load, connections_per_s: float) -> None:
-    """`check_before` raises `BenchError` for what would end or spoil the load of this server. The
-    limits of agents' machines are not known here.
+    """`check_before` raises `BenchError` for what would end or spoil the load of this server. A
+    generator at an agent looks at the limits of that machine.
 
     `connections_per_s` is how many new connections it makes each second; 0 where they are kept.
     """

@@ -14,9 +14,15 @@ from pathlib import Path
 
 import uvloop
 
+from bench.errors import BenchError
 from bench.generator.connection import Http
 from bench.generator.engine import Generator
-from bench.generator.preflight import raise_files_limit
+from bench.generator.preflight import (
+    LOOPBACK,
+    check_limits,
+    check_port_reuse,
+    raise_files_limit,
+)
 from bench.generator.spec import SCENARIOS, Spec
 from bench.generator.transport import Transport
 from bench.kafka.requests import Requests
@@ -83,6 +89,8 @@ async def generate(spec: Spec) -> None:
     )
     times = spec.intended_ns() if spec.stages else array("q")
     raise_files_limit()
+    if slots is None:
+        check_own_limits(spec, address)
     generator = Generator(
         *(transport, source, samples),
         in_flight_max=spec.in_flight_max,
@@ -112,6 +120,15 @@ async def generate(spec: Spec) -> None:
         await transport.close()
 
 
+def check_own_limits(spec: Spec, address: Address) -> None:
+    """`check_own_limits` raises `BenchError` where this machine, an agent's as it may be, has too
+    little for one generator; what several have in common is not known here."""
+    check_limits(spec.in_flight_max, 1)
+    if not spec.keep_alive and spec.stages:
+        fastest_per_s = max(max(stage[:2]) for stage in spec.stages)
+        check_port_reuse(fastest_per_s / spec.count, address.host in LOOPBACK)
+
+
 async def _load(generator: Generator, spec: Spec, begin_ns: int, times: "array[int]") -> None:
     if spec.users:
         await generator.run_closed(begin_ns, spec.users, spec.duration_s)
@@ -131,4 +148,7 @@ async def _go(path: Path, stop: asyncio.Event) -> int | None:
 
 
 if __name__ == "__main__":
-    uvloop.run(generate(Spec.of_json(Path(sys.argv[1]).read_bytes())))
+    try:
+        uvloop.run(generate(Spec.of_json(Path(sys.argv[1]).read_bytes())))
+    except BenchError as cause:
+        sys.exit(f"error: {cause}")

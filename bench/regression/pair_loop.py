@@ -93,7 +93,8 @@ def take(
         for why in voids:
             tell(f"a pair is void: {why}")
         found = differences(rows(kept, budgets, spreads), gate.rules) if kept else {}
-        sequential.add(step._replace(pairs=len(pairs)), found, len(voids))
+        broken = sum(bool(pair.broken) for pair in pairs)
+        sequential.add(step._replace(pairs=len(pairs)), found, broken)
         if pairs and all(pair.broken for pair in pairs):
             step = step._replace(why="each of the last pairs has a run that failed")
             break

@@ -123,6 +123,7 @@ class Sequential:
         self._plan = plan
         self._looks = 0
         self._measured = 0
+        self._broken = 0
         self._batch: dict[str, list[float]] = {name: [] for name in rules}
         self._fresh: dict[str, list[float]] | None = None
 
@@ -131,9 +132,10 @@ class Sequential:
         """The chance is that of one look."""
         return ALPHA / self._plan.looks
 
-    def add(self, step: Step, pairs: Mapping[str, Sequence[float]], void: int = 0) -> None:
+    def add(self, step: Step, pairs: Mapping[str, Sequence[float]], broken: int = 0) -> None:
         """`add` takes differences of the usable pairs by metric, as `Rule` has them, and how many
-        were void."""
+        of the others have a run that failed."""
+        self._broken += broken
         if step.action == "repeat" and self._fresh is None:
             self._fresh = {name: [] for name in self._rules}
         if pairs:
@@ -200,7 +202,7 @@ class Sequential:
     def _is_hardly_changed(self, findings: Mapping[str, Finding]) -> bool:
         """The last look will hardly find anything to be repeated: its time is better spent on
         telling that all is the same."""
-        return all(
+        return not self._broken and all(
             abs(found.estimate) <= HARDLY * self._rules[name].threshold
             if name in self._deciding
             else abs(found.estimate) <= self._rules[name].threshold or found.p_value > LIKELY

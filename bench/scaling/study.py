@@ -100,14 +100,15 @@ def resume(folder: Path, commit: CommitRecord, environment: Environment, windows
     if study.windows != windows:
         raise UsageError(
             f"{folder / FILE} has {_told(study.windows)}, not {_told(windows)}: choose another "
-            "--out, or its --duration, --pairs and --quick"
+            "--out, or its --duration, --pairs, --generators and --quick"
         )
     return study
 
 
 def _told(windows: Windows) -> str:
     return (
-        f"{windows.pairs} pairs of windows of {windows.duration_s:g} s after {windows.warmup_s:g} s"
+        f"{windows.pairs} pairs of windows of {windows.duration_s:g} s after {windows.warmup_s:g} "
+        f"s, by {windows.generators} generators"
     )
 
 

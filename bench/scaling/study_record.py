@@ -115,6 +115,8 @@ class Windows:
     first_warmup_s: float
     pairs: int
     """Each point has so many pairs."""
+    generators: int
+    """So many processes send."""
 
 
 @dataclass(frozen=True)

@@ -60,6 +60,19 @@ def test_agents_share_one_schedule(workload: Path) -> None:
     assert all(entry["remainder"] == 0 for entry in run["ledger"]["entries"])
 
 
+def test_an_agents_machine_has_limits_of_its_own(workload: Path) -> None:
+    """The leader's own limits are others."""
+    with agent(files_max=256) as (address, _), serving(*CANNED) as url:
+        done = subprocess.run(
+            command(url, workload, (address,), "--in-flight", "300"),
+            capture_output=True, text=True, timeout=RUN_TIMEOUT_S, env=ENVIRONMENT,
+        )  # fmt: skip
+    assert done.returncode == 1, done.stderr
+    told = "a process may have 256 files open here, too few for 300 connections"
+    assert f"at {address} ended: exit code 1: error: {told}" in done.stderr + done.stdout
+    assert "Traceback" not in done.stderr
+
+
 def measuring(words: Sequence[str]) -> "subprocess.Popen[str]":
     """A run whose window is open."""
     started = subprocess.Popen(

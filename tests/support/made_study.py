@@ -17,7 +17,7 @@ ENVIRONMENT = Environment("cpu", 2, 2**34, "Linux", "3.11", {}, "4.1.2", "2.3.0"
 COMMIT = CommitRecord("0123456789", dirty=False)
 SETTINGS = Settings()
 PAIRS = 3
-WINDOWS = Windows(SETTINGS.duration_s, SETTINGS.warmup_s, SETTINGS.first_warmup_s, PAIRS)
+WINDOWS = Windows(SETTINGS.duration_s, SETTINGS.warmup_s, SETTINGS.first_warmup_s, PAIRS, 1)
 PHASES = (
     PhaseSpec("open", rate_per_s=100, duration_s=5),
     PhaseSpec("users-256", users=256, rate_per_s=900, duration_s=5),

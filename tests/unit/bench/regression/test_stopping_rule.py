@@ -107,6 +107,16 @@ def test_time_is_kept_for_an_alarm_that_is_likely(better: tuple[float, ...], mor
     assert sequential.next(8 * PAIR_S) == Step("measure", more, "not settled yet")
 
 
+@pytest.mark.parametrize(("broken", "more"), [(0, 8), (1, 2)])
+def test_time_is_kept_where_runs_fail(broken: int, more: int) -> None:
+    """Whether B's do, freshly started stacks must repeat."""
+    plan = PLAN._replace(budget_s=PAIR_S * (8 + 2 + 6), looks_max=2)
+    sequential = Sequential({"cpu": RULE}, ["cpu"], plan)
+    wide = [0.1 * (-1) ** place for place in range(8)]
+    sequential.add(sequential.next(0), {"cpu": wide}, broken)
+    assert sequential.next(8 * PAIR_S) == Step("measure", more, "not settled yet")
+
+
 def test_no_time_for_a_fresh_batch() -> None:
     sequential, steps = play(quiet(0.1), PLAN._replace(budget_s=PAIR_S * 12 - 1))
     assert actions(steps) == [("measure", 8), ("stop", 0)]
@@ -141,7 +151,7 @@ def test_where_too_many_are_void_to_look_no_time_is_kept_to_repeat(left: int, pa
     not enough for a fresh batch, which SAME does not need."""
     plan = PLAN._replace(budget_s=PAIR_S * (8 + left), fresh_start_s=200)
     sequential = Sequential({"cpu": RULE}, ["cpu"], plan)
-    sequential.add(sequential.next(0), {"cpu": quiet(0)(4)}, 4)
+    sequential.add(sequential.next(0), {"cpu": quiet(0)(4)})
     step = sequential.next(8 * PAIR_S)
     assert (step.action, step.pairs) == ("measure" if pairs else "stop", pairs)
     if pairs:

@@ -27,10 +27,11 @@ SYSTEM = "system"
 """This is the name of all groups of the system together, where all are known."""
 SYSTEM_GROUPS = frozenset({"gateway", "kafka", "flink"})
 JVM_GROUPS = frozenset({"kafka", "flink"})
+"""These groups' processes compile while they run."""
 STATE = "flink"
 """This group keeps the services' state, in RocksDB."""
 COMPACTING_GROUPS = frozenset({STATE, SYSTEM})
-"""These groups' processes compile while they run."""
+"""The CPU time of these groups has RocksDB's compactions in it."""
 
 
 class Reading(NamedTuple):

@@ -19,7 +19,7 @@ from typing import NamedTuple
 from bench.errors import BenchError
 from bench.records.run_record import GROUPS
 from bench.scaling.axes import RATE
-from bench.scaling.set_up import AS_BASE, SYSTEM, SetUp, set_up_of
+from bench.scaling.set_up import SYSTEM, SetUp, set_up_of
 from bench.scaling.study import told_of
 from bench.scaling.study_record import Point, Study
 from bench.stats.queueing import (
@@ -40,7 +40,6 @@ NEAR = 0.9
 """A rate of this share of what the base takes at most, and of the queue's capacity, or more, is
 near the capacity: users who send again cost more to play than a schedule does, so both are asked.
 """
-GENERATOR = GROUPS[-1]
 
 
 @dataclass(frozen=True)
@@ -161,7 +160,7 @@ def planned(
     cores: int,
     rate_per_s: float,
     p99_ms: float,
-    set_up: SetUp = AS_BASE,
+    set_up: SetUp,
 ) -> Plan:
     """`planned` takes what a request and a part took at the highest rate, where the system works as
     it does under load. It raises `BenchError` where no rate has such a p99.
@@ -233,7 +232,7 @@ def planned(
             "memory as at the end of the study's highest rate, and of each setting; state that "
             "grows with entities is not in it",
             "latencies as long as the machine is slow, of which the base's requests/s tell",
-            *([set_up.how] if set_up.how else []),
+            set_up.how,
         ],
     )
 

@@ -13,7 +13,7 @@ from bench.scaling.axes import is_base
 from bench.scaling.study import machine_of
 from bench.scaling.study_record import Figure, Figures, Study
 
-SYSTEM = GROUPS[:-1]
+SYSTEM, GENERATOR = GROUPS[:-1], GROUPS[-1]
 
 
 class SetUp(NamedTuple):
@@ -29,9 +29,7 @@ class SetUp(NamedTuple):
     measured: list[float]
     """Its capacity was so many times the base's, where all settings were measured at once."""
     how: str
-
-
-AS_BASE = SetUp({}, 1.0, dict.fromkeys(SYSTEM, 1.0), dict.fromkeys(SYSTEM, 1.0), 0.0, [], "")
+    """The study measured so."""
 
 
 def set_up_of(study: Study, machine: Mapping[str, float]) -> SetUp:

@@ -3,13 +3,11 @@
 from collections.abc import Sequence
 from statistics import median
 
-from bench.records.run_record import GROUPS
 from bench.scaling.axes import AXES, RATE, WAY
-from bench.scaling.set_up import SYSTEM
+from bench.scaling.set_up import GENERATOR, SYSTEM
 from bench.scaling.study import told_of
 from bench.scaling.study_record import Figure, Figures, Point, Study
 
-GENERATOR = GROUPS[-1]
 UNKNOWN = "unknown"
 HEAD = (
     *("value", "pairs", "CPU of a request, open loop", "at saturation"),

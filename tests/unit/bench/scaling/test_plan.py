@@ -24,7 +24,7 @@ from bench.scaling.plan import (
     planned,
     table,
 )
-from bench.scaling.set_up import saturated_cpu, times
+from bench.scaling.set_up import saturated_cpu, set_up_of, times
 from bench.scaling.study import MACHINE
 from bench.scaling.study_record import Machine, Pair, Point, Study, write_study
 from bench.stats.queueing import UTILISATION_MAX, Held
@@ -39,7 +39,7 @@ def held() -> Held:
 
 
 def by(held: Held, p99_ms: float = P99_MS) -> Plan:
-    return planned(_highest(whole()), held, 2, RATE_PER_S, p99_ms)
+    return planned(_highest(whole()), held, 2, RATE_PER_S, p99_ms, set_up_of(whole(), {}))
 
 
 def test_a_plan_is_near_the_truth(held: Held) -> None:
@@ -99,7 +99,9 @@ def test_a_capacity_that_was_not_come_near_has_a_wider_bar() -> None:
     low = held._replace(queue=replace(held.queue, capacity_per_s=0.82 * QUEUE.capacity_per_s))
     for one in (
         found.per_machine_per_s,
-        planned(_highest(known), low, 2, RATE_PER_S, 60_000.0).per_machine_per_s,
+        planned(
+            _highest(known), low, 2, RATE_PER_S, 60_000.0, set_up_of(known, {})
+        ).per_machine_per_s,
     ):
         assert one.low <= one.expected / (1 + FAR_ERROR_MIN) * (1 + 1e-9)
 

@@ -190,9 +190,9 @@ def _study(args: argparse.Namespace, settings: Settings) -> ExitCode:
                 ended.append(exit_of(record))
                 return record, folder
 
-            def fill(number: int) -> None:
+            def fill(numbers: range) -> None:
                 assert system.bootstrap is not None
-                asyncio.run(make_users(system.bootstrap, number, progress))
+                asyncio.run(make_users(system.bootstrap, numbers, progress))
                 cold.update(up)  # one has worked meanwhile, and the others have not
 
             try:

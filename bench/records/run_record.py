@@ -69,7 +69,7 @@ class RunSettings:
 
     scenario: Scenario = field(default="shop", metadata=OPTIONAL)
     workload: str | None = None
-    """The path is that of a workload file, for a target that is not the shop."""
+    """The path is that of a workload file, which is sent in place of a scenario of the shop."""
     zipf: float = field(default=0.0, metadata=OPTIONAL)
     basket: int = field(default=0, metadata=OPTIONAL)
     """Each basket of the checkout scenario has so many items; 0: 1 to 10."""

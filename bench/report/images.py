@@ -30,6 +30,10 @@ LINES_MAX = 8
 LABELLED_SHARE_MIN = 0.05
 """A stage that takes less of the whole is too narrow for its name and is named in the legend."""
 
+DECADES = 100.0
+"""Values of which the last is so many times the first are drawn by their logarithm, as plans read
+between them."""
+
 
 class Grown(NamedTuple):
     """A request took this at a value of what grows."""
@@ -208,6 +212,8 @@ def growth(title: str, points: Sequence[Grown], names: Sequence[str] = ()) -> Dr
         right.set_ylabel("p99, ms", color=palette["--c1"])
         right.set_ylim(bottom=0)
         axes.set_xlim(min(values), max(values))
+        if max(values) >= DECADES * min(values):
+            axes.set_xscale("log")
         axes.set_ylim(bottom=0)
         axes.set(xlabel=title, ylabel="CPU a request, µs")
         if names:

@@ -36,7 +36,7 @@ def _head(run: RunRecord) -> list[str]:
         f"- commit {run.commit}; {settings}",
         f"- {where.cores} cores of {where.cpu_model}, {where.memory_bytes / 2**30:.0f} GiB"
         f", {where.kernel}, Python {where.python}",
-        *([system] if run.settings.workload is None else []),
+        *([] if tables.is_foreign(run.settings) else [system]),
     ]
 
 

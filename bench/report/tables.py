@@ -193,7 +193,7 @@ def settings(run: RunRecord) -> list[tuple[str, str]]:
     return [phrases.setting(name, value) for name, value in {**shown, "seed": run.seed}.items()]
 
 
-SHOP_SETTINGS = {"scenario", "zipf", "workers", "trace_every"}
+SHOP_SETTINGS = {"scenario", "zipf", "trace_every"}
 WHERE_GIVEN = {"saturation_users", "agents", "kafka", "record_bytes", "basket"}
 """These settings mean nothing where they are not given."""
 
@@ -203,6 +203,8 @@ def _meaningless(settings: RunSettings) -> set[str]:
     found = {name for name in WHERE_GIVEN if not getattr(settings, name)}
     if settings.workload is not None:
         found = found | SHOP_SETTINGS
+    if is_foreign(settings):
+        found = found | {"workers"}
     if settings.rate is not None:
         found = found | {"users"}
     if settings.target is None or not settings.target.startswith("https:"):
@@ -210,9 +212,14 @@ def _meaningless(settings: RunSettings) -> set[str]:
     return found
 
 
+def is_foreign(settings: RunSettings) -> bool:
+    """`is_foreign` tells whether what was under load is somebody else's."""
+    return settings.workload is not None and settings.target is not None
+
+
 def environment(run: RunRecord) -> list[tuple[str, str]]:
     where = dict(vars(run.environment))
-    if run.settings.workload is not None:
+    if is_foreign(run.settings):
         del where["kafka"], where["flink"]
     memory = f"{where.pop('memory_bytes') / 2**30:.1f} GiB"
     versions = list(where.pop("packages").items())

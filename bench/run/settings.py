@@ -20,8 +20,8 @@ class Settings(RunSettings):
 
     @property
     def is_shop(self) -> bool:
-        """`is_shop` tells whether what is under load is the reference system, whose promises are
-        known."""
+        """`is_shop` tells whether the load is a scenario of the reference system, whose promises
+        are known."""
         return self.workload is None
 
     def schedule(self) -> Schedule:

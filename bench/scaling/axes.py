@@ -1,5 +1,6 @@
 """An axis is one thing that grows; at each of its values all else is as in the base, which is a
-stack of the default options under the shop's mix, by HTTP."""
+stack of the default options under the shop's mix, by HTTP. Beside the axis of entities it has some
+too, and its load asks for them as the other's does."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -27,7 +28,8 @@ class Axis(NamedTuple):
     names: tuple[str, ...] = ()
     """Values that are no numbers are these, counted from 1."""
     fills: bool = False
-    """The values are how many entities are in the state of one stack, besides the load's own."""
+    """The values are how many entities are in the state of one stack; the load asks for all of
+    them, and beside for those that the base has."""
 
 
 AXES: dict[str, Axis] = {
@@ -76,10 +78,10 @@ AXES: dict[str, Axis] = {
         settings=lambda settings, value: replace(settings, kafka="own"),
         names=("into Kafka",),
     ),
-    "entities": Axis("users in the state, besides the load's", (1e3, 1e4, 1e5, 1e6), fills=True),
+    "entities": Axis("users in the state, all asked for", (1e3, 1e4, 1e5, 1e6), fills=True),
 }
 """The axes are measured in this order."""
-MACHINE = ("partitions", "taskmanagers", "gateways", "checkpoint-interval", "entities")
+MACHINE = ("partitions", "taskmanagers", "gateways", "checkpoint-interval")
 """These axes are settings of a machine."""
 
 
@@ -93,9 +95,4 @@ def options_of(settings: Mapping[str, float]) -> StackOptions:
 
 def is_base(settings: Mapping[str, float]) -> bool:
     """`is_base` tells whether the base is set up so."""
-    return options_of(settings) == StackOptions() and not entities_of(settings)
-
-
-def entities_of(settings: Mapping[str, float]) -> int:
-    """`entities_of` returns how many entities are in its state, besides the load's own."""
-    return sum(int(value) for axis, value in settings.items() if AXES[axis].fills)
+    return options_of(settings) == StackOptions()

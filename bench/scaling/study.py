@@ -20,7 +20,8 @@ from bench.records.series import Series
 from bench.records.series_file import read_series
 from bench.run.model import Progress
 from bench.run.settings import Settings
-from bench.scaling.axes import AXES, RATE, entities_of, options_of
+from bench.scaling.axes import AXES, RATE, options_of
+from bench.scaling.entities import USERS_BESIDE, asking
 from bench.scaling.study_record import (
     FILE,
     SCHEMA_VERSION,
@@ -53,9 +54,9 @@ class Site(NamedTuple):
     """A site is a stack that is up."""
 
     run: Measure
-    fill: Callable[[int], None]
-    """`fill` makes so many more entities; the next run of each site warms up again. It raises
-    `BenchError`."""
+    fill: Callable[[range], None]
+    """`fill` makes the entities of these numbers; the next run of each site warms up again. It
+    raises `BenchError`."""
 
 
 class Sites(NamedTuple):
@@ -137,16 +138,17 @@ class Walk:
         done = 0
         for (axis, options), points in groupby(todo, key=_stack_of):
             try:
-                with self._up(options, entities_of({axis: 1})) as sites:
+                with self._up(options, fills=AXES[axis].fills) as sites:
                     filled = 0
                     for wanted in self._in_turn(axis, list(points)):
                         done += 1
-                        if (entities := entities_of({axis: wanted.value})) > filled:
-                            sites.own.fill(entities - filled)
+                        entities = int(wanted.value) if AXES[axis].fills else 0
+                        if entities > filled:
+                            sites.own.fill(range(filled, entities))
                             filled = entities
                         point = self.study.point(*wanted) or Point(*wanted, pairs=[])
                         said = f"point {done} of {len(todo)}: {axis} {wanted.value:g}"
-                        for told in self._measured(point, sites, said):
+                        for told in self._measured(point, sites, said, entities):
                             self._keep(with_point(self.study, told))
             except (StackError, BenchError) as cause:  # what others need is not missing for it
                 self.left_out.append(f"{axis}: {cause}")
@@ -158,10 +160,7 @@ class Walk:
         known = machine_of(self.study, settings) or Machine({**settings}, Point(MACHINE, 1.0, []))
         if not self.study.pairs_left(known.point):
             return
-        entities = entities_of(settings)
-        with self._up(options_of(settings), entities) as sites:
-            if entities:
-                sites.own.fill(entities)
+        with self._up(options_of(settings)) as sites:
             said = f"{MACHINE}: {told_of(settings)}"
             for point in self._measured(known.point, sites, said):
                 self._keep(with_machine(self.study, replace(known, point=point)))
@@ -171,13 +170,15 @@ class Walk:
         write_study(self._folder, study)
 
     @contextmanager
-    def _up(self, options: StackOptions, entities: int) -> Iterator[Sites]:
+    def _up(self, options: StackOptions, *, fills: bool = False) -> Iterator[Sites]:
         interval_s = options.checkpoint_interval_s
         with self._bring(StackOptions()) as base:
-            if options == StackOptions() and not entities:
+            if options == StackOptions() and not fills:
                 yield Sites(base, base, interval_s)
                 return
             with self._bring(options) as own:
+                if fills:
+                    base.fill(range(USERS_BESIDE))
                 yield Sites(own, base, interval_s)
 
     def _in_turn(self, axis: str, points: list[Wanted]) -> list[Wanted]:
@@ -186,12 +187,22 @@ class Walk:
             Random(self._settings.seed).shuffle(points)
         return points
 
-    def _measured(self, point: Point, sites: Sites, said: str) -> Iterator[Point]:
-        """The point with each pair that it lacks."""
+    def _measured(
+        self, point: Point, sites: Sites, said: str, entities: int = 0
+    ) -> Iterator[Point]:
+        """The point with each pair that it lacks. Where there are entities, each side's load asks
+        for all that it has."""
+        given = self._settings
+        given = replace(given, duration_s=max(given.duration_s, sites.interval_s))
+        plain, varied = settings_of(given), settings_of(given, point)
+        if entities:
+            plain = replace(plain, workload=str(asking(self._folder, USERS_BESIDE)))
+            varied = replace(varied, workload=str(asking(self._folder, entities)))
         left, tried = self.study.pairs_left(point), len(point.pairs)
         for number in range(left):
             self._progress(f"{said}, pair {number + 1} of {left}")
-            pair = self._pair(point, sites, is_base_first=(tried + number) % 2 == 0)
+            is_base_first = (tried + number) % 2 == 0
+            pair = self._pair(point, sites, plain, varied, is_base_first=is_base_first)
             if pair is None:
                 continue
             if pair.is_apart:
@@ -202,11 +213,10 @@ class Walk:
             point = replace(point, pairs=[*point.pairs, pair])
             yield point
 
-    def _pair(self, point: Point, sites: Sites, is_base_first: bool) -> Pair | None:
+    def _pair(
+        self, point: Point, sites: Sites, plain: Settings, varied: Settings, is_base_first: bool
+    ) -> Pair | None:
         """None where nothing was measured on one side."""
-        given = self._settings
-        given = replace(given, duration_s=max(given.duration_s, sites.interval_s))
-        plain, varied = settings_of(given), settings_of(given, point)
         if point.axis == RATE:  # a share of what the base takes at this very time
             of_base = self._run(sites.base, plain)
             most = None if of_base is None else of_base.saturated_per_s
@@ -220,7 +230,7 @@ class Walk:
         return Pair(of_own, of_base) if of_own and of_base else None
 
     def _run(self, site: Site, settings: Settings) -> Figures | None:
-        # No two runs of a stack may ask for the same keys.
+        # What two runs of a stack draw differs.
         self._settings = replace(self._settings, seed=self._settings.seed + 1)
         record, folder = site.run(replace(settings, seed=self._settings.seed))
         if record.verdict == "interrupted":

@@ -115,7 +115,7 @@ def test_a_stack_warms_up_once_and_again_after_a_fill(
                 for _ in range(2):
                     for site in (base, own, base):
                         site.run(walk._settings)
-                    own.fill(5)
+                    own.fill(range(5))
 
     monkeypatch.setattr(costs, "own_stack", own_stack)
     monkeypatch.setattr(costs, "Run", made)

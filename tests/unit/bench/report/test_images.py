@@ -83,3 +83,10 @@ def test_growth_has_an_area_for_each_group_and_a_line_for_the_p99() -> None:
         assert svg == images.draw(picture, theme)
         for label in (b"gateway", b"flink", b"partitions", b"p99, ms"):
             assert label in svg
+
+
+@pytest.mark.parametrize(("last", "is_log"), [(99.0, False), (100.0, True)])
+def test_values_of_several_decades_are_drawn_by_their_logarithm(last: float, is_log: bool) -> None:
+    points = [images.Grown(value, {"flink": 200.0}, 10.0) for value in (1.0, 10.0, last)]
+    svg = images.draw(images.growth("users", points), images.THEMES[0])
+    assert (b"10^" in svg or b"mathregular" in svg or b"$\\mathdefault" in svg) == is_log

@@ -36,7 +36,7 @@ NOT_GIVEN = {"saturation_users", "agents", "kafka", "record_bytes", "basket"}
         ),
         (
             Settings(workload="w", target="https://a"),
-            {*tables.SHOP_SETTINGS, *NOT_GIVEN},
+            {*tables.SHOP_SETTINGS, *NOT_GIVEN, "workers"},
         ),
     ],
 )

@@ -160,21 +160,20 @@ def set_up() -> Study:
           for extra in range(4)),
         *(dearer("checkpoint-interval", each, "flink", times, 1 / times)
           for each, times in ((1.0, 2.0), (5.0, 1.0))),
-        dearer("entities", 1e3, "flink", 1.1, 1.0),
     )  # fmt: skip
 
 
 def test_a_machine_that_is_set_up_otherwise_takes_what_each_setting_makes_of_it() -> None:
-    machine = {"gateways": 2.0, "checkpoint-interval": 1.0, "entities": 1e3}
-    for group, expected in (("gateway", 1.2), ("kafka", 1.0), ("flink", 2.2)):
+    machine = {"gateways": 2.0, "checkpoint-interval": 1.0}
+    for group, expected in (("gateway", 1.2), ("kafka", 1.0), ("flink", 2.0)):
         assert times(set_up(), machine, saturated_cpu(group)) == pytest.approx(expected)
     found = plan(set_up(), RATE_PER_S, P99_MS, machine)
     assert found.capacity_ratio == pytest.approx(1.1 * 0.5)
     assert found.capacity_per_s == pytest.approx(QUEUE.capacity_per_s * 1.1 * 0.5, rel=0.05)
-    cores = RATE_PER_S * CPU_US["flink"] * 2.2 / 1e6
-    assert found.partitions.expected == pytest.approx(cores / found.utilisation, rel=0.01)
+    cores = RATE_PER_S * CPU_US["flink"] * 2.0 / 1e6
+    assert found.partitions.expected == ceil(cores / found.utilisation)
     assert found.machine == machine
-    assert "each machine with gateways 2, checkpoint-interval 1, entities 1000" in table(found)
+    assert "each machine with gateways 2, checkpoint-interval 1" in table(found)
     between = times(set_up(), {"checkpoint-interval": sqrt(5.0)}, saturated_cpu("flink"))
     assert between == pytest.approx(sqrt(2.0))
 
@@ -306,7 +305,7 @@ def test_the_command_plans(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -
     assert call([*words, "--machine", "gateways=2,checkpoint-interval=1"]) == ExitCode.DONE
     assert "each machine with gateways 2" in capsys.readouterr().out
     for wrong in ("gateways", "gateways=2,gateways=3", "basket=5", "gateways=-1", "",
-                  "partitions=4,taskmanagers=2", "gateways=1.5", "gateways=5", "entities=2000000",
+                  "partitions=4,taskmanagers=2", "gateways=1.5", "gateways=5", "entities=1000",
                   "partitions=0.5", "checkpoint-interval=60"):  # fmt: skip
         with pytest.raises(SystemExit, match=str(ExitCode.USAGE.value)):
             call([*words, f"--machine={wrong}"])

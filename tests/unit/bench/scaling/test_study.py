@@ -25,7 +25,7 @@ from bench.records.run_files import read_run
 from bench.records.run_record import Verdict
 from bench.records.versioned_json import RunFileError, VersionError
 from bench.run.settings import Settings
-from bench.scaling.axes import AXES, RATE, WAY, entities_of, options_of
+from bench.scaling.axes import AXES, RATE, WAY, options_of
 from bench.scaling.study import (
     MACHINE,
     Wanted,
@@ -212,9 +212,8 @@ def test_every_value_of_every_axis_is_a_stack() -> None:
     assert options_of({"checkpoint-interval": 0.5}).checkpoint_interval_s == 0.5
     assert options_of({"state-backend": 2.0}).state_backend == "hashmap"
     assert options_of({RATE: 0.5}) == StackOptions()
-    several = options_of({"partitions": 4.0, "gateways": 2.0, "entities": 1e4})
+    several = options_of({"partitions": 4.0, "gateways": 2.0})
     assert several == replace(StackOptions(), partitions=4, workers=2)
-    assert entities_of({"partitions": 4.0, "entities": 1e4}) == 10_000
 
 
 def test_a_run_becomes_figures(tmp_path: Path) -> None:

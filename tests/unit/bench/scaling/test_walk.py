@@ -39,14 +39,15 @@ class Stacks:
         self.up: list[StackOptions] = []
         self.runs: list[tuple[int, Settings]] = []
         """Each with the number of its stack."""
-        self.filled: list[int] = []
+        self.filled: list[tuple[int, range]] = []
 
     @contextmanager
     def bring(self, options: StackOptions) -> Iterator[Site]:
         if options.workers in self.refused:
             raise StackError("no room")
         self.up.append(options)
-        yield Site(partial(self.run, len(self.up)), self.filled.append)
+        number = len(self.up)
+        yield Site(partial(self.run, number), lambda numbers: self.filled.append((number, numbers)))
 
     def run(self, stack: int, settings: Settings) -> tuple[RunRecord, Path]:
         if len(self.runs) == self.ends_after:
@@ -161,23 +162,31 @@ def test_entities_are_added_to_one_stack(tmp_path: Path) -> None:
     stacks = Stacks(tmp_path / "runs", ends_after=2 * PAIRS)
     with pytest.raises(KeyboardInterrupt):
         walk(tmp_path, stacks).axes(["entities"])
-    assert stacks.filled == [1_000, 9_000]
+    assert stacks.filled == [(1, range(1_000)), (2, range(1_000)), (2, range(1_000, 10_000))]
     again = Stacks(tmp_path / "again")
     found = walk(tmp_path, again, read_study(tmp_path))
     found.axes(["entities"])
-    assert again.filled == [10_000, 90_000, 900_000]
-    assert again.up == [StackOptions()] * 2, "the base has none"
-    assert {stack for stack, _ in again.runs} == {1, 2}
+    assert again.filled == [
+        (1, range(1_000)),
+        *((2, range(*each)) for each in ((0, 10_000), (10_000, 100_000), (100_000, 1_000_000))),
+    ]
+    assert again.up == [StackOptions()] * 2
+    asked = [(stack, Path(settings.workload or "").name) for stack, settings in again.runs]
+    assert asked[: 2 * PAIRS] == [
+        *((1, "users-1000.toml"), (2, "users-10000.toml")),
+        *((2, "users-10000.toml"), (1, "users-1000.toml")),
+        *((1, "users-1000.toml"), (2, "users-10000.toml")),
+    ]
+    assert asked[-1] == (2, "users-1000000.toml")
     assert [each.value for each in found.study.of("entities")] == [1e3, 1e4, 1e5, 1e6]
 
 
 def test_a_machine_has_all_of_its_settings_at_once(tmp_path: Path) -> None:
     stacks = Stacks(tmp_path / "runs")
     found = walk(tmp_path, stacks)
-    machine = {"gateways": 2.0, "partitions": 4.0, "entities": 1e3}
+    machine = {"gateways": 2.0, "partitions": 4.0}
     found.machine(machine)
     assert stacks.up == [StackOptions(), replace(StackOptions(), workers=2, partitions=4)]
-    assert stacks.filled == [1_000]
     (measured,) = read_study(tmp_path).machines
     assert measured.settings == machine
     assert len(measured.point.sound) == PAIRS

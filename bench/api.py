@@ -36,6 +36,7 @@ def measure(
     quick: bool = False,
     seed: int = 1,
     generators: int = 1,
+    agents: Sequence[str] = (),
     p99_ms: float | None = None,
     max_failed_percent: float | None = None,
     ca: Path | str | None = None,
@@ -50,13 +51,16 @@ def measure(
     is of an open loop, in requests/s, or a schedule in words; `users` are of closed loops, one
     after the other; one of the two is given. Each window takes `duration_s`, by default 20 s, or
     4 s where it is `quick`, after a warm-up. The run's folder, ``results/<run_id>``, has all else
-    that is recorded. `progress` is told how far it is.
+    that is recorded. `agents`, as "10.0.0.7:7070", send in place of this machine. `progress` is
+    told how far it is.
 
     What the run is worth is its `verdict`: it is returned also where the run is void, failed,
     invalid or interrupted. It raises `BenchError` for wrong values, a workload that can't be used
     or a target that does not listen, and `StackError` where a stack does not come up. The message
     is one line.
     """
+    if isinstance(users, str) or not isinstance(users, Sequence):
+        raise UsageError("users: a sequence of numbers, as (1, 64)")
     if (rate is None) is (not users):
         raise UsageError("a rate or users: one of them")
     given = {
@@ -67,6 +71,7 @@ def measure(
         "--duration": duration_s,
         "--seed": seed,
         "--generators": generators,
+        "--agents": ",".join(agents) or None,
         "--p99-ms": p99_ms,
         "--max-failed": max_failed_percent,
         "--ca": ca,

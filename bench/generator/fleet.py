@@ -11,13 +11,13 @@ from dataclasses import asdict
 from pathlib import Path
 
 from bench.errors import bench_errors
-from bench.generator.spec import LEAD_NS, READY_TIMEOUT_S, Load, Phase, Spec
+from bench.generator.spec import BACKSTOP_S, LEAD_NS, READY_TIMEOUT_S, Load, Phase, Spec
 from bench.generator.tls import Trust
 from bench.project import PROJECT_DIR
 from bench.records.run_record import AgentRecord
 from bench.records.samples import Reader, Samples, merge
 from bench.remote.frames import token
-from bench.remote.job import digests, files_of, this_host
+from bench.remote.job import LAST_S, digests, this_host
 from bench.remote.leader import RemoteGenerator
 from bench.remote.mirror import Mirror
 from machine.processes import Child, Supervisor, telling_line
@@ -29,8 +29,6 @@ KILL_MARGIN_S = 10.0
 """A generator that has not stopped so long after the last request was given up is killed."""
 KILL_TIMEOUT_S = STOP_TIMEOUT_S + KILL_MARGIN_S
 """Locust that has not stopped by then is killed."""
-BACKSTOP_S = 60.0
-"""A generator ends by itself so long after it should have been ended."""
 
 
 class Generators:
@@ -154,6 +152,9 @@ class Generators:
             remote.check()
 
     def close(self) -> None:
+        """`close` ends those that `stop` has not: what one made elsewhere, as its reply topic, it
+        removes where it can."""
+        self._supervisor.stop([child.name for child in self._children], LAST_S)
         self._supervisor.close()
         for remote in self._remotes:
             remote.close()
@@ -163,8 +164,7 @@ class Generators:
 def _alike(load: Load) -> dict[str, str]:
     """What agents must have as it is here."""
     ca = _resolved(load.trust).ca
-    files = [] if load.is_shop else [*files_of(Path(load.workload).resolve())]
-    return digests([*files, *([Path(ca)] if ca else [])])
+    return digests(Path(each).resolve() for each in (*load.files, *([ca] if ca else [])))
 
 
 def _resolved(trust: Trust) -> Trust:

@@ -36,14 +36,15 @@ OWN_LIMITS = frozenset(
 
 def check_before(url: str, load: Load, connections_per_s: float) -> None:
     """`check_before` raises `BenchError` for what would end or spoil the load of this server. A
-    generator at an agent looks at the limits of that machine.
+    generator at an agent looks for itself.
 
     `connections_per_s` is how many new connections it makes each second; 0 where they are kept.
     """
     address = Address.of(url)
-    if not load.agents:  # whose machines have limits of their own
-        check_limits(load.in_flight_max, load.generators)
-    if connections_per_s and not load.agents:
+    if load.agents:  # whose machines have limits, and a network, of their own
+        return
+    check_limits(load.in_flight_max, load.generators)
+    if connections_per_s:
         check_port_reuse(connections_per_s, address.host in LOOPBACK)
     check_server(address, load.trust)
 

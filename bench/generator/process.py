@@ -21,9 +21,10 @@ from bench.generator.preflight import (
     LOOPBACK,
     check_limits,
     check_port_reuse,
+    check_server,
     raise_files_limit,
 )
-from bench.generator.spec import SCENARIOS, Spec
+from bench.generator.spec import BACKSTOP_S, SCENARIOS, Spec
 from bench.generator.transport import Transport
 from bench.kafka.requests import Requests
 from bench.kafka.slots import Slots
@@ -90,7 +91,7 @@ async def generate(spec: Spec) -> None:
     times = spec.intended_ns() if spec.stages else array("q")
     raise_files_limit()
     if slots is None:
-        check_own_limits(spec, address)
+        check_here(spec, address)
     generator = Generator(
         *(transport, source, samples),
         in_flight_max=spec.in_flight_max,
@@ -107,10 +108,12 @@ async def generate(spec: Spec) -> None:
         if begin_ns is not None:
             working = asyncio.create_task(_load(generator, spec, begin_ns, times))
             stopping = asyncio.create_task(stop.wait())
-            await asyncio.wait((working, stopping), return_when=asyncio.FIRST_COMPLETED)
-            generator.stop()
-            await working
-            await stopping  # whoever started this process ends it
+            with suppress(TimeoutError):  # whoever started this process ends it, or hangs
+                async with asyncio.timeout(spec.duration_s + spec.timeout_s + BACKSTOP_S):
+                    await asyncio.wait((working, stopping), return_when=asyncio.FIRST_COMPLETED)
+                    generator.stop()
+                    await asyncio.shield(working)
+                    await stopping
     finally:
         generator.close()
         if slots is not None:
@@ -120,10 +123,13 @@ async def generate(spec: Spec) -> None:
         await transport.close()
 
 
-def check_own_limits(spec: Spec, address: Address) -> None:
-    """`check_own_limits` raises `BenchError` where this machine, an agent's as it may be, has too
-    little for one generator; what several have in common is not known here."""
+def check_here(spec: Spec, address: Address) -> None:
+    """`check_here` raises `BenchError` where this machine, an agent's as it may be, has too little
+    for one generator, what several have in common is not known here; or where an agent's can't
+    reach a server."""
     check_limits(spec.in_flight_max, 1)
+    for url in (spec.url, *spec.others) if spec.is_elsewhere else ():
+        check_server(Address.of(url), spec.trust)
     if not spec.keep_alive and spec.stages:
         fastest_per_s = max(max(stage[:2]) for stage in spec.stages)
         check_port_reuse(fastest_per_s / spec.count, address.host in LOOPBACK)

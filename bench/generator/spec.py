@@ -17,6 +17,8 @@ SCENARIOS: tuple[Scenario, ...] = get_args(Scenario)
 
 READY_TIMEOUT_S = 120.0
 """All users of a phase must have created what they need by then."""
+BACKSTOP_S = 60.0
+"""A generator ends by itself so long after it should have been ended."""
 LEAD_NS = 200_000_000
 """The first request comes this long after the word to go: every generator has read it by then."""
 
@@ -64,6 +66,8 @@ class Load(NamedTuple):
     """The records are filled up to so many bytes; 0: as they are."""
     basket: int = 0
     """Each basket of the checkout scenario has so many items; 0: 1 to 10."""
+    files: tuple[str, ...] = ()
+    """These files say what is sent: the workload file, and those of its values and bodies."""
 
     @property
     def is_shop(self) -> bool:
@@ -104,6 +108,9 @@ class Spec:
     """The address is that of the Kafka whose topics the records go into; None: by HTTP."""
     record_bytes: int = 0
     basket: int = 0
+    is_elsewhere: bool = False
+    """The flag says that an agent runs it: nobody has looked yet whether the server can be reached
+    from there."""
     alternating: bool = False
     """The flag says whether samples are kept for half of the time only, to measure what that
     costs."""

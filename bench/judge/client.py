@@ -2,11 +2,13 @@
 
 import asyncio
 import time
-from collections.abc import Generator
+from collections.abc import Coroutine, Generator
+from concurrent.futures import ThreadPoolExecutor
 from types import TracebackType
-from typing import NamedTuple, Self, TypeVar
+from typing import Any, NamedTuple, Self, TypeVar
 
 import aiohttp
+import uvloop
 
 from bench.errors import BenchError
 from bench.records.request_log import Row
@@ -24,6 +26,17 @@ OUTCOME_INTERVAL_S = 0.5
 
 KEY_HEADER = "Idempotency-Key"
 Result = TypeVar("Result")
+
+
+def finish(work: Coroutine[Any, Any, Result]) -> Result:
+    """`finish` returns what the coroutine does: on a loop of this thread's, or of another's where
+    this one has a loop that runs, as a notebook's has."""
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return uvloop.run(work)
+    with ThreadPoolExecutor(max_workers=1) as own:
+        return own.submit(uvloop.run, work).result()
 
 
 class Exchange(NamedTuple):

@@ -8,10 +8,8 @@ import asyncio
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
-import uvloop
-
 from bench.errors import BenchError
-from bench.judge.client import Client
+from bench.judge.client import Client, finish
 from bench.judge.reply_contract import Entity, Final, malformed, params_of
 from bench.records.request_log import Row, text_in
 from bench.workload.journey import Call
@@ -65,7 +63,7 @@ def audit(
 def read_again(url: str, ids: Mapping[str, Iterable[str]]) -> Final:
     """`read_again` reads those of these ids, by kind. It raises `BenchError` when the system does
     not answer."""
-    return uvloop.run(read_all(url, {kind: list(found) for kind, found in ids.items()}))
+    return finish(read_all(url, {kind: list(found) for kind, found in ids.items()}))
 
 
 async def read_all(url: str, ids: dict[str, list[str]]) -> Final:

@@ -12,9 +12,7 @@ from operator import attrgetter
 from pathlib import Path
 from typing import NamedTuple
 
-import uvloop
-
-from bench.judge.client import Client
+from bench.judge.client import Client, finish
 from bench.judge.reply_contract import EXPIRED, RESENT, ROUTE_OF
 from bench.records.request_log import Row, Writer
 from bench.stats.window import is_answered
@@ -73,7 +71,7 @@ def resend(
     progress(f"sending {len(calls):,} writes again that were answered 504")
     writer = Writer(path)
     try:
-        return uvloop.run(send_all(url, calls, writer))
+        return finish(send_all(url, calls, writer))
     finally:
         writer.close()
 

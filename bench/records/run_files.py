@@ -34,11 +34,12 @@ class MissingFigureError(RunFileError):
     exit_code = ExitCode.MISSING_METRIC
 
 
-def read_run(where: Path) -> RunRecord:
+def read_run(where: Path | str) -> RunRecord:
     """`read_run` returns the record of `where`, run.json or its folder, whatever its version.
 
     It raises `RunFileError`.
     """
+    where = Path(where)
     path = where / RUN_FILE if where.is_dir() else where
     content = read_part(path, SCHEMA_VERSION, OLDEST)
     try:

@@ -9,7 +9,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
-from contextlib import closing, suppress
+from contextlib import ExitStack, closing, suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, BinaryIO
@@ -20,7 +20,7 @@ from bench.errors import BenchError
 from bench.project import PROJECT_DIR
 from bench.records.samples import SAMPLE_BYTES
 from bench.remote.frames import FRAME_BYTES_MAX, SILENT_S, Link, LinkError, challenge
-from bench.remote.job import Job, digests, this_host
+from bench.remote.job import LAST_S, Job, digests, this_host
 from bench.remote.mirror import HISTORY, MARKS, SAMPLES
 from machine.processes import Child, Supervisor, telling_line
 from machine.whole_files import write
@@ -30,7 +30,12 @@ CONNECTIONS_MAX = 64
 POLL_S = 0.05
 """The agent looks this often for what its generator has written; a question for the clock is
 answered at once."""
+UNPROVEN_MAX = 16
+"""So many connections may be open whose side has not proven itself yet; the oldest makes room: who
+has no token keeps nobody out."""
 BACKLOG = 16
+GENERATOR = "the generator"
+OTHERS = "the generators of another leader run here: wait until they have ended"
 END_TIMEOUT_S = 15.0
 """An agent that ends waits for its generators' end so long, beyond what SIGKILL takes."""
 
@@ -42,7 +47,8 @@ def serve(host: str, port: int, token: bytes, progress: Callable[[str], object])
         listener = socket.create_server((host, port), family=family, backlog=BACKLOG)
     except OSError as cause:
         raise BenchError(f"{host} port {port}: {cause.strerror}") from None
-    served: dict[threading.Thread, Link] = {}
+    served: list[_Served] = []
+    leaders = _Leaders()
     own = this_host().sources
     with listener:
         port = listener.getsockname()[1]
@@ -50,54 +56,100 @@ def serve(host: str, port: int, token: bytes, progress: Callable[[str], object])
         try:
             while True:
                 connection, (peer, *_) = listener.accept()
-                served = {thread: link for thread, link in served.items() if thread.is_alive()}
-                if len(served) >= CONNECTIONS_MAX:
+                served = [each for each in served if each.is_alive()]
+                unproven = [each for each in served if not each.is_proven]
+                if len(unproven) >= UNPROVEN_MAX:
+                    unproven[0].link.shut()
+                if len(served) - len(unproven) >= CONNECTIONS_MAX:
                     progress(f"{peer}: refused, {CONNECTIONS_MAX} connections are open")
                     connection.close()
                     continue
-                link = Link(connection)
-                thread = threading.Thread(
-                    target=_served, args=(link, peer, token, own, progress), daemon=True
-                )
-                served[thread] = link
-                thread.start()
+                served.append(_Served(Link(connection), peer, token, own, leaders, progress))
+                served[-1].start()
         finally:
-            for link in served.values():
-                link.shut()
-            for thread in served:
-                thread.join(END_TIMEOUT_S)
+            for each in served:
+                each.link.shut()
+            for each in served:
+                each.join(END_TIMEOUT_S)
 
 
-def _served(
-    link: Link, peer: str, token: bytes, own: str, progress: Callable[[str], object]
-) -> None:
-    """`own` are the sources of which the agent itself was started."""
-    try:
-        with closing(link):
-            challenge(link, token)
-            progress(f"{peer}: a generator")
-            host = this_host()
-            if host.sources != own:
-                host = host._replace(sources="changed since the agent began")
-            link.tell(**host._asdict())
-            _Service(link).run()
-        progress(f"{peer}: done")
-    except LinkError as cause:
-        progress(f"{peer}: {cause}")
-    except Exception as bug:  # noqa: BLE001 (the agent serves others all the same)
-        progress(f"{peer}: {type(bug).__name__}: {bug}")
+class _Served(threading.Thread):
+    """A connection's thread; `own` are the sources of which the agent itself was started."""
+
+    def __init__(
+        self,
+        link: Link,
+        peer: str,
+        token: bytes,
+        own: str,
+        leaders: "_Leaders",
+        progress: Callable[[str], object],
+    ) -> None:
+        super().__init__(daemon=True)
+        self.link = link
+        self.is_proven = False
+        self._peer = peer
+        self._token = token
+        self._own = own
+        self._leaders = leaders
+        self._progress = progress
+
+    def run(self) -> None:
+        link, peer = self.link, self._peer
+        try:
+            with closing(link):
+                challenge(link, self._token)
+                self.is_proven = True
+                self._progress(f"{peer}: a generator")
+                host = this_host()
+                if host.sources != self._own:
+                    host = host._replace(sources="changed since the agent began")
+                link.tell(**host._asdict())
+                _Service(link, self._leaders).run()
+            self._progress(f"{peer}: done")
+        except LinkError as cause:
+            self._progress(f"{peer}: {cause}")
+        except Exception as bug:  # noqa: BLE001 (the agent serves others all the same)
+            self._progress(f"{peer}: {type(bug).__name__}: {bug}")
+
+
+class _Leaders:
+    """The generators of one leader alone run at a time: two loads would slow each other down, and
+    neither would know."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._leader = ""
+        self._count = 0
+
+    def begin(self, leader: str) -> bool:
+        """`begin` is False while another leader's generators run."""
+        with self._lock:
+            if self._count and leader != self._leader:
+                return False
+            self._leader = leader
+            self._count += 1
+            return True
+
+    def end(self) -> None:
+        with self._lock:
+            self._count -= 1
 
 
 class _Service:
     """One connection: a generator at most."""
 
-    def __init__(self, link: Link) -> None:
+    def __init__(self, link: Link, leaders: _Leaders) -> None:
         self._link = link
+        self._leaders = leaders
         self._running: _Running | None = None
+        self._has_begun = False
 
     def run(self) -> None:
         """Returns when the leader has closed the connection after the end. Raises `LinkError`."""
-        with TemporaryDirectory(prefix="generator-") as folder, closing(Supervisor()) as supervisor:
+        with TemporaryDirectory(prefix="generator-") as folder, ExitStack() as ends:
+            supervisor = ends.enter_context(closing(Supervisor()))
+            ends.callback(self._end, supervisor)
             heard_s = time.monotonic()
             while True:
                 if self._link.is_readable(POLL_S):
@@ -114,13 +166,21 @@ class _Service:
                 if self._running is not None:
                     self._running.send_on(self._link)
 
+    def _end(self, supervisor: Supervisor) -> None:
+        """What a generator made elsewhere, as its reply topic, it removes where it can."""
+        supervisor.stop([GENERATOR], LAST_S)
+        if self._has_begun:
+            self._leaders.end()
+
     def _obey(self, fields: Any, folder: Path, supervisor: Supervisor) -> None:
         running = self._running
         if "ask" in fields:
             self._link.tell(told_ns=time.monotonic_ns())
         elif "job" in fields and running is None:
             job = Job.of(fields["job"])
-            if why := _differs(job):
+            self._has_begun = self._leaders.begin(job.leader)
+            why = _differs(job) if self._has_begun else OTHERS
+            if why is not None:
                 self._link.tell(refused=why)
                 raise LinkError(why)
             self._running = _Running(job, folder, supervisor)
@@ -156,6 +216,7 @@ class _Running:
             "history": str(history),
             "traces": str(folder / "traces.jsonl"),
             "go": str(self._go),
+            "is_elsewhere": True,
         }
         (folder / "spec.json").write_bytes(orjson.dumps(spec))
         self._tails = [
@@ -165,7 +226,7 @@ class _Running:
             _Tail(HISTORY, history),
         ]
         self._child: Child = supervisor.start(
-            "the generator",
+            GENERATOR,
             [sys.executable, "-m", "bench.generator.process", str(folder / "spec.json")],
             log=folder / "generator.log",
             cwd=PROJECT_DIR,

@@ -2,8 +2,9 @@
 
 import hashlib
 import os
-import tomllib
-from collections.abc import Iterable, Iterator, Mapping
+import platform
+from collections.abc import Iterable, Mapping
+from importlib import metadata
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -12,6 +13,10 @@ from bench.remote.frames import LinkError
 
 PACKAGES = ("bench", "machine", "system")
 """A generator runs sources of these packages."""
+LIBRARIES = ("aiokafka", "httptools", "numpy", "orjson", "uvloop")
+"""A generator sends by these libraries."""
+LAST_S = 2.0
+"""A generator that nobody waits for any more has so long to end by itself."""
 DIGEST_BYTES_MAX = 16 * 1024 * 1024
 """An agent reads at most this much of a file to compare it, more than a workload may name."""
 BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
@@ -23,7 +28,8 @@ class Host(NamedTuple):
     """The host tells where a side runs, and what it runs."""
 
     sources: str
-    """The SHA-256 is that of all sources that a generator may run."""
+    """The SHA-256 is that of all sources that a generator may run, and of the versions of Python
+    and of the libraries that it sends by."""
     machine: str
     """Two sides with the same machine see each other's processes."""
     network: str
@@ -38,7 +44,11 @@ def this_host() -> Host:
 
 
 def _sources() -> str:
-    found = hashlib.sha256()
+    versions = [
+        platform.python_version(),
+        *(f"{each} {metadata.version(each)}" for each in LIBRARIES),
+    ]
+    found = hashlib.sha256("\n".join(versions).encode())
     for package in PACKAGES:
         for path in sorted((PROJECT_DIR / package).rglob("*.py")):
             content = path.read_bytes()
@@ -51,13 +61,15 @@ class Job(NamedTuple):
     """The spec is a `bench.generator.spec.Spec`, whose paths are the leader's."""
     digests: Mapping[str, str]
     """Both sides must have these files with this SHA-256."""
+    leader: str
+    """It is the same in all jobs of one leader."""
 
     @classmethod
     def of(cls, fields: object) -> "Job":
         """`of` raises `LinkError` for what is no job."""
         match fields:
-            case {"spec": dict(spec), "digests": dict(digests)}:
-                return cls(spec, digests)
+            case {"spec": dict(spec), "digests": dict(digests), "leader": str(leader)}:
+                return cls(spec, digests, leader)
         raise LinkError("it asks for no job of this version")
 
 
@@ -68,27 +80,3 @@ def digests(paths: Iterable[Path]) -> dict[str, str]:
         with path.open("rb") as file:
             found[str(path)] = hashlib.sha256(file.read(DIGEST_BYTES_MAX)).hexdigest()
     return found
-
-
-def files_of(workload: Path) -> Iterator[Path]:
-    """`files_of` yields the workload file and those of values and bodies that it names; what a
-    header is made of is a secret of each machine's own. The file has been read before."""
-    yield workload
-    yield from (workload.parent / name for name in _named(tomllib.loads(workload.read_text())))
-
-
-def _named(part: object) -> Iterator[str]:
-    if isinstance(part, list):
-        for each in part:
-            yield from _named(each)
-    elif isinstance(part, dict):
-        for key, value in part.items():
-            match key, value:
-                case ("body", {"file": str(name)}):
-                    yield name
-                case ("csv", str(name)):
-                    yield name
-                case ("headers", _):
-                    pass
-                case _:
-                    yield from _named(value)

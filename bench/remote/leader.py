@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from ipaddress import ip_address
 from typing import Any, Protocol
 from urllib.parse import urlsplit
+from uuid import uuid4
 
 from bench.errors import BenchError
 from bench.records.run_record import AgentRecord
@@ -23,6 +24,8 @@ from bench.remote.frames import GREETING_BYTES_MAX, SILENT_S, Link, LinkError, h
 
 CONNECT_TIMEOUT_S = 5.0
 """An agent that takes no connection for so long is not there."""
+LEADER = uuid4().hex
+"""This process is known to agents by this."""
 ASK_INTERVAL_S = 0.5
 """The agent is asked for its clock this often: whoever lives answers."""
 
@@ -50,12 +53,14 @@ def _refuse_loopback(spec: Mapping[str, Any]) -> None:
 
 
 def _is_own(host: str) -> bool:
-    """Whether each machine means itself by it."""
+    """Whether each machine means itself by it: so it is in whatever form, and by whatever name."""
     try:
-        address = ip_address(host)
-    except ValueError:
-        return host == "localhost"
-    return address.is_loopback or address.is_unspecified
+        found = {str(place[0]) for *_, place in socket.getaddrinfo(host.rstrip("."), None)}
+    except (OSError, UnicodeError):  # who sends says so
+        return False
+    addresses = map(ip_address, found)
+    plain = [getattr(each, "ipv4_mapped", None) or each for each in addresses]
+    return any(each.is_loopback or each.is_unspecified for each in plain)
 
 
 class RemoteGenerator:
@@ -100,7 +105,7 @@ class RemoteGenerator:
             if agent.get("network") != here["network"]:
                 _refuse_loopback(spec)
             self._reckoning = Reckoning(self._questions())
-            self._link.tell(job={"spec": spec, "digests": digests})
+            self._link.tell(job={"spec": spec, "digests": digests, "leader": LEADER})
         except LinkError as cause:
             self.close()
             raise BenchError(f"{self.name}: {cause}") from None

@@ -25,4 +25,8 @@ def load_of(settings: Settings) -> Load:
     if settings.workload is None:
         return load
     workload = read_workload(Path(settings.workload))
-    return load._replace(timeout_s=workload.timeout_s, keep_alive=workload.keep_alive)
+    return load._replace(
+        timeout_s=workload.timeout_s,
+        keep_alive=workload.keep_alive,
+        files=(settings.workload, *map(str, workload.files)),
+    )

@@ -90,6 +90,8 @@ class Workload(NamedTuple):
     timeout_s: float
     keep_alive: bool = True
     thresholds: Thresholds = Thresholds()
+    files: tuple[Path, ...] = ()
+    """Values and bodies were read from these; headers are made of each machine's own secrets."""
 
     @property
     def templates(self) -> tuple[Template, ...]:
@@ -130,7 +132,9 @@ def parse(document: Mapping[str, Any], folder: Path = Path()) -> Workload:
     flows = [reader.alone(*table) for table in _tables(document, "request")]
     flows += [reader.sequence(*table) for table in _tables(document, "sequence")]
     thresholds = _thresholds(document.get("thresholds", {}))
-    workload = Workload(tuple(flows), values, timeout_s, keep_alive, thresholds)
+    files = [folder / entry["csv"] for entry in entries.values() if "csv" in entry]
+    files += reader.files
+    workload = Workload(tuple(flows), values, timeout_s, keep_alive, thresholds, tuple(files))
     operations = [template.operation for template in workload.templates]
     if not 1 <= len(operations) <= OPERATIONS_MAX:
         raise WorkloadError(f"[[request]]: 1 to {OPERATIONS_MAX} of them")
@@ -225,6 +229,8 @@ class _Requests:
         self._keep_alive = keep_alive
         self._secrets: list[str] = []
         """The secrets are those of the request that is read."""
+        self.files: list[Path] = []
+        """All bodies that were read are in these."""
 
     def alone(self, where: str, entry: Entry) -> Flow:
         fields = {name: value for name, value in entry.items() if name != "weight"}
@@ -269,7 +275,8 @@ class _Requests:
         if isinstance(entry, str) and len(entry) <= REQUEST_BYTES_MAX:
             return Text.of(entry)
         if isinstance(entry, dict) and entry.keys() == {"file"} and isinstance(entry["file"], str):
-            return _content(self._folder / entry["file"])
+            self.files.append(self._folder / entry["file"])
+            return _content(self.files[-1])
         raise WorkloadError(
             f"{where}: body is a text of at most {REQUEST_BYTES_MAX} characters, or {{ file = "
             "FILE }"

@@ -1,18 +1,22 @@
 """Generators at agents: one schedule split among them, one record; a lost one marks the run."""
 
+import socket
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 
 import orjson
 import psutil
 import pytest
 from support.agents import ENVIRONMENT, agent
-from support.bench_command import RUN_TIMEOUT_S, recorded
+from support.bench_command import RUN_TIMEOUT_S, SOUND, recorded
 from support.truth_serving import serving
 
+from bench.errors import RUN_EXITS
 from bench.records.samples import read
+from bench.remote.agent import CONNECTIONS_MAX
 from bench.workload.arrivals import Schedule, Stage, intended_ns
 
 WORKLOAD = '[[request]]\noperation = "root"\npath = "/"\n'
@@ -119,3 +123,34 @@ def test_a_lost_leader_ends_its_generators(
         leader.communicate()
         until(lambda: not generator.is_running())
         assert process.poll() is None  # for the next leader
+
+
+def test_one_leader_at_a_time(workload: Path) -> None:
+    """Two loads would slow each other down, and neither run would be marked."""
+    with agent() as (address, _), serving(*CANNED) as url:
+        first = measuring(command(url, workload, (address,)))
+        second = subprocess.run(
+            [*command(url, workload, (address,)), "--seed", "2"],
+            capture_output=True, text=True, timeout=RUN_TIMEOUT_S, env=ENVIRONMENT,
+        )  # fmt: skip
+        first.communicate(timeout=RUN_TIMEOUT_S)
+        assert second.returncode == 1, second.stderr
+        assert "the generators of another leader run here" in second.stderr + second.stdout
+        third = subprocess.run(
+            [*command(url, workload, (address,)), "--seed", "3"],
+            capture_output=True, text=True, timeout=RUN_TIMEOUT_S, env=ENVIRONMENT,
+        )  # fmt: skip
+    for done in (first, third):
+        assert done.returncode in (RUN_EXITS[verdict] for verdict in SOUND)
+
+
+def test_who_has_no_token_keeps_nobody_out(workload: Path) -> None:
+    with agent() as (address, _), serving(*CANNED) as url, ExitStack() as open_ones:
+        host, _, port = address.rpartition(":")
+        for _ in range(CONNECTIONS_MAX):
+            open_ones.enter_context(socket.create_connection((host, int(port))))
+        done = subprocess.run(
+            command(url, workload, (address,)),
+            capture_output=True, text=True, timeout=RUN_TIMEOUT_S, env=ENVIRONMENT,
+        )  # fmt: skip
+        recorded(workload.parent / "out", done)

@@ -28,4 +28,5 @@ def test_a_run_is_measured_and_read_again(tmp_path, monkeypatch):
     assert (phase.name, run.seed, run.settings.p99_ms) == ("open", 7, 10_000)
     assert window.latency_ms is not None
     assert bench.read_run(Path("results", run.run_id)) == run
+    assert bench.read_run(f"results/{run.run_id}") == run
     assert told

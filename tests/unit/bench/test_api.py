@@ -29,6 +29,9 @@ def workload(tmp_path: Path) -> Path:
     [
         ({}, "a rate or users: one of them"),
         ({"rate": 1, "users": [1]}, "a rate or users: one of them"),
+        ({"users": 64}, "users: a sequence of numbers"),
+        ({"users": "64"}, "users: a sequence of numbers"),
+        ({"rate": 1, "agents": ["nowhere"]}, "--agents"),
         ({"rate": 0}, "--rate"),
         ({"rate": 1, "duration_s": 601}, "--duration: '601': above 0, at most 600"),
         ({"rate": "10@3600"}, "--rate '10@3600': 3600 s, at most 600 are allowed"),

@@ -27,13 +27,20 @@ class Axis(NamedTuple):
     settings: Callable[[Settings, float], Settings] = lambda settings, value: settings
     names: tuple[str, ...] = ()
     """Values that are no numbers are these, counted from 1."""
+    is_other_load: bool = False
+    """The flag says that the load is another one than the base's: a generator takes other CPU for
+    it."""
     fills: bool = False
     """The values are how many entities are in the state of one stack; the load asks for all of
     them, and beside for those that the base has."""
 
 
 AXES: dict[str, Axis] = {
-    RATE: Axis("rate, share of the capacity", (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95)),
+    RATE: Axis(
+        "rate, share of the capacity",
+        (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95),
+        is_other_load=True,
+    ),
     "partitions": Axis(
         "partitions of each input topic",
         (1.0, 2.0, 4.0, 8.0, 16.0),
@@ -60,11 +67,13 @@ AXES: dict[str, Axis] = {
         "items in a basket, of the checkout scenario",
         (1.0, 2.0, 5.0, 10.0, 20.0, 50.0),
         settings=lambda settings, value: replace(settings, scenario="checkout", basket=int(value)),
+        is_other_load=True,
     ),
     "payload": Axis(
         "bytes of a request record, written to Kafka without the gateway",
         (256.0, 1024.0, 4096.0, 16384.0, 65536.0),
         settings=lambda settings, value: replace(settings, kafka="own", record_bytes=int(value)),
+        is_other_load=True,
     ),
     "state-backend": Axis(
         "where the state is",
@@ -77,6 +86,7 @@ AXES: dict[str, Axis] = {
         (1.0,),
         settings=lambda settings, value: replace(settings, kafka="own"),
         names=("into Kafka",),
+        is_other_load=True,
     ),
     "entities": Axis("users in the state, all asked for", (1e3, 1e4, 1e5, 1e6), fills=True),
 }

@@ -19,7 +19,8 @@ from typing import NamedTuple
 from bench.errors import BenchError
 from bench.records.run_record import GROUPS
 from bench.scaling.axes import RATE
-from bench.scaling.set_up import SYSTEM, SetUp, set_up_of
+from bench.scaling.figures import SYSTEM
+from bench.scaling.set_up import SetUp, set_up_of
 from bench.scaling.study import told_of
 from bench.scaling.study_record import Point, Study
 from bench.stats.queueing import (

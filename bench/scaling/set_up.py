@@ -8,12 +8,10 @@ from typing import NamedTuple
 import numpy as np
 
 from bench.errors import BenchError
-from bench.records.run_record import GROUPS
 from bench.scaling.axes import is_base
+from bench.scaling.figures import SYSTEM, most_beside, rss_of, saturated_cpu_of
 from bench.scaling.study import machine_of
-from bench.scaling.study_record import Figure, Figures, Study
-
-SYSTEM, GENERATOR = GROUPS[:-1], GROUPS[-1]
+from bench.scaling.study_record import Figure, Study
 
 
 class SetUp(NamedTuple):
@@ -40,11 +38,11 @@ def set_up_of(study: Study, machine: Mapping[str, float]) -> SetUp:
     windows = study.windows
     return SetUp(
         {**machine},
-        times(study, machine, _most),
-        {group: times(study, machine, saturated_cpu(group)) for group in SYSTEM},
-        {group: _times_of_memory(study, machine, _rss(group)) for group in SYSTEM},
+        times(study, machine, most_beside),
+        {group: times(study, machine, saturated_cpu_of(group)) for group in SYSTEM},
+        {group: _times_of_memory(study, machine, rss_of(group)) for group in SYSTEM},
         prod(1 + _scatter(study, axis, value) for axis, value in machine.items()) - 1,
-        known.point.ratios(_most) if known is not None and is_measured else [],
+        known.point.ratios(most_beside) if known is not None and is_measured else [],
         f"windows of {windows.duration_s:g} s, {windows.pairs} pairs a point",
     )
 
@@ -67,7 +65,7 @@ def _scatter(study: Study, axis: str, value: float) -> float:
     points = study.of(axis)
     beside = [each for each in points if each.value <= value][-1:]
     beside += [each for each in points if each.value >= value][:1]
-    told = [(ratios, median(ratios)) for each in beside if (ratios := each.ratios(_most))]
+    told = [(ratios, median(ratios)) for each in beside if (ratios := each.ratios(most_beside))]
     far = (max(max(ratios) / middle, middle / min(ratios)) for ratios, middle in told)
     return max(far, default=1.0) - 1
 
@@ -92,16 +90,3 @@ def _times(study: Study, axis: str, value: float, figure: Figure) -> float:
         )
     places, logs = zip(*((log(each), log(ratio)) for each, ratio in known), strict=True)
     return exp(float(np.interp(log(value), places, logs)))
-
-
-def _most(run: Figures) -> float | None:
-    return run.saturated_per_s
-
-
-def saturated_cpu(group: str) -> Figure:
-    """`saturated_cpu` returns what a request took of a group at saturation."""
-    return lambda run: run.saturated_cpu_us.get(group)
-
-
-def _rss(group: str) -> Figure:
-    return lambda run: run.rss_mib.get(group)

@@ -4,7 +4,15 @@ from collections.abc import Sequence
 from statistics import median
 
 from bench.scaling.axes import AXES, RATE, WAY
-from bench.scaling.set_up import GENERATOR, SYSTEM
+from bench.scaling.figures import (
+    GENERATOR,
+    cpu_beside,
+    cpu_us,
+    most_beside,
+    most_per_s,
+    saturated_cpu_beside,
+    saturated_cpu_us,
+)
 from bench.scaling.study import told_of
 from bench.scaling.study_record import Figure, Figures, Point, Study
 
@@ -15,24 +23,9 @@ HEAD = (
 )
 
 
-def cpu_us(run: Figures) -> float | None:
-    """`cpu_us` is what a request of the open loop took of the system; None where a part is
-    unknown."""
-    return _of_system(run.cpu_us)
-
-
-def saturated_cpu_us(run: Figures) -> float | None:
-    return _of_system(run.saturated_cpu_us)
-
-
-def _of_system(by_group: dict[str, float]) -> float | None:
-    return sum(by_group[group] for group in SYSTEM) if by_group.keys() >= {*SYSTEM} else None
-
-
-FIGURES: tuple[Figure, ...] = (
-    *(cpu_us, saturated_cpu_us),
-    *(lambda run: run.p50_ms, lambda run: run.p99_ms, lambda run: run.saturated_per_s),
-)
+LATENCIES: tuple[Figure, ...] = (lambda run: run.p50_ms, lambda run: run.p99_ms)
+OWN: tuple[Figure, ...] = (cpu_us, saturated_cpu_us, *LATENCIES, most_per_s)
+BESIDE: tuple[Figure, ...] = (cpu_beside, saturated_cpu_beside, *LATENCIES, most_beside)
 
 
 def table(study: Study, about: str) -> str:
@@ -43,7 +36,9 @@ def table(study: Study, about: str) -> str:
         "",
         "Each figure is a ratio to the base in the same pair: the median (the smallest to the "
         "largest), of the pairs that count. CPU is that of gateway, Kafka and Flink, without what "
-        "JVMs compile; the base's is beside each.",
+        "JVMs compile; the base's is beside each. Where both sides have the same load, CPU and "
+        "requests/s are held against the generator's own CPU in the same window: it tells how fast "
+        "the machine was.",
     ]
     for name, axis in AXES.items():
         rows = [(_value(name, each.value), each) for each in study.of(name)]
@@ -60,11 +55,11 @@ def table(study: Study, about: str) -> str:
 def _value(axis: str, value: float) -> str:
     if names := AXES[axis].names:
         return names[round(value) - 1]
-    return f"{value:.0%}" if axis == RATE else f"{value:,g}"
+    return f"{value:.0%}" if axis == RATE else f"{value:,.9g}"
 
 
 def _base(study: Study, axis: str) -> str:
-    known = [study.base(figure, axis) for figure in FIGURES]
+    known = [study.base(figure, axis) for figure in OWN]
     words = (
         *("{:,.0f} µs of CPU in the open loop", "{:,.0f} µs at saturation"),
         *("p50 {:.1f} ms", "p99 {:.1f} ms", "{:,.0f} requests/s at most"),
@@ -85,7 +80,8 @@ def _section(title: str, rows: Sequence[tuple[str, Point]]) -> list[str]:
 
 
 def _row(name: str, point: Point) -> str:
-    cells = [span(point.ratios(figure)) for figure in FIGURES]
+    is_other_load = point.axis in AXES and AXES[point.axis].is_other_load
+    cells = [span(point.ratios(figure)) for figure in (OWN if is_other_load else BESIDE)]
     counted = f"{len(point.sound)} of {len(point.pairs)}"
     return "| " + " | ".join([name, counted, *cells]) + " |"
 

@@ -1,8 +1,13 @@
 """`--kafka`: the same load without HTTP, every reply accounted for, and nothing left behind."""
 
+import asyncio
+import subprocess
+import sys
 from pathlib import Path
 
-from support.bench_command import bench, recorded
+import orjson
+import psutil
+from support.bench_command import RUN_TIMEOUT_S, bench, recorded
 
 from system.kafka_admin import kafka_admin
 from system.runtime.stack import Stack
@@ -17,16 +22,8 @@ async def test_records_go_straight_into_the_topics(stack: Stack, tmp_path: Path)
     before = await topics(stack.bootstrap_servers)
     done = bench(
         *("run", "--quick", "--rate", "40", "--seed", "3", "--generators", "2"),
-        *(
-            "--target",
-            stack.url,
-            "--kafka",
-            stack.bootstrap_servers,
-            "--record-bytes",
-            "3000",
-            "--out",
-            str(tmp_path),
-        ),
+        *("--target", stack.url, "--kafka", stack.bootstrap_servers, "--record-bytes", "3000"),
+        *("--out", str(tmp_path)),
     )
     run, _ = recorded(tmp_path, done)
     window = run["phases"][1]["window"]
@@ -42,3 +39,27 @@ async def test_records_go_straight_into_the_topics(stack: Stack, tmp_path: Path)
     assert window["per_request"]["kafka_records"] >= 2
     assert window["per_request"]["kafka_bytes"] > run["settings"]["record_bytes"] == 3000
     assert await topics(stack.bootstrap_servers) == before
+
+
+def test_a_run_that_is_cut_short_leaves_no_topic_of_who_lives(stack: Stack, tmp_path: Path) -> None:
+    """The first generator is killed, and can't tidy up; the second one ends with the run."""
+    before = asyncio.run(topics(stack.bootstrap_servers))
+    command = [
+        *(sys.executable, "-m", "bench", "run", "--quick", "--rate", "40", "--generators", "2"),
+        *("--target", stack.url, "--kafka", stack.bootstrap_servers, "--out", str(tmp_path)),
+    ]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as started:
+        assert started.stderr is not None
+        while " measure " not in (told := started.stderr.readline()):
+            assert told, "it ended before it measured"
+        generators = [
+            each
+            for each in psutil.Process(started.pid).children(recursive=True)
+            if "bench.generator.process" in each.cmdline()
+        ]
+        assert len(asyncio.run(topics(stack.bootstrap_servers)) - before) == len(generators) == 2
+        generators[0].kill()
+        started.communicate(timeout=RUN_TIMEOUT_S)
+    (folder,) = tmp_path.iterdir()
+    assert orjson.loads((folder / "run.json").read_bytes())["verdict"] == "invalid"
+    assert len(asyncio.run(topics(stack.bootstrap_servers)) - before) == 1

@@ -13,6 +13,7 @@ from support.made_study import CPU_US, QUEUE, figures, point, study, whole
 from bench.cli.main import call
 from bench.errors import BenchError, ExitCode
 from bench.scaling.axes import AXES, RATE
+from bench.scaling.figures import saturated_cpu_of
 from bench.scaling.plan import (
     ERROR_MIN,
     FAR_ERROR_MIN,
@@ -24,7 +25,7 @@ from bench.scaling.plan import (
     planned,
     table,
 )
-from bench.scaling.set_up import saturated_cpu, set_up_of, times
+from bench.scaling.set_up import set_up_of, times
 from bench.scaling.study import MACHINE
 from bench.scaling.study_record import Machine, Pair, Point, Study, write_study
 from bench.stats.queueing import UTILISATION_MAX, Held
@@ -166,7 +167,7 @@ def set_up() -> Study:
 def test_a_machine_that_is_set_up_otherwise_takes_what_each_setting_makes_of_it() -> None:
     machine = {"gateways": 2.0, "checkpoint-interval": 1.0}
     for group, expected in (("gateway", 1.2), ("kafka", 1.0), ("flink", 2.0)):
-        assert times(set_up(), machine, saturated_cpu(group)) == pytest.approx(expected)
+        assert times(set_up(), machine, saturated_cpu_of(group)) == pytest.approx(expected)
     found = plan(set_up(), RATE_PER_S, P99_MS, machine)
     assert found.capacity_ratio == pytest.approx(1.1 * 0.5)
     assert found.capacity_per_s == pytest.approx(QUEUE.capacity_per_s * 1.1 * 0.5, rel=0.05)
@@ -174,7 +175,7 @@ def test_a_machine_that_is_set_up_otherwise_takes_what_each_setting_makes_of_it(
     assert found.partitions.expected == ceil(cores / found.utilisation)
     assert found.machine == machine
     assert "each machine with gateways 2, checkpoint-interval 1" in table(found)
-    between = times(set_up(), {"checkpoint-interval": sqrt(5.0)}, saturated_cpu("flink"))
+    between = times(set_up(), {"checkpoint-interval": sqrt(5.0)}, saturated_cpu_of("flink"))
     assert between == pytest.approx(sqrt(2.0))
 
 
@@ -193,7 +194,10 @@ def test_a_plan_is_held_against_a_machine_that_it_has_not_seen() -> None:
     assert before.measured_ratio is None
     assert "measured:" not in table(before)
     pairs = [
-        Pair(figures(saturated_per_s=QUEUE.capacity_per_s * ratio / 3), figures(slower=3.0))
+        Pair(
+            figures(slower=3.0, saturated_per_s=QUEUE.capacity_per_s * ratio / 3),
+            figures(slower=3.0),
+        )
         for ratio in (0.4, 0.5, 0.7)
     ]
     known = Machine(machine, Point(MACHINE, 1.0, pairs))

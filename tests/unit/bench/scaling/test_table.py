@@ -2,12 +2,13 @@
 
 from dataclasses import replace
 
-from support.made_study import CPU_US, figures, point, study, whole
+from support.made_study import CPU_US, QUEUE, figures, point, study, whole
 
 from bench.scaling.axes import RATE, WAY
+from bench.scaling.figures import cpu_us
 from bench.scaling.study import MACHINE
 from bench.scaling.study_record import Machine, Pair, Point
-from bench.scaling.table import cpu_us, gateway_cost, table
+from bench.scaling.table import gateway_cost, table
 
 ABOUT = "Commit 0123456789; 2 cores of cpu"
 
@@ -20,10 +21,27 @@ def test_each_value_has_a_row_of_ratios() -> None:
     assert f"{ABOUT}; 3 pairs a point, windows of 20 s." in found
     base = "450 µs of CPU in the open loop, 450 µs at saturation, p50 3.0 ms, p99 9.1 ms, 2,000"
     assert f"**partitions of each input topic**; the base: {base} requests/s at most" in found
-    assert f"| 8 | 3 of 3 | 1.10 (0.55 to 1.10) |{' 1.00 (1.00 to 1.00) |' * 4}" in found
+    assert f"| 8 | 3 of 3 | 1.10 (1.10 to 1.10) |{' 1.00 (1.00 to 1.00) |' * 4}" in found
     rates = [line for line in found.splitlines() if line.startswith("| 95% |")]
     assert len(rates) == 1
     assert rates[0].endswith("| unknown |"), "nobody saturates a rate"
+
+
+def test_a_machine_that_is_slower_for_half_of_a_pair_is_not_what_grew() -> None:
+    """Only where both sides have the same load: else a generator takes other CPU for it."""
+    changed = {
+        "cpu_us": {group: 1.5 * us for group, us in CPU_US.items()},
+        "saturated_cpu_us": {group: 1.5 * us for group, us in CPU_US.items()},
+        "saturated_per_s": QUEUE.capacity_per_s / 1.5,
+    }
+    for axis, us, per_s in (("gateways", "1.00", "1.00"), ("basket", "1.50", "0.67")):
+        (row,) = [
+            line
+            for line in table(study(point(axis, 2.0, (1.0,) * 3, **changed)), ABOUT).splitlines()
+            if line.startswith("| 2 |")
+        ]
+        assert row.startswith(f"| 2 | 3 of 3 | {us} ({us} to {us}) | {us} ({us} to {us}) |")
+        assert row.endswith(f"| {per_s} ({per_s} to {per_s}) |")
 
 
 def test_what_is_not_sound_is_not_in_it() -> None:

@@ -1,12 +1,16 @@
 """An agent whose network is another one: a namespace of its own, at the other end of a cable."""
 
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import orjson
+import pytest
 from support.agents import ENVIRONMENT
 from support.bench_command import RUN_TIMEOUT_S, SOUND
+
+pytestmark = pytest.mark.skipif(shutil.which("ip") is None, reason="there is no iproute2 here")
 
 WORKLOAD = '[[request]]\noperation = "root"\npath = "/"\n'
 LEADER, AGENT = "10.99.0.1", "10.99.0.2:7070"

@@ -59,8 +59,12 @@ def measure(
     or a target that does not listen, and `StackError` where a stack does not come up. The message
     is one line.
     """
-    if isinstance(users, str) or not isinstance(users, Sequence):
-        raise UsageError("users: a sequence of numbers, as (1, 64)")
+    for name, several, form in (
+        ("users", users, "numbers, as (1, 64)"),
+        ("agents", agents, 'addresses, as ("10.0.0.7:7070",)'),
+    ):
+        if isinstance(several, str) or not isinstance(several, Sequence):
+            raise UsageError(f"{name}: a sequence of {form}")
     if (rate is None) is (not users):
         raise UsageError("a rate or users: one of them")
     given = {

@@ -112,7 +112,7 @@ async def generate(spec: Spec) -> None:
                 async with asyncio.timeout(spec.duration_s + spec.timeout_s + BACKSTOP_S):
                     await asyncio.wait((working, stopping), return_when=asyncio.FIRST_COMPLETED)
                     generator.stop()
-                    await asyncio.shield(working)
+                    await working
                     await stopping
     finally:
         generator.close()

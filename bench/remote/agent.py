@@ -12,7 +12,7 @@ from collections.abc import Callable
 from contextlib import ExitStack, closing, suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, NamedTuple
 
 import orjson
 
@@ -56,61 +56,62 @@ def serve(host: str, port: int, token: bytes, progress: Callable[[str], object])
         try:
             while True:
                 connection, (peer, *_) = listener.accept()
-                served = [each for each in served if each.is_alive()]
-                unproven = [each for each in served if not each.is_proven]
+                served = [each for each in served if each.thread.is_alive()]
+                unproven = [each for each in served if not each.proven.is_set()]
                 if len(unproven) >= UNPROVEN_MAX:
                     unproven[0].link.shut()
                 if len(served) - len(unproven) >= CONNECTIONS_MAX:
                     progress(f"{peer}: refused, {CONNECTIONS_MAX} connections are open")
                     connection.close()
                     continue
-                served.append(_Served(Link(connection), peer, token, own, leaders, progress))
-                served[-1].start()
+                link, proven = Link(connection), threading.Event()
+                thread = threading.Thread(
+                    target=_serve,
+                    args=(link, proven, peer, token, own, leaders, progress),
+                    daemon=True,
+                )
+                served.append(_Served(link, thread, proven))
+                thread.start()
         finally:
             for each in served:
                 each.link.shut()
             for each in served:
-                each.join(END_TIMEOUT_S)
+                each.thread.join(END_TIMEOUT_S)
 
 
-class _Served(threading.Thread):
-    """A connection's thread; `own` are the sources of which the agent itself was started."""
+class _Served(NamedTuple):
+    """A connection, its thread, and whether its side has proven itself."""
 
-    def __init__(
-        self,
-        link: Link,
-        peer: str,
-        token: bytes,
-        own: str,
-        leaders: "_Leaders",
-        progress: Callable[[str], object],
-    ) -> None:
-        super().__init__(daemon=True)
-        self.link = link
-        self.is_proven = False
-        self._peer = peer
-        self._token = token
-        self._own = own
-        self._leaders = leaders
-        self._progress = progress
+    link: Link
+    thread: threading.Thread
+    proven: threading.Event
 
-    def run(self) -> None:
-        link, peer = self.link, self._peer
-        try:
-            with closing(link):
-                challenge(link, self._token)
-                self.is_proven = True
-                self._progress(f"{peer}: a generator")
-                host = this_host()
-                if host.sources != self._own:
-                    host = host._replace(sources="changed since the agent began")
-                link.tell(**host._asdict())
-                _Service(link, self._leaders).run()
-            self._progress(f"{peer}: done")
-        except LinkError as cause:
-            self._progress(f"{peer}: {cause}")
-        except Exception as bug:  # noqa: BLE001 (the agent serves others all the same)
-            self._progress(f"{peer}: {type(bug).__name__}: {bug}")
+
+def _serve(
+    link: Link,
+    proven: threading.Event,
+    peer: str,
+    token: bytes,
+    own: str,
+    leaders: "_Leaders",
+    progress: Callable[[str], object],
+) -> None:
+    """`own` are the sources of which the agent itself was started."""
+    try:
+        with closing(link):
+            challenge(link, token)
+            proven.set()
+            progress(f"{peer}: a generator")
+            host = this_host()
+            if host.sources != own:
+                host = host._replace(sources="changed since the agent began")
+            link.tell(**host._asdict())
+            _Service(link, leaders).run()
+        progress(f"{peer}: done")
+    except LinkError as cause:
+        progress(f"{peer}: {cause}")
+    except Exception as bug:  # noqa: BLE001 (the agent serves others all the same)
+        progress(f"{peer}: {type(bug).__name__}: {bug}")
 
 
 class _Leaders:

@@ -8,10 +8,9 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import orjson
-import psutil
 import pytest
 from support.agents import ENVIRONMENT, agent
-from support.bench_command import RUN_TIMEOUT_S, SOUND, recorded
+from support.bench_command import RUN_TIMEOUT_S, SOUND, generators, measuring, recorded
 from support.truth_serving import serving
 
 from bench.errors import RUN_EXITS
@@ -39,12 +38,15 @@ def command(url: str, workload: Path, agents: Sequence[str], *more: str) -> list
     ]
 
 
+def ended(words: Sequence[str]) -> "subprocess.CompletedProcess[str]":
+    return subprocess.run(
+        words, capture_output=True, text=True, timeout=RUN_TIMEOUT_S, env=ENVIRONMENT
+    )
+
+
 def test_agents_share_one_schedule(workload: Path) -> None:
     with agent() as (first, _), agent() as (second, _), serving(*CANNED) as url:
-        done = subprocess.run(
-            command(url, workload, (first, second), "--generators", "4"),
-            capture_output=True, text=True, timeout=RUN_TIMEOUT_S, env=ENVIRONMENT,
-        )  # fmt: skip
+        done = ended(command(url, workload, (first, second), "--generators", "4"))
     run, folder = recorded(workload.parent / "out", done)
     _, phase = run["phases"]
     assert [each["address"] for each in phase["agents"]] == [first, second] * 2
@@ -67,38 +69,17 @@ def test_agents_share_one_schedule(workload: Path) -> None:
 def test_an_agents_machine_has_limits_of_its_own(workload: Path) -> None:
     """The leader's own limits are others."""
     with agent(files_max=256) as (address, _), serving(*CANNED) as url:
-        done = subprocess.run(
-            command(url, workload, (address,), "--in-flight", "300"),
-            capture_output=True, text=True, timeout=RUN_TIMEOUT_S, env=ENVIRONMENT,
-        )  # fmt: skip
+        done = ended(command(url, workload, (address,), "--in-flight", "300"))
     assert done.returncode == 1, done.stderr
     told = "a process may have 256 files open here, too few for 300 connections"
     assert f"at {address} ended: exit code 1: error: {told}" in done.stderr + done.stdout
     assert "Traceback" not in done.stderr
 
 
-def measuring(words: Sequence[str]) -> "subprocess.Popen[str]":
-    """A run whose window is open."""
-    started = subprocess.Popen(
-        words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=ENVIRONMENT
-    )
-    assert started.stderr is not None
-    told = ""
-    while " measure " not in told:
-        told = started.stderr.readline()
-        assert told, "it ended before it measured"
-    return started
-
-
-def generators(pid: int) -> list[psutil.Process]:
-    below = psutil.Process(pid).children(recursive=True)
-    return [each for each in below if "bench.generator.process" in each.cmdline()]
-
-
 @pytest.mark.parametrize("who", ["agent", "generator"])
 def test_a_lost_generator_marks_the_run(workload: Path, who: str) -> None:
     with agent() as (first, process), agent() as (second, _), serving(*CANNED) as url:
-        started = measuring(command(url, workload, (first, second)))
+        started = measuring(command(url, workload, (first, second)), ENVIRONMENT)
         if who == "agent":
             process.kill()
         else:
@@ -117,7 +98,7 @@ def test_a_lost_leader_ends_its_generators(
     workload: Path, until: Callable[[Callable[[], object]], None]
 ) -> None:
     with agent() as (address, process), serving(*CANNED) as url:
-        leader = measuring(command(url, workload, (address,)))
+        leader = measuring(command(url, workload, (address,)), ENVIRONMENT)
         (generator,) = generators(process.pid)
         leader.kill()
         leader.communicate()
@@ -128,18 +109,12 @@ def test_a_lost_leader_ends_its_generators(
 def test_one_leader_at_a_time(workload: Path) -> None:
     """Two loads would slow each other down, and neither run would be marked."""
     with agent() as (address, _), serving(*CANNED) as url:
-        first = measuring(command(url, workload, (address,)))
-        second = subprocess.run(
-            [*command(url, workload, (address,)), "--seed", "2"],
-            capture_output=True, text=True, timeout=RUN_TIMEOUT_S, env=ENVIRONMENT,
-        )  # fmt: skip
+        first = measuring(command(url, workload, (address,)), ENVIRONMENT)
+        second = ended(command(url, workload, (address,), "--seed", "2"))
         first.communicate(timeout=RUN_TIMEOUT_S)
         assert second.returncode == 1, second.stderr
         assert "the generators of another leader run here" in second.stderr + second.stdout
-        third = subprocess.run(
-            [*command(url, workload, (address,)), "--seed", "3"],
-            capture_output=True, text=True, timeout=RUN_TIMEOUT_S, env=ENVIRONMENT,
-        )  # fmt: skip
+        third = ended(command(url, workload, (address,), "--seed", "3"))
     for done in (first, third):
         assert done.returncode in (RUN_EXITS[verdict] for verdict in SOUND)
 
@@ -149,8 +124,5 @@ def test_who_has_no_token_keeps_nobody_out(workload: Path) -> None:
         host, _, port = address.rpartition(":")
         for _ in range(CONNECTIONS_MAX):
             open_ones.enter_context(socket.create_connection((host, int(port))))
-        done = subprocess.run(
-            command(url, workload, (address,)),
-            capture_output=True, text=True, timeout=RUN_TIMEOUT_S, env=ENVIRONMENT,
-        )  # fmt: skip
+        done = ended(command(url, workload, (address,)))
         recorded(workload.parent / "out", done)

@@ -1,13 +1,11 @@
 """`--kafka`: the same load without HTTP, every reply accounted for, and nothing left behind."""
 
 import asyncio
-import subprocess
 import sys
 from pathlib import Path
 
 import orjson
-import psutil
-from support.bench_command import RUN_TIMEOUT_S, bench, recorded
+from support.bench_command import RUN_TIMEOUT_S, bench, generators, measuring, recorded
 
 from system.kafka_admin import kafka_admin
 from system.runtime.stack import Stack
@@ -48,17 +46,10 @@ def test_a_run_that_is_cut_short_leaves_no_topic_of_who_lives(stack: Stack, tmp_
         *(sys.executable, "-m", "bench", "run", "--quick", "--rate", "40", "--generators", "2"),
         *("--target", stack.url, "--kafka", stack.bootstrap_servers, "--out", str(tmp_path)),
     ]
-    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as started:
-        assert started.stderr is not None
-        while " measure " not in (told := started.stderr.readline()):
-            assert told, "it ended before it measured"
-        generators = [
-            each
-            for each in psutil.Process(started.pid).children(recursive=True)
-            if "bench.generator.process" in each.cmdline()
-        ]
-        assert len(asyncio.run(topics(stack.bootstrap_servers)) - before) == len(generators) == 2
-        generators[0].kill()
+    with measuring(command) as started:
+        two = generators(started.pid)
+        assert len(asyncio.run(topics(stack.bootstrap_servers)) - before) == len(two) == 2
+        two[0].kill()
         started.communicate(timeout=RUN_TIMEOUT_S)
     (folder,) = tmp_path.iterdir()
     assert orjson.loads((folder / "run.json").read_bytes())["verdict"] == "invalid"

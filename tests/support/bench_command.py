@@ -2,11 +2,13 @@
 
 import subprocess
 import sys
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import jsonschema
 import orjson
+import psutil
 
 from bench.errors import RUN_EXITS
 from bench.records.run_files import SCHEMA_FILE
@@ -33,3 +35,23 @@ def recorded(out: Path, done: "subprocess.CompletedProcess[str]") -> tuple[dict[
     assert done.returncode == RUN_EXITS[run["verdict"]], done.stdout + done.stderr
     assert (folders[0] / "report.html").stat().st_size > 0
     return run, folders[0]
+
+
+def measuring(
+    words: Sequence[str], env: Mapping[str, str] | None = None
+) -> "subprocess.Popen[str]":
+    """A run whose window is open."""
+    started = subprocess.Popen(
+        words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=env
+    )
+    assert started.stderr is not None
+    told = ""
+    while " measure " not in told:
+        told = started.stderr.readline()
+        assert told, "it ended before it measured"
+    return started
+
+
+def generators(pid: int) -> list[psutil.Process]:
+    below = psutil.Process(pid).children(recursive=True)
+    return [each for each in below if "bench.generator.process" in each.cmdline()]

@@ -32,6 +32,7 @@ def workload(tmp_path: Path) -> Path:
         ({"users": 64}, "users: a sequence of numbers"),
         ({"users": "64"}, "users: a sequence of numbers"),
         ({"rate": 1, "agents": ["nowhere"]}, "--agents"),
+        ({"rate": 1, "agents": "10.0.0.7:7070"}, "agents: a sequence of addresses"),
         ({"rate": 0}, "--rate"),
         ({"rate": 1, "duration_s": 601}, "--duration: '601': above 0, at most 600"),
         ({"rate": "10@3600"}, "--rate '10@3600': 3600 s, at most 600 are allowed"),

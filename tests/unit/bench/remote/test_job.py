@@ -61,6 +61,14 @@ def test_what_only_looks_like_a_file_is_none(tmp_path: Path, part: str) -> None:
     assert alike(path) == {"w.toml"}
 
 
+def test_a_value_may_be_any_text(tmp_path: Path) -> None:
+    path = tmp_path / "w.toml"
+    path.write_text(
+        '[values]\nkind = ["csv", "json"]\n[[request]]\noperation = "a"\npath = "/{kind}"'
+    )
+    assert alike(path) == {"w.toml"}
+
+
 def test_a_list_may_have_any_name(tmp_path: Path) -> None:
     path = tmp_path / "w.toml"
     (tmp_path / "h.csv").write_text("id\n1\n")

@@ -5,7 +5,7 @@ import os
 import signal
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
@@ -46,10 +46,10 @@ def reserve(name: str) -> Iterator[Path]:
     file = _file(name)
     try:
         with ExitStack() as held:
-            with lock(cache_dir() / "up.lock", wait=True):
+            with _all_names():
                 held.enter_context(lock(file.with_suffix(".lock"), wait=False))
+                _clear(file.with_suffix(".lock"))
                 _sweep(file.parent)
-            _clear(file.with_suffix(".lock"))
             held.callback(file.unlink, missing_ok=True)
             yield file
     except LockHeldError:
@@ -57,6 +57,20 @@ def reserve(name: str) -> Iterator[Path]:
             f"a stack named {name} is running: end it with `python -m system down --name {name}`, "
             "or choose another --name"
         ) from None
+
+
+def _all_names() -> AbstractContextManager[int]:
+    """Nobody else reserves a name meanwhile: who looks whether one is reserved holds its lock for a
+    moment, and a name is not reserved before what an earlier stack left under it is gone."""
+    return lock(cache_dir() / "up.lock", wait=True)
+
+
+def _is_reserved(file: Path) -> bool:
+    held = file.with_suffix(".lock")
+    if not held.exists():
+        return False
+    with _all_names():
+        return is_held(held)
 
 
 def _sweep(folder: Path) -> None:
@@ -86,7 +100,7 @@ def find(name: str) -> Entry | None:
     `StackError` where it does not.
     """
     file = _file(name)
-    if not is_held(file.with_suffix(".lock")):
+    if not _is_reserved(file):
         return None
     try:
         told = json.loads(file.read_text())
@@ -110,7 +124,7 @@ def end(entry: Entry) -> None:
     """`end` asks the stack to end and waits for it; it raises `StackError` when it doesn't."""
     os.kill(entry.pid, signal.SIGTERM)
     deadline = time.monotonic() + DOWN_TIMEOUT_S
-    while is_held(_file(entry.name).with_suffix(".lock")):
+    while _is_reserved(_file(entry.name)):
         if time.monotonic() > deadline:
             raise StackError(f"process {entry.pid} does not end within {DOWN_TIMEOUT_S:g} s")
         time.sleep(POLL_S)

@@ -1,6 +1,7 @@
 """The stacks of this machine by their names; a process that is killed leaves its files."""
 
 import json
+import threading
 from dataclasses import asdict
 from pathlib import Path
 
@@ -65,3 +66,27 @@ def test_what_a_stack_that_failed_or_was_killed_left_is_removed_by_the_next() ->
         registry.write(file, ENTRY)
         with registry.reserve("two"):
             assert {path.name for path in folder.iterdir()} == {"one.lock", "one.json", "two.lock"}
+
+
+def test_who_looks_neither_finds_a_killed_stack_nor_keeps_its_name_from_the_next() -> None:
+    with registry.reserve("one") as file:
+        pass
+    stopping = threading.Event()
+
+    def look() -> None:
+        while not stopping.is_set():
+            found.append(registry.find("one"))
+
+    found: list[Entry | None] = []
+    looking = threading.Thread(target=look)
+    looking.start()
+    try:
+        for _ in range(100):
+            registry.write(file, ENTRY)  # as one that is killed leaves it
+            with registry.reserve("one"):
+                pass
+    finally:
+        stopping.set()
+        looking.join()
+    assert found
+    assert [entry for entry in found if entry is not None] == []

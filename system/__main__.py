@@ -25,6 +25,8 @@ from system.runtime.settings import (
     CHECKPOINT_INTERVAL_S_MAX,
     CHECKPOINT_INTERVAL_S_MIN,
     GATEWAYS_MAX,
+    KNOWN_MIB,
+    KNOWN_MIB_MAX,
     PARALLELISM_MAX,
     PARTITIONS_MAX,
     TASKMANAGERS_MAX,
@@ -111,6 +113,9 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
              "(default: %(default)s)")  # fmt: skip
     add("--execution-mode", choices=("thread", "process"), default="thread",
         help="of PyFlink (default: %(default)s)")  # fmt: skip
+    add("--known-mib", type=whole("MiB", KNOWN_MIB_MAX, 0), default=KNOWN_MIB, metavar="MIB",
+        help="of the state are in each TaskManager's memory, for those keys that were used last; "
+             "others cost a read of the disk's state (default: %(default)s)")  # fmt: skip
     interval_s = real(CHECKPOINT_INTERVAL_S_MAX, CHECKPOINT_INTERVAL_S_MIN)
     add("--checkpoint-interval-s", type=interval_s, default=CHECKPOINT_INTERVAL_S, metavar="S",
         help="after a crash at most so much is handled again; longer costs less latency "
@@ -181,6 +186,7 @@ def up(arguments: argparse.Namespace) -> int:
             workers=arguments.workers,
             gateway_options=tuple(arguments.gateway_option),
             execution_mode=arguments.execution_mode,
+            known_mib=arguments.known_mib,
             partitions=arguments.partitions,
             topic_mib=arguments.topic_mib,
             parallelism=arguments.parallelism,

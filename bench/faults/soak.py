@@ -57,6 +57,8 @@ JUDGED_S_MIN = 240.0
 """Growth over a shorter time is not judged: a JVM takes minutes to its size."""
 TOPIC_MIB = 16
 """The input topics keep so little that at some hundred requests/s most of them are full."""
+KNOWN_MIB = 2
+"""The services have so little of their state at hand that it is full within ten minutes."""
 REQUESTS_TIMES_MAX = 1.5
 """The input topics may have so many times as much together as they keep: a broker removes what is
 too much each half a minute, and by whole segments."""
@@ -215,8 +217,8 @@ def soak(
         max_failed=1.0, first_warmup_s=WARM_UP_S,
         in_flight_max=in_flight_max(rate_per_s, DEADLINE_S),
     )  # fmt: skip
-    options = ("--topic-mib", str(TOPIC_MIB), "--window-s", str(WINDOW_S))
-    with Up(progress, options=options, environment={"JDK_JAVA_OPTIONS": JVM_OPTIONS}) as up:
+    options = f"--topic-mib {TOPIC_MIB} --known-mib {KNOWN_MIB} --window-s {WINDOW_S}".split()
+    with Up(progress, options=tuple(options), environment={"JDK_JAVA_OPTIONS": JVM_OPTIONS}) as up:
         loaded = load(settings, up, planned)
     loaded = loaded._replace(history=list(loaded.history))  # its files are read once
     found = judge("soak", together(loaded.injected), loaded, bitten(loaded.injected, planned))
@@ -334,9 +336,8 @@ def overfull(series: Series) -> list[str]:
     """`overfull` says whether the input topics had more than they may have."""
     known = [value for value in series.series.get("disk_mib.requests", ()) if value is not None]
     most, allowed = max(known, default=0.0), requests_mib_max()
-    if most <= allowed:
-        return []
-    return [f"the input topics had {most:.0f} MiB, more than {allowed:.0f}"]
+    told_of = f"the input topics had {most:.0f} MiB, more than {allowed:.0f}"
+    return [told_of] if most > allowed else []
 
 
 def requests_mib_max() -> float:

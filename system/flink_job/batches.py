@@ -41,17 +41,19 @@ class Operator(Protocol):
     def get(self, done: bytes, number: int, name: str) -> bytes | None: ...
 
 
-def configured(services: Sequence[str], window: Window, topic_prefix: str) -> str:
+def configured(
+    services: Sequence[str], window: Window, topic_prefix: str, known_bytes_max: int
+) -> str:
     """`configured` returns what `batches` needs to know, for Java to hand over."""
-    told = {"services": services, "window": window, "topic_prefix": topic_prefix}
-    return json.dumps(told)
+    host = {"topic_prefix": topic_prefix, "known_bytes_max": known_bytes_max}
+    return json.dumps({"services": services, "window": window, "host": host})
 
 
 def batches(configured: str, operator: Operator) -> "Batches":
     """`batches` is where Java begins."""
     told = json.loads(configured)
     services, window = map(catalog().load, told["services"]), Window(*told["window"])
-    return Batches(services, window, operator, topic_prefix=told["topic_prefix"])
+    return Batches(services, window, operator, **told["host"])
 
 
 class Batches:
@@ -64,6 +66,7 @@ class Batches:
         operator: Operator,
         clocks: Clocks = CLOCKS,
         topic_prefix: str = "",
+        known_bytes_max: int = 0,
     ) -> None:
         self._operator = operator
         self._done: list[bytes] = []
@@ -72,7 +75,9 @@ class Batches:
         self._number = 0
         self._keyed: int | None = None
         """The last KEY in what is done named this number."""
-        self._host = Host(services, self, window, self._count_dead, clocks, topic_prefix)
+        self._host = Host(
+            services, self, window, self._count_dead, clocks, topic_prefix, known_bytes_max
+        )
 
     def take(self, batch: bytes) -> bytes:
         """`take` handles records that came from the input topics, and timers, in order."""

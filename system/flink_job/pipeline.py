@@ -41,6 +41,8 @@ from system.runtime.settings import (
     CHECKPOINT_INTERVAL_S_MAX,
     CHECKPOINT_INTERVAL_S_MIN,
     KEY_GROUPS,
+    KNOWN_MIB,
+    KNOWN_MIB_MAX,
 )
 from system.service import WINDOW_S, WINDOW_S_MAX, WINDOW_S_MIN, Window
 from system.wire import TIMEOUT_S, TIMEOUT_S_MAX, TIMEOUT_S_MIN, dead_topic, input_topic
@@ -102,13 +104,15 @@ def hosted(records: KeyedStream, arguments: argparse.Namespace) -> DataStream:
     """`hosted` returns what the services send."""
     window = Window(arguments.window_s * 1000, round(arguments.timeout_s * 1000))
     frame = Types.PRIMITIVE_ARRAY(Types.BYTE())
+    known_bytes_max = arguments.known_mib * 1024 * 1024
+    told = (arguments.services, window, arguments.topic_prefix, known_bytes_max)
     if arguments.execution_mode == "process":
-        function = HostFunction(arguments.services, window, arguments.topic_prefix)
+        function = HostFunction(*told)
         return records.process(function, output_type=frame)
     jvm = get_gateway().jvm
     operator = jvm.kaflinkshop.HostOperator(
         jvm.org.apache.flink.configuration.Configuration(),
-        configured(arguments.services, window, arguments.topic_prefix),
+        configured(*told),
         BATCH_RECORDS_MAX,
         BATCH_BYTES_MAX,
     )
@@ -217,6 +221,12 @@ def parse_arguments(argv: list[str] | None, hosted: Sequence[str]) -> argparse.N
                         help="a comma-separated subset")  # fmt: skip
     parser.add_argument("--execution-mode", choices=("thread", "process"), default="thread")
     parser.add_argument("--parallelism", type=int, default=1)
+    parser.add_argument(
+        "--known-mib",
+        type=whole("MiB", KNOWN_MIB_MAX, 0),
+        default=KNOWN_MIB,
+        help="each task has so much of its state in Python's memory (default: %(default)s)",
+    )
     parser.add_argument("--connector-jars", help="comma-separated paths, for the job to bring")
     interval_s = real(CHECKPOINT_INTERVAL_S_MAX, CHECKPOINT_INTERVAL_S_MIN)
     parser.add_argument(

@@ -35,16 +35,22 @@ class FlinkState:
 class HostFunction(KeyedProcessFunction):  # type: ignore[misc]
     """Flink calls `Host` through this function."""
 
-    def __init__(self, services: list[str], window: Window, topic_prefix: str) -> None:
+    def __init__(
+        self, services: list[str], window: Window, topic_prefix: str, known_bytes_max: int
+    ) -> None:
         self._names = services
         self._window = window
         self._topic_prefix = topic_prefix
+        self._known_bytes_max = known_bytes_max
 
     def open(self, context: RuntimeContext) -> None:
         dead = context.get_metrics_group().counter("dead_letters")
         services = map(catalog().load, self._names)
-        state, prefix = FlinkState(context), self._topic_prefix
-        self._host = Host(services, state, self._window, dead.inc, topic_prefix=prefix)
+        self._host = Host(
+            *(services, FlinkState(context), self._window, dead.inc),
+            topic_prefix=self._topic_prefix,
+            known_bytes_max=self._known_bytes_max,
+        )
 
     def process_element(self, value: bytes, context: KeyedProcessFunction.Context) -> list[bytes]:
         return self._host.take(value, context.timer_service())

@@ -4,17 +4,18 @@ Never more than Flink's state: whoever changes that changes this too, and a task
 with an empty one.
 """
 
+from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import orjson
 from rbloom import Bloom
 
+from system.flink_job.packed_keys import PackedKeys
 from system.service import Entity
 
 KEYS_MAX = 10_000
-"""A service's task knows entity and steps of this many keys without asking Flink, those used
-last."""
+"""A task has this many keys at hand, those used last; more of them are packed."""
 STEPS_MAX = 4_000_000
 """A generation has at most this many steps, of all keys together: 4 MB. Two are kept; at up to
 3,000 steps a second the older one lasts for the 22 minutes in which a step may be asked for."""
@@ -51,7 +52,7 @@ class Kept:
 
     @classmethod
     def from_bytes(cls, value: bytes | None) -> "Kept":
-        """`from_bytes` reads what `to_bytes` made, out of Flink's state."""
+        """`from_bytes` reads what `to_bytes` made, out of Flink's state, or `packed`."""
         return cls() if value is None else cls(*orjson.loads(value))
 
     def to_bytes(self, entity: bytes | None = None) -> bytes | None:
@@ -62,11 +63,16 @@ class Kept:
         if self.entity is None and not self.has_steps():
             return None
         written = self.entity if entity is None else orjson.Fragment(entity)
-        return orjson.dumps(
-            [
-                *(written, self.wake_at_ms, self.sweep_at_ms, self.partition),
-                *(self.first, self.end, self.newest_ms, self.handled_ms, self.names),
-            ]
+        return orjson.dumps([written, *self._rest()])
+
+    def packed(self) -> bytes:
+        """`packed` is all that there is of it, for the task's own memory."""
+        return orjson.dumps([self.entity, *self._rest(), self.generation])
+
+    def _rest(self) -> tuple[int | list[str], ...]:
+        return (
+            *(self.wake_at_ms, self.sweep_at_ms, self.partition),
+            *(self.first, self.end, self.newest_ms, self.handled_ms, self.names),
         )
 
     def has_steps(self) -> bool:
@@ -78,10 +84,13 @@ class Knowledge:
     """Steps are kept in Bloom filters (B. H. Bloom, Communications of the ACM 13 (7), 1970), the
     newest in one, the older ones in another that is emptied when the first is full."""
 
-    def __init__(self, keys_max: int = KEYS_MAX, steps_max: int = STEPS_MAX) -> None:
+    def __init__(
+        self, packed_bytes_max: int, keys_max: int = KEYS_MAX, steps_max: int = STEPS_MAX
+    ) -> None:
         self._keys_max = keys_max
         self._steps_max = steps_max
-        self._keys: dict[str, Kept] = {}
+        self._keys: OrderedDict[str, Kept] = OrderedDict()
+        self._packed = PackedKeys(packed_bytes_max)
         self._generation = 0
         self._count = 0
         self._new, self._old = (Bloom(steps_max, FALSE_POSITIVES) for _ in range(2))
@@ -92,10 +101,17 @@ class Knowledge:
     def of(self, key: str, read: Callable[[], bytes | None]) -> Kept:
         """`of` returns what Flink keeps of the key, and reads it where it is not known. A key that
         is used is the last to be left out for others."""
-        kept = self._keys.pop(key, None)
-        if kept is None:
-            if len(self._keys) == self._keys_max:
-                del self._keys[next(iter(self._keys))]
+        kept = self._keys.get(key)
+        if kept is not None:
+            self._keys.move_to_end(key)
+            return kept
+        if len(self._keys) == self._keys_max:
+            oldest, left_out = self._keys.popitem(last=False)
+            self._packed.put(oldest, left_out.packed())
+        packed = self._packed.take(key)
+        if packed is not None:
+            kept = Kept.from_bytes(packed)
+        else:
             kept = Kept.from_bytes(read())
             if kept.first == kept.end:
                 kept.generation = self._generation
@@ -105,7 +121,7 @@ class Knowledge:
         return kept
 
     def drop(self, key: str) -> None:
-        """The task knows nothing of the key from now on."""
+        """The task knows nothing from now on of the key, which it has used last."""
         self._keys.pop(key, None)
 
     def lacks(self, key: str, step: str) -> bool:

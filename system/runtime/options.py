@@ -17,6 +17,8 @@ from system.runtime.settings import (
     CHECKPOINT_INTERVAL_S_MIN,
     GATEWAYS_MAX,
     HEAP_MIB_MIN,
+    KNOWN_MIB,
+    KNOWN_MIB_MAX,
     PARALLELISM_MAX,
     PARTITIONS_MAX,
     TASK_SLOTS,
@@ -70,6 +72,8 @@ class StackOptions:
     """The gateways get these further arguments of ``python -m system.gateway``, of which none is
     one of `GATEWAY_OPTIONS`."""
     execution_mode: Mode = "thread"
+    known_mib: int = KNOWN_MIB
+    """A TaskManager's tasks together have so many MiB of their state at hand."""
     partitions: int | None = None
     """Each input topic has so many partitions; None: as many as it has already, or a new one as the
     job has tasks."""
@@ -123,6 +127,10 @@ class StackOptions:
         if not TOPIC_MIB_MIN <= self.topic_mib <= TOPIC_MIB_MAX:
             raise ValueError(
                 f"a topic of {self.topic_mib} MiB is not in {TOPIC_MIB_MIN} to {TOPIC_MIB_MAX}"
+            )
+        if not 0 <= self.known_mib <= KNOWN_MIB_MAX:
+            raise ValueError(
+                f"state of {self.known_mib} MiB at hand is not in 0 to {KNOWN_MIB_MAX}"
             )
         if not WINDOW_S_MIN <= self.window_s <= WINDOW_S_MAX:
             raise ValueError(
@@ -192,6 +200,11 @@ class StackOptions:
         disk is one: each has a copy, and a segment that is written beside those that are kept."""
         kept_mib = self.brokers * len(catalog().services) * self.topic_mib
         return kept_mib + kept_mib // TOPIC_SEGMENTS
+
+    @property
+    def known_task_mib(self) -> int:
+        """`known_task_mib` returns how much of its state each task has at hand."""
+        return self.known_mib // math.ceil(self.parallelism / self.taskmanagers)
 
     @property
     def task_slots(self) -> int:

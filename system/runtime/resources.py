@@ -7,8 +7,7 @@ import psutil
 
 from machine.disk_use import size_bytes
 from machine.errors import StackError
-from system.runtime.options import RescaleError
-from system.runtime.settings import Heaps
+from system.runtime.options import RescaleError, StackOptions
 from system.wire import input_topic
 
 DISK_BESIDE_MIB = 768
@@ -35,25 +34,27 @@ def check_disk(folder: Path, topics_mib: int) -> None:
         )
 
 
-def check_memory(
-    heaps: Heaps, brokers: int = 1, taskmanagers: int = 1, available: int | None = None
-) -> None:
-    """`check_memory` raises `StackError` when the heaps don't fit in the `available` bytes of
+def check_memory(options: StackOptions, available: int | None = None) -> None:
+    """`check_memory` raises `StackError` when the stack does not fit in the `available` bytes of
     memory."""
+    brokers, taskmanagers = options.brokers, options.taskmanagers
     further = (brokers - 1 + taskmanagers - 1) * FURTHER_JVM_BYTES
-    needed = heaps.total_bytes(brokers, taskmanagers) + OUTSIDE_HEAP_BYTES + further
+    known = taskmanagers * options.known_mib * 1024**2
+    needed = options.heaps.total_bytes(brokers, taskmanagers)
+    needed += OUTSIDE_HEAP_BYTES + further + known
     available = psutil.virtual_memory().available if available is None else available
     if available < needed:
         raise StackError(
             f"{_mib(available)} of memory are available, a stack needs {_mib(needed)}: "
-            "end other programs, or choose a smaller --taskmanager-heap-mib"
+            "end other programs, or choose a smaller --taskmanager-heap-mib or --known-mib"
         )
 
 
-def check_further(heaps: Heaps, taskmanagers: int, available: int | None = None) -> None:
+def check_further(options: StackOptions, taskmanagers: int, available: int | None = None) -> None:
     """`check_further` raises `RescaleError` when the `available` bytes of memory are too few for so
     many TaskManagers more."""
-    needed = taskmanagers * (heaps.taskmanager * 1024**2 + FURTHER_JVM_BYTES)
+    own = (options.heaps.taskmanager + options.known_mib) * 1024**2
+    needed = taskmanagers * (own + FURTHER_JVM_BYTES)
     available = psutil.virtual_memory().available if available is None else available
     if available < needed:
         raise RescaleError(

@@ -145,7 +145,7 @@ class Stack:
         if not self._supervisor.children.keys() >= {*parts}:
             raise RescaleError("Flink is being started anew: wait until it is ready again")
         options = previous.rescaled(parallelism, taskmanagers)
-        resources.check_further(options.heaps, options.taskmanagers - previous.taskmanagers)
+        resources.check_further(options, options.taskmanagers - previous.taskmanagers)
         self._scale(options)
         wanted = self._flinks_parts()
         added = [name for name in wanted if name not in parts]
@@ -206,7 +206,7 @@ class Stack:
         flink_rest = address_in("FLINK_REST")
         options.check_clusters(bootstrap_servers, flink_rest)
         if not (bootstrap_servers and flink_rest):
-            resources.check_memory(options.heaps, options.brokers, options.taskmanagers)
+            resources.check_memory(options)
         self.execution_mode = flink_cluster.usable_mode(self.execution_mode, self._step)
         connector = jars.obtain("connector")
         made_with = replace(options, execution_mode=self.execution_mode).made_with(

@@ -144,9 +144,9 @@ def test_a_state_that_can_t_be_read_ends_the_task(monkeypatch: pytest.MonkeyPatc
 
 
 def test_java_hands_over_what_it_was_configured_with() -> None:
-    told = configured(["user", "echo"], Window(61_000, 60_000), "mine.")
+    told = configured(["user", "echo"], Window(61_000, 60_000), "mine.", 17)
     assert json.loads(told)["services"] == ["user", "echo"]
-    assert json.loads(told)["topic_prefix"] == "mine."
+    assert json.loads(told)["host"] == {"topic_prefix": "mine.", "known_bytes_max": 17}
     made = batches(told, Batched(Clocks()))
     assert made._host._window == Window(61_000, 60_000)
     assert isinstance(made, Batches)

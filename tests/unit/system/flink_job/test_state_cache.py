@@ -9,6 +9,8 @@ from hypothesis import strategies as st
 from system.flink_job.state_cache import Kept, Knowledge
 
 KEYS_MAX, STEPS_MAX = 3, 4
+ENOUGH = 2**30
+"""So many bytes are room for all keys of a test."""
 keys, steps = st.sampled_from("abcde"), st.sampled_from("123456789")
 actions = st.one_of(
     st.tuples(st.just("handle"), keys, steps),
@@ -17,12 +19,16 @@ actions = st.one_of(
 )
 
 
-@given(st.lists(actions, max_size=80))
-def test_it_lacks_no_step_that_flink_remembers(taken: list[tuple[str, str, str]]) -> None:
-    knowledge, remembered = Knowledge(KEYS_MAX, STEPS_MAX), defaultdict[str, set[str]](set)
-    flink: dict[str, str | None] = {}
+@given(st.lists(actions, max_size=80), st.sampled_from((0, ENOUGH)))
+def test_it_lacks_no_step_that_flink_remembers(
+    taken: list[tuple[str, str, str]], packed_bytes_max: int
+) -> None:
+    knowledge = Knowledge(packed_bytes_max, KEYS_MAX, STEPS_MAX)
+    remembered = defaultdict[str, set[str]](set)
+    flink: dict[str, bytes | None] = {}
     for action, key, step in taken:
         kept = knowledge.of(key, lambda key=key: flink.get(key))
+        assert kept.to_bytes() == flink.get(key)
         assert not any(knowledge.lacks(key, found) for found in remembered[key])
         if action == "handle":
             remembered[key].add(step)
@@ -39,6 +45,8 @@ def test_it_lacks_no_step_that_flink_remembers(taken: list[tuple[str, str, str]]
 def test_what_is_kept_of_a_key_comes_back_as_it_was() -> None:
     kept = Kept({"credit": 1}, 7, 8, 3, 1, 4, 9, ["a:b"])
     assert Kept.from_bytes(kept.to_bytes()) == kept
+    kept.generation = 2
+    assert Kept.from_bytes(kept.packed()) == kept
     assert Kept.from_bytes(None) == Kept()
     assert Kept().to_bytes() is None
 
@@ -57,7 +65,7 @@ def value(*names: str, chunks: int = 0) -> bytes | None:
 
 
 def test_a_new_key_needs_no_look_at_its_steps() -> None:
-    knowledge = Knowledge()
+    knowledge = Knowledge(0)
     assert not knowledge.lacks("a", "1"), "nothing is known"
     knowledge.of("a", lambda: None)
     assert knowledge.lacks("a", "1")
@@ -67,7 +75,7 @@ def test_a_new_key_needs_no_look_at_its_steps() -> None:
 
 
 def test_a_key_whose_steps_all_have_names_is_known() -> None:
-    knowledge = Knowledge()
+    knowledge = Knowledge(0)
     knowledge.of("a", lambda: value("1"))
     knowledge.of("b", lambda: value("1", chunks=1))
     assert knowledge.lacks("a", "2")
@@ -76,7 +84,7 @@ def test_a_key_whose_steps_all_have_names_is_known() -> None:
 
 
 def test_what_was_not_used_for_longest_is_left_out() -> None:
-    knowledge, read = Knowledge(2, 8), list[str]()
+    knowledge, read = Knowledge(0, 2, 8), list[str]()
 
     def use(key: str) -> None:
         knowledge.of(key, lambda: read.append(key))  # type: ignore[func-returns-value]
@@ -86,11 +94,42 @@ def test_what_was_not_used_for_longest_is_left_out() -> None:
     assert read == ["a", "b", "c", "b", "a"]
 
 
+def test_what_is_packed_is_not_read_again_and_its_steps_are_known() -> None:
+    knowledge, read = Knowledge(ENOUGH, 2, 8), list[str]()
+
+    def use(key: str) -> Kept:
+        return knowledge.of(key, lambda: read.append(key))  # type: ignore[func-returns-value]
+
+    use("a").entity = {"credit": 1}
+    knowledge.remember("a", "1")
+    for key in "bcb":
+        use(key)
+    assert not knowledge.lacks("a", "2"), "it is packed"
+    assert use("a").entity == {"credit": 1}
+    assert read == ["a", "b", "c"]
+    assert not knowledge.lacks("a", "1")
+    assert knowledge.lacks("a", "2")
+
+
+def test_a_key_that_was_dropped_is_read_again() -> None:
+    knowledge, read = Knowledge(ENOUGH, 1, 8), list[str]()
+
+    def use(key: str) -> Kept:
+        return knowledge.of(key, lambda: read.append(key))  # type: ignore[func-returns-value]
+
+    for key in "aba":
+        use(key)
+    knowledge.drop("a")
+    use("b")
+    use("a")
+    assert read == ["a", "b", "a"]
+
+
 @pytest.mark.parametrize(("more", "is_known"), [(2 * STEPS_MAX, True), (2 * STEPS_MAX + 1, False)])
 def test_a_key_is_unknown_when_a_filter_with_its_steps_is_emptied(
     more: int, is_known: bool
 ) -> None:
-    knowledge = Knowledge(KEYS_MAX, STEPS_MAX)
+    knowledge = Knowledge(0, KEYS_MAX, STEPS_MAX)
     for key in "ab":
         knowledge.of(key, lambda: None)
     for step in range(more):

@@ -235,7 +235,8 @@ def test_memory_limits_hold_what_each_process_is_configured_for():
         + settings.NETWORK_MIB
         + settings.MANAGED_MIB
         + settings.METASPACE_MIB
-        + settings.OVERHEAD_MIB,
+        + settings.OVERHEAD_MIB
+        + settings.KNOWN_MIB,
     }.items():
         found = parts(kind)
         assert found

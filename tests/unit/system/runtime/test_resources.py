@@ -1,6 +1,7 @@
 """A start is refused where this machine lacks what the stack may need."""
 
 import shutil
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
@@ -11,11 +12,13 @@ from system.runtime import resources
 from system.runtime.options import RescaleError, StackOptions
 from system.runtime.settings import Heaps
 
+OF_TWO = StackOptions(parallelism=2, taskmanagers=2, heaps=Heaps(200, 200, 300), known_mib=50)
+
 
 class TestResources:
     def test_enough(self, tmp_path):
         resources.check_disk(tmp_path, 0)
-        resources.check_memory(Heaps(), available=2**40)
+        resources.check_memory(StackOptions(), available=2**40)
 
     def test_too_little_disk(self, tmp_path):
         with pytest.raises(StackError, match=r"MiB free, a stack needs 1099511628544 MiB: make"):
@@ -50,19 +53,20 @@ class TestResources:
         resources.check_disk(tmp_path, 1)
 
     def test_each_process_more_takes_its_part(self):
-        heaps, mib = Heaps(100, 200, 300), 2**20
-        resources.check_memory(heaps, 3, 2, available=(300 + 200 + 600 + 1536 + 3 * 512) * mib)
+        options = replace(OF_TWO, brokers=3)
+        needed = (600 + 200 + 600 + 1536 + 3 * 512 + 2 * 50) * 2**20
+        resources.check_memory(options, available=needed)
         with pytest.raises(StackError):
-            resources.check_memory(heaps, 3, 2, available=(1100 + 1536 + 3 * 512) * mib - 1)
+            resources.check_memory(options, available=needed - 1)
 
     def test_further_taskmanagers_need_theirs(self):
-        heaps, mib = Heaps(100, 200, 300), 2**20
-        resources.check_further(heaps, 2, available=2 * (300 + 512) * mib)
-        resources.check_further(heaps, 0, available=0)
-        resources.check_further(heaps, -1, available=0)
-        with pytest.raises(RescaleError, match=r"1623 MiB of .* TaskManagers need 1624 MiB: end"):
-            resources.check_further(heaps, 2, available=2 * (300 + 512) * mib - 1)
+        needed = 2 * (300 + 512 + 50) * 2**20
+        resources.check_further(OF_TWO, 2, available=needed)
+        resources.check_further(OF_TWO, 0, available=0)
+        resources.check_further(OF_TWO, -1, available=0)
+        with pytest.raises(RescaleError, match=r"1723 MiB of .* TaskManagers need 1724 MiB: end"):
+            resources.check_further(OF_TWO, 2, available=needed - 1)
 
     def test_too_little_memory(self):
-        with pytest.raises(StackError, match=r"^100 MiB of memory are available, a stack needs 35"):
-            resources.check_memory(Heaps(512, 512, 1024), available=100 * 2**20)
+        with pytest.raises(StackError, match=r"^100 MiB of memory are available, a stack needs 39"):
+            resources.check_memory(StackOptions(), available=100 * 2**20)

@@ -189,29 +189,6 @@ class TestClassArchive:
 
 
 class TestRegistry:
-    def test_a_stack_is_found_while_it_is_up(self):
-        with registry.reserve("shop") as file:
-            assert registry.find("shop") is None
-            registry.write(file, ENTRY)
-            assert registry.find("shop") == ENTRY
-        assert registry.find("shop") is None
-
-    def test_a_name_is_one_stacks(self):
-        with (
-            registry.reserve("shop"),
-            pytest.raises(StackError, match="a stack named shop is running"),
-            registry.reserve("shop"),
-        ):
-            pass
-
-    def test_what_a_killed_process_left_is_not_up(self, cache_dir):
-        with registry.reserve("shop") as file:
-            pass
-        registry.write(file, ENTRY)
-        assert registry.find("shop") is None
-        with registry.reserve("shop"):
-            assert registry.find("shop") is None
-
     def test_a_stack_without_a_gateway_is_not_ready(self):
         url = f"http://{ports.HOST}:{ports.choose(0, '--port')}"
         assert not registry.is_ready(replace(ENTRY, urls=[url]))
@@ -231,6 +208,8 @@ class TestStack:
             {"partitions": 65},
             {"topic_mib": 15},
             {"topic_mib": 2**20 + 1},
+            {"known_mib": -1},
+            {"known_mib": 65_537},
             {"window_s": 59},
             {"window_s": 86_401},
             {"timeout_s": 0.09},
@@ -245,13 +224,23 @@ class TestStack:
     )
     def test_impossible_options(self, options):
         with pytest.raises(
-            ValueError, match=r"nope|s \d+ is|parallelism|checkpoint|heap|(topic|window|timeout) of"
+            ValueError,
+            match=r"nope|at hand|s \d+ is|parallelism|checkpoint|heap|(topic|window|timeout) of",
         ):
             StackOptions(**options)
 
     def test_the_job_has_the_window(self):
         options = StackOptions(window_s=61)
         assert "--window-s 61" in " ".join(programs.job(options, "b:1", "thread"))
+
+    @pytest.mark.parametrize(
+        ("parallelism", "taskmanagers", "known_mib"), [(1, 1, 90), (4, 1, 22), (4, 2, 45)]
+    )
+    def test_a_taskmanagers_tasks_share_what_they_have_at_hand(
+        self, parallelism, taskmanagers, known_mib
+    ):
+        options = StackOptions(parallelism=parallelism, taskmanagers=taskmanagers, known_mib=90)
+        assert f"--known-mib {known_mib} " in " ".join(programs.job(options, "b:1", "thread"))
 
     def test_gateways_and_job_have_the_timeout(self):
         for options, words in (
@@ -265,6 +254,7 @@ class TestStack:
         StackOptions(parallelism=64, taskmanagers=16, partitions=64, brokers=3, gateways=8)
         StackOptions(topic_mib=2**20)
         StackOptions(topic_mib=16)
+        StackOptions(known_mib=65_536)
         StackOptions(window_s=60)
         StackOptions(window_s=86_400)
 

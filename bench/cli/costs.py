@@ -213,7 +213,7 @@ def _study(args: argparse.Namespace, settings: Settings) -> ExitCode:
         else:
             walk.machine(args.machine)
     finally:  # what was measured until Ctrl-C is kept
-        _write(walk.study, args.out)
+        report(walk.study, args.out)
     left = [f"{axis} {value:g}" for axis, value in missing(walk.study, args.axes)]
     if args.machine is not None:
         machine = machine_of(walk.study, args.machine)
@@ -232,8 +232,8 @@ def _study(args: argparse.Namespace, settings: Settings) -> ExitCode:
     return next(code for code in worst if code in ended or code == worst[-1])
 
 
-def _write(found: Study, folder: Path) -> None:
-    """Writes what is known of a study beside its file: a table, and charts."""
+def report(found: Study, folder: Path) -> None:
+    """`report` writes what is known of a study beside its file: a table, and charts."""
     on = found.environment
     about = f"Commit {found.commit.id}; {on.cores} cores of {on.cpu_model}"
     write(folder / TABLE, study_table(found, about).encode())

@@ -269,7 +269,7 @@ class Host:
         are_mended = self._mend_timers(kept, timers)
         if effect.entity is kept.entity and not effect.memory and not wakes:
             if are_mended:
-                self._state.write(kept.to_bytes())
+                self._state.write(kept.changed())
             return
         kept.entity = effect.entity
         if effect.wake_after_s is not None:
@@ -295,7 +295,7 @@ class Host:
                 kept.names = []
             if not kept.sweep_at_ms:
                 self._sweep_in(self._window.kept_ms, kept, timers)
-        self._state.write(kept.to_bytes(entity))
+        self._state.write(kept.changed(entity))
 
     def _sweep(self, key: str, topic: str, kept: Kept, timers: Timers) -> None:
         """Forgets the oldest steps, and comes again for the rest."""
@@ -311,7 +311,7 @@ class Host:
             if left_ms is not None:
                 after_ms = max(SWEEP_PAUSE_MS, min(left_ms, self._window.kept_ms))
                 self._sweep_in(SWEEP_AGAIN_MS if left_ms < 0 else after_ms, kept, timers)
-        self._state.write(kept.to_bytes())
+        self._state.write(kept.changed())
 
     def _forget(self, kept: Kept, logged_ms: int) -> int | None:
         """Forgets up to `SWEEP_STEPS_MAX` steps; for how long the oldest that is left must stay."""

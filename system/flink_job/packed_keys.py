@@ -19,23 +19,27 @@ class PackedKeys:
     def __len__(self) -> int:
         return sum(map(len, self._shards))
 
+    def get(self, key: str) -> bytes | None:
+        """`get` returns what was put last; None where it is not here."""
+        return self._shards[hash(key) % len(self._shards)].get(key)
+
     def put(self, key: str, packed: bytes) -> None:
-        """`put` keeps a key that is not here. Those that came first go for it, and one that has no
-        room by itself does not stay."""
+        """`put` keeps a key, in place of what it had. Those that were put first go for it, and one
+        that has no room by itself does not stay."""
+        self.drop(key)
         number = hash(key) % len(self._shards)
         shard = self._shards[number]
         shard[key] = bytes(memoryview(packed))  # a copy: orjson's own may hold some KiB more
         self._bytes[number] += _bytes_of(key, packed)
         while self._bytes[number] > self._shard_bytes_max:
-            self.take(next(iter(shard)))
+            self.drop(next(iter(shard)))
 
-    def take(self, key: str) -> bytes | None:
-        """`take` returns what was put, which is gone then; None where it is not here."""
+    def drop(self, key: str) -> None:
+        """`drop` leaves the key out, where it is here."""
         number = hash(key) % len(self._shards)
         packed = self._shards[number].pop(key, None)
         if packed is not None:
             self._bytes[number] -= _bytes_of(key, packed)
-        return packed
 
 
 def _bytes_of(key: str, packed: bytes) -> int:

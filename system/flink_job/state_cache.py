@@ -49,11 +49,18 @@ class Kept:
     generation: int | None = None
     """This is the first generation of `Knowledge` that may have steps of the key, if it has all of
     them. It is not part of Flink's state."""
+    is_packed: bool = False
+    """`PackedKeys` has it as it is. It is not part of Flink's state either."""
 
     @classmethod
     def from_bytes(cls, value: bytes | None) -> "Kept":
         """`from_bytes` reads what `to_bytes` made, out of Flink's state, or `packed`."""
         return cls() if value is None else cls(*orjson.loads(value))
+
+    def changed(self, entity: bytes | None = None) -> bytes | None:
+        """`changed` is `to_bytes` of what is not as it was."""
+        self.is_packed = False
+        return self.to_bytes(entity)
 
     def to_bytes(self, entity: bytes | None = None) -> bytes | None:
         """`to_bytes` writes it for Flink's state; it is None where there is nothing to keep.
@@ -107,10 +114,12 @@ class Knowledge:
             return kept
         if len(self._keys) == self._keys_max:
             oldest, left_out = self._keys.popitem(last=False)
-            self._packed.put(oldest, left_out.packed())
-        packed = self._packed.take(key)
+            if not left_out.is_packed:
+                self._packed.put(oldest, left_out.packed())
+        packed = self._packed.get(key)
         if packed is not None:
             kept = Kept.from_bytes(packed)
+            kept.is_packed = True
         else:
             kept = Kept.from_bytes(read())
             if kept.first == kept.end:
@@ -121,8 +130,9 @@ class Knowledge:
         return kept
 
     def drop(self, key: str) -> None:
-        """The task knows nothing from now on of the key, which it has used last."""
+        """The task knows nothing of the key from now on."""
         self._keys.pop(key, None)
+        self._packed.drop(key)
 
     def lacks(self, key: str, step: str) -> bool:
         """`lacks` returns whether Flink surely does not remember the step."""

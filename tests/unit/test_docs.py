@@ -16,12 +16,14 @@ import write
 import yaml
 
 import bench
+from bench.cli.costs import TABLE, report
 from bench.cli.main import PLACES
 from bench.compare.comparison_record import VERDICTS
 from bench.errors import COMPARISON_EXITS, ExitCode
 from bench.records.run_files import read_run
 from bench.report import build
 from bench.report.markdown import summarize
+from bench.scaling.study_record import read_study
 from system import __version__
 from system.catalog import GROUP
 from system.new_service import TEMPLATE, files
@@ -348,6 +350,20 @@ def test_the_readmes_pictures_are_those_of_the_reference(tmp_path: Path, folder:
     assert summarize(read_run(copy)) == (copy / "summary.md").read_text()
     text = (ROOT / "README.md").read_text()
     assert [name for name in committed if f"reference/{folder}/images/{name}" not in text] == []
+
+
+def test_the_charts_of_growth_are_those_of_their_study(tmp_path: Path) -> None:
+    text = (ROOT / "docs" / "costs.md").read_text()
+    copy = shutil.copytree(REFERENCE / "entities", tmp_path / "entities")
+    table = (copy / TABLE).read_text()
+    committed = {path.name: path.read_bytes() for path in (copy / "images").iterdir()}
+    shutil.rmtree(copy / "images")
+    (copy / TABLE).unlink()
+    report(read_study(copy), copy)
+    assert (copy / TABLE).read_text() == table
+    assert {path.name: path.read_bytes() for path in (copy / "images").iterdir()} == committed
+    assert [line for line in table.splitlines() if line.startswith("|") and line not in text] == []
+    assert [name for name in committed if f"reference/entities/images/{name}" not in text] == []
 
 
 def test_the_reference_runs_are_small() -> None:

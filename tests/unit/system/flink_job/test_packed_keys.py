@@ -19,27 +19,37 @@ def test_what_came_first_goes_at_the_edge() -> None:
         packed.put(key, key.encode() * 4)
     assert len(packed) == 3
     packed.put("d", b"dddd")
-    assert [packed.take(key) for key in "abcd"] == [None, b"bbbb", b"cccc", b"dddd"]
-    assert len(packed) == 0
+    assert [packed.get(key) for key in "abcd"] == [None, b"bbbb", b"cccc", b"dddd"]
+    packed.put("b", b"BBBB")
+    packed.put("e", b"eeee")
+    assert [packed.get(key) for key in "bcde"] == [b"BBBB", None, b"dddd", b"eeee"]
+    packed.drop("d")
+    packed.put("f", b"ffff")
+    assert [packed.get(key) for key in "bdef"] == [b"BBBB", None, b"eeee", b"ffff"]
 
 
 def test_a_value_that_has_no_room_by_itself_does_not_stay() -> None:
     packed = PackedKeys(ROOM, 1)
     packed.put("a", bytes(ROOM - ENTRY_BYTES - 1))
-    assert packed.take("a") == bytes(ROOM - ENTRY_BYTES - 1)
+    assert packed.get("a") == bytes(ROOM - ENTRY_BYTES - 1)
     packed.put("a", bytes(ROOM - ENTRY_BYTES))
-    assert packed.take("a") is None
+    assert packed.get("a") is None
     assert len(packed) == 0
     without_room = PackedKeys(0, 1)
     without_room.put("a", b"")
-    assert without_room.take("a") is None
+    assert without_room.get("a") is None
 
 
-@given(st.lists(st.tuples(st.sampled_from("abcdef"), st.binary(max_size=9)), max_size=60))
-def test_it_is_a_queue_of_keys_with_a_limit(given: list[tuple[str, bytes]]) -> None:
+@given(
+    st.lists(st.tuples(st.sampled_from("abcdef"), st.none() | st.binary(max_size=9)), max_size=60)
+)
+def test_it_is_a_queue_of_keys_with_a_limit(given: list[tuple[str, bytes | None]]) -> None:
     packed, model = PackedKeys(ROOM, 1), OrderedDict[str, bytes]()
     for key, value in given:
-        assert packed.take(key) == model.pop(key, None)
+        assert packed.get(key) == model.pop(key, None)
+        if value is None:
+            packed.drop(key)
+            continue
         packed.put(key, value)
         model[key] = value
         while sum(ENTRY_BYTES + 1 + len(each) for each in model.values()) > ROOM:

@@ -38,7 +38,7 @@ def test_it_lacks_no_step_that_flink_remembers(
             kept.end, kept.names = kept.end + 1, []
         elif action == "drop":
             knowledge.drop(key)
-        flink[key] = kept.to_bytes()
+        flink[key] = kept.changed()
         assert len(knowledge) <= KEYS_MAX
 
 
@@ -102,10 +102,17 @@ def test_what_is_packed_is_not_read_again_and_its_steps_are_known() -> None:
 
     use("a").entity = {"credit": 1}
     knowledge.remember("a", "1")
+    assert not use("a").is_packed
     for key in "bcb":
         use(key)
     assert not knowledge.lacks("a", "2"), "it is packed"
     assert use("a").entity == {"credit": 1}
+    assert use("a").is_packed
+    use("a").entity = {"credit": 2}
+    assert use("a").changed()
+    for key in "bc":
+        use(key)
+    assert use("a").entity == {"credit": 2}
     assert read == ["a", "b", "c"]
     assert not knowledge.lacks("a", "1")
     assert knowledge.lacks("a", "2")

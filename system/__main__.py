@@ -114,8 +114,8 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     add("--execution-mode", choices=("thread", "process"), default="thread",
         help="of PyFlink (default: %(default)s)")  # fmt: skip
     add("--known-mib", type=whole("MiB", KNOWN_MIB_MAX, 0), default=KNOWN_MIB, metavar="MIB",
-        help="of the state are in each TaskManager's memory, for those keys that were used last; "
-             "others cost a read of the disk's state (default: %(default)s)")  # fmt: skip
+        help="of the state are packed in each TaskManager's memory too; other keys cost a read of "
+             "Flink's state (default: %(default)s; a Flink that exists has it once)")  # fmt: skip
     interval_s = real(CHECKPOINT_INTERVAL_S_MAX, CHECKPOINT_INTERVAL_S_MIN)
     add("--checkpoint-interval-s", type=interval_s, default=CHECKPOINT_INTERVAL_S, metavar="S",
         help="after a crash at most so much is handled again; longer costs less latency "

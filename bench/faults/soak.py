@@ -58,7 +58,7 @@ JUDGED_S_MIN = 240.0
 TOPIC_MIB = 16
 """The input topics keep so little that at some hundred requests/s most of them are full."""
 KNOWN_MIB = 2
-"""The services have so little of their state at hand that it is full within ten minutes."""
+"""The services have so little of their state packed that it is full within ten minutes."""
 REQUESTS_TIMES_MAX = 1.5
 """The input topics may have so many times as much together as they keep: a broker removes what is
 too much each half a minute, and by whole segments."""

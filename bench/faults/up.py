@@ -74,7 +74,7 @@ CLUSTER_OPTIONS = [
     *("--taskmanagers", str(CLUSTER_PARTS[TASKMANAGER])),
     # Small, and said: eight processes are to fit beside a load generator.
     *("--kafka-heap-mib", "256", "--jobmanager-heap-mib", "384", "--taskmanager-heap-mib", "512"),
-    *("--timeout-s", f"{CLUSTER_DEADLINE_S:g}"),
+    *("--known-mib", "64", "--timeout-s", f"{CLUSTER_DEADLINE_S:g}"),
     "--gateway-option=--when-silent=refuse",
 ]
 """These arguments of ``up`` make the cluster: no process of it is the only one of its kind, but the

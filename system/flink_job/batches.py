@@ -23,6 +23,7 @@ from system.catalog import catalog
 from system.flink_job.clocks import CLOCKS, Clocks
 from system.flink_job.frames import rung
 from system.flink_job.host import Host
+from system.flink_job.state_cache import Knowledge
 from system.service import Service, Window
 
 KEY, VALUE, PUT, REMOVE, TIMER, SEND, DEAD = range(7)
@@ -45,15 +46,17 @@ def configured(
     services: Sequence[str], window: Window, topic_prefix: str, known_bytes_max: int
 ) -> str:
     """`configured` returns what `batches` needs to know, for Java to hand over."""
-    host = {"topic_prefix": topic_prefix, "known_bytes_max": known_bytes_max}
-    return json.dumps({"services": services, "window": window, "host": host})
+    told = (services, window, topic_prefix, known_bytes_max)
+    return json.dumps(told)
 
 
 def batches(configured: str, operator: Operator) -> "Batches":
     """`batches` is where Java begins."""
-    told = json.loads(configured)
-    services, window = map(catalog().load, told["services"]), Window(*told["window"])
-    return Batches(services, window, operator, **told["host"])
+    names, window, topic_prefix, known_bytes_max = json.loads(configured)
+    services, knowledge = map(catalog().load, names), Knowledge(known_bytes_max)
+    return Batches(
+        services, Window(*window), operator, topic_prefix=topic_prefix, knowledge=knowledge
+    )
 
 
 class Batches:
@@ -66,7 +69,7 @@ class Batches:
         operator: Operator,
         clocks: Clocks = CLOCKS,
         topic_prefix: str = "",
-        known_bytes_max: int = 0,
+        knowledge: Knowledge | None = None,
     ) -> None:
         self._operator = operator
         self._done: list[bytes] = []
@@ -75,9 +78,7 @@ class Batches:
         self._number = 0
         self._keyed: int | None = None
         """The last KEY in what is done named this number."""
-        self._host = Host(
-            services, self, window, self._count_dead, clocks, topic_prefix, known_bytes_max
-        )
+        self._host = Host(services, self, window, self._count_dead, clocks, topic_prefix, knowledge)
 
     def take(self, batch: bytes) -> bytes:
         """`take` handles records that came from the input topics, and timers, in order."""

@@ -43,6 +43,7 @@ from system.runtime.settings import (
     KEY_GROUPS,
     KNOWN_MIB,
     KNOWN_MIB_MAX,
+    TASK_SLOTS,
 )
 from system.service import WINDOW_S, WINDOW_S_MAX, WINDOW_S_MIN, Window
 from system.wire import TIMEOUT_S, TIMEOUT_S_MAX, TIMEOUT_S_MIN, dead_topic, input_topic
@@ -104,7 +105,7 @@ def hosted(records: KeyedStream, arguments: argparse.Namespace) -> DataStream:
     """`hosted` returns what the services send."""
     window = Window(arguments.window_s * 1000, round(arguments.timeout_s * 1000))
     frame = Types.PRIMITIVE_ARRAY(Types.BYTE())
-    known_bytes_max = arguments.known_mib * 1024 * 1024
+    known_bytes_max = arguments.known_task_mib * 1024 * 1024
     told = (arguments.services, window, arguments.topic_prefix, known_bytes_max)
     if arguments.execution_mode == "process":
         function = HostFunction(*told)
@@ -222,10 +223,10 @@ def parse_arguments(argv: list[str] | None, hosted: Sequence[str]) -> argparse.N
     parser.add_argument("--execution-mode", choices=("thread", "process"), default="thread")
     parser.add_argument("--parallelism", type=int, default=1)
     parser.add_argument(
-        "--known-mib",
+        "--known-task-mib",
         type=whole("MiB", KNOWN_MIB_MAX, 0),
-        default=KNOWN_MIB,
-        help="each task has so much of its state in Python's memory (default: %(default)s)",
+        default=KNOWN_MIB // TASK_SLOTS,
+        help="each task has so much of its state packed in Python's memory (default: %(default)s)",
     )
     parser.add_argument("--connector-jars", help="comma-separated paths, for the job to bring")
     interval_s = real(CHECKPOINT_INTERVAL_S_MAX, CHECKPOINT_INTERVAL_S_MIN)

@@ -9,6 +9,7 @@ from pyflink.datastream.state import MapStateDescriptor, ValueStateDescriptor
 
 from system.catalog import catalog
 from system.flink_job.host import Host
+from system.flink_job.state_cache import Knowledge
 from system.service import Window
 
 
@@ -49,7 +50,7 @@ class HostFunction(KeyedProcessFunction):  # type: ignore[misc]
         self._host = Host(
             *(services, FlinkState(context), self._window, dead.inc),
             topic_prefix=self._topic_prefix,
-            known_bytes_max=self._known_bytes_max,
+            knowledge=Knowledge(self._known_bytes_max),
         )
 
     def process_element(self, value: bytes, context: KeyedProcessFunction.Context) -> list[bytes]:

@@ -50,7 +50,8 @@ class Kept:
     """This is the first generation of `Knowledge` that may have steps of the key, if it has all of
     them. It is not part of Flink's state."""
     is_packed: bool = False
-    """`PackedKeys` has it as it is. It is not part of Flink's state either."""
+    """`PackedKeys` was given it as it is, and may have left it out since. It is not part of Flink's
+    state either."""
 
     @classmethod
     def from_bytes(cls, value: bytes | None) -> "Kept":
@@ -58,7 +59,8 @@ class Kept:
         return cls() if value is None else cls(*orjson.loads(value))
 
     def changed(self, entity: bytes | None = None) -> bytes | None:
-        """`changed` is `to_bytes` of what is not as it was."""
+        """`changed` notes that it is not as it was packed, and returns `to_bytes`: whoever changes
+        anything of it writes this to Flink's state."""
         self.is_packed = False
         return self.to_bytes(entity)
 
@@ -111,22 +113,18 @@ class Knowledge:
         kept = self._keys.get(key)
         if kept is not None:
             self._keys.move_to_end(key)
-            return kept
-        if len(self._keys) == self._keys_max:
-            oldest, left_out = self._keys.popitem(last=False)
-            if not left_out.is_packed:
-                self._packed.put(oldest, left_out.packed())
-        packed = self._packed.get(key)
-        if packed is not None:
-            kept = Kept.from_bytes(packed)
-            kept.is_packed = True
         else:
-            kept = Kept.from_bytes(read())
-            if kept.first == kept.end:
-                kept.generation = self._generation
-                for step in kept.names:
-                    self._add(key, step)
-        self._keys[key] = kept
+            if len(self._keys) == self._keys_max:
+                self._pack(*self._keys.popitem(last=False))
+            packed = self._packed.get(key)
+            kept = Kept.from_bytes(read() if packed is None else packed)
+            kept.is_packed = packed is not None
+            self._keys[key] = kept
+        if kept.first == kept.end and not self._is_complete(kept):  # its names are all its steps
+            kept.generation = self._generation
+            kept.is_packed = False
+            for step in kept.names:
+                self._add(key, step)
         return kept
 
     def drop(self, key: str) -> None:
@@ -136,19 +134,25 @@ class Knowledge:
 
     def lacks(self, key: str, step: str) -> bool:
         """`lacks` returns whether Flink surely does not remember the step."""
-        seen = key, step
-        return self._is_complete(key) and seen not in self._new and seen not in self._old
+        seen, kept = (key, step), self._keys.get(key)
+        if kept is None or not self._is_complete(kept):
+            return False
+        return seen not in self._new and seen not in self._old
 
     def remember(self, key: str, step: str) -> None:
         """`remember` takes a step of the key that Flink is told to remember."""
-        if self._is_complete(key):
+        kept = self._keys.get(key)
+        if kept is not None and self._is_complete(kept):
             self._add(key, step)
 
-    def _is_complete(self, key: str) -> bool:
-        kept = self._keys.get(key)
-        if kept is None or kept.generation is None:
-            return False
-        return kept.generation >= self._generation - 1
+    def _is_complete(self, kept: Kept) -> bool:
+        return kept.generation is not None and kept.generation >= self._generation - 1
+
+    def _pack(self, key: str, kept: Kept) -> None:
+        if kept.entity is None and not kept.has_steps():  # made-up ids would take others' room
+            self._packed.drop(key)
+        elif not kept.is_packed:
+            self._packed.put(key, kept.packed())
 
     def _add(self, key: str, step: str) -> None:
         if self._count == self._steps_max:

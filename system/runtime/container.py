@@ -102,6 +102,7 @@ def jobmanager(arguments: argparse.Namespace) -> NoReturn:
     program = (
         *("-pym", "system.flink_job.pipeline", "--bootstrap", arguments.bootstrap),
         *("--parallelism", str(arguments.parallelism)),
+        *("--known-task-mib", str(arguments.known_task_mib)),
         *("--timeout-s", str(arguments.timeout_s)),
     )
     configuration = flink_configuration(arguments.host)
@@ -161,6 +162,11 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     parallelism = whole("parallelism", settings.PARALLELISM_MAX)
     manager.add_argument("--parallelism", type=parallelism, default=StackOptions().parallelism,
                          help="of the job (default: %(default)s)")  # fmt: skip
+    known_mib = whole("MiB", settings.KNOWN_MIB_MAX, 0)
+    manager.add_argument("--known-task-mib", type=known_mib,
+                         default=settings.KNOWN_MIB // settings.TASK_SLOTS,
+                         help="of the state packed in memory by each task (default: %(default)s)"
+                         )  # fmt: skip
     manager.add_argument("--timeout-s", type=real(TIMEOUT_S_MAX, TIMEOUT_S_MIN), default=TIMEOUT_S,
                          help="of the gateways (default: %(default)s)")  # fmt: skip
     worker = part(taskmanager, "taskmanager")

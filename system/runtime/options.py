@@ -73,7 +73,7 @@ class StackOptions:
     one of `GATEWAY_OPTIONS`."""
     execution_mode: Mode = "thread"
     known_mib: int = KNOWN_MIB
-    """A TaskManager's tasks together have so many MiB of their state at hand."""
+    """A TaskManager's tasks together have so many MiB of their state packed in memory."""
     partitions: int | None = None
     """Each input topic has so many partitions; None: as many as it has already, or a new one as the
     job has tasks."""
@@ -129,9 +129,7 @@ class StackOptions:
                 f"a topic of {self.topic_mib} MiB is not in {TOPIC_MIB_MIN} to {TOPIC_MIB_MAX}"
             )
         if not 0 <= self.known_mib <= KNOWN_MIB_MAX:
-            raise ValueError(
-                f"state of {self.known_mib} MiB at hand is not in 0 to {KNOWN_MIB_MAX}"
-            )
+            raise ValueError(f"packed state of {self.known_mib} MiB is not in 0 to {KNOWN_MIB_MAX}")
         if not WINDOW_S_MIN <= self.window_s <= WINDOW_S_MAX:
             raise ValueError(
                 f"a window of {self.window_s} s is not in {WINDOW_S_MIN} to {WINDOW_S_MAX}"
@@ -203,8 +201,8 @@ class StackOptions:
 
     @property
     def known_task_mib(self) -> int:
-        """`known_task_mib` returns how much of its state each task has at hand."""
-        return self.known_mib // math.ceil(self.parallelism / self.taskmanagers)
+        """`known_task_mib` returns how much of its state each task has packed in memory."""
+        return math.ceil(self.known_mib / math.ceil(self.parallelism / self.taskmanagers))
 
     @property
     def task_slots(self) -> int:

@@ -57,7 +57,7 @@ def job(options: StackOptions, bootstrap_servers: str, execution_mode: str) -> l
         *("--execution-mode", execution_mode),
         *("--parallelism", str(options.parallelism)),
         *("--checkpoint-interval-s", str(options.checkpoint_interval_s)),
-        *("--known-mib", str(options.known_task_mib)),
+        *("--known-task-mib", str(options.known_task_mib)),
         *("--window-s", str(options.window_s)),
         *("--timeout-s", str(options.timeout_s)),
         *(("--state-backend", options.state_backend) if options.state_backend else ()),

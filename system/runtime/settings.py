@@ -39,12 +39,11 @@ OVERHEAD_MIB = 256
 """Flink's containers add this for threads, code cache and, in thread mode, Python."""
 
 KNOWN_MIB = 384
-"""A TaskManager's tasks together have so much of their state at hand in Python's memory, besides
-all of the above: the keys that were used last, about a million users. Others are read of RocksDB.
-"""
+"""A TaskManager's tasks together have so much of their state packed in Python's memory, besides all
+of the above: a million users, or a third as many that have 15 steps each."""
 
 KNOWN_MIB_MAX = 64 * 1024
-"""They have at most so much at hand, which is 64 GiB."""
+"""They have at most so much, which is 64 GiB."""
 
 MALLOC_ARENAS = 2
 """glibc's malloc has so many arenas in Flink's processes, not eight a core: what RocksDB takes and
@@ -69,7 +68,7 @@ of load."""
 TASK_SLOTS = 4
 """A TaskManager alone has so many slots: the highest parallelism of the job there."""
 TASKMANAGERS_MAX = 16
-"""A stack has at most so many TaskManagers: each takes a core and a gigabyte, and more are for a
+"""A stack has at most so many TaskManagers: each takes a core and two gigabytes, and more are for a
 Flink on several machines."""
 PARALLELISM_MAX = TASK_SLOTS * TASKMANAGERS_MAX
 """The job has at most so many tasks of a kind: what the most TaskManagers have slots for."""

@@ -187,6 +187,7 @@ def test_the_job_has_the_arguments_of_the_stack():
         "-pym": "system.flink_job.pipeline",
         "--bootstrap": f"{cluster}-kafka-bootstrap:9092",
         "--parallelism": str(job["parallelism"]),
+        "--known-task-mib": str(settings.KNOWN_MIB),  # of one task a TaskManager
         "--timeout-s": wanted(CLUSTER_OPTIONS, "--timeout-s"),
         "--connector-jars": ",".join(connector),
     }

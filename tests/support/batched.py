@@ -3,10 +3,11 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from support.hosted import Sent, sent
+from support.hosted import PACKED_BYTES_MAX, Sent, sent
 from support.shop import HOSTED
 from system.flink_job.batches import Batches
 from system.flink_job.clocks import Clocks
+from system.flink_job.state_cache import KEYS_MAX, Knowledge
 from system.service import Window
 
 
@@ -20,6 +21,7 @@ class Batched:
     """One task. `values`, `maps` and `timers` are Flink's, which outlive it."""
 
     clocks: Clocks
+    keys_max: int = KEYS_MAX
     values: dict[str, bytes] = field(default_factory=dict)
     maps: dict[str, dict[str, bytes]] = field(default_factory=dict)
     timers: dict[str, set[int]] = field(default_factory=dict)
@@ -32,7 +34,8 @@ class Batched:
 
     def restart(self) -> None:
         """A new task over the same state."""
-        self.batches = Batches(HOSTED.values(), Window(), self, self.clocks)
+        knowledge = Knowledge(PACKED_BYTES_MAX, self.keys_max)
+        self.batches = Batches(HOSTED.values(), Window(), self, self.clocks, knowledge=knowledge)
 
     def take(self, records: Sequence[tuple[str, bytes]]) -> None:
         """Records and timers as key and frame."""

@@ -9,11 +9,14 @@ from support.shop import HOSTED, SINK
 from system.flink_job.clocks import BOOT_MS, Clocks
 from system.flink_job.frames import to_send
 from system.flink_job.host import Host
+from system.flink_job.state_cache import KEYS_MAX, Knowledge
 from system.service import Service, Window
 from system.wire import Request, encode_request
 
 NOW_MS = 1_700_000_000_000
 PARTITION = 0
+PACKED_BYTES_MAX = 2**20
+"""It is room for all keys of a test."""
 
 
 class Sent(NamedTuple):
@@ -57,6 +60,8 @@ class Hosted:
     services: list[Service] = field(default_factory=lambda: [*HOSTED.values()])
     window: Window = field(default_factory=Window)
     topic_prefix: str = ""
+    keys_max: int = KEYS_MAX
+    """So many keys are at hand; all others are packed."""
     values: dict[str, bytes] = field(default_factory=dict)
     maps: dict[str, dict[str, bytes]] = field(default_factory=dict)
     timers: dict[str, set[int]] = field(default_factory=dict)
@@ -78,7 +83,8 @@ class Hosted:
             self.boots += 1
             self.booted_ms = self.real_ms - 5_000
         self.host = Host(
-            self.services, self, self.window, self._count, self.clocks, self.topic_prefix
+            *(self.services, self, self.window, self._count, self.clocks, self.topic_prefix),
+            knowledge=Knowledge(PACKED_BYTES_MAX, self.keys_max),
         )
 
     @property

@@ -16,6 +16,7 @@ from support.shop import HOSTED, SINK
 from system.flink_job.batches import Batches, batches, configured
 from system.flink_job.clocks import Clocks
 from system.flink_job.host import StateError
+from system.flink_job.state_cache import KEYS_MAX
 from system.service import Window
 from system.wire import Request, encode_request, input_topic
 
@@ -54,12 +55,16 @@ broken = st.builds(
 
 
 @settings(max_examples=300, deadline=None)
-@given(st.lists(st.tuples(st.lists(records | broken, max_size=12), st.booleans()), max_size=6))
+@given(
+    st.lists(st.tuples(st.lists(records | broken, max_size=12), st.booleans()), max_size=6),
+    st.sampled_from((1, 2, KEYS_MAX)),
+)
 def test_a_batch_does_what_its_records_do_alone(
-    taken: list[tuple[list[tuple[str, bytes]], bool]],
+    taken: list[tuple[list[tuple[str, bytes]], bool]], keys_max: int
 ) -> None:
+    """However many keys a task has at hand, too."""
     alone = Hosted()
-    together = Batched(alone.clocks)
+    together = Batched(alone.clocks, keys_max)
     out: list[Any] = []
     for batch, restarts in taken:
         for key, each in batch:
@@ -127,6 +132,25 @@ def test_state_that_is_known_is_not_asked_for() -> None:
     assert together.reads == 2
 
 
+def test_what_a_timer_changed_is_known_when_its_key_comes_back() -> None:
+    """With one key at hand, what was packed before a sweep is not what is there after it."""
+    now_ms = NOW_MS
+    together = Batched(Clocks(lambda: now_ms, lambda: now_ms), keys_max=1)
+    together.take([record(1, 0, "e"), record(2, 0, "f"), record(3, 2, "e"), record(4, 2, "f")])
+    (at_ms,) = together.timers["user_in/e"]
+    now_ms = at_ms + Window().kept_ms
+    (key, add), (_, find) = record(5, 1, "e"), record(6, 2, "f")
+    now, then = now_ms.to_bytes(8), NOW_MS.to_bytes(8)
+    together.take([(key, find.replace(then, now)), timer(at_ms, "user_in/e")])
+    swept = together.values["user_in/e"]
+    assert not together.maps["user_in/e"]
+    together.take([("user_in/f", find.replace(then, now)), (key, add.replace(then, now))])
+    assert orjson.loads(swept)[-1] == []
+    assert orjson.loads(together.values["user_in/e"])[-1] == ["r5:add_credit"]
+    assert together.maps["user_in/e"].keys() == {"r5:add_credit"}
+    assert together.reads == 2
+
+
 def test_a_state_that_can_t_be_read_ends_the_task(monkeypatch: pytest.MonkeyPatch) -> None:
     """And nothing was sent for the records before it."""
     together = Batched(Clocks())
@@ -145,8 +169,7 @@ def test_a_state_that_can_t_be_read_ends_the_task(monkeypatch: pytest.MonkeyPatc
 
 def test_java_hands_over_what_it_was_configured_with() -> None:
     told = configured(["user", "echo"], Window(61_000, 60_000), "mine.", 17)
-    assert json.loads(told)["services"] == ["user", "echo"]
-    assert json.loads(told)["host"] == {"topic_prefix": "mine.", "known_bytes_max": 17}
+    assert json.loads(told) == [["user", "echo"], [61_000, 60_000], "mine.", 17]
     made = batches(told, Batched(Clocks()))
     assert made._host._window == Window(61_000, 60_000)
     assert isinstance(made, Batches)

@@ -1,6 +1,7 @@
 """What a task knows of its keys is never more than Flink has, and never too much."""
 
 from collections import defaultdict
+from functools import partial
 
 import pytest
 from hypothesis import given
@@ -94,12 +95,16 @@ def test_what_was_not_used_for_longest_is_left_out() -> None:
     assert read == ["a", "b", "c", "b", "a"]
 
 
+def used(knowledge: Knowledge, read: list[str], key: str) -> Kept:
+    """A key that was used, which is a user's; it is in `read` if it was."""
+    kept = knowledge.of(key, lambda: read.append(key))  # type: ignore[func-returns-value]
+    kept.entity = kept.entity or {"credit": 0}
+    return kept
+
+
 def test_what_is_packed_is_not_read_again_and_its_steps_are_known() -> None:
     knowledge, read = Knowledge(ENOUGH, 2, 8), list[str]()
-
-    def use(key: str) -> Kept:
-        return knowledge.of(key, lambda: read.append(key))  # type: ignore[func-returns-value]
-
+    use = partial(used, knowledge, read)
     use("a").entity = {"credit": 1}
     knowledge.remember("a", "1")
     assert not use("a").is_packed
@@ -120,10 +125,7 @@ def test_what_is_packed_is_not_read_again_and_its_steps_are_known() -> None:
 
 def test_a_key_that_was_dropped_is_read_again() -> None:
     knowledge, read = Knowledge(ENOUGH, 1, 8), list[str]()
-
-    def use(key: str) -> Kept:
-        return knowledge.of(key, lambda: read.append(key))  # type: ignore[func-returns-value]
-
+    use = partial(used, knowledge, read)
     for key in "aba":
         use(key)
     knowledge.drop("a")
@@ -143,3 +145,43 @@ def test_a_key_is_unknown_when_a_filter_with_its_steps_is_emptied(
         knowledge.remember("b", str(step))
     never = map(str, range(-100, 0))
     assert any(knowledge.lacks("a", step) for step in never) == is_known
+
+
+@pytest.mark.parametrize("packed_bytes_max", [0, ENOUGH])
+@pytest.mark.parametrize("keys_max", [1, KEYS_MAX])
+def test_a_key_without_chunks_is_known_again_when_it_is_used(
+    packed_bytes_max: int, keys_max: int
+) -> None:
+    """Else each step of a key that came before 8 million others would be asked for."""
+    knowledge = Knowledge(packed_bytes_max, keys_max, STEPS_MAX)
+    flink: dict[str, bytes | None] = {}
+
+    def use(key: str) -> Kept:
+        return knowledge.of(key, lambda: flink.get(key))
+
+    use("a").names.append("1")
+    knowledge.remember("a", "1")
+    flink["a"] = use("a").changed()
+    for step in range(3 * STEPS_MAX):
+        use("b")
+        knowledge.remember("b", str(step))
+    use("a")
+    assert not knowledge.lacks("a", "1")
+    never = map(str, range(-100, 0))
+    assert any(knowledge.lacks("a", step) for step in never)
+
+
+def test_of_a_key_that_has_nothing_nothing_is_packed() -> None:
+    knowledge, read = Knowledge(ENOUGH, 1, 8), list[str]()
+
+    def use(key: str) -> Kept:
+        return knowledge.of(key, lambda: read.append(key))  # type: ignore[func-returns-value]
+
+    use("a").entity = {"credit": 1}
+    use("b")
+    assert use("a").entity == {"credit": 1}
+    use("a").entity = None
+    assert use("a").changed() is None
+    use("b")
+    assert use("a").entity is None
+    assert read == ["a", "b", "b", "a"]

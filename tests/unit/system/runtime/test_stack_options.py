@@ -225,22 +225,13 @@ class TestStack:
     def test_impossible_options(self, options):
         with pytest.raises(
             ValueError,
-            match=r"nope|at hand|s \d+ is|parallelism|checkpoint|heap|(topic|window|timeout) of",
+            match=r"nope|packed|s \d+ is|parallelism|checkpoint|heap|(topic|window|timeout) of",
         ):
             StackOptions(**options)
 
     def test_the_job_has_the_window(self):
         options = StackOptions(window_s=61)
         assert "--window-s 61" in " ".join(programs.job(options, "b:1", "thread"))
-
-    @pytest.mark.parametrize(
-        ("parallelism", "taskmanagers", "known_mib"), [(1, 1, 90), (4, 1, 22), (4, 2, 45)]
-    )
-    def test_a_taskmanagers_tasks_share_what_they_have_at_hand(
-        self, parallelism, taskmanagers, known_mib
-    ):
-        options = StackOptions(parallelism=parallelism, taskmanagers=taskmanagers, known_mib=90)
-        assert f"--known-mib {known_mib} " in " ".join(programs.job(options, "b:1", "thread"))
 
     def test_gateways_and_job_have_the_timeout(self):
         for options, words in (

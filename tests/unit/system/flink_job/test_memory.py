@@ -197,6 +197,20 @@ def test_an_alarm_of_a_clock_that_was_ahead_rings_once_the_key_is_looked_at() ->
     assert min(host.timers["order_in/e"]) <= host.now_ms + SWEEP_AGAIN_MS < before
 
 
+def test_a_timer_that_was_mended_by_a_read_is_so_when_its_key_comes_back() -> None:
+    host = Hosted(keys_max=1)
+    host.set_clock(HOUR_MS)
+    ask(host, "create_user", "c")
+    ask(host, "find_order", "o", topic="order_in")
+    host.set_clock(-HOUR_MS)
+    written = host.writes
+    ask(host, "find_user", "f")
+    assert host.writes == written + 1
+    ask(host, "find_order", "p", topic="order_in")
+    ask(host, "find_user", "g")
+    assert host.writes == written + 1
+
+
 def test_a_backlog_is_as_good_as_an_outage() -> None:
     """A job that was down for hours reads for long what was written before: who undoes what was
     done before comes behind it."""

@@ -109,7 +109,7 @@ class Knowledge:
 
     def of(self, key: str, read: Callable[[], bytes | None]) -> Kept:
         """`of` returns what Flink keeps of the key, and reads it where it is not known. A key that
-        is used is the last to be left out for others."""
+        is used is the last to be packed, so that others have its place."""
         kept = self._keys.get(key)
         if kept is not None:
             self._keys.move_to_end(key)

@@ -218,7 +218,7 @@ def soak(
         in_flight_max=in_flight_max(rate_per_s, DEADLINE_S),
     )  # fmt: skip
     options = f"--topic-mib {TOPIC_MIB} --known-mib {KNOWN_MIB} --window-s {WINDOW_S}".split()
-    with Up(progress, options=tuple(options), environment={"JDK_JAVA_OPTIONS": JVM_OPTIONS}) as up:
+    with Up(progress, options=options, environment={"JDK_JAVA_OPTIONS": JVM_OPTIONS}) as up:
         loaded = load(settings, up, planned)
     loaded = loaded._replace(history=list(loaded.history))  # its files are read once
     found = judge("soak", together(loaded.injected), loaded, bitten(loaded.injected, planned))

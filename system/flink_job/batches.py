@@ -54,9 +54,7 @@ def batches(configured: str, operator: Operator) -> "Batches":
     """`batches` is where Java begins."""
     names, window, topic_prefix, known_bytes_max = json.loads(configured)
     services, knowledge = map(catalog().load, names), Knowledge(known_bytes_max)
-    return Batches(
-        services, Window(*window), operator, topic_prefix=topic_prefix, knowledge=knowledge
-    )
+    return Batches(services, knowledge, Window(*window), operator, topic_prefix=topic_prefix)
 
 
 class Batches:
@@ -65,11 +63,11 @@ class Batches:
     def __init__(
         self,
         services: Iterable[Service],
+        knowledge: Knowledge,
         window: Window,
         operator: Operator,
         clocks: Clocks = CLOCKS,
         topic_prefix: str = "",
-        knowledge: Knowledge | None = None,
     ) -> None:
         self._operator = operator
         self._done: list[bytes] = []
@@ -78,7 +76,7 @@ class Batches:
         self._number = 0
         self._keyed: int | None = None
         """The last KEY in what is done named this number."""
-        self._host = Host(services, self, window, self._count_dead, clocks, topic_prefix, knowledge)
+        self._host = Host(services, self, knowledge, window, self._count_dead, clocks, topic_prefix)
 
     def take(self, batch: bytes) -> bytes:
         """`take` handles records that came from the input topics, and timers, in order."""

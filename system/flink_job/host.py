@@ -115,11 +115,11 @@ class Host:
         self,
         services: Iterable[Service],
         state: State,
+        knowledge: Knowledge,
         window: Window,
         count_dead: Callable[[], None],
         clocks: Clocks = CLOCKS,
         topic_prefix: str = "",
-        knowledge: Knowledge | None = None,
     ) -> None:
         self._services = {input_topic(service.name): service for service in services}
         topics = {*map(input_topic, catalog().services)}
@@ -134,7 +134,7 @@ class Host:
         self._calm_until_ms = self._opened_ms + TRANSIT_MS
         """Nothing is forgotten before: what others sent before a crash, or a long outage, is still
         to come."""
-        self._knowledge = Knowledge(0) if knowledge is None else knowledge
+        self._knowledge = knowledge
         self._logged_ms: dict[tuple[str, int], int] = {}
         """The map leads from topic and partition to when its latest record was written there."""
 

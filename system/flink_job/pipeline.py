@@ -41,9 +41,8 @@ from system.runtime.settings import (
     CHECKPOINT_INTERVAL_S_MAX,
     CHECKPOINT_INTERVAL_S_MIN,
     KEY_GROUPS,
-    KNOWN_MIB,
     KNOWN_MIB_MAX,
-    TASK_SLOTS,
+    KNOWN_TASK_MIB,
 )
 from system.service import WINDOW_S, WINDOW_S_MAX, WINDOW_S_MIN, Window
 from system.wire import TIMEOUT_S, TIMEOUT_S_MAX, TIMEOUT_S_MIN, dead_topic, input_topic
@@ -225,7 +224,7 @@ def parse_arguments(argv: list[str] | None, hosted: Sequence[str]) -> argparse.N
     parser.add_argument(
         "--known-task-mib",
         type=whole("MiB", KNOWN_MIB_MAX, 0),
-        default=KNOWN_MIB // TASK_SLOTS,
+        default=KNOWN_TASK_MIB,
         help="each task has so much of its state packed in Python's memory (default: %(default)s)",
     )
     parser.add_argument("--connector-jars", help="comma-separated paths, for the job to bring")

@@ -47,10 +47,9 @@ class HostFunction(KeyedProcessFunction):  # type: ignore[misc]
     def open(self, context: RuntimeContext) -> None:
         dead = context.get_metrics_group().counter("dead_letters")
         services = map(catalog().load, self._names)
+        state, knowledge = FlinkState(context), Knowledge(self._known_bytes_max)
         self._host = Host(
-            *(services, FlinkState(context), self._window, dead.inc),
-            topic_prefix=self._topic_prefix,
-            knowledge=Knowledge(self._known_bytes_max),
+            services, state, knowledge, self._window, dead.inc, topic_prefix=self._topic_prefix
         )
 
     def process_element(self, value: bytes, context: KeyedProcessFunction.Context) -> list[bytes]:

@@ -163,9 +163,8 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     manager.add_argument("--parallelism", type=parallelism, default=StackOptions().parallelism,
                          help="of the job (default: %(default)s)")  # fmt: skip
     known_mib = whole("MiB", settings.KNOWN_MIB_MAX, 0)
-    manager.add_argument("--known-task-mib", type=known_mib,
-                         default=settings.KNOWN_MIB // settings.TASK_SLOTS,
-                         help="of the state packed in memory by each task (default: %(default)s)"
+    manager.add_argument("--known-task-mib", type=known_mib, default=settings.KNOWN_TASK_MIB,
+                         help="of the state, in each task's memory (default: %(default)s)"
                          )  # fmt: skip
     manager.add_argument("--timeout-s", type=real(TIMEOUT_S_MAX, TIMEOUT_S_MIN), default=TIMEOUT_S,
                          help="of the gateways (default: %(default)s)")  # fmt: skip

@@ -67,6 +67,8 @@ of load."""
 
 TASK_SLOTS = 4
 """A TaskManager alone has so many slots: the highest parallelism of the job there."""
+KNOWN_TASK_MIB = KNOWN_MIB // TASK_SLOTS
+"""A task of which nothing is said has so much of it: each slot of a TaskManager may have one."""
 TASKMANAGERS_MAX = 16
 """A stack has at most so many TaskManagers: each takes a core and two gigabytes, and more are for a
 Flink on several machines."""

@@ -35,7 +35,7 @@ class Batched:
     def restart(self) -> None:
         """A new task over the same state."""
         knowledge = Knowledge(PACKED_BYTES_MAX, self.keys_max)
-        self.batches = Batches(HOSTED.values(), Window(), self, self.clocks, knowledge=knowledge)
+        self.batches = Batches(HOSTED.values(), knowledge, Window(), self, self.clocks)
 
     def take(self, records: Sequence[tuple[str, bytes]]) -> None:
         """Records and timers as key and frame."""

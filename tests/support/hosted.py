@@ -82,9 +82,10 @@ class Hosted:
         if elsewhere:
             self.boots += 1
             self.booted_ms = self.real_ms - 5_000
+        knowledge = Knowledge(PACKED_BYTES_MAX, self.keys_max)
         self.host = Host(
-            *(self.services, self, self.window, self._count, self.clocks, self.topic_prefix),
-            knowledge=Knowledge(PACKED_BYTES_MAX, self.keys_max),
+            *(self.services, self, knowledge, self.window),
+            *(self._count, self.clocks, self.topic_prefix),
         )
 
     @property

@@ -83,6 +83,7 @@ def test_who_looks_neither_finds_a_killed_stack_nor_keeps_its_name_from_the_next
     try:
         for _ in range(100):
             registry.write(file, ENTRY)  # as one that is killed leaves it
+            assert registry.find("one") is None
             with registry.reserve("one"):
                 pass
     finally:

@@ -18,6 +18,10 @@ class Match(NamedTuple):
     params: dict[str, Any]
 
 
+Named = tuple[Route, list[str]]
+"""A route has names for the parameters of its path, in their order."""
+
+
 class _Node:
     """A place in the tree of path segments."""
 
@@ -26,7 +30,25 @@ class _Node:
     def __init__(self) -> None:
         self.children: dict[str, _Node] = {}
         self.parameter: _Node | None = None
-        self.routes: dict[str, tuple[Route, list[str]]] = {}
+        self.routes: dict[str, Named] = {}
+
+    def of(self, verb: str) -> Named | None:
+        found = self.routes.get(verb)
+        return self.routes.get("GET") if found is None and verb == "HEAD" else found
+
+
+def _search(node: _Node, segments: list[str], verb: str) -> tuple[Named | None, list[str]]:
+    """The route and its values, where the literal segments lead to none: an id may be a word that
+    another route has there."""
+    if not segments:
+        return node.of(verb), []
+    first, *rest = segments
+    for child, value in ((node.children.get(first), []), (node.parameter, [first])):
+        if child is not None:
+            found, values = _search(child, rest, verb)
+            if found is not None:
+                return found, value + values
+    return None, []
 
 
 class Router:
@@ -66,12 +88,14 @@ class Router:
             if child is None:
                 child = node.parameter
                 if child is None:
-                    raise RefusedError("not_found", "no such route")
+                    break
                 values.append(segment)
             node = child
-        found = node.routes.get(verb)
-        if found is None and verb == "HEAD":
-            found = node.routes.get("GET")
+        else:
+            child = node
+        found = None if child is None else child.of(verb)
+        if found is None:
+            found, values = _search(self._root, segments, verb)
         if found is None:
             raise RefusedError("not_found", "no such route")
         route, names = found

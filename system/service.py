@@ -126,8 +126,11 @@ class Window(NamedTuple):
     def is_late(self, request: Request, at_ms: int, logged_ms: int) -> bool:
         """`is_late` returns whether the memory may have forgotten the request, if it came
         before."""
-        if logged_ms - at_ms > TRANSIT_S * 1000:
-            return True
+        return logged_ms - at_ms > TRANSIT_S * 1000 or self.is_outlived(request, at_ms)
+
+    def is_outlived(self, request: Request, at_ms: int) -> bool:
+        """`is_outlived` returns whether the request is older than its id may be: then it is refused
+        even where the memory has it yet."""
         made_ms = born_ms(request.request_id)
         if made_ms is None:
             return False
@@ -318,13 +321,15 @@ def handle(
         return outputs_of(recall(wanted))
 
     known = recall(own) if remembers else None
+    remembered = outputs_of(known)
+    if remembered is not None:  # however long it was on its way
+        is_late = window.is_outlived(request, at_ms)
     try:
         if name not in service.methods:
             raise Refused("bad_request", f"{service.name} has no method of this name")
         call = Call(request, earlier, is_late, window.timeout_ms / 1000)
         if not is_step and not is_known and not (known and known.is_recent):
             call.in_time()
-        remembered = outputs_of(known)
         if remembered is not None:
             return Effect(entity, to_records(request, decode_outputs(remembered)))
         outcome = service.methods[name](entity, call)

@@ -41,7 +41,7 @@ class Trial:
         self._numbers = count(1)
 
     def ask(
-        self, method: str, key: str, request_id: str = "", **params: Any
+        self, method: str, key: str, request_id: str = "", /, **params: Any
     ) -> dict[str, Any] | None:
         """`ask` returns the reply to one request without its request_id, or None where there is
         none.

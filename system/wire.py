@@ -19,6 +19,10 @@ import orjson
 
 RECORD_BYTES_MAX = 64 * 1024
 """A record has at most this many bytes, far fewer than a broker takes."""
+TIMES, OF_THE_LOG = "message.timestamp.type", "LogAppendTime"
+"""Each topic has this configuration: the age of a request is judged by one clock, and none of a
+client's; and a broker refuses no record of a service whose clock is hours ahead of its own, as it
+does since Kafka 4.0 (KIP-1030)."""
 AMOUNT_MAX = 2**53 - 1
 """Money and stock are exact in every JSON reader: IEEE 754 doubles hold integers up to here."""
 
@@ -100,6 +104,13 @@ class Request(NamedTuple):
     """The trace is None where the request is not traced."""
     at_ms: int | None = None
     """The request was first written to a topic at this time, as a service says that sends it on."""
+
+    def first_written(self, first_ms: int | None) -> "Request":
+        """`first_written` returns the request as one that was first written then, or before; None
+        where that is not known."""
+        if first_ms is None:
+            return self
+        return self._replace(at_ms=first_ms if self.at_ms is None else min(first_ms, self.at_ms))
 
 
 def input_topic(service: str) -> str:

@@ -19,6 +19,7 @@ import org.apache.flink.util.Collector;
 import org.apache.kafka.clients.admin.Admin;
 import org.apache.kafka.clients.admin.TopicDescription;
 import org.apache.kafka.clients.consumer.ConsumerRecord;
+import org.apache.kafka.common.header.Header;
 import org.apache.kafka.common.utils.Utils;
 
 /**
@@ -35,10 +36,16 @@ public class InputRecord implements KafkaRecordDeserializationSchema {
     /** As in the contract: 1 to 64 of [A-Za-z0-9_-]. Any other key names no entity. */
     static final int KEY_BYTES_MAX = 64;
 
-    static final int HEAD_BYTES = 1 + 4 + 8 + 4;
+    static final int HEAD_BYTES = 1 + 4 + 8 + 8 + 4;
 
-    /** What was sent on has a header of this name, and is never sent on again. */
-    static final String SENT_ON = "reason";
+    /**
+     * What was sent on has a header of this name, with a value that begins so: the time in ms at which
+     * it was first written follows. Its request is as old as that, and it is never sent on again. Dead
+     * letters have the header too, with other values.
+     */
+    static final String REASON = "reason";
+
+    static final String SENT_ON = "sent on, first written at ";
 
     private final int prefixLength;
     private final Properties kafka = new Properties();
@@ -85,8 +92,11 @@ public class InputRecord implements KafkaRecordDeserializationSchema {
         int valueBytes = value == null ? 0 : value.length;
         ByteBuffer frame = ByteBuffer.allocate(HEAD_BYTES + topic.length() + keyBytes + valueBytes);
         frame.put((byte) topic.length());
-        frame.putInt(isElsewhere(record) ? ~record.partition() : record.partition());
+        long firstWritten = firstWritten(record);
+        boolean isElsewhere = firstWritten < 0 && isElsewhere(record);
+        frame.putInt(isElsewhere ? ~record.partition() : record.partition());
         frame.putLong(record.timestamp());
+        frame.putLong(firstWritten);
         frame.putInt(key == null ? -1 : keyBytes);
         frame.put(topic.getBytes(StandardCharsets.US_ASCII));
         if (key != null) {
@@ -106,8 +116,24 @@ public class InputRecord implements KafkaRecordDeserializationSchema {
             && count.intValue() > 1
             && key != null
             && isId(key)
-            && Utils.toPositive(Utils.murmur2(key)) % count.intValue() != record.partition()
-            && record.headers().lastHeader(SENT_ON) == null;
+            && Utils.toPositive(Utils.murmur2(key)) % count.intValue() != record.partition();
+    }
+
+    /** When a record that was sent on was first written, in ms since 1970; -1 for any other. */
+    private static long firstWritten(ConsumerRecord record) {
+        Header reason = record.headers().lastHeader(REASON);
+        if (reason == null || reason.value() == null) {
+            return -1;
+        }
+        String told = new String(reason.value(), StandardCharsets.UTF_8);
+        if (!told.startsWith(SENT_ON)) {
+            return -1;
+        }
+        try {
+            return Long.parseLong(told.substring(SENT_ON.length()));
+        } catch (NumberFormatException forged) {
+            return -1;
+        }
     }
 
     private static boolean isId(byte[] key) {

@@ -66,9 +66,11 @@ partition to which nobody writes keeps what it has, and is not to be asked all t
 AHEAD_MS_MAX = 24 * 60 * 60 * 1000
 """A step that was written so far in the future, by the broker's clock, is kept until then; one
 further away counts by when it was handled alone."""
-SENT_ON = b"sent on"
+SENT_ON = b"sent on, first written at "
 """A record that had no key, or was in another partition than its key's, says so where it is sent
-on: it is handled there, whatever became of the number of partitions."""
+on, with its first time in ms since 1970: it is handled there, whatever became of the number of
+partitions. Its request is as old as it was (InputRecord.java): one that counted from the copy's
+time would be too new to be known again after an outage."""
 TRANSIT_MS = TRANSIT_S * 1000
 """`TRANSIT_S`, in ms."""
 REASON_CHARACTERS_MAX = 500
@@ -150,12 +152,13 @@ class Host:
         if service is None:  # what a restored job reads on, of one that hosted more
             return self._dead(record, f"nobody hosts the service of {record.topic} any more")
         try:
-            request = decode_request(record.value)
+            request = decode_request(record.value).first_written(record.first_ms)
             entity_id = self._entity_id(service, request, record.key)
         except WireError as fault:
             return self._dead(record, str(fault))
         if not record.key or record.is_elsewhere:
-            return [to_send(record.topic, entity_id.encode(), record.value, SENT_ON)]
+            when = SENT_ON + b"%d" % record.logged_ms
+            return [to_send(record.topic, entity_id.encode(), record.value, when)]
         key = f"{record.topic}/{entity_id}"
         kept = Kept() if service.stateless else self._knowledge.of(key, self._state.read)
         try:

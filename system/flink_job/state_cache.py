@@ -16,6 +16,9 @@ from system.service import Entity
 
 KEYS_MAX = 10_000
 """A task has this many keys at hand, those used last; more of them are packed."""
+AT_HAND_BYTES_MAX = 16 * 1024 * 1024
+"""All keys at hand have so much together, as JSON, of which Python makes some seven times as much:
+of large ones fewer are at hand."""
 STEPS_MAX = 4_000_000
 """A generation has at most this many steps, of all keys together: 4 MB. Two are kept; at up to
 3,000 steps a second the older one lasts for the 22 minutes in which a step may be asked for."""
@@ -49,6 +52,10 @@ class Kept:
     generation: int | None = None
     """This is the first generation of `Knowledge` that may have steps of the key, if it has all of
     them. It is not part of Flink's state."""
+    size: int = field(default=0, compare=False)
+    """It had so many bytes when it was read or written last, and so many are `counted`. Neither is
+    part of Flink's state."""
+    counted: int = field(default=0, compare=False)
     is_packed: bool = False
     """`PackedKeys` was given it as it is, and may have left it out since. It is not part of Flink's
     state either."""
@@ -56,13 +63,19 @@ class Kept:
     @classmethod
     def from_bytes(cls, value: bytes | None) -> "Kept":
         """`from_bytes` reads what `to_bytes` made, out of Flink's state, or `packed`."""
-        return cls() if value is None else cls(*orjson.loads(value))
+        if value is None:
+            return cls()
+        kept = cls(*orjson.loads(value))
+        kept.size = len(value)
+        return kept
 
     def changed(self, entity: bytes | None = None) -> bytes | None:
         """`changed` notes that it is not as it was packed, and returns `to_bytes`: whoever changes
         anything of it writes this to Flink's state."""
         self.is_packed = False
-        return self.to_bytes(entity)
+        written = self.to_bytes(entity)
+        self.size = 0 if written is None else len(written)
+        return written
 
     def to_bytes(self, entity: bytes | None = None) -> bytes | None:
         """`to_bytes` writes it for Flink's state; it is None where there is nothing to keep.
@@ -94,10 +107,16 @@ class Knowledge:
     newest in one, the older ones in another that is emptied when the first is full."""
 
     def __init__(
-        self, packed_bytes_max: int, keys_max: int = KEYS_MAX, steps_max: int = STEPS_MAX
+        self,
+        packed_bytes_max: int,
+        keys_max: int = KEYS_MAX,
+        steps_max: int = STEPS_MAX,
+        at_hand_bytes_max: int = AT_HAND_BYTES_MAX,
     ) -> None:
         self._keys_max = keys_max
         self._steps_max = steps_max
+        self._bytes_max = at_hand_bytes_max
+        self._bytes = 0
         self._keys: OrderedDict[str, Kept] = OrderedDict()
         self._packed = PackedKeys(packed_bytes_max)
         self._generation = 0
@@ -114,12 +133,16 @@ class Knowledge:
         if kept is not None:
             self._keys.move_to_end(key)
         else:
-            if len(self._keys) == self._keys_max:
-                self._pack(*self._keys.popitem(last=False))
             packed = self._packed.get(key)
             kept = Kept.from_bytes(read() if packed is None else packed)
             kept.is_packed = packed is not None
             self._keys[key] = kept
+        self._bytes += kept.size - kept.counted  # what was changed is counted when it is used again
+        kept.counted = kept.size
+        while len(self._keys) > self._keys_max or (
+            self._bytes > self._bytes_max and len(self._keys) > 1
+        ):
+            self._pack(*self._keys.popitem(last=False))
         if kept.first == kept.end and not self._is_complete(kept):  # its names are all its steps
             kept.generation = self._generation
             kept.is_packed = False
@@ -129,7 +152,9 @@ class Knowledge:
 
     def drop(self, key: str) -> None:
         """The task knows nothing of the key from now on."""
-        self._keys.pop(key, None)
+        kept = self._keys.pop(key, None)
+        if kept is not None:
+            self._bytes -= kept.counted
         self._packed.drop(key)
 
     def lacks(self, key: str, step: str) -> bool:
@@ -149,6 +174,7 @@ class Knowledge:
         return kept.generation is not None and kept.generation >= self._generation - 1
 
     def _pack(self, key: str, kept: Kept) -> None:
+        self._bytes -= kept.counted
         if kept.entity is None and not kept.has_steps():  # made-up ids would take others' room
             self._packed.drop(key)
         elif not kept.is_packed:

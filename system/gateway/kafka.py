@@ -349,17 +349,17 @@ class Kafka:
                 self._send_again()
 
     async def _poll(self) -> None:
-        reply = self._reply
-        wanted = [(reply.topic, [(reply.partition, self._position, FETCH_BYTES_MAX)])]
-        response = await self._in.send(
-            self._leader(),
-            FetchRequest(FETCH_WAIT_MS, 1, FETCH_BYTES_MAX, READ_UNCOMMITTED, wanted),
-        )
+        topic, part = self._reply.topic, (self._reply.partition, self._position, FETCH_BYTES_MAX)
+        fetch = FetchRequest(FETCH_WAIT_MS, 1, FETCH_BYTES_MAX, READ_UNCOMMITTED, [(topic, [part])])
+        response = await self._in.send(self._leader(), fetch)
+        if not response.topics:  # the client's quota is used up (seen in Kafka's FetchContext)
+            await asyncio.sleep(max(RETRY_S, response.throttle_time_ms / 1000))
+            return
         _, code, *_, data = response.topics[0][1][0]
         error = for_code(code)
         if error is OffsetOutOfRangeError:
             self._position = await self._offset(EARLIEST)
-            log.warning("%s lost records: reading on at %d", reply.topic, self._position)
+            log.warning("%s lost records: reading on at %d", topic, self._position)
         elif error is not NoError:
             raise error()
         elif data:

@@ -4,12 +4,13 @@ from dataclasses import dataclass, field, fields
 from math import inf
 from typing import Any
 
-from system.wire import TIMEOUT_S
+from system.wire import OF_THE_LOG, TIMEOUT_S, TIMES
 
 REPLY_TOPIC = {
     "retention.ms": str(10 * 60 * 1000),
     "segment.bytes": str(16 * 1024 * 1024),
     "compression.type": "producer",
+    TIMES: OF_THE_LOG,
 }
 """A reply topic keeps records for ten minutes, as replies are of use for seconds; Kafka removes
 whole segments only. The services send them as they are, and brokers leave them so."""

@@ -9,6 +9,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from system.wire import OF_THE_LOG, TIMES
+
 KAFKA_HEAP_MIB = 512
 """A broker for one machine needs no more; topics are in the page cache, not in the heap."""
 JOBMANAGER_HEAP_MIB = 512
@@ -103,10 +105,6 @@ TOPIC_SEGMENTS = 8
 """A partition has so many segments, and the one that is written: Kafka removes whole ones only."""
 
 
-TIMES, OF_THE_LOG = "message.timestamp.type", "LogAppendTime"
-"""The age of a request is judged by this: one clock, and none of a client's."""
-
-
 def topic_config(topic_mib: int, partitions: int) -> dict[str, str]:
     """`topic_config` returns the configuration of an input topic."""
     partition_bytes = topic_mib * 1024**2 // partitions
@@ -124,6 +122,7 @@ DEAD_TOPIC = {
     "retention.ms": "-1",
     "retention.bytes": str(64 * 1024 * 1024),
     "segment.bytes": str(16 * 1024 * 1024),
+    TIMES: OF_THE_LOG,
 }
 """Each topic of records that can't be handled has this configuration."""
 

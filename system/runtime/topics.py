@@ -34,16 +34,14 @@ from system.kafka_admin import kafka_admin
 from system.kafka_security import KafkaSecurity, KafkaSecurityError
 from system.runtime.settings import (
     DEAD_TOPIC,
-    OF_THE_LOG,
     PARALLELISM_MAX,
     PARTITIONS_MAX,
-    TIMES,
     TOPIC_MIB,
     TOPIC_MIB_MAX,
     TOPIC_MIB_MIN,
     topic_config,
 )
-from system.wire import dead_topic, input_topic
+from system.wire import OF_THE_LOG, TIMES, dead_topic, input_topic
 
 BROKERS_DEFAULT = -1
 """This number of copies of a topic stands for what the brokers are configured to make."""
@@ -86,11 +84,14 @@ async def create_topics(bootstrap_servers: str, topics: list[NewTopic]) -> Found
     be reached or refuses, and `KafkaSecurityError`."""
     security = KafkaSecurity.read().client_options()
     async with kafka_admin(bootstrap_servers=bootstrap_servers, **security) as admin:
-        response = await admin.create_topics(topics)
-        for name, code, *message in response.topic_errors:
-            error = for_code(code)
-            if code and error is not TopicAlreadyExistsError:
-                raise error(f"{name}: {message}")
+        # Who may not create any is refused before Kafka looks whether they are there.
+        there = set(await admin.list_topics())
+        if missing := [topic for topic in topics if topic.name not in there]:
+            response = await admin.create_topics(missing)
+            for name, code, *message in response.topic_errors:
+                error = for_code(code)
+                if code and error is not TopicAlreadyExistsError:
+                    raise error(f"{name}: {message}")
         cluster = await admin.describe_cluster()
         names = [topic.name for topic in topics]
         has_records = await _have_records(bootstrap_servers, names)

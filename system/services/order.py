@@ -67,7 +67,8 @@ def create_order(order: Entity | None, call: Call) -> Outcome:
     attach = Send("user", user_id, "attach_order", {"user_id": user_id, "order_id": order_id})
     if order is not None and order["user_id"] != user_id:
         raise Refused("bad_request", f"order {order_id} is another user's")
-    return Outcome({**(order or new), "created_by": call.request_id}, (attach,))
+    wanted = {name: value for name, value in (order or new).items() if name != "discarded"}
+    return Outcome({**wanted, "created_by": call.request_id}, (attach,))
 
 
 @ORDER.step

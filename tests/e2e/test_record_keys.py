@@ -8,6 +8,7 @@ import orjson
 import pytest
 from support.kafka_client import KafkaClient
 
+from system.flink_job.host import SENT_ON
 from system.runtime.stack import Stack
 
 PAGE = Path(__file__).parents[2] / "docs/semantics.md"
@@ -41,6 +42,36 @@ async def test_a_record_without_a_key_is_as_good_as_one_with_it(stack, key):
     assert created == {"user_id": str(user_id), "credit": 0}
     found = await ask(stack, str(user_id).encode(), "find_user", str(user_id))
     assert found == {"user_id": str(user_id), "credit": 0, "orders": []}
+
+
+async def test_a_record_without_a_key_is_as_old_as_it_was(stack):
+    """Its copy was as old as itself: after an outage a resend of it was new, and applied again."""
+    order_id, request_id = uuid.uuid4().hex, uuid.uuid4().hex
+    async with KafkaClient(stack.bootstrap_servers) as client:
+        request = {"request_id": request_id, "sink": client.sink, "method": "get_status"}
+        record = orjson.dumps({**request, "params": {"order_id": order_id}})
+        await client.produce("payment_in", record)
+        assert (await client.reply(request_id))["error"]["code"] == "not_found"
+        first, copy = [
+            each for each in await client.read("payment_in") if request_id.encode() in each.value
+        ]
+        (asked,) = [
+            each for each in await client.read("order_in") if request_id.encode() in each.value
+        ]
+    assert (first.key, copy.key) == (None, order_id.encode())
+    assert copy.headers == (("reason", SENT_ON + b"%d" % first.timestamp),)
+    assert orjson.loads(asked.value)["at"] == first.timestamp
+
+
+async def test_what_only_says_that_it_was_sent_on_is_a_record_like_any_other(stack):
+    """A dead letter that is written back has a header of this name, too."""
+    user_id, request_id = uuid.uuid4().hex, uuid.uuid4().hex
+    async with KafkaClient(stack.bootstrap_servers) as client:
+        request = {"request_id": request_id, "sink": client.sink, "method": "create_user"}
+        record = orjson.dumps({**request, "params": {"user_id": user_id}})
+        headers = [("reason", SENT_ON + b"the beginning")]
+        await client.produce("user_in", record, user_id.encode(), headers=headers)
+        assert (await client.reply(request_id))["credit"] == 0
 
 
 async def test_the_client_of_the_page_is_answered(stack):

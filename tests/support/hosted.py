@@ -29,11 +29,17 @@ class Sent(NamedTuple):
 
 
 def frame(
-    topic: str, key: bytes | None, value: bytes, logged_ms: int = NOW_MS, partition: int = PARTITION
+    topic: str,
+    key: bytes | None,
+    value: bytes,
+    logged_ms: int = NOW_MS,
+    partition: int = PARTITION,
+    first_ms: int = -1,
 ) -> bytes:
-    """What InputRecord.java makes of a record; ~partition where it should be in another."""
+    """What InputRecord.java makes of a record; ~partition where it should be in another, `first_ms`
+    where it was sent on."""
     head = len(topic).to_bytes(1, "big") + partition.to_bytes(4, "big", signed=True)
-    head += logged_ms.to_bytes(8, "big", signed=True)
+    head += logged_ms.to_bytes(8, "big", signed=True) + first_ms.to_bytes(8, "big", signed=True)
     head += (-1 if key is None else len(key)).to_bytes(4, "big", signed=True)
     return head + topic.encode() + (key or b"") + value
 
@@ -116,10 +122,12 @@ class Hosted:
         value: bytes,
         logged_ms: int | None = None,
         partition: int = PARTITION,
+        first_ms: int = -1,
     ) -> list[Sent]:
         entity = "" if key is None else key.decode(errors="replace")
         logged_ms = self.now_ms if logged_ms is None else logged_ms
-        return self.take_frame(f"{topic}/{entity}", frame(topic, key, value, logged_ms, partition))
+        framed = frame(topic, key, value, logged_ms, partition, first_ms)
+        return self.take_frame(f"{topic}/{entity}", framed)
 
     def take_frame(self, key: str, framed: bytes) -> list[Sent]:
         """One record, as Java read it."""

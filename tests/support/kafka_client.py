@@ -57,8 +57,10 @@ class KafkaClient:
         value: bytes | None,
         key: bytes | None = None,
         partition: int | None = None,
+        headers: list[tuple[str, bytes]] | None = None,
     ) -> None:
-        await self._producer.send_and_wait(topic, value, key=key, partition=partition)
+        sent = {"key": key, "partition": partition, "headers": headers}
+        await self._producer.send_and_wait(topic, value, **sent)
 
     async def produce_all(self, records: list[tuple[str, bytes | None, bytes | None]]) -> None:
         """Of topic, key and value; returns when the broker has them all."""

@@ -104,6 +104,25 @@ def test_integers_are_plain_digits(text, minimum):
     assert text.lstrip("0") == (str(value) if value else "")
 
 
+def test_an_id_may_be_a_word_of_another_route():
+    """Who was made as "all" could never be asked for."""
+    paths = ("/kv/{kv_id}", "/kv/all/{kv_id}", "/kv/all/{kv_id}/x")
+    routes = [Route("GET", path, "kv", f"m{number}", "kv_id") for number, path in enumerate(paths)]
+    router = Router(routes)
+    for target, method, id_ in (
+        ("/kv/all", "m0", "all"),
+        ("/kv/all/all", "m1", "all"),
+        ("/kv/all/all/x", "m2", "all"),
+        ("/kv/b", "m0", "b"),
+    ):
+        for verb in ("GET", "HEAD"):
+            found = router.match(verb, target)
+            assert (found.route.method, found.params) == (method, {"kv_id": id_})
+    for target in ("/kv", "/kv/a/b", "/kv/all/all/y", "/kv/all/b/x/x"):
+        with pytest.raises(RefusedError, match="no such route"):
+            router.match("GET", target)
+
+
 def test_two_routes_for_one_path_are_a_mistake():
     with pytest.raises(ValueError, match="two routes"):
         Router([Route("GET", "/a/{x}", "s", "m", "x"), Route("GET", "/a/{y}", "s", "n", "y")])

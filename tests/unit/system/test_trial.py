@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from system.service import Call, Entity, Outcome, Refused, Service
+from system.service import Call, Entity, Outcome, Refused, Reply, Service
 from system.services.echo import ECHO
 from system.services.order import ORDER
 from system.services.user import USER
@@ -32,6 +32,17 @@ def test_what_goes_to_others_is_no_reply():
     order = Trial(ORDER)
     assert order.ask("create_order", "o", user_id="u") is None
     assert [record.topic for record in order.sent] == ["user_in"]
+
+
+def test_parameters_may_have_any_name():
+    """A route may have {key} or {method} in its path."""
+    store = Service("store", key="key")
+
+    @store.method
+    def put(entity: Entity | None, call: Call) -> Outcome:
+        return Outcome(dict(call.params), (Reply(dict(call.params)),))
+
+    assert Trial(store).ask("put", "k", method="m", request_id="r") == {"key": "k", "method": "m"}
 
 
 def test_silence_is_none():

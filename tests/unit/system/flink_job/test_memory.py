@@ -9,7 +9,13 @@ from hypothesis import strategies as st
 from support.hosted import NOW_MS, Hosted, ask, code
 from support.shop import SINK, minted
 
-from system.flink_job.host import CHUNK, SWEEP_AGAIN_MS, SWEEP_PAUSE_MS, SWEEP_STEPS_MAX
+from system.flink_job.host import (
+    CHUNK,
+    SENT_ON,
+    SWEEP_AGAIN_MS,
+    SWEEP_PAUSE_MS,
+    SWEEP_STEPS_MAX,
+)
 from system.service import TRANSIT_S, Window
 from system.wire import Request, encode_request
 
@@ -96,6 +102,75 @@ def test_a_new_task_forgets_nothing_before_what_was_sent_before_may_have_come_ag
 
 MINUTE_MS = 60_000
 HOUR_MS = 60 * MINUTE_MS
+
+
+@pytest.mark.parametrize(("key", "partition"), [(None, 0), (b"", 0), (b"e", ~1)])
+def test_what_is_sent_on_is_as_old_as_it_was(key: bytes | None, partition: int) -> None:
+    """A record without a key, or in another partition, and an outage: its copy counted from its own
+    time, so a resend within the window was applied once more."""
+    host = Hosted()
+    ask(host, "create_user", "c")
+    value = encode_request(Request("r", SINK, "add_credit", {"user_id": "e", "amount": 1}))
+
+    def sent_on(after_minutes: int) -> bytes:
+        """It is written now, and read so much later."""
+        logged_ms = host.now_ms
+        host.pass_time(logged_ms + after_minutes * MINUTE_MS)
+        (copy,) = host.take("user_in", key, value, logged_ms, partition)
+        first_ms = int(copy.reason.removeprefix(SENT_ON.decode()))
+        assert copy.key == b"e"
+        (reply,) = host.take("user_in", copy.key, copy.value, first_ms=first_ms)
+        return reply.value
+
+    first = sent_on(0)
+    host.pass_time(NOW_MS + 14 * MINUTE_MS)
+    assert sent_on(6) == first
+    assert ask(host, "get_credit", "g")["credit"] == 1
+    value = value.replace(b'"r"', b'"s"')
+    assert code(orjson.loads(sent_on(6))) == "idempotency_key_expired", (
+        "nobody knows whether it came"
+    )
+    value = value.replace(b'"s"', b'"t"')
+    assert orjson.loads(sent_on(4))["credit"] == 2
+
+
+def test_a_time_that_is_made_up_keeps_nothing_from_being_forgotten() -> None:
+    """A header says when a record was first written, and anybody may write one."""
+    left = []
+    for first_ms in (-1, 0):
+        host = Hosted()
+        ask(host, "create_user", "c")
+        host.pass_time(NOW_MS + 3 * TRANSIT_S * 1000)
+        request = Request("r", SINK, "get_credit", {"user_id": "e"})
+        host.take("user_in", b"e", encode_request(request), first_ms=first_ms)
+        for minutes in range(16, 45):
+            host.pass_time(NOW_MS + minutes * MINUTE_MS)
+            ask(host, "get_credit", "g")
+            left.append((first_ms, minutes, bool(host.maps["user_in/e"])))
+    without, made_up = left[: len(left) // 2], left[len(left) // 2 :]
+    assert [each[1:] for each in made_up] == [each[1:] for each in without]
+    assert made_up[-1][2] is False
+
+
+@pytest.mark.parametrize(("minutes", "is_known"), [(10, True), (17, True), (18, False)])
+def test_what_is_known_is_answered_however_long_it_was_on_its_way(
+    minutes: int, is_known: bool
+) -> None:
+    """It was sent again within the window, through a service that handed it on minutes later, and
+    was refused as too old: so an order that was paid said that it was not."""
+    host = Hosted()
+    ask(host, "create_user", "c")
+    first = ask(host, "add_credit", "r", amount=1)
+    host.pass_time(NOW_MS + 24 * MINUTE_MS)
+    fields = {"user_id": "e", "amount": 1}
+    again = Request("r", SINK, "add_credit", fields, None, NOW_MS + minutes * MINUTE_MS)
+    (reply,) = host.take("user_in", b"e", encode_request(again))
+    answer = orjson.loads(reply.value)
+    if is_known:
+        assert answer == first
+    else:
+        assert code(answer) == "idempotency_key_expired"
+    assert ask(host, "get_credit", "g")["credit"] == 1
 
 
 def test_on_another_machine_what_was_handled_is_as_old_as_the_task() -> None:

@@ -20,11 +20,13 @@ actions = st.one_of(
 )
 
 
-@given(st.lists(actions, max_size=80), st.sampled_from((0, ENOUGH)))
+@given(
+    st.lists(actions, max_size=80), st.sampled_from((0, ENOUGH)), st.sampled_from((1, 120, ENOUGH))
+)
 def test_it_lacks_no_step_that_flink_remembers(
-    taken: list[tuple[str, str, str]], packed_bytes_max: int
+    taken: list[tuple[str, str, str]], packed_bytes_max: int, at_hand_bytes_max: int
 ) -> None:
-    knowledge = Knowledge(packed_bytes_max, KEYS_MAX, STEPS_MAX)
+    knowledge = Knowledge(packed_bytes_max, KEYS_MAX, STEPS_MAX, at_hand_bytes_max)
     remembered = defaultdict[str, set[str]](set)
     flink: dict[str, bytes | None] = {}
     for action, key, step in taken:
@@ -82,6 +84,31 @@ def test_a_key_whose_steps_all_have_names_is_known() -> None:
     assert knowledge.lacks("a", "2")
     assert not knowledge.lacks("a", "1")
     assert not knowledge.lacks("b", "2"), "it may be in the chunk"
+
+
+def test_of_large_keys_fewer_are_at_hand() -> None:
+    """Ten thousand orders of a hundred lines each took a task 0.3 GB, whatever it was given."""
+    flink = {str(number): Kept({"text": "x" * 1_000}).to_bytes() for number in range(20)}
+    size = len(flink["0"] or b"") + len(",null")  # packed, it has its generation too
+    knowledge = Knowledge(ENOUGH, at_hand_bytes_max=5 * size)
+    for key in [*flink, *flink]:
+        assert knowledge.of(key, lambda key=key: flink[key]).to_bytes() == flink[key]
+        assert len(knowledge) <= 5
+    assert len(knowledge) == 5, "at the edge"
+    kept = knowledge.of("19", lambda: flink["19"])
+    kept.entity = {"text": "y" * 3 * size}
+    flink["19"] = kept.changed()
+    assert knowledge.of("19", lambda: None) is kept
+    assert len(knowledge) == 2, "what it grew by is counted when it is used again"
+    kept.entity = {"text": ""}
+    flink["19"] = kept.changed()
+    knowledge.drop("18")
+    for key in map(str, range(18)):
+        knowledge.of(key, lambda: None)
+    assert len(knowledge) == 5
+    alone = Knowledge(ENOUGH, at_hand_bytes_max=1)
+    assert all(alone.of(key, lambda key=key: flink[key]).to_bytes() == flink[key] for key in flink)
+    assert len(alone) == 1, "whoever is handled is at hand"
 
 
 def test_what_was_not_used_for_longest_is_left_out() -> None:

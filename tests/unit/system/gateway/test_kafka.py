@@ -71,6 +71,30 @@ async def test_a_broker_that_has_not_heard_of_a_topic_is_asked_again(kafka, monk
         await kafka._connect()
 
 
+async def test_a_quota_of_the_broker_is_waited_for(kafka, monkeypatch):
+    """Its answer has no topics then, and the gateway ended: after eleven times the whole stack."""
+    waited_s, fetched = [], asyncio.Event()
+    answers = [SimpleNamespace(topics=[], throttle_time_ms=700)]
+
+    async def send(node, request):
+        if answers:
+            return answers.pop()
+        fetched.set()
+        return await asyncio.Future()
+
+    async def sleep(delay_s):
+        waited_s.append(delay_s)
+
+    monkeypatch.setattr(kafka._in.cluster, "leader_for_partition", lambda target: 0)
+    monkeypatch.setattr(kafka._in, "send", send)
+    monkeypatch.setattr("system.gateway.kafka.asyncio.sleep", sleep)
+    kafka._position = 0
+    reading = asyncio.create_task(kafka._read())
+    await fetched.wait()
+    assert (waited_s, kafka.reachable, reading.done()) == ([0.7], True, False)
+    reading.cancel()
+
+
 async def test_a_traced_record_is_stamped_before_it_is_written(kafka, monkeypatch):
     stamps, written = [("queued", 1)], []
     send = kafka._out.send

@@ -1,6 +1,8 @@
 """Brokers that have just started: asked again until they answer, and never for ever."""
 
 import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
@@ -32,3 +34,26 @@ def test_brokers_that_never_know_one_are_given_up(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(topics, "create_topics", never)
     with pytest.raises(KafkaConnectionError, match="no controller yet"):
         asyncio.run(create_when_reachable("127.0.0.1:1", [], -1.0))
+
+
+def test_what_is_there_is_not_made_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who may not create topics is refused, whether they are there or not."""
+    made: list[str] = []
+
+    class Admin:
+        async def list_topics(self) -> list[str]:
+            return [topic.name for topic in wanted if topic.name != "echo_in"]
+
+        async def create_topics(self, missing: list[Any]) -> Any:
+            made.extend(topic.name for topic in missing)
+            raise KafkaConnectionError("that is all")
+
+    @asynccontextmanager
+    async def admin(**_: object) -> AsyncIterator[Admin]:
+        yield Admin()
+
+    wanted = topics.topics(1)
+    monkeypatch.setattr(topics, "kafka_admin", admin)
+    with pytest.raises(KafkaConnectionError, match="that is all"):
+        asyncio.run(topics.create_topics("127.0.0.1:1", wanted))
+    assert made == ["echo_in"]

@@ -282,6 +282,38 @@ def test_a_saga_has_less_time_than_gateways_wait(
     assert message == f"not all services answered within {saga_s:g} s; nothing was done"
 
 
+def test_an_order_that_was_created_again_is_not_discarded_for_the_first_request(
+    shop: Shop,
+) -> None:
+    """The first was refused while a checkout was under way, the second was answered: the order went
+    with the checkout."""
+
+    def begin(method: str, request_id: str, **params: object) -> None:
+        """It is handled, and what it sends waits."""
+        shop.produce(
+            "order_in", "n", Request(request_id, SINK, method, {"order_id": "n", **params})
+        )
+        shop.deliver(shop.log.pop())
+
+    begin("create_order", "n1", user_id="late")
+    shop.deliver(shop.log.pop())  # the user is not there yet, so it is to be discarded
+    (discard, _), shop.log = shop.log, []
+    assert discard.topic == "order_in"
+    own = {"user_id": "late", "created_by": "n1"}
+    shop.entities["order_in", "n"] = {**shop.entity("order", "o"), **own}  # with an item
+    begin("checkout", "n3")
+    saga, shop.log = shop.log, []
+    shop.deliver(discard)
+    assert shop.entity("order", "n")["discarded"]
+    shop.ask("user", "create_user", "u2", "late")
+    assert shop.ask("order", "create_order", "n4", "n", user_id="late")["order_id"] == "n"
+    shop.log = saga
+    shop.settle()
+    assert code(shop.replies["n3"][-1]) == "insufficient_credit"
+    assert shop.ask("order", "find_order", "n5", "n")["user_id"] == "late"
+    assert shop.ask("user", "find_user", "n6", "late")["orders"] == ["n"]
+
+
 def test_a_checkout_that_an_outage_interrupts_is_undone_however_long_it_was(shop: Shop) -> None:
     shop.produce("order_in", "o", Request("a", "sink", "checkout", {"order_id": "o"}))
     shop.deliver(shop.log.pop())

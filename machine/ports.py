@@ -5,7 +5,7 @@ import random
 import socket
 import time
 from collections.abc import Callable, Collection, Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager
 from typing import NamedTuple
 
 from machine.cache import LockHeldError, cache_dir, lock
@@ -44,9 +44,7 @@ def choose(asked: int, option: str) -> int:
     taken."""
     if asked:
         if not is_free(asked):
-            raise StackError(
-                f"port {asked} is taken: choose another with {option}, or 0 for any free one"
-            )
+            raise _taken(asked, option)
         return asked
     with _chosen() as chosen_s:
         for port in random.sample(FREE_PORTS, TRIES_MAX):
@@ -54,6 +52,10 @@ def choose(asked: int, option: str) -> int:
                 chosen_s[str(port)] = time.time()
                 return port
     raise StackError(f"no free port among {TRIES_MAX} tried in {FREE_PORTS}")
+
+
+def _taken(port: int, option: str) -> StackError:
+    return StackError(f"port {port} is taken: choose another with {option}, or 0 for any free one")
 
 
 @contextmanager
@@ -100,16 +102,20 @@ def hold(
     """`hold` yields the port asked for, 0 for any free one; for None the usual one, where it is
     neither taken nor one of the `others`, which this process asks for too.
 
-    No other stack of this user takes the usual one meanwhile, be it that nothing listens there
-    yet. It raises `StackError` where the port asked for is taken.
+    No other stack of this user takes it meanwhile, be it that nothing listens there yet, or that
+    several may listen at one. It raises `StackError` where the port asked for is taken.
     """
     with ExitStack() as held:
         port = asked
-        if port is None:
-            with suppress(LockHeldError):
-                held.enter_context(lock(cache_dir() / "ports" / str(usual.port), wait=False))
-                is_usual = usual.port not in others and is_free(usual.port)
-                port = usual.port if is_usual else None
+        if asked is None:
+            port = usual.port if usual.port not in others and is_free(usual.port) else 0
+        try:
+            if port:
+                held.enter_context(lock(cache_dir() / "ports" / str(port), wait=False))
+        except LockHeldError:
+            if asked:
+                raise _taken(asked, option) from None
+            port = 0
         found = choose(port or 0, option)
         if asked is None and found != usual.port:
             tell(f"port {usual.port} is taken: {usual.what} is at port {found}")

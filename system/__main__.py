@@ -171,6 +171,9 @@ def up(arguments: argparse.Namespace) -> int:
     from machine.restarts import STEP_INTERVAL_S
     from system.catalog import catalog
     from system.gateway.arguments import parse as parse_gateway
+    from system.gateway.errors import StartError
+    from system.gateway.tokens import Tokens
+    from system.kafka_security import KafkaSecurity
     from system.runtime import programs, registry, rescaling
     from system.runtime.options import StackOptions
     from system.runtime.stack import Stack
@@ -210,8 +213,14 @@ def up(arguments: argparse.Namespace) -> int:
         print(f"error: {cause}", file=sys.stderr)
         return EXIT_USAGE
     parse_gateway(programs.gateway(options, "kafka:9092", "http://gateway:0", 1)[3:])
+    try:  # before Kafka and Flink are up, and a gateway ends for it
+        Tokens.read(os.environ)
+    except StartError as cause:
+        raise StackError(str(cause)) from None
+    KafkaSecurity.read().client_options()
     for number in ENDS:
-        signal.signal(number, end)
+        if number != signal.SIGHUP or signal.getsignal(number) is not signal.SIG_IGN:  # by nohup
+            signal.signal(number, end)
     with registry.reserve(arguments.name) as file, Stack(options, progress) as stack:
 
         def entry() -> registry.Entry:

@@ -24,6 +24,8 @@ from system.service import WINDOW_S
 LOCK_NAME = "in-use"
 CLUSTER = "kafka-cluster"
 MANIFEST = "stack.json"
+CHECKPOINTS = "checkpoints"
+"""Flink's checkpoints are remembered by this name."""
 MODE = 0o700
 """Requests and balances are in the topics, the state and the logs: nobody else's business."""
 
@@ -74,9 +76,9 @@ class DataFolder:
         """`belong_to` says which Kafka has the topics that the state is of; it raises `StackError`
         where that is another one than before, under the same address, or where they have records
         and the folder no state."""
-        if has_records and not self.is_resumed:
-            raise StackError("the topics hold records: name the --data-dir with their job's state")
         file = self.path / CLUSTER
+        if has_records and not file.exists():  # a start that was refused has left no state
+            raise StackError("the topics hold records: name the --data-dir with their job's state")
         if not file.exists():
             write(file, cluster_id.encode())
         elif (found := file.read_text()) != cluster_id:
@@ -198,7 +200,7 @@ def _identified(
     manifest = path / MANIFEST
     try:
         found = dict(json.loads(manifest.read_text()))
-        stack_id = str(found.pop("id"))
+        stack_id, made_at = str(found.pop("id")), found.pop("at", None)
     except FileNotFoundError:
         if _holds_more(path, {*own, LOCK_NAME, partial_of(manifest).name}):
             if LOCK_NAME in own:
@@ -208,7 +210,7 @@ def _identified(
             ) from None
         stack_id = uuid.uuid4().hex
         path.chmod(MODE)
-        write(manifest, json.dumps({"id": stack_id, **expected}, indent=2).encode())
+        _write(manifest, stack_id, expected)
         return DataFolder(path, descriptor, stack_id, is_resumed=False)
     except (ValueError, TypeError, LookupError, OSError) as cause:
         raise StackError(f"{manifest} is damaged ({cause}): choose another --data-dir") from None
@@ -224,7 +226,24 @@ def _identified(
             f"{path} holds the data of a stack with {'; '.join(changed)}: bring it up with what it "
             "was made with, choose another --data-dir, or remove it"
         )
+    if made_at != str(path):
+        if made_at and (path / f"has-{CHECKPOINTS}").exists() and not _is_same(Path(made_at), path):
+            raise StackError(
+                f"{path} was made at {made_at}, and Flink's checkpoints name their files there: "
+                "move it back, or choose another --data-dir"
+            )
+        _write(manifest, stack_id, expected)
     return DataFolder(path, descriptor, stack_id, is_resumed=True)
+
+
+def _write(manifest: Path, stack_id: str, expected: Mapping[str, str]) -> None:
+    content = {"id": stack_id, "at": str(manifest.parent), **expected}
+    write(manifest, json.dumps(content, indent=2).encode())
+
+
+def _is_same(one: Path, other: Path) -> bool:
+    """Another name of it, as by a link, leads to the same files."""
+    return one.exists() and one.samefile(other)
 
 
 def _holds_more(path: Path, known: set[str]) -> bool:

@@ -9,6 +9,7 @@ submit another one: such a cluster's REST interface takes no jars and no jobs.
 """
 
 import importlib.util
+import os
 import shutil
 import sys
 import sysconfig
@@ -23,6 +24,7 @@ from system.runtime.class_archive import ClassArchive
 from system.runtime.options import Mode
 from system.runtime.own_jars import job_jar, page_jar
 from system.runtime.parts import numbered
+from system.wire import METRICS_TOKEN, SHOP_TOKEN
 
 PROJECT_DIR = Path(__file__).resolve().parents[2]
 CLIENT_HEAP_MIB = 256
@@ -65,11 +67,14 @@ def newest_checkpoint(checkpoints: Path) -> Path | None:
 
     Its ``_metadata`` is put there last, whole. Through all lives of a job they are numbered on.
     """
-    complete = {
-        int(metadata.parent.name.removeprefix("chk-")): metadata.parent
-        for metadata in checkpoints.glob("chk-*/_metadata")
-    }
-    return complete[max(complete)] if complete else None
+    for _ in range(2):  # while one is listed Flink may finish the next, and remove it
+        complete = {
+            int(metadata.parent.name.removeprefix("chk-")): metadata.parent
+            for metadata in checkpoints.glob("chk-*/_metadata")
+        }
+        if complete:
+            return complete[max(complete)]
+    return None
 
 
 class Flink:
@@ -214,6 +219,13 @@ class Flink:
         )
 
 
+SECRET_FILES = (
+    *(f"{name}_FILE" for name in (SHOP_TOKEN, METRICS_TOKEN)),
+    *(f"KAFKA_{name}_FILE" for name in ("SSL_CA", "SSL_CERT", "SSL_KEY", "SASL_PASSWORD")),
+)
+"""These variables name files that the parts of a stack read."""
+
+
 def environment(log_dir: Path, cluster: Flink | None) -> dict[str, str]:
     """Flink's processes and the job's client need this in their environment.
 
@@ -233,6 +245,11 @@ def environment(log_dir: Path, cluster: Flink | None) -> dict[str, str]:
         "JVM_ARGS": " ".join((f"-Xmx{CLIENT_HEAP_MIB}m", *settings.SHORT_LIVED_JVM)),
         "MALLOC_ARENA_MAX": str(settings.MALLOC_ARENAS),
         "LC_ALL": "C.UTF-8",  # else a JVM may find no file whose name has other letters
+    }
+    variables |= {  # the parts run in another folder than who named these
+        name: str(Path(given).absolute())
+        for name in SECRET_FILES
+        if (given := os.environ.get(name))
     }
     if cluster is not None:
         variables["FLINK_CONF_DIR"] = str(cluster.conf_dir)

@@ -61,6 +61,8 @@ class Known(NamedTuple):
     asked to, and has not said how."""
     flink: str = ""
     """The job was submitted to the Flink at this address; empty: an older version did not say."""
+    ran: bool = False
+    """The job has run: where it began from is not where its topics' next one may begin."""
 
 
 def check_elsewhere(folder: Path, name: str) -> None:
@@ -137,6 +139,9 @@ class GuestJob:
                 f"the job {self.job_id} is no longer there (its state is {state or 'unknown'}): "
                 "see Flink's page; the next start resumes it"
             )
+        known = _read(self._file)
+        if known is not None and known.job_id == self.job_id and not known.ran:
+            self._write(known._replace(ran=True))
 
     def leave(self, *, was_up: bool) -> None:
         """`leave` stops the job with a savepoint; one that never came up is cancelled where it has
@@ -206,6 +211,12 @@ class GuestJob:
             raise StackError(
                 f"the job {known.job_id} was stopped with a savepoint that is not known: name it "
                 f"with --savepoint; without a place of the cluster's it is in {self._savepoints}"
+            )
+        if newest is None and known.ran:
+            raise StackError(
+                f"the job {known.job_id} has run, and none of its checkpoints is in {where}: name "
+                f"its newest checkpoint or savepoint with --savepoint; it began from "
+                f"{known.begin or 'nothing'}"
             )
         return file_uri(newest) if newest else known.begin
 

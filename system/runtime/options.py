@@ -45,10 +45,10 @@ class RescaleError(StackError):
 
 GATEWAY_OPTIONS = (
     *("--bootstrap", "--host", "--port", "--gateway-id", "--ready-by", "--workers"),
-    *("--timeout-s", "--topic-prefix"),
+    *("--timeout-s", "--topic-prefix", "--tls-cert-file", "--tls-key-file"),
 )
 """The stack gives its gateways these options: another time than the saga's, or other topics than
-the job's, would break what it promises."""
+the job's, would break what it promises. It asks them by plain HTTP, so none of its own has TLS."""
 
 
 @dataclass(frozen=True)

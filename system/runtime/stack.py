@@ -25,7 +25,7 @@ from machine.restarts import Restarts
 from system.credentials import shop_headers
 from system.runtime import flink_cluster, jars, programs, resources
 from system.runtime.class_archive import ClassArchive
-from system.runtime.data_folder import data_folder, form_of
+from system.runtime.data_folder import CHECKPOINTS, data_folder, form_of
 from system.runtime.flink_rest import Rest
 from system.runtime.guest import GuestJob, check_elsewhere, reserved_topics
 from system.runtime.kafka_broker import Kafka, brokers
@@ -320,7 +320,7 @@ class Stack:
             self._folder.remember(name, broker.log_dir, is_there=broker.is_formatted)
         if JOBMANAGER in self._commands:
             is_made = self._flink.newest_checkpoint() is not None
-            self._folder.remember("checkpoints", self._flink.checkpoints, is_there=is_made)
+            self._folder.remember(CHECKPOINTS, self._flink.checkpoints, is_there=is_made)
 
     def _start_kafka(self) -> None:
         formatting = [

@@ -100,8 +100,14 @@ def test_what_was_killed_is_started_anew_and_nothing_is_lost(
 
 
 def test_two_stacks_side_by_side_and_down(stack: Stack, up: Up):
-    up.start("--workers", "2")
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        up.start("--workers", "2")  # as nohup does it
+    finally:
+        signal.signal(signal.SIGHUP, before)
     status = up.until_up()
+    assert up.process is not None
+    up.process.send_signal(signal.SIGHUP)
     assert status["ready"] is True
     assert status["url"] != stack.url
     assert get(f"{status['url']}/echo/side")["echo_id"] == "side"
@@ -251,6 +257,21 @@ def test_a_jvm_that_does_not_start(up: Up):
 def test_too_little_memory(up: Up):
     answer = up.run("up", "--port", "0", "--taskmanager-heap-mib", str(2**30))
     assert_one_line(answer, "of memory are available, a stack needs")
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "told"),
+    [
+        ("KAFLINKSHOP_TOKEN_FILE", "/no/such", "KAFLINKSHOP_TOKEN_FILE can't be read: No such"),
+        ("KAFLINKSHOP_TOKEN", "two words", "KAFLINKSHOP_TOKEN is no token"),
+        ("KAFKA_SECURITY_PROTOCOL", "TLS", "KAFKA_SECURITY_PROTOCOL is not one of"),
+    ],
+)
+def test_a_secret_that_can_not_be_had(up: Up, name: str, value: str, told: str):
+    """Kafka and Flink had come up for a gateway that ended for it."""
+    code, output, errors = up.run("up", "--port", "0", **{name: value})
+    assert (code, output) == (3, "")
+    assert errors.startswith(f"error: {told}")
 
 
 def test_no_network_at_the_first_start(up: Up, tmp_path):

@@ -57,6 +57,28 @@ def test_a_usual_port_is_left_to_what_asks_for_it(monkeypatch: pytest.MonkeyPatc
     assert told == [f"port {usual.port} is taken: Flink's page is at port {port}"]
 
 
+def test_a_port_that_is_asked_for_is_one_stacks() -> None:
+    """Nothing listens there while a stack starts; with several workers both would listen at it."""
+    port = ports.choose(0, "--port")
+    told: list[str] = []
+    with ports.hold(port, ports.GATEWAY, "--port", told.append) as first:
+        assert first == port
+        with (
+            pytest.raises(StackError, match=f"port {port} is taken: choose another with --port"),
+            ports.hold(port, ports.GATEWAY, "--port", told.append),
+        ):
+            pass
+        usual = ports.Usual(port, "the gateway")
+        with ports.hold(None, usual, "--port", told.append) as second:
+            assert second != port
+    with ports.hold(None, usual, "--port", told.append, (port,)) as other:
+        assert other != port
+        with ports.hold(port, ports.KAFKA, "--kafka-port", told.append) as found:
+            assert found == port, "what this process asks for is left to it"
+    assert told == [f"port {port} is taken: the gateway is at port {each}" for each in (
+        second, other)]  # fmt: skip
+
+
 def test_a_port_that_is_asked_for_is_that_or_refused() -> None:
     with socket.socket() as taken:
         taken.bind((ports.HOST, 0))

@@ -1,5 +1,6 @@
 """Data folders: whose they are, what stays of them, and which are refused."""
 
+import json
 import os
 import shutil
 import subprocess
@@ -14,7 +15,7 @@ from machine import cache
 from machine.errors import StackError
 from system.catalog import catalog, read
 from system.runtime import options
-from system.runtime.data_folder import DataFolder, data_folder, form_of
+from system.runtime.data_folder import CHECKPOINTS, MANIFEST, DataFolder, data_folder, form_of
 
 
 @pytest.fixture(autouse=True)
@@ -134,8 +135,53 @@ def test_state_of_another_kafkas_topics_is_refused(tmp_path):
 
 def test_records_without_state_are_refused(tmp_path):
     told = "the topics hold records: name the --data-dir with their job's state"
-    with data_folder(tmp_path, None, MADE_WITH) as folder, pytest.raises(StackError, match=told):
-        folder.belong_to("one", has_records=True)
+    for _ in range(2):  # the second time it is a folder that has been there
+        with (
+            data_folder(tmp_path, None, MADE_WITH) as folder,
+            pytest.raises(StackError, match=told),
+        ):
+            folder.belong_to("one", has_records=True)
+
+
+@pytest.mark.parametrize("how", ["moved", "copied"])
+def test_a_folder_whose_checkpoints_name_files_elsewhere_is_refused(tmp_path, how):
+    """A copy and its original share the files of the state: each would remove the other's."""
+    place, there = tmp_path / "shop", tmp_path / "there"
+    with data_folder(place, None, MADE_WITH):
+        pass
+    place.rename(there)
+    with data_folder(there, None, MADE_WITH) as folder:  # there is no state yet
+        folder.remember(CHECKPOINTS, there, is_there=True)
+    link = tmp_path / "link"
+    link.symlink_to(there)
+    with data_folder(link, None, MADE_WITH) as folder:
+        assert folder.is_resumed, "another name of the same folder"
+    with data_folder(there, None, MADE_WITH):
+        pass
+    other = tmp_path / "other"
+    if how == "moved":
+        there.rename(other)
+    else:
+        shutil.copytree(there, other)
+    told = f"other was made at {there}, and Flink's checkpoints name their files there: move it"
+    with pytest.raises(StackError, match=told), data_folder(other, None, MADE_WITH):
+        pass
+    if how == "moved":
+        other.rename(there)
+    with data_folder(there, None, MADE_WITH) as folder:
+        assert folder.is_resumed
+
+
+def test_an_older_folder_is_known_by_its_place_from_then_on(tmp_path):
+    with data_folder(tmp_path / "old", None, MADE_WITH):
+        pass
+    manifest = tmp_path / "old" / MANIFEST
+    content = json.loads(manifest.read_text())
+    assert content.pop("at") == str(tmp_path / "old")
+    manifest.write_text(json.dumps(content))
+    with data_folder(tmp_path / "old", None, MADE_WITH) as folder:
+        assert folder.is_resumed
+    assert json.loads(manifest.read_text())["at"] == str(tmp_path / "old")
 
 
 def test_one_that_a_stack_uses_is_refused(tmp_path, monkeypatch):

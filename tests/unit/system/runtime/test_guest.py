@@ -156,6 +156,22 @@ def test_a_job_that_keeps_its_checkpoints_in_memory_leaves_none(
         job.prepare(None, has_records=True)
 
 
+def test_a_job_that_ran_is_not_begun_anew_where_its_checkpoints_are_gone(job, flink):
+    """As after `flink stop`: it went on from the savepoint of the day before."""
+    submitted(job, flink)
+    job.leave(was_up=True)
+    begin = job.prepare(None, has_records=True)
+    flink.jobs.clear()
+    assert job.prepare(None, has_records=True) == begin, "it never ran"
+    flink.jobs[job.job_id] = "RUNNING"
+    job.check()
+    flink.jobs.clear()
+    told = f"has run, and none of its checkpoints is in .* --savepoint; it began from {begin}"
+    with pytest.raises(StackError, match=told):
+        job.prepare(None, has_records=True)
+    assert job.prepare(begin, has_records=True) == begin, "who names it knows"
+
+
 def test_a_stop_whose_answer_was_lost_is_not_forgotten(job, flink, monkeypatch):
     submitted(job, flink)
     job.leave(was_up=True)

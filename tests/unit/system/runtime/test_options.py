@@ -14,5 +14,5 @@ def test_what_the_stack_gives_its_gateways_is_no_option_of_theirs(option: str) -
 
 
 def test_other_options_are_the_gateways_own() -> None:
-    options = ("--in-flight-max", "100", "--when-silent=refuse", "--tls-cert-file=--port")
+    options = ("--in-flight-max", "100", "--when-silent=refuse", "--host-name-max=--port")
     assert StackOptions(gateway_options=options).gateway_options == options

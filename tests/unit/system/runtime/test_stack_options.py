@@ -170,6 +170,12 @@ class TestCheckpoints:
                 (tmp_path / name / "_metadata").touch()
         assert flink_cluster.newest_checkpoint(tmp_path) == tmp_path / "chk-10"
 
+    def test_one_that_is_finished_meanwhile_is_found(self, tmp_path, monkeypatch):
+        """The one that was listed had gone for it, and a healthy stack had lost its disk."""
+        listed = [[], [tmp_path / "chk-6" / "_metadata"]]
+        monkeypatch.setattr(Path, "glob", lambda *_: listed.pop(0))
+        assert flink_cluster.newest_checkpoint(tmp_path) == tmp_path / "chk-6"
+
 
 class TestClassArchive:
     def archive(self, tmp_path) -> ClassArchive:

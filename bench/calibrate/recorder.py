@@ -37,6 +37,7 @@ from bench.regression.side import Side, Stacks, apart
 from bench.regression.worktree import Commit, checked_out, folder_for_trees
 from bench.result_files import to_json
 from bench.run.model import Progress, Subject
+from bench.run.record import was_interrupted
 from bench.run.settings import Settings
 from machine.whole_files import write
 from system.wire import input_topic, reply_topic
@@ -205,7 +206,7 @@ class Recorder:
     def _run(self, subject: Subject, settings: Settings, folder: Path, what: str) -> RunRecord:
         run = self._measure_run(settings, folder, subject)
         self._tell(f"{what}: {described(run)}")
-        if run.verdict == "interrupted":
+        if was_interrupted(run):
             raise KeyboardInterrupt
         if run.verdict not in ("valid", "void"):
             raise BenchError(f"a run is {run.verdict}: {'; '.join(run.reasons)}")

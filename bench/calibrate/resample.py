@@ -21,12 +21,11 @@ import numpy as np
 from bench.calibrate.recorder import WHOLE_FILE
 from bench.calibrate.slowdowns import BASE, SETS, SLOWDOWNS, Group
 from bench.compare.budgets import Budgets
-from bench.compare.comparability import Sides
 from bench.compare.comparison import compare_sets, unfit
 from bench.compare.comparison_record import Comparison
 from bench.compare.metric_pairs import Spreads, lost, usable
 from bench.compare.metrics import readings
-from bench.compare.run_pairs import Pair, UnfitError
+from bench.compare.run_pairs import Pair, Sides, UnfitError
 from bench.errors import BenchError
 from bench.records.run_files import read_run
 from bench.records.run_record import RunRecord

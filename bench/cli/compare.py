@@ -10,7 +10,7 @@ from bench.compare.comparability import Folders
 from bench.compare.comparison import compare
 from bench.compare.comparison_record import Comparison
 from bench.compare.metric_pairs import Spreads
-from bench.compare.outputs import markdown, write_outputs
+from bench.compare.outputs import OUTPUTS, markdown, write_outputs
 from bench.errors import COMPARISON_EXITS, ExitCode, progress
 from bench.records.typed_json import to_plain
 from bench.result_files import make_folder
@@ -67,9 +67,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> ExitCode:
-    budgets, spreads = rules(args)
     if args.out:
-        make_folder(args.out)
+        make_folder(args.out, OUTPUTS)
+    budgets, spreads = rules(args)
     batch = Folders(args.a, args.b, args.again)
     fresh = Folders(*args.fresh) if args.fresh else None
     comparison = compare(batch, budgets, fresh, spreads=spreads)

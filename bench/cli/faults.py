@@ -19,13 +19,13 @@ from bench.cli.arguments import (
     show_json,
 )
 from bench.errors import BenchError, ExitCode, UsageError, progress
-from bench.faults.campaign import Campaign
+from bench.faults.campaign import Campaign, settings_of
 from bench.faults.fault import CLUSTER_FAULTS, DEADLINE_S, FAULTS, Fault, Planned
 from bench.faults.injection import Injection
 from bench.faults.judgement import Found, Loaded
-from bench.faults.soak import EVERY_S, NAMES, Watch, held_by, plan, soak
+from bench.faults.soak import EVERY_S, NAMES, load_of, plan, soak
 from bench.faults.table import into, summary, table
-from bench.faults.up import CLUSTER_OPTIONS, Up
+from bench.faults.up import CLUSTER_OPTIONS, Up, Watch, held_by
 from bench.observe.gateway import scrape_quiet
 from bench.probes.registry import run_probes
 from bench.records.request_log import History
@@ -34,8 +34,10 @@ from bench.records.series_file import read_series, write_series
 from bench.result_files import make_folder
 from bench.run.environment import commit, environment
 from bench.run.model import Subject, System
+from bench.run.record import was_interrupted
 from bench.run.run import Run
 from bench.run.settings import DURATION_S_MAX, Settings
+from bench.workload.arrivals import Schedule, ScheduleError
 from machine.arguments import one_of, positive, whole
 from machine.whole_files import write
 
@@ -80,6 +82,15 @@ def _add_load(parser: argparse.ArgumentParser) -> None:
     add_json(parser)
 
 
+def schedule_of(settings: Settings) -> Schedule:
+    """`schedule_of` returns that of a load. It raises `UsageError` for a rate at which it is none,
+    before anything is started."""
+    try:
+        return settings.schedule()
+    except ScheduleError as cause:
+        raise UsageError(f"--rate: {cause}") from None
+
+
 def run(args: argparse.Namespace) -> ExitCode:
     """`run` raises `BenchError` for what can't be read or written, and `StackError`."""
     return _run_campaign(args, FAULTS)
@@ -98,6 +109,7 @@ def _run_campaign(
             raise UsageError(
                 f"--duration: {name} takes {faults[name].span_s:g} s of {DURATION_S_MAX:g}"
             )
+        schedule_of(settings_of(faults[name], args.seed, args.rate, args.duration))
     page = None if args.doc is None else _page(args.doc)
     make_folder(args.out)
     load = partial(loaded, args.out)
@@ -131,7 +143,7 @@ def loaded(
     subject = Subject(system, commit(), environment(own_stack=True))
     with Injection(planned, up, results, settings.warmup_s, run_probes, progress) as injection:
         record, folder = Run(settings, results, progress, subject=subject).execute()
-    if record.verdict == "interrupted":
+    if was_interrupted(record):
         raise KeyboardInterrupt
     in_flight = None
     with suppress(BenchError):
@@ -240,9 +252,10 @@ def run_soak(args: argparse.Namespace) -> ExitCode:
 
     if args.rate < SOAK_RATE_PER_S_MIN:
         raise UsageError(f"--rate: a soak has {SOAK_RATE_PER_S_MIN:g} requests/s at least")
-    make_folder(args.out)
     names = args.names or NAMES
     duration_s = args.minutes * 60
+    schedule_of(load_of(args.seed, args.rate, duration_s))
+    make_folder(args.out)
     planned = plan(args.seed, names, duration_s, args.every)
     soaked, folder = soak(
         partial(loaded, args.out, figures=Watch()),

@@ -17,7 +17,7 @@ from bench.cli.arguments import (
 )
 from bench.cli.compare import COMPARISON_COMMAND_EXITS, add_budgets, add_spreads, finish, rules
 from bench.compare.comparison_record import Comparison
-from bench.compare.outputs import write_outputs
+from bench.compare.outputs import OUTPUTS, write_outputs
 from bench.errors import ExitCode, UsageError, progress
 from bench.project import PROJECT_DIR
 from bench.records.typed_json import to_plain
@@ -28,6 +28,7 @@ from bench.regression.worktree import MEASURED, Commit, fork_point, is_dirty, re
 from bench.result_files import make_folder
 from bench.run.run import measure
 from bench.run.settings import GENERATORS_MAX
+from bench.workload.arrivals import ScheduleError
 from bench.workload.http_file import read_workload
 from machine.arguments import positive, real, whole
 from machine.whole_files import write
@@ -74,8 +75,9 @@ def add_measuring(parser: argparse.ArgumentParser, *, results: bool = True) -> N
 
 
 def options_of(args: argparse.Namespace) -> Options:
-    """`options_of` returns what `add_measuring` reads."""
-    return Options(
+    """`options_of` returns what `add_measuring` reads. It raises `UsageError` for a rate at which
+    nothing would be sent."""
+    options = Options(
         rate_per_s=args.rate,
         users=args.users,
         duration_s=args.duration,
@@ -85,9 +87,16 @@ def options_of(args: argparse.Namespace) -> Options:
         seed=args.seed,
         generators=args.generators,
     )
+    try:
+        options.settings(0).schedule()
+    except ScheduleError as cause:
+        raise UsageError(f"--rate and --duration: {cause}") from None
+    return options
 
 
 def run(args: argparse.Namespace) -> ExitCode:
+    if args.out:
+        make_folder(args.out, OUTPUTS)
     if bool(args.service) != bool(args.workload):
         raise UsageError("--service and --workload go together")
     options, service = options_of(args), args.service and args.service.resolve()
@@ -103,8 +112,7 @@ def run(args: argparse.Namespace) -> ExitCode:
         progress(f"{args.base} went on since {base.short}, which is what is compared with")
     budgets, spreads = rules(args)
     folder = args.results / f"regression-{_now()}-{base.short}-{head.short}"
-    for place in filter(None, (folder, args.out)):
-        make_folder(place)
+    make_folder(folder)
     if args.head == "HEAD" and is_dirty(project, measured):
         progress("note: there are changes that are not committed; they are not measured")
     try:

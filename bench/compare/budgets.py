@@ -20,19 +20,22 @@ THRESHOLD_MAX = 10.0
 Role = Literal["decides", "alarms", "shown"]
 Limit = Literal["p99_ms_max", "failed_share_max"]
 LIMITS: tuple[Limit, ...] = get_args(Limit)
-KINDS = (
-    "cpu",
-    "cpu_ratio",
-    "compiling",
-    "compacting",
-    "per_request",
-    "failed",
-    "latency",
-    "queueing",
-    "throughput",
-    "capacity",
-)
-"""Kinds begin with these words; more may follow a dot."""
+SYSTEMS = ("gateway", "kafka", "flink", "system")
+KINDS: dict[str, tuple[str, ...]] = {
+    "cpu": (*SYSTEMS, "generator"),
+    "cpu_ratio": SYSTEMS,
+    "compiling": (),
+    "compacting": (),
+    "per_request": (
+        *("kafka_records", "kafka_bytes", "kafka_allocated_bytes", "flink_allocated_bytes"),
+    ),
+    "failed": (),
+    "latency": ("p50", "p99"),
+    "queueing": ("p99",),
+    "throughput": (),
+    "capacity": (),
+}
+"""A kind is one of these words, or one with a dot and what may follow it."""
 
 
 class BudgetError(UnreadableError):
@@ -144,8 +147,12 @@ def _rules(place: str, content: Any) -> dict[str, MetricRule]:
     rules = {}
     for kind, table in _table(place, content).items():
         here = f"{place}.{kind}"
-        if kind.partition(".")[0] not in KINDS:
+        word, dot, rest = kind.partition(".")
+        if word not in KINDS:
             raise BudgetError(f"{here}: a metric begins with one of {', '.join(KINDS)}")
+        if dot and rest not in KINDS[word]:
+            may = f"may follow: {', '.join(KINDS[word])}" if KINDS[word] else "nothing may follow"
+            raise BudgetError(f"{here}: there is no such metric; after {word} {may}")
         _known(here, _table(here, table), MetricRule._fields)
         if "threshold" not in table:
             raise BudgetError(f"{here} has no threshold")

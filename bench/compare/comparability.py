@@ -10,10 +10,10 @@ from math import isclose
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from bench.compare.run_pairs import BROKEN, Fault, Pair, UnfitError, refuse_unfit
+from bench.compare.run_pairs import BROKEN, Fault, Sides, UnfitError, refuse_unfit
 from bench.imports.formats import files_in
 from bench.imports.runs import read_imported
-from bench.records.run_files import ChangedError, MissingFigureError, read_run
+from bench.records.run_files import ChangedError, MissingFigureError, is_unfinished, read_run
 from bench.records.run_record import RunRecord
 from bench.records.versioned_json import RunFileError, VersionError
 
@@ -33,26 +33,10 @@ one does. How many requests may fail before a run counts as failed does not chan
 measures."""
 
 
-class Sides(NamedTuple):
-    """The sides have runs that were read already, each by time."""
-
-    a: list[RunRecord]
-    b: list[RunRecord]
-    again: list[RunRecord]
-    """These runs are of the base again, on a system of its own; none where that was not
-    measured."""
-
-    def __add__(self, other: "Sides") -> "Sides":  # type: ignore[override]
-        return Sides(*([*ours, *theirs] for ours, theirs in zip(self, other, strict=True)))
-
-    @property
-    def base(self) -> list[RunRecord]:
-        return [*self.a, *self.again]
-
-    @classmethod
-    def of(cls, pairs: Sequence[Pair]) -> "Sides":
-        again = [pair.again for pair in pairs if pair.again is not None]
-        return cls([pair.a for pair in pairs], [pair.b for pair in pairs], again)
+UNFINISHED = (
+    "has samples and no run.json: its run was killed, or is still under way; what it would have "
+    "said of its side is not known"
+)
 
 
 class Folders(NamedTuple):
@@ -90,6 +74,8 @@ def _read_set(where: Path) -> list[RunRecord]:
     """The runs of a folder, of its subfolders, or of one file, by time; without the last one where
     it was interrupted. Raises `UnfitError`."""
     if where.is_dir() and not (where / "run.json").exists():
+        if unfinished := next(filter(is_unfinished, sorted(where.glob("*/"))), None):
+            raise UnfitError("unreadable", f"{unfinished} {UNFINISHED}")
         paths = sorted(where.glob("*/run.json")) or files_in(where)
     else:
         paths = [where]

@@ -8,7 +8,7 @@ from statistics import median
 
 from bench.compare import comparability, outcomes
 from bench.compare.budgets import Budgets, Checked, check_levels, unchecked
-from bench.compare.comparability import Folders, Sides, read_sides
+from bench.compare.comparability import Folders, read_sides
 from bench.compare.comparison_record import (
     SCHEMA_VERSION,
     BaseRecord,
@@ -29,8 +29,7 @@ from bench.compare.metric import Metric
 from bench.compare.metric_pairs import (
     Row,
     Spreads,
-    cold,
-    dearer_to_ask,
+    doubts,
     judge_rows,
     lost,
     rows,
@@ -44,6 +43,7 @@ from bench.compare.metrics import imported as read_figures
 from bench.compare.run_pairs import (
     BROKEN,
     Pair,
+    Sides,
     UnfitError,
     is_balanced,
     is_interleaved,
@@ -52,11 +52,11 @@ from bench.compare.run_pairs import (
 )
 from bench.compare.verdict import (
     ALPHA,
-    FRESH_PAIRS_MIN,
     BaseNoise,
     Finding,
     base_noise,
     beside_base,
+    held_back,
     overall,
     without_interleaving,
 )
@@ -83,28 +83,35 @@ def compare(
     fresh: Folders | None = None,
     looks: int = 1,
     spreads: Spreads | None = None,
+    comparisons: int = 1,
 ) -> Comparison:
     """`compare` compares recorded runs; `fresh` is the batch that must repeat a finding.
 
     Without one the last third of the pairs is held back as such, where enough are left.
     `looks`: how often the runs may have been looked at while they were measured, by
-    `bench.regression.stopping_rule`; of more than one look no pairs are held back. What can't be
-    compared is a comparison too, with a verdict that says why.
+    `bench.regression.stopping_rule`; of more than one look no pairs are held back. So many
+    `comparisons` share what one may err. What can't be compared is a comparison too, with a verdict
+    that says why.
     """
     try:
         sides, fresh_sides = read_sides(batch), read_sides(fresh)
         comparability.refuse_repeated(sides, fresh_sides)
     except UnfitError as cause:
         return unfit(cause)
-    return compare_sets(sides, fresh_sides, budgets, looks, spreads)
+    return compare_sets(sides, fresh_sides, budgets, looks, spreads, comparisons)
 
 
 def compare_sets(
-    sides: Sides, fresh: Sides, budgets: Budgets, looks: int = 1, spreads: Spreads | None = None
+    sides: Sides,
+    fresh: Sides,
+    budgets: Budgets,
+    looks: int = 1,
+    spreads: Spreads | None = None,
+    comparisons: int = 1,
 ) -> Comparison:
     """`compare_sets` does the same for runs that were read already, each side by time."""
     try:
-        return _compare(sides, fresh, budgets, looks, spreads or {})
+        return _compare(sides, fresh, budgets, looks, spreads or {}, comparisons)
     except UnfitError as cause:
         return unfit(cause)
 
@@ -115,7 +122,7 @@ def unfit(cause: UnfitError) -> Comparison:
 
 
 def _compare(
-    sides: Sides, fresh: Sides, budgets: Budgets, looks: int, spreads: Spreads
+    sides: Sides, fresh: Sides, budgets: Budgets, looks: int, spreads: Spreads, comparisons: int
 ) -> Comparison:
     both = sides + fresh
     unlike = comparability.differences(both.base, both.b)
@@ -129,14 +136,15 @@ def _compare(
     pairs, fresh_pairs = pair_up(*sides), pair_up(*fresh)
     lost_readings = lost(pairs + fresh_pairs, budgets)
     counted = _counted(pairs + fresh_pairs, budgets)
+    paired, fresh_paired = Sides.of(pairs), Sides.of(fresh_pairs)
     all_in_turns = is_interleaved(pairs) and is_interleaved(fresh_pairs)
     pairs, voids = usable(pairs, budgets, lost_readings)
     fresh_pairs, fresh_voids = usable(fresh_pairs, budgets, lost_readings)
     spoilt_line = None
     if all_in_turns:
         spoilt_line = outcomes.blamed(
-            (sides.base, sides.b), (fresh.base, fresh.b), looks
-        ) or outcomes.void_by_side(both.base, both.b, lost_readings)
+            paired, fresh_paired, looks, comparisons
+        ) or outcomes.void_by_side(paired + fresh_paired, lost_readings, comparisons)
     broken = _first([told(run) for run in (*both.base, *both.b) if run.verdict in BROKEN])
     if not pairs and spoilt_line:
         return _described("regression", [spoilt_line])
@@ -145,10 +153,10 @@ def _compare(
     if not pairs:
         return _described(NO_PAIR, [f"no usable pair is left: {voids[0]}"])
     found = rows(pairs + fresh_pairs, budgets, spreads)
-    gated, alpha = [row for row in found if row.is_gated], ALPHA / looks
+    gated, alpha = [row for row in found if row.is_gated], ALPHA / (looks * comparisons)
     used = len(pairs)
     if looks == 1 and not fresh_pairs:
-        used -= _held_back(used, len(gated), alpha)
+        used -= held_back(used, len(gated), alpha)
         pairs, fresh_pairs = pairs[:used], pairs[used:]
     noise = {row.metric.name: base_noise(row.base_worsenings, row.limits) for row in found}
     judged = judge_rows(gated, used, alpha)
@@ -156,7 +164,7 @@ def _compare(
         row.metric.name: beside_base(judged[row.metric.name], noise[row.metric.name], row.limits)
         for row in gated
     }
-    in_turns = is_interleaved(pairs) and is_interleaved(fresh_pairs)
+    in_turns = all_in_turns and is_interleaved(pairs) and is_interleaved(fresh_pairs)
     if not in_turns:
         findings = {name: without_interleaving(finding) for name, finding in findings.items()}
     shown = [row for row in found if row.rule.role == "shown" and not row.bounds]
@@ -166,18 +174,16 @@ def _compare(
     metrics = [
         _metric(row, {**findings_shown, **findings}, noise[row.metric.name]) for row in found
     ]
-    used_sides = Sides.of(pairs + fresh_pairs)
     checked = check_levels(budgets.levels, counted.b)
     verdict = _overall(found, findings, checked)
     worse = [name for name, finding in findings.items() if finding.is_worse]
-    ended = outcomes.judge(counted.base, counted.b)
+    ended = outcomes.judge(counted, comparisons)
     otherwise = [each.line for each in ended if each.state == "changed" and in_turns]
     otherwise += [spoilt_line] if spoilt_line else []
     doubted = [each.line for each in ended if each.line not in otherwise]
-    doubted += [*cold(found), *dearer_to_ask(found, findings_shown)]
-    runs = [*both.base, *both.b]
-    unread_doubts, unread_notes = ([], []) if imported else unread(found, budgets, runs)
-    doubted += unread_doubts
+    kept = pairs + fresh_pairs
+    unread_doubts, unread_notes = ([], []) if imported else unread(found, kept, budgets)
+    doubted += [*doubts(found, kept, budgets, used, alpha), *unread_doubts]
     if otherwise:
         verdict = "regression"
     if verdict == "regression":
@@ -200,7 +206,7 @@ def _compare(
             metrics,
         ),
         notes=[
-            *voided(pairs + fresh_pairs, budgets),
+            *voided(kept, budgets),
             *unread_notes,
             *_notes(both, pairs, [*voids, *fresh_voids]),
             *unchecked(budgets.levels, checked),
@@ -211,9 +217,9 @@ def _compare(
             used,
             len(fresh_pairs),
             voids + fresh_voids,
-            "another system" if used_sides.again else "consecutive runs",
+            "another system" if Sides.of(kept).again else "consecutive runs",
         ),
-        statistics=StatisticsRecord(alpha, looks, len(gated)),
+        statistics=StatisticsRecord(alpha, looks * comparisons, len(gated)),
         levels=[LevelRecord(*level, level.is_broken, level_line(level)) for level in checked],
         outcomes=[
             *(OutcomeRecord("regression", line) for line in otherwise),
@@ -255,13 +261,6 @@ def _shown(both: Sides, budgets: Budgets) -> Comparison:
 
 def _figures(run: RunRecord) -> Readings:
     return read_figures(run.tool, run.figures) if isinstance(run, ImportedRun) else {}
-
-
-def _held_back(pairs: int, gated: int, alpha: float) -> int:
-    """Of recorded pairs, how many are kept to repeat what the others show."""
-    spare = pairs - pairs_needed(1 - alpha / max(1, gated))
-    held = min(spare, max(FRESH_PAIRS_MIN, pairs // 3))
-    return held if held >= FRESH_PAIRS_MIN else 0
 
 
 def _overall(

@@ -21,7 +21,7 @@ from bench.compare.budgets import Budgets
 from bench.compare.metric import Metric
 from bench.compare.metrics import readings
 from bench.compare.run_pairs import BROKEN, UnfitError
-from bench.records.run_files import read_run
+from bench.records.run_files import is_unfinished, read_run
 from bench.records.run_record import RunRecord
 from bench.records.versioned_json import RunFileError
 
@@ -108,6 +108,8 @@ def read_history(folder: Path, budgets: Budgets, commits: Sequence[str] = ()) ->
         line = f"{folder} has {len(paths)} runs, at most {HISTORY_RUNS_MAX} are drawn"
         raise UnfitError("unreadable", line)
     runs, left_out = [], Counter[str]()
+    if unfinished := sum(map(is_unfinished, {path.parent for path in folder.rglob("samples-*")})):
+        left_out["killed before its record was written, or still under way"] = unfinished
     for path in paths:
         try:
             run = read_run(path)

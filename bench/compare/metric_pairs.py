@@ -10,7 +10,6 @@ from bench.compare.metric import Metric, Rule
 from bench.compare.metrics import GENERATOR, Readings, readings
 from bench.compare.run_pairs import Pair, UnfitError
 from bench.compare.verdict import Finding, judge
-from bench.records.run_record import RunRecord
 
 Spreads = Mapping[str, float]
 """The spreads are by name of a metric, in place of the budget file's: see
@@ -47,6 +46,15 @@ class Row(NamedTuple):
     def limits(self) -> Rule:
         return self.rule.of(self.metric)
 
+
+COMPILING, ASKING = "compiling", f"cpu.{GENERATOR}"
+GUARDS = {COMPILING: MetricRule(0.1, "shown"), ASKING: MetricRule(0.05, "shown")}
+"""These metrics tell of what makes a side look better than it is. Budgets have thresholds of their
+own."""
+UNPLACED = ("cpu", "cpu_ratio", "compiling", "compacting", "per_request")
+"""A run has no place for metrics of these kinds where nothing of them was read."""
+COUNTED = ("per_request.kafka_records", "per_request.kafka_bytes")
+"""These are counted of every stack; a budget for all of a request means them."""
 
 Lost = Mapping[str, str]
 """Lost readings are by run_id: a line for each run that lacks a metric that decides."""
@@ -222,48 +230,81 @@ def judge_rows(found: Sequence[Row], used: int, alpha: float) -> dict[str, Findi
     )
 
 
-def cold(found: Sequence[Row]) -> list[str]:
-    """`cold` returns a line where A was not warm yet: whatever B is better at may be that alone."""
+def doubts(
+    found: Sequence[Row], pairs: Sequence[Pair], budgets: Budgets, used: int, alpha: float
+) -> list[str]:
+    """`doubts` returns a line for whatever makes B look better than it is: then nothing is SAME or
+    FASTER. It is looked for whether or not the budgets name it."""
+    guards = [
+        _row(metric, rule, sides)
+        for metric, rule, without, sides in _ruled(pairs, _guarding(budgets))
+        if not without
+    ]
+    return [*_cold(guards), *_dearer_to_ask(guards, found, used, alpha)]
+
+
+def _guarding(budgets: Budgets) -> Budgets:
+    """The rules of `GUARDS`, with the thresholds of the budgets where they have any."""
+    kinds = {kind: (kind, kind.partition(".")[0]) for kind in GUARDS}
+    own = {
+        kind: next(filter(None, map(budgets.metrics.get, names)), GUARDS[kind])
+        for kind, names in kinds.items()
+    }
+    return budgets._replace(metrics=own, operation_metrics={}, names=None)
+
+
+def _cold(guards: Sequence[Row]) -> list[str]:
+    """A line where A was not warm yet: whatever B is better at may be that alone."""
     return [
         f"{row.metric.name}: the compilers of A took {median(row.a):.2f} cores and those of B "
         f"{median(row.b):.2f}: A was not warm when it was measured"
-        for row in found
-        if row.metric.kind == "compiling" and median(row.a) - median(row.b) > row.rule.threshold
+        for row in guards
+        if row.metric.kind == COMPILING and median(row.a) - median(row.b) > row.rule.threshold
     ]
 
 
-def dearer_to_ask(found: Sequence[Row], findings: Mapping[str, Finding]) -> list[str]:
-    """`dearer_to_ask` returns a line where a request of B surely costs who sends it more: ratios to
-    that fell with it."""
+def _dearer_to_ask(
+    guards: Sequence[Row], found: Sequence[Row], used: int, alpha: float
+) -> list[str]:
+    """A line where a request of B surely costs who sends it more: ratios to that fell with it."""
     loops = {row.metric.loop for row in found if row.metric.word == "cpu_ratio" and row.is_gated}
+    asked = [row for row in guards if row.metric.kind == ASKING and row.metric.loop in loops]
     return [
         f"{row.metric.name}: {median(row.a):.0f} µs with A and {median(row.b):.0f} with B: what B "
         "takes looks smaller beside it than it is"
-        for row in found
-        if row.metric.kind == f"cpu.{GENERATOR}"
-        and row.metric.loop in loops
-        and row.metric.name in findings
-        and findings[row.metric.name].low > row.limits.threshold
+        for row in asked
+        if judge_rows([row], used, alpha)[row.metric.name].low > row.limits.threshold
     ]
 
 
 def unread(
-    found: Sequence[Row], budgets: Budgets, runs: Sequence[RunRecord]
+    found: Sequence[Row], pairs: Sequence[Pair], budgets: Budgets
 ) -> tuple[list[str], list[str]]:
     """`unread` returns doubts and notes, a line for each kind of metric that decides and that no
     run has. Of a stack of its own each reading of it has failed; of a target nobody can say what
     there is to read, so it is noted."""
-    is_loaded = any(phase.window is not None for run in runs for phase in run.fixed_phases)
+    runs = [run for pair in pairs for run in pair.runs]
+    is_loaded = any(phase.window for run in runs for phase in run.fixed_phases)
     if budgets.names is not None or not is_loaded:
         return [], []
-    deciding = [row for row in found if row.rule.role == "decides"]
-    known = {name for row in deciding for name in (row.metric.word, row.metric.kind)}
-    kinds = [
-        kind
-        for kind, rule in budgets.metrics.items()
-        if rule.role == "decides" and rule.loop is not None and kind not in known
-    ]
+    deciding = [row.metric for row in found if row.rule.role == "decides"]
+    known = {name for metric in deciding for name in (metric.word, metric.kind)}
+    kinds = [kind for kind in _expected(budgets) if kind not in known]
     if any(run.settings.target is not None for run in runs):
-        return [], [f"not compared: {kind}, which no run has of its target" for kind in kinds]
+        words = dict.fromkeys(kind.partition(".")[0] for kind in kinds)
+        return [], [f"not compared: {word}, which no run has of its target" for word in words]
+    empty = [
+        metric.name
+        for metric, rule, without, _ in _ruled(pairs, budgets)
+        if rule.role == "decides" and len(without) == _runs(pairs)
+    ]
     why = "which decides, as no run has it: each reading of it has failed"
-    return [f"can't tell: {kind}, {why}" for kind in kinds], []
+    return [f"can't tell: {name}, {why}" for name in (*kinds, *empty)], []
+
+
+def _expected(budgets: Budgets) -> Iterator[str]:
+    """Kinds that decide, and for which a run has no place where they were not read."""
+    for kind, rule in budgets.metrics.items():
+        if rule.role == "decides" and kind.partition(".")[0] in UNPLACED:
+            each = [name for name in COUNTED if name not in budgets.metrics]
+            yield from each if kind == "per_request" else [kind]

@@ -12,13 +12,14 @@ from typing import Literal, NamedTuple
 
 from scipy.stats import fisher_exact
 
-from bench.compare.run_pairs import BROKEN
+from bench.compare.run_pairs import BROKEN, Sides
 from bench.records.run_record import GENERATOR_BUSY, Figures, RunRecord
 from bench.stats.pooled_share import Count, PooledShare, pooled
 from bench.stats.window import asked, failures
 
 OUTCOMES_ALPHA = 0.01
-"""Any outcome of unchanged sides counts as changed with this chance: no fresh batch repeats it."""
+"""Any outcome of unchanged sides counts as changed with this chance, in all comparisons that share
+it: no fresh batch repeats it."""
 REFUSED_POINTS_MAX = 0.05
 """An operation's refused share may differ by so much: what is refused depends a little on who meets
 whom, and when."""
@@ -73,9 +74,11 @@ class Finding(NamedTuple):
         return f"{self.outcome}: {moved} ({between}): too far apart, and not surely so{more}"
 
 
-def judge(a: Sequence[RunRecord], b: Sequence[RunRecord]) -> list[Finding]:
+def judge(sides: Sides, comparisons: int = 1) -> list[Finding]:
     """`judge` returns what looks changed, by pooled shares; nothing where both answer alike."""
+    a, b = sides.base, sides.b
     ours, theirs = ([(dict(_counts(run)), _asked(run)) for run in side] for side in (a, b))
+    alpha = OUTCOMES_ALPHA / comparisons
     outcomes = list(dict.fromkeys(outcome for run, _ in (*ours, *theirs) for outcome in run))
     found = []
     for outcome in outcomes:
@@ -84,7 +87,7 @@ def judge(a: Sequence[RunRecord], b: Sequence[RunRecord]) -> list[Finding]:
             [Count(run.get(outcome, 0), asked[place]) for run, asked in side]
             for side in (ours, theirs)
         )
-        share = pooled(of_a, of_b, OUTCOMES_ALPHA / len(outcomes))
+        share = pooled(of_a, of_b, alpha / len(outcomes))
         if share is not None:
             state = _state(outcome, share, min(len(a), len(b)))
             if outcome.kind == DONE and share.change > 0:  # what failed before may be done now
@@ -150,34 +153,28 @@ def _counts(run: RunRecord) -> Iterator[tuple[Outcome, int]]:
                 yield Outcome(phase, operation, kind), count
 
 
-Both = tuple[Sequence[RunRecord], Sequence[RunRecord]]
-"""The runs are those of A and of B."""
-
-
-def blamed(batch: Both, fresh: Both, looks: int) -> str | None:
+def blamed(batch: Sides, fresh: Sides, looks: int, comparisons: int) -> str | None:
     """`blamed` returns a line where B is why its runs fail.
 
     All of one start may fail for that start alone: another one must show it, where there is one,
     and where a job could have asked it.
     """
-    line = failed_by_side(*([*first, *then] for first, then in zip(batch, fresh, strict=True)))
-    if line is None or not fresh[1]:
+    line = failed_by_side(batch + fresh, comparisons)
+    if line is None or not fresh.b:
         return line if looks == 1 else None
-    if all(run.verdict in BROKEN for run in batch[1]):
-        return line if failed_by_side(*fresh) else None
-    return line if any(run.verdict in BROKEN for run in fresh[1]) else None
+    if all(run.verdict in BROKEN for run in batch.b):
+        return line if failed_by_side(fresh) else None
+    return line if any(run.verdict in BROKEN for run in fresh.b) else None
 
 
-def failed_by_side(a: Sequence[RunRecord], b: Sequence[RunRecord]) -> str | None:
+def failed_by_side(sides: Sides, comparisons: int = 1) -> str | None:
     """`failed_by_side` returns a line where runs of B are FAILED or INVALID surely more often than
     A's: B is why they are."""
-    of_a, of_b = ([_failed_because(run) for run in side] for side in (a, b))
-    return _more_often("failed", of_a, of_b)
+    of_a, of_b = ([_failed_because(run) for run in side] for side in (sides.base, sides.b))
+    return _more_often("failed", of_a, of_b, comparisons)
 
 
-def void_by_side(
-    a: Sequence[RunRecord], b: Sequence[RunRecord], lost: Mapping[str, str]
-) -> str | None:
+def void_by_side(sides: Sides, lost: Mapping[str, str], comparisons: int = 1) -> str | None:
     """`void_by_side` returns a line where B's runs are void surely more often than A's: B is why
     they are. So is a run in `lost`, run_id → why.
 
@@ -185,18 +182,22 @@ def void_by_side(
     busier who loads it.
     """
     told = [
-        [_void_because(run, lost) for run in side if run.verdict not in BROKEN] for side in (a, b)
+        [_void_because(run, lost) for run in side if run.verdict not in BROKEN]
+        for side in (sides.base, sides.b)
     ]
     of_a, of_b = ([why for why in side if GENERATOR_BUSY not in (why or "")] for side in told)
-    return _more_often("are void", of_a, of_b)
+    return _more_often("are void", of_a, of_b, comparisons)
 
 
-def _more_often(did: str, of_a: Sequence[str | None], of_b: Sequence[str | None]) -> str | None:
+def _more_often(
+    did: str, of_a: Sequence[str | None], of_b: Sequence[str | None], comparisons: int
+) -> str | None:
     """A line where more runs of B have a reason than chance allows (Fisher's exact test)."""
     sides = of_a, of_b
     spoilt = [len(side) - side.count(None) for side in sides]
     table = [[some, len(side) - some] for some, side in zip(spoilt, sides, strict=True)]
-    if not all(sides) or fisher_exact(table, alternative="less").pvalue > OUTCOMES_ALPHA:
+    alpha = OUTCOMES_ALPHA / comparisons
+    if not all(sides) or fisher_exact(table, alternative="less").pvalue > alpha:
         return None
     why = next(why for why in of_b if why is not None)
     return (

@@ -24,6 +24,9 @@ MARK = "<!-- kaflinkshop: regression -->"
 BENCHMARKS = {"benchmark-smaller.json": True, "benchmark-bigger.json": False}
 """The files of github-action-benchmark say whether lower is better: each of its tools reads one.
 More is better of a closed loop's throughput and of a capacity; an open loop has no such figure."""
+FORMS = ("comparison.json", "comment.md", "junit.xml")
+OUTPUTS = (*FORMS, *BENCHMARKS)
+"""A comparison has files of these names; those of an earlier one are removed before it begins."""
 BASES = {
     "another system": "A was measured twice in each pair, on a system of its own each, and what is "
     "compared with B is their mean",
@@ -43,11 +46,8 @@ def write_outputs(comparison: Comparison, folder: Path) -> list[Path]:
     github-action-benchmark fails for a file without a figure, so there is none then.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    contents = {
-        "comparison.json": to_json(to_plain(comparison)),
-        "comment.md": markdown(comparison).encode(),
-        "junit.xml": junit(comparison),
-    }
+    forms = to_json(to_plain(comparison)), markdown(comparison).encode(), junit(comparison)
+    contents = dict(zip(FORMS, forms, strict=True))
     for name, is_lower_better in BENCHMARKS.items():
         if figures := action_benchmark(comparison, is_lower_better):
             contents[name] = to_json(figures)

@@ -90,6 +90,28 @@ class Pair(NamedTuple):
         return None
 
 
+class Sides(NamedTuple):
+    """The sides have runs that were read already, each by time."""
+
+    a: list[RunRecord]
+    b: list[RunRecord]
+    again: list[RunRecord]
+    """These runs are of the base again, on a system of its own; none where that was not
+    measured."""
+
+    def __add__(self, other: "Sides") -> "Sides":  # type: ignore[override]
+        return Sides(*([*ours, *theirs] for ours, theirs in zip(self, other, strict=True)))
+
+    @property
+    def base(self) -> list[RunRecord]:
+        return [*self.a, *self.again]
+
+    @classmethod
+    def of(cls, pairs: Sequence[Pair]) -> "Sides":
+        again = [pair.again for pair in pairs if pair.again is not None]
+        return cls([pair.a for pair in pairs], [pair.b for pair in pairs], again)
+
+
 def pair_up(
     a: Sequence[RunRecord], b: Sequence[RunRecord], again: Sequence[RunRecord] = ()
 ) -> list[Pair]:

@@ -94,6 +94,13 @@ class BaseNoise(NamedTuple):
         return abs(self.estimate) if self.state == "moved" else 0.0
 
 
+def held_back(pairs: int, gated: int, alpha: float) -> int:
+    """`held_back` returns how many of recorded pairs are kept to repeat what the others show."""
+    spare = pairs - pairs_needed(1 - alpha / max(1, gated))
+    held = min(spare, max(FRESH_PAIRS_MIN, pairs // 3))
+    return held if held >= FRESH_PAIRS_MIN else 0
+
+
 def base_noise(differences: Sequence[float], rule: Rule) -> BaseNoise | None:
     """`base_noise` judges pairs of the base with itself; None where there is none."""
     if not differences:

@@ -189,9 +189,14 @@ def settings_of(fault: Fault, seed: int, rate_per_s: float, after_s: float | Non
     """`settings_of` returns those of the load: an open loop, of which any share may fail."""
     measured_s = fault.span_s + (fault.after_s if after_s is None else after_s)
     return Settings(
-        users=(), rate=f"{rate_per_s:g}", seed=seed, duration_s=measured_s, max_failed=1.0,
+        users=(), rate=rate_of(rate_per_s), seed=seed, duration_s=measured_s, max_failed=1.0,
         first_warmup_s=WARM_UP_S, in_flight_max=in_flight_max(rate_per_s, fault.deadline_s),
     )  # fmt: skip
+
+
+def rate_of(per_s: float) -> str:
+    """`rate_of` returns a rate as a schedule has it, which knows no exponents."""
+    return f"{per_s:f}".rstrip("0").rstrip(".")
 
 
 def in_flight_max(rate_per_s: float, deadline_s: float) -> int:

@@ -11,7 +11,7 @@ from bench.faults.fault import Fault, Injected
 from bench.judge.host_health import STOLEN
 from bench.judge.reply_contract import RESENT
 from bench.records.request_log import Row
-from bench.records.run_record import EntryRecord, RunRecord
+from bench.records.run_record import EntryRecord, RunRecord, WindowFigures
 from bench.stats.quantiles import percentile_ms
 from bench.stats.window import is_answered
 
@@ -27,6 +27,8 @@ part in it. A recovery comes after the last one."""
 LAST_S = RECOVERED_STRETCH_S + 1
 """An outage that begins in the last so many seconds of a load has no time to end, and a stretch of
 recovery after it: whether it would is unknown."""
+HELD_BACK_SHARE_MAX = 0.01
+"""A load may have this share held back: where more was not sent, that may be the worst of it."""
 LOOK_S = 0.1
 """The time of the recovery is known this exactly."""
 SECOND_NS = 1_000_000_000
@@ -111,9 +113,14 @@ class Bitten:
 
 
 def recovered_s(
-    answers: Sequence[int], span_ns: tuple[int, int], began_ns: int, from_ns: int
+    answers: Sequence[int],
+    span_ns: tuple[int, int],
+    began_ns: int,
+    from_ns: int,
+    rate_per_s: float = 0.0,
 ) -> float | None:
-    """`recovered_s` returns the seconds from `from_ns` until the throughput is back, for good.
+    """`recovered_s` returns the seconds from `from_ns` until the throughput is back, for good: to
+    what it was before, or to nearly the `rate_per_s`, where an earlier fault had cost some of it.
 
     `answers` are the times of all answers, in ns and in order; `span_ns` is when the load, which is
     even, was opened and closed.
@@ -121,6 +128,7 @@ def recovered_s(
     opened_ns, closed_ns = span_ns
     earlier = bisect_left(answers, began_ns) - bisect_left(answers, opened_ns)
     per_s = earlier / max(1, began_ns - opened_ns) * SECOND_NS
+    per_s = max(per_s, RECOVERED_SHARE * rate_per_s)
     look_ns = int(LOOK_S * SECOND_NS)
     looks = range(from_ns, closed_ns - SECOND_NS + 1, look_ns)
     seconds = [bisect_left(answers, at + SECOND_NS) - bisect_left(answers, at) for at in looks]
@@ -200,10 +208,12 @@ def judge(name: str, fault: Fault, loaded: Loaded, bite: Bitten) -> Found:
         answers = sorted(row.done_ns for row in rows if is_done(row))
         from_ns = healed_ns if fault.lasts and healed_ns else bite.struck_ns or began_ns
         span_ns = (window.opened_ns, window.closed_ns)
-        recovered = recovered_s(answers, span_ns, began_ns, from_ns)
+        rate_per_s = float(run.settings.rate or 0)
+        recovered = recovered_s(answers, span_ns, began_ns, from_ns, rate_per_s)
+        unsure += _held_back(window)
         if recovered is None:
             earlier_ns = (window.opened_ns, window.closed_ns - LAST_S * SECOND_NS)
-            recovered = recovered_s(answers, earlier_ns, began_ns, from_ns)
+            recovered = recovered_s(answers, earlier_ns, began_ns, from_ns, rate_per_s)
             until_ns = from_ns + round((fault.recovery_s_max + LAST_S) * SECOND_NS)
             if recovered is not None:
                 unsure.append(f"in the last {LAST_S} s the throughput fell again: too late to tell")
@@ -257,6 +267,14 @@ def judge(name: str, fault: Fault, loaded: Loaded, bite: Bitten) -> Found:
         unsure=unsure,
         refused=refused,
     )
+
+
+def _held_back(window: WindowFigures) -> list[str]:
+    """What was not sent met no fault, and nobody waited for it."""
+    told = window.open
+    if told is None or told.dropped <= HELD_BACK_SHARE_MAX * told.scheduled:
+        return []
+    return [f"{told.dropped} of {told.scheduled} requests were not sent: nobody knows their fate"]
 
 
 def _resent(run: RunRecord) -> tuple[int, ...]:

@@ -1,18 +1,14 @@
 """A soak is one long load with a fault again and again; what the system holds must not grow."""
 
 import random
-import time
 from collections.abc import Iterator, Sequence
-from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
+from itertools import pairwise
 from math import inf
 from pathlib import Path
 
-import psutil
-
-from bench.errors import BenchError
-from bench.faults.campaign import WARM_UP_S, Load, in_flight_max
-from bench.faults.fault import CHECKPOINTS, DEADLINE_S, FAULTS, LOGS, Fault, Injected, Planned
+from bench.faults.campaign import WARM_UP_S, Load, in_flight_max, rate_of
+from bench.faults.fault import DEADLINE_S, FAULTS, INJECTED, Fault, Injected, Planned
 from bench.faults.judgement import (
     SECOND_NS,
     Bitten,
@@ -23,23 +19,17 @@ from bench.faults.judgement import (
     lost_s,
     others_failed,
 )
-from bench.faults.up import Up
-from bench.observe.jvm_allocation import live_bytes
-from bench.observe.processes import open_files
+from bench.faults.up import HEAP_EACH_S, SUPERVISOR, Up
 from bench.records.series import Series
 from bench.records.series_file import read_series
 from bench.result_files import to_json
 from bench.run.model import Progress
 from bench.run.settings import Settings
 from bench.stats.growth import POINTS_MIN, growth_share, peak_growth_share
-from machine.disk_use import size_bytes
 from machine.whole_files import write
 from system.runtime.options import StackOptions
 from system.runtime.parts import GATEWAY, JOBMANAGER, KAFKA, TASKMANAGER
-from system.wire import input_topic, reply_topic
 
-SUPERVISOR = "supervisor"
-"""Figures of ``up`` itself have this name."""
 EVERY_S = 15.0
 """A fault comes after each so long time."""
 FAULTS_BEGIN_S = 5.0
@@ -78,8 +68,6 @@ STATE_SETTLES_S = 10 * 60.0
 minutes."""
 JVM_OPTIONS = "-XX:+AlwaysPreTouch"
 """Each JVM has these options: a page of the heap that is used for the first time is no growth."""
-MIB = 1024 * 1024
-"""A MiB has so many bytes."""
 
 
 @dataclass(frozen=True)
@@ -101,9 +89,11 @@ class Held:
     """It climbs and falls by design, in so long at most: then its peaks are compared."""
 
 
-HEAP_EACH_S = 60.0
-"""The live heap is looked at this often: after a collection of all garbage, which takes some tenths
-of a second."""
+GAP_S_MAX = 3 * HEAP_EACH_S
+"""A part that nobody looked at for so long is not known to be flat."""
+SAMPLED_NS = 2 * SECOND_NS
+"""A part that was killed may be seen to have ended so long before it is told, and the other way
+round: it is looked for once a second."""
 HEAP_POINTS_MIN = 8
 """The slope of fewer looks at a heap is not known."""
 HEAP_SETTLES_S = 5 * 60.0
@@ -212,14 +202,9 @@ def soak(
 
     It raises `BenchError` for what can't be written, and `StackError`.
     """
-    settings = Settings(
-        scenario="steady", users=(), rate=f"{rate_per_s:g}", seed=seed, duration_s=duration_s,
-        max_failed=1.0, first_warmup_s=WARM_UP_S,
-        in_flight_max=in_flight_max(rate_per_s, DEADLINE_S),
-    )  # fmt: skip
     options = f"--topic-mib {TOPIC_MIB} --known-mib {KNOWN_MIB} --window-s {WINDOW_S}".split()
     with Up(progress, options=options, environment={"JDK_JAVA_OPTIONS": JVM_OPTIONS}) as up:
-        loaded = load(settings, up, planned)
+        loaded = load(load_of(seed, rate_per_s, duration_s), up, planned)
     loaded = loaded._replace(history=list(loaded.history))  # its files are read once
     found = judge("soak", together(loaded.injected), loaded, bitten(loaded.injected, planned))
     series, late = held_series(loaded), outages(loaded)
@@ -232,6 +217,7 @@ def soak(
             *([] if late else others),
             *(told(each) for each in grown if _is_over(each)),
             *overfull(series),
+            *unbidden(series, loaded.injected),
         ],
         unsure=[
             *found.unsure,
@@ -244,6 +230,35 @@ def soak(
     soaked = Soaked(found, faults, grown)
     write(loaded.folder / "soak.json", to_json(asdict(soaked)))
     return soaked, loaded.folder
+
+
+def load_of(seed: int, rate_per_s: float, duration_s: float) -> Settings:
+    """`load_of` returns the settings of a soak's load."""
+    return Settings(
+        scenario="steady", users=(), rate=rate_of(rate_per_s), seed=seed, duration_s=duration_s,
+        max_failed=1.0, first_warmup_s=WARM_UP_S,
+        in_flight_max=in_flight_max(rate_per_s, DEADLINE_S),
+    )  # fmt: skip
+
+
+def unbidden(series: Series, injected: Sequence[Injected]) -> list[str]:
+    """`unbidden` returns a line for each part that ended, or got all new processes, when no fault
+    had killed it: whatever mends the stack starts it at once, and the load hardly sees it."""
+    spans = [
+        (part, each.began_ns - SAMPLED_NS, each.healed_ns + round(each.fault.recovery_s_max * 1e9))
+        for each in injected
+        for part in each.fault.kills
+    ]
+    return [
+        f"{event.text} at second {(event.at_ns - series.at_ns[0]) / SECOND_NS:.0f}, by no fault"
+        for event in series.events
+        if event.kind == "fault"
+        and not event.text.startswith(INJECTED)
+        and not any(
+            event.text.startswith(f"{part} ") and began_ns <= event.at_ns <= ended_ns
+            for part, began_ns, ended_ns in spans
+        )
+    ]
 
 
 def together(done: Sequence[Injected]) -> Fault:
@@ -288,48 +303,10 @@ def bitten(done: Sequence[Injected], planned: Sequence[Planned]) -> Bitten:
     return Bitten(last.began_ns, last.healed_ns, proof, broken, unsure, from_ns)
 
 
-def held_by(up: Up) -> dict[str, float]:
-    """`held_by` returns what lies on the disk, in MiB, how many files each part has open beside
-    what lies there (topics and state have as many as they are large), and the memory of what
-    supervises the parts, which is none itself."""
-    logs = up.disk(LOGS)
-    requests, replies = (logs.glob(f"{topic('*')}-*") for topic in (input_topic, reply_topic))
-    found: dict[str, float] = {
-        "disk_mib.requests": sum(map(size_bytes, requests)) / MIB,
-        "disk_mib.replies": sum(map(size_bytes, replies)) / MIB,
-        "disk_mib.checkpoints": size_bytes(up.disk(CHECKPOINTS)) / MIB,
-    }
-    for part, pid in {**up.roots(), SUPERVISOR: up.pid()}.items():
-        with suppress(OSError):
-            found[f"files.{part}"] = open_files(pid, up.data_dir)
-    with suppress(psutil.Error):
-        found[f"rss_mib.{SUPERVISOR}"] = psutil.Process(up.pid()).memory_info().rss / MIB
-    return found
-
-
-class Watch:
-    """A watch looks at all that a stack holds, and now and then at what lives in its heaps."""
-
-    def __init__(self) -> None:
-        self._heaps_at_s = -HEAP_EACH_S
-
-    def __call__(self, up: Up) -> dict[str, float]:
-        """It returns figures by the name of their series, sizes in MiB. The heap of a JVM that does
-        not answer is not among them."""
-        found = held_by(up)
-        if time.monotonic() - self._heaps_at_s >= HEAP_EACH_S:
-            self._heaps_at_s = time.monotonic()
-            roots = up.roots()
-            for part in roots.keys() & up.gc_logs().keys():
-                with suppress(BenchError):
-                    found[f"heap_mib.{part}"] = live_bytes(roots[part]) / MIB
-        return found
-
-
 def held_series(loaded: Loaded) -> Series:
     """`held_series` returns what was sampled under the load; nothing where there was none."""
-    phase = loaded.run.phases[-1]
-    return Series([], {}, []) if phase.series is None else read_series(loaded.folder / phase.series)
+    name = loaded.run.phases[-1].series if loaded.run.phases else None
+    return Series([], {}, []) if name is None else read_series(loaded.folder / name)
 
 
 def overfull(series: Series) -> list[str]:
@@ -346,11 +323,10 @@ def requests_mib_max() -> float:
 
 
 def growths(loaded: Loaded, series: Series) -> Iterator[Grown]:
-    """`growths` yields how much each of `HELD` grew, from when it is not to."""
-    phase = loaded.run.phases[-1]
-    if phase.window is None or not series.at_ns:
-        return
-    opened_ns, closed_ns = phase.window.opened_ns, phase.window.closed_ns
+    """`growths` yields how much each of `HELD` grew, from when it is not to; unknown where nobody
+    looked."""
+    window = loaded.run.phases[-1].window if loaded.run.phases else None
+    opened_ns, closed_ns = (window.opened_ns, window.closed_ns) if window else (0, 0)
     for held in HELD:
         from_ns = judged_from_ns(held, opened_ns, closed_ns, loaded.injected)
         yield grown_since(series, held, from_ns, closed_ns)
@@ -368,7 +344,8 @@ def judged_from_ns(held: Held, opened_ns: int, closed_ns: int, injected: Sequenc
 
 
 def grown_since(series: Series, held: Held, from_ns: int, closed_ns: int) -> Grown:
-    """`grown_since` returns how much it grew between two times; unknown where they are too near."""
+    """`grown_since` returns how much it grew between two times; unknown where they are too near, or
+    not all of the time was looked at."""
     watched_s = max(0.0, (closed_ns - from_ns) / 1e9)
     share = None
     if watched_s >= watched_s_min(held):
@@ -378,8 +355,10 @@ def grown_since(series: Series, held: Held, from_ns: int, closed_ns: int) -> Gro
             if value is not None and from_ns <= at_ns <= closed_ns
         ]
         times, values = [at_s for at_s, _ in known], [value for _, value in known]
-        grew = peak_growth_share if held.swing_s else growth_share
-        share = grew(times, values, held.points_min)
+        edges = (from_ns / 1e9, *times, closed_ns / 1e9)
+        if max(later - sooner for sooner, later in pairwise(edges)) <= GAP_S_MAX:
+            grew = peak_growth_share if held.swing_s else growth_share
+            share = grew(times, values, held.points_min)
     return Grown(held.series, round(watched_s, 1), share, held.share_max, watched_s_min(held))
 
 
@@ -395,6 +374,6 @@ def _is_over(grown: Grown) -> bool:
 def told(grown: Grown) -> str:
     """`told` returns it as a line."""
     if grown.share is None:
-        least = f"too short to tell, at least {grown.watched_s_min:g} s are needed"
-        return f"{grown.series}: watched for {grown.watched_s:.0f} s: {least}"
+        least = f"at least {grown.watched_s_min:g} s are needed, without gaps"
+        return f"{grown.series}: can't tell from {grown.watched_s:.0f} s: {least}"
     return f"{grown.series}: {grown.share:+.1%} in {grown.watched_s:.0f} s"

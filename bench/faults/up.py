@@ -26,9 +26,12 @@ from bench.faults.fault import (
     Fault,
     Needs,
 )
+from bench.observe.jvm_allocation import live_bytes
+from bench.observe.processes import open_files
 from bench.project import PROJECT_DIR
 from bench.run.model import Progress
 from machine import ports
+from machine.disk_use import size_bytes
 from machine.errors import StackError
 from machine.http import answers
 from machine.processes import Child, Supervisor
@@ -36,6 +39,7 @@ from system.credentials import shop_headers
 from system.runtime import registry
 from system.runtime.data_folder import held_folder
 from system.runtime.parts import GATEWAY, JOBMANAGER, KAFKA, TASKMANAGER, names
+from system.wire import input_topic, reply_topic
 
 START_TIMEOUT_S = 300.0
 """A start takes at most this long; its own limits, one for each of its steps, end it first."""
@@ -52,6 +56,10 @@ SMALL_DISK_MIB = 256
 
 FOLDERS = {LOGS: "kafka/log", CHECKPOINTS: "flink/checkpoints"}
 """A disk that may fill up is at this place of the data folder."""
+SUPERVISOR = "supervisor"
+"""Figures of ``up`` itself have this name."""
+MIB = 1024 * 1024
+"""A MiB has so many bytes."""
 SHARED_MEMORY = "/dev/shm"
 """Linux has named memory at this place."""
 OWN_DISKS = """
@@ -271,3 +279,46 @@ def _tree(pid: int) -> list[int]:
         return [pid, *(child.pid for child in root.children(recursive=True))]
     except psutil.NoSuchProcess:
         return []
+
+
+HEAP_EACH_S = 60.0
+"""The live heap is looked at this often: after a collection of all garbage, which takes some tenths
+of a second."""
+
+
+def held_by(up: Up) -> dict[str, float]:
+    """`held_by` returns what lies on the disk, in MiB, how many files each part has open beside
+    what lies there (topics and state have as many as they are large), and the memory of what
+    supervises the parts, which is none itself."""
+    logs = up.disk(LOGS)
+    requests, replies = (logs.glob(f"{topic('*')}-*") for topic in (input_topic, reply_topic))
+    found: dict[str, float] = {
+        "disk_mib.requests": sum(map(size_bytes, requests)) / MIB,
+        "disk_mib.replies": sum(map(size_bytes, replies)) / MIB,
+        "disk_mib.checkpoints": size_bytes(up.disk(CHECKPOINTS)) / MIB,
+    }
+    for part, pid in {**up.roots(), SUPERVISOR: up.pid()}.items():
+        with suppress(OSError):
+            found[f"files.{part}"] = open_files(pid, up.data_dir)
+    with suppress(psutil.Error):
+        found[f"rss_mib.{SUPERVISOR}"] = psutil.Process(up.pid()).memory_info().rss / MIB
+    return found
+
+
+class Watch:
+    """A watch looks at all that a stack holds, and now and then at what lives in its heaps."""
+
+    def __init__(self) -> None:
+        self._heaps_at_s = -HEAP_EACH_S
+
+    def __call__(self, up: Up) -> dict[str, float]:
+        """It returns figures by the name of their series, sizes in MiB. The heap of a JVM that does
+        not answer is not among them."""
+        found = held_by(up)
+        if time.monotonic() - self._heaps_at_s >= HEAP_EACH_S:
+            self._heaps_at_s = time.monotonic()
+            roots = up.roots()
+            for part in roots.keys() & up.gc_logs().keys():
+                with suppress(BenchError):
+                    found[f"heap_mib.{part}"] = live_bytes(roots[part]) / MIB
+        return found

@@ -10,7 +10,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable
 
 from bench.judge.accounts import Account
-from bench.judge.reads import wrong_reads
+from bench.judge.reads import wrong_prices, wrong_reads
 from bench.judge.reply_contract import (
     CHARGES,
     DONE,
@@ -163,6 +163,8 @@ class Judge:
                     sold[line["item_id"]] += line["quantity"]
         for entity, message in wrong_reads(self.taken, self.final.orders):
             self.fault("final_state", entity, message)
+        for entity, message in wrong_prices(self.taken, self.final):
+            self.fault("money", entity, message)
         for user_id, account in self.of_user.items():
             self._user(user_id, account, charged[user_id], orders_of[user_id])
         for item_id, account in self.of_item.items():
@@ -263,6 +265,10 @@ class Judge:
             self.fault("charged_once", name, "its checkout has not ended")
         if order["paid"] != (order["status"] in ("paid", "completed")):
             self.fault("final_state", name, f"paid {order['paid']}, status {order['status']}")
+        charging = {each.operation for each in outcomes if each.possible} & CHARGES
+        if order["paid"] and len(charging) == 1 and order["status"] != PAID_BY[charging.pop()]:
+            found = f"is {order['status']}: what only a checkout takes is not what only pay does"
+            self.fault("final_state", name, found)
         charges = counted["checkout", DONE] + counted["pay", DONE] - counted["cancel_payment", DONE]
         lowest = charges - counted["cancel_payment", UNKNOWN]
         highest = charges + counted["checkout", UNKNOWN] + counted["pay", UNKNOWN]
@@ -288,6 +294,8 @@ class Judge:
                 self.fault("final_state", name, found)
 
 
+PAID_BY = {"checkout": "completed", "pay": "paid"}
+"""An order that one of these charged has this status: a checkout takes its items, too."""
 ORDER_OPERATIONS = frozenset(
     {"add_item", "remove_item", "remove_order", "checkout", "pay", "cancel_payment"}
 )

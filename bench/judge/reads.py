@@ -19,6 +19,7 @@ from bench.judge.reply_contract import (
     REFUND_DELAY_NS,
     UNKNOWN,
     Entity,
+    Final,
     Outcome,
     is_natural,
     moved_by,
@@ -44,6 +45,24 @@ def wrong_reads(
         if wrong is not None:
             yield f"{outcome.operation} {wrong[0]}", wrong[1]
     yield from book.wrong()
+
+
+def wrong_prices(outcomes: Sequence[Outcome], final: Final) -> Iterator[tuple[str, str]]:
+    """`wrong_prices` yields entity and what is wrong: an item costs what it was created with,
+    wherever it is told; no request changes that."""
+    created = {
+        each.body["item_id"]: each.body["price"]
+        for each in outcomes
+        if each.operation == "create_item" and each.done
+    }
+    told = [(each.operation, each.body) for each in outcomes if each.done]
+    told += [("the order after the run", order) for order in final.orders.values() if order]
+    told += [("the item after the run", item) for item in final.items.values() if item]
+    for where, body in told:
+        for line in (body, *body.get("items", ())):
+            price = created.get(line.get("item_id", ""))
+            if price is not None and line.get("price", price) != price:
+                yield f"item {line['item_id']}", f"costs {line['price']} in {where}, not {price}"
 
 
 class Book:

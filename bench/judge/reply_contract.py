@@ -181,6 +181,13 @@ def faults(row: Row) -> list[tuple[str, str]]:
     route = ROUTE_OF.get(row.operation)
     if route is not None:
         found += _misrouted(row, route)
+    if row.operation == "create_item":
+        asked = params_of(row.operation, row.path)
+        found += [
+            ("final_state", f"asked for the {name} {asked[name]}, got {body[name]}")
+            for name in ("price", "stock")
+            if asked.get(name, str(body[name])) != str(body[name])
+        ]
     for name in ("credit", "stock", "total_cost", "amount"):
         if name in body and not is_natural(body[name]):
             found.append(("never_negative", f"{name} is {body[name]!r}"))

@@ -58,6 +58,12 @@ def read_run(where: Path | str) -> RunRecord:
     return of_plain(RunRecord, run)
 
 
+def is_unfinished(folder: Path) -> bool:
+    """`is_unfinished` returns whether the folder is that of a run that has no record: one that was
+    killed, or is still under way."""
+    return not (folder / RUN_FILE).exists() and any(folder.glob("samples-*"))
+
+
 def write_run(folder: Path, run: RunRecord) -> None:
     """`write_run` writes all of it or nothing, with the digests of what it has. It raises
     `OSError`."""

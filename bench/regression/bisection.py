@@ -12,7 +12,7 @@ search goes on where it was interrupted.
 import re
 from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import ceil, inf, log2
 from pathlib import Path
 from typing import Literal
@@ -23,6 +23,7 @@ from bench.errors import BenchError, UnreadableError, UsageError
 from bench.git import git
 from bench.project import PROJECT_DIR
 from bench.records.typed_json import read_plain, to_plain
+from bench.regression.side import SideError
 from bench.regression.worktree import (
     MEASURED,
     Commit,
@@ -41,6 +42,8 @@ COMMITS_MAX = 10_000
 FIRST_BAD = re.compile(r"^# (?:possible )?first bad commit: \[([0-9a-f]+)\]", re.MULTILINE)
 
 Answer = Literal["good", "bad", "skip"]
+NOT_STARTED = "stack_failed"
+"""A step of this verdict did not start: whoever goes on with its search tries it again."""
 CODES: dict[Answer, int] = {"good": 0, "bad": 1, "skip": 125}
 """These are the exit codes of a command that ``git bisect run`` calls."""
 
@@ -74,7 +77,7 @@ class Search:
 
 Compare = Callable[[Commit, Collection[str], int], Comparison]
 """A comparison is of a commit with the good one, by metrics of these names (none: all), as one of
-so many that share alpha. It raises `StackError` where the commit can't be built or started."""
+so many that share alpha. It raises `SideError` where one of both can't be built or started."""
 
 
 class Bisection:
@@ -165,9 +168,9 @@ class Bisection:
         try:
             comparison = self._compare(commit, metrics, self._comparisons)
         except StackError as cause:
-            if is_end:
+            if is_end or not (isinstance(cause, SideError) and cause.letter == "B"):
                 raise
-            step = Step(commit.id, "skip", CODES["skip"], "stack_failed", str(cause))
+            step = Step(commit.id, "skip", CODES["skip"], NOT_STARTED, str(cause))
         else:
             is_worse = comparison.verdict == "regression"
             answer = "bad" if is_end and is_worse else answer_of(comparison, metrics)
@@ -193,8 +196,9 @@ class Bisection:
             raise UsageError(
                 f"{self._path.parent} has a search of other commits or options: name another folder"
             )
-        self._progress(f"going on after {len(found.steps)} steps: {self._path}")
-        self._search = found
+        steps = [step for step in found.steps if step.verdict != NOT_STARTED]
+        self._progress(f"going on after {len(steps)} steps: {self._path}")
+        self._search = replace(found, steps=steps)
 
 
 def read_search(path: Path) -> Search:

@@ -24,7 +24,7 @@ from bench.records.run_record import RunRecord
 from bench.regression.pair_loop import Gate, take, warmed
 from bench.regression.python_env import install_service, python_of
 from bench.regression.runs import Measure, Options, described
-from bench.regression.side import Side, subjects
+from bench.regression.side import Side, SideError, subjects
 from bench.regression.stopping_rule import FAILED_PAIRS_MIN, LOOKS_MAX, Plan, Step, turns
 from bench.regression.worktree import (
     Commit,
@@ -34,7 +34,9 @@ from bench.regression.worktree import (
     is_gateway_only,
 )
 from bench.run.model import Progress, Subject
+from bench.run.record import was_interrupted
 from bench.run.settings import Settings
+from machine.errors import StackError
 
 BUDGET_S_MIN = 30.0
 """A smaller `--budget-s` is refused: with less, no stack comes up."""
@@ -83,7 +85,7 @@ class Job:
         """`execute` measures and compares. Runs are recorded below `folder`, and stay, as what the
         stacks print.
 
-        A run that fails is a result, and counts against its side. It raises `StackError` where a
+        A run that fails is a result, and counts against its side. It raises `SideError` where a
         side can't be built or started, `KeyboardInterrupt` where a run was interrupted.
         """
         paths = changed(self._commits["A"], self._commits["B"], self._project)
@@ -103,8 +105,9 @@ class Job:
             batch,
             self._budgets,
             fresh if fresh.a.exists() else None,
-            LOOKS_MAX * self._comparisons,
+            LOOKS_MAX,
             self._spreads,
+            self._comparisons,
         )
 
     @contextmanager
@@ -118,12 +121,16 @@ class Job:
             yield [base, base._replace(letter=AGAIN), head]
 
     def _side(self, letter: str, commit: Commit, tree: Path) -> Side:
-        if self._service is None:
-            return Side(letter, commit, tree, python_of(tree, self._progress))
-        packages = tree.with_name(f"{tree.name}-packages")
-        self._progress(f"{letter}: installing the package of {commit.short}")
-        install_service(tree, packages)
-        return Side(letter, commit, tree, Path(sys.executable), packages=packages)
+        side = Side(letter, commit, tree, Path(sys.executable))
+        try:
+            if self._service is None:
+                return side._replace(python=python_of(tree, self._progress))
+            packages = tree.with_name(f"{tree.name}-packages")
+            self._progress(f"{letter}: installing the package of {commit.short}")
+            install_service(tree, packages)
+            return side._replace(packages=packages)
+        except StackError as cause:
+            raise SideError(side, str(cause)) from None
 
     def _measure(self, sides: list[Side], shared: bool, folder: Path) -> None:
         options, started_s = self._options, time.monotonic()
@@ -234,7 +241,7 @@ class Batch:
         """`run` makes one run, recorded. It raises `KeyboardInterrupt` where it was interrupted."""
         run = self._measure_run(settings, folder, self._subjects[letter])
         self._progress(f"{letter} {what}: {described(run)}")
-        if run.verdict == "interrupted":
+        if was_interrupted(run):
             raise KeyboardInterrupt
         return run
 

@@ -10,7 +10,7 @@ from bench.compare.budgets import Budgets
 from bench.compare.metric import Rule
 from bench.compare.metric_pairs import LostReadingError, Row, Spreads, lost, rows, usable
 from bench.compare.outcomes import failed_by_side
-from bench.compare.run_pairs import BROKEN, Pair, UnfitError, told
+from bench.compare.run_pairs import BROKEN, Pair, Sides, UnfitError, told
 from bench.regression.stopping_rule import Plan, Sequential, Step
 from bench.run.model import Progress
 from machine.errors import StackError
@@ -108,8 +108,7 @@ def take(
 def _with_failures_repeated(
     taken: Taken, plan: Plan, measure: Measure, spent_s: Callable[[], float], tell: Progress
 ) -> Taken:
-    base = [run for pair in taken.pairs for run in pair.base]
-    line = failed_by_side(base, [pair.b for pair in taken.pairs]) if taken.pairs else None
+    line = failed_by_side(Sides.of(taken.pairs))
     if line is None or taken.fresh:
         return taken
     fresh = plan.fresh_fitting(spent_s(), len(taken.pairs))

@@ -52,7 +52,7 @@ class Options(NamedTuple):
     def settings(self, number: int) -> Settings:
         """`settings` returns those of all runs of a round: a fixed rate, and then saturation."""
         return Settings(
-            rate=f"{self.rate_per_s:g}",
+            rate=f"{self.rate_per_s:f}".rstrip("0").rstrip("."),
             saturation_users=self.users,
             first_warmup_s=0.0,
             warmup_s=self.warmup_s,

@@ -31,6 +31,7 @@ from machine.errors import StackError
 from machine.http import answers
 from machine.ports import HOST, choose
 from machine.processes import Supervisor
+from system.runtime.parts import kind_of
 
 START_TIMEOUT_S = 300.0
 """A stack may take this long to start; the steps of its start have limits of their own."""
@@ -106,7 +107,7 @@ class Side(NamedTuple):
         """The environment is as `bench.run.environment.environment`, with this side's versions; the
         generator is ours.
 
-        It raises `StackError` where the side's Python can't tell.
+        It raises `SideError` where the side's Python can't tell.
         """
         ours = environment(own_stack=True)
         theirs = json.loads(_output(self, "-c", VERSIONS, *PACKAGES))
@@ -119,6 +120,14 @@ class Side(NamedTuple):
             kafka=theirs["kafka"],
             flink=packages["apache-flink"],
         )
+
+
+class SideError(StackError):
+    """The system of one side could not be built or started."""
+
+    def __init__(self, side: Side, line: str) -> None:
+        super().__init__(line)
+        self.letter = side.letter
 
 
 ByPart = dict[str, list[int]]
@@ -141,7 +150,7 @@ class Parts:
             self._asked_s = now_s
             with suppress(StackError):
                 self._found = self._ask() or self._found
-        return {part: own for part, own in self._found.items() if part in GROUPS}
+        return {part: own for part, own in self._found.items() if kind_of(part) in GROUPS}
 
 
 class Stacks:
@@ -152,6 +161,8 @@ class Stacks:
         self._logs = logs
         self._progress = progress
         self._supervisor = Supervisor()
+        self._sides: dict[str, Side] = {}
+        """These are the sides of the children, by name."""
         self._run = uuid.uuid4().hex[:8]
 
     def __enter__(self) -> "Stacks":
@@ -169,7 +180,7 @@ class Stacks:
 
     def whole(self, *sides: Side) -> dict[str, Subject]:
         """`whole` starts a stack of each side, by letter, all at once: so they are of one age. It
-        raises `StackError` when one does not come up."""
+        raises `SideError` when one does not come up."""
         began_s, found = time.monotonic(), {}
         for side in sides:
             self._progress(f"{side.letter}: starting the stack of {side.commit.short}")
@@ -184,14 +195,14 @@ class Stacks:
 
     def cluster(self, side: Side) -> Cluster:
         """`cluster` returns the side's Kafka and Flink, for gateways of all sides. It raises
-        `StackError`."""
+        `SideError`."""
         self._progress(f"starting one Kafka and Flink for all, of {side.commit.short}")
         self._begin(side)
         self._owner = side
         return self._entry(side)
 
     def gateway(self, side: Side, cluster: Cluster) -> Subject:
-        """`gateway` returns the side's gateway on it. It raises `StackError`."""
+        """`gateway` returns the side's gateway on it. It raises `SideError`."""
         url, own = self._gateway(side, cluster["bootstrap_servers"])
         self._progress(f"{side.letter}: its gateway is up")
         pids = Parts(cluster["pids"] | own, lambda: self._pids(self._owner) | own)
@@ -233,13 +244,19 @@ class Stacks:
         """What its own `status` says of a stack that was begun, once it is up."""
         deadline_s = time.monotonic() + START_TIMEOUT_S
         while True:
-            self._supervisor.check()
+            self._check_sides()
             answer = json.loads(_output(side, *self._status(side)))
             if answer["up"]:
                 return dict(answer)
             if time.monotonic() > deadline_s:
-                raise StackError(f"stack {side.letter} took longer than {START_TIMEOUT_S:g} s")
+                line = f"stack {side.letter} took longer than {START_TIMEOUT_S:g} s"
+                raise SideError(side, line)
             time.sleep(STATUS_INTERVAL_S)
+
+    def _check_sides(self) -> None:
+        for name, child in self._supervisor.children.items():
+            if child.exit_code() is not None:
+                raise SideError(self._sides[name], child.describe_exit())
 
     @staticmethod
     def _stack_of(side: Side) -> str:
@@ -262,17 +279,21 @@ class Stacks:
         child = self._start(self._gateway_of(side), side, command)
         url = f"http://{HOST}:{port}"
         for path in ("/health/ready", "/echo/warm"):
-            self._supervisor.wait_for(
-                lambda path=path: answers(url + path, ANSWER_TIMEOUT_S),  # type: ignore[misc]
-                self._gateway_of(side),
-                START_TIMEOUT_S,
-            )
+            try:
+                self._supervisor.wait_for(
+                    lambda path=path: answers(url + path, ANSWER_TIMEOUT_S),  # type: ignore[misc]
+                    self._gateway_of(side),
+                    START_TIMEOUT_S,
+                )
+            except StackError as cause:
+                self._check_sides()
+                raise SideError(side, str(cause)) from None
         return url, {"gateway": [process.pid for process in child.tree()]}
 
     def _start(self, name: str, side: Side, command: list[str]) -> Any:
         # Sides with clusters in common would answer each other's requests.
         own = {"KAFKA_BOOTSTRAP_SERVERS": "", "FLINK_REST": "", **side.variables}
-        log = self._logs / f"{name.replace(' ', '-')}.log"
+        log, self._sides[name] = self._logs / f"{name.replace(' ', '-')}.log", side
         return self._supervisor.start(name, command, log=log, env=own, cwd=side.tree)
 
 
@@ -281,7 +302,7 @@ def subjects(
     sides: list[Side], is_shared: bool, logs: Path, progress: Progress
 ) -> Iterator[dict[str, Subject]]:
     """`subjects` yields them by letter; `is_shared`: on one Kafka and Flink. It raises
-    `StackError`."""
+    `SideError`."""
     with Stacks(logs, progress) as stacks:
         if is_shared:
             cluster = stacks.cluster(sides[0])
@@ -315,8 +336,8 @@ def _output(side: Side, *arguments: str) -> str:
             timeout=STATUS_TIMEOUT_S,
         )
     except (OSError, subprocess.TimeoutExpired) as cause:
-        raise StackError(f"the Python of {side.commit.short} does not work: {cause}") from None
+        raise SideError(side, f"the Python of {side.commit.short} does not work: {cause}") from None
     if not done.stdout.startswith("{"):
         lines = done.stderr.strip().splitlines() or ["it printed nothing"]
-        raise StackError(f"the system of {side.commit.short} does not start: {lines[-1]}")
+        raise SideError(side, f"the system of {side.commit.short} does not start: {lines[-1]}")
     return done.stdout

@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from bench.errors import BenchError
 from bench.generator.spec import Phase
 from bench.observe.processes import Cpu, Pids
 from bench.records.run_record import AgentRecord, CommitRecord, Environment, Level, ProbeRecord
@@ -90,6 +91,8 @@ class Measured(NamedTuple):
     samples: list[Path]
     histories: list[Path]
     traces: list[Path]
+    groups: frozenset[str]
+    """The system and the generators had processes of these groups when the window opened."""
     window: Window | None
     """The window is None when it was interrupted before the window opened, and where nothing is
     measured."""
@@ -100,6 +103,8 @@ class Measured(NamedTuple):
     settled: Steadiness | None
     """The steadiness says whether a phase that only warms up ended steady."""
     interrupted: bool
+    cause: BenchError | None = None
+    """It ended early for this."""
     series: Path | None = None
     stages: Path | None = None
     agents: Sequence[AgentRecord] = ()

@@ -151,7 +151,7 @@ def _of_host(measured: Measured, window: Window) -> list[Check]:
     if measured.series is None:
         return [Check("series", "unknown", "the machine was not sampled")]
     cores = os.cpu_count() or 1  # the host's figures are of all of them
-    owns_all = measured.cpu.keys() >= OWN_GROUPS
+    owns_all = measured.groups >= OWN_GROUPS
     series = read_series(measured.series)
     found = host_health.of_window(series, window.opened_ns, window.closed_ns, cores, owns_all)
     return host_health.judge(found)

@@ -89,10 +89,12 @@ def run_phase(
     folder: Path,
     progress: Progress,
 ) -> Measured:
-    """`run_phase` measures a phase. Ctrl-C ends it early, and keeps the window as far as it got.
+    """`run_phase` measures a phase. Ctrl-C ends it early, and so does a generator or a system that
+    ends, or users that are not ready in time, which is then the `cause`: the window is kept as far
+    as it got.
 
-    Each Locust process has a seed of its own, counted up from `seed`. It raises `BenchError` when a
-    generator or the system ends, or when the users are not ready in time.
+    Each Locust process has a seed of its own, counted up from `seed`. It raises `BenchError` where
+    nothing could be begun.
     """
     generators = Generators(system.url, load, phase, seed, folder)
 
@@ -113,17 +115,24 @@ def run_phase(
     # Of the shop a search or a comparison may ask for more than there is.
     overload = None if load.is_shop or phase.schedule is None else Overload()
     watch = _Watch(system, generators, phase, meter, counted, live, folder, overload)
-    interrupted = False
+    interrupted, cause, amounts = False, None, dict[str, float]()
     try:
         try:
             watch.until_closed()
         except KeyboardInterrupt:
             interrupted = True
             watch.close()
+        except BenchError as fault:
+            cause = fault
+            watch.close()
         if overload is not None and overload.found:
             progress(f"{phase.name}: ended early: most requests were dropped for {OVERLOAD_S:g} s")
         amounts = counted.amounts()  # now, as the generators' own topics end with them
         generators.stop()
+    except KeyboardInterrupt:  # again, or as they answer what is under way
+        interrupted = True
+    except BenchError as fault:
+        cause = cause or fault
     finally:
         series = sampler.stop()
         generators.close()
@@ -136,11 +145,13 @@ def run_phase(
         samples,
         histories,
         traces,
+        watch.groups,
         watch.window,
         watch.cpu,
         watch.warmup_s,
         watch.settled,
         interrupted,
+        cause,
         series_path,
         agents=generators.agents(),
         counted=amounts,
@@ -235,6 +246,7 @@ class _Watch:
         self._counted = counted
         self._live = live
         self._opened: tuple[int, Reading] | None = None
+        self.groups = frozenset[str]()
         self.window: Window | None = None
         self.cpu: dict[str, Cpu] = {}
         self.warmup_s = 0.0
@@ -258,6 +270,7 @@ class _Watch:
             self.warmup_s = phase.warmup_s
             self._counted.read()
             self._opened = (time.monotonic_ns(), self._meter.read())
+            self.groups = frozenset(self._opened[1])
             self._follow("measure", open_s + phase.duration_s, self._is_out_of_reach)
             self.close()
             if phase.schedule is not None:  # exactly the scheduled times

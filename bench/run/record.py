@@ -22,6 +22,9 @@ from bench.records.run_record import (
     WrongAnswers,
 )
 
+INTERRUPTED: Verdict = "interrupted"
+"""This is the verdict of a run that somebody ended, where nothing worse is known of it, and one of
+its reasons in any case."""
 WRONG_ANSWERS_MAX = 100
 """A record keeps at most this many wrong answers; all are counted."""
 
@@ -53,7 +56,7 @@ class Judgement(NamedTuple):
         if self._failed_probes:
             return "failed"
         if self.interrupted:
-            return "interrupted"
+            return INTERRUPTED
         if self.unanswered:
             return "failed"
         if self.problems or not self._is_judged or (self.ledger and self.ledger.faults):
@@ -88,7 +91,7 @@ class Judgement(NamedTuple):
         if self.ledger is not None:
             reasons += self.ledger.faults
         if self.interrupted:
-            reasons.append("interrupted")
+            reasons.append(INTERRUPTED)
         elif not reasons and not self._is_judged:
             reasons.append("the run was not judged")
         return [*reasons, *self.void]
@@ -123,6 +126,11 @@ def record_of(
             len(judgement.wrong_answers), list(judgement.wrong_answers[:WRONG_ANSWERS_MAX])
         ),
     )
+
+
+def was_interrupted(run: RunRecord) -> bool:
+    """`was_interrupted` returns whether somebody ended the run, whatever else its verdict tells."""
+    return INTERRUPTED in run.reasons
 
 
 def _ledger(ledger: Ledger | None) -> LedgerRecord | None:

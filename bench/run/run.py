@@ -43,7 +43,10 @@ from system.runtime.stack import Stack
 
 @contextmanager
 def system_under_test(
-    settings: Settings, progress: Progress, options: StackOptions | None = None
+    settings: Settings,
+    progress: Progress,
+    options: StackOptions | None = None,
+    is_search: bool = False,
 ) -> Iterator[System]:
     """`system_under_test` yields a stack of its own, or the target. It raises `StackError` when the
     stack does not come up."""
@@ -51,7 +54,10 @@ def system_under_test(
         load, per_s = load_of(settings), 0.0
         if settings.rate is not None and not load.keep_alive:
             per_s = max(max(stage[:2]) for stage in settings.schedule().stages)
-        check_before(settings.target, load, per_s)
+        users = 0 if is_search else max(phase.users for phase in settings.phases())
+        is_open = is_search or settings.rate is not None
+        connections = max(settings.in_flight_max if is_open else 0, -(-users // load.generators))
+        check_before(settings.target, load, connections, per_s)
         yield System(
             *(settings.target, dict, lambda: None, settings.kafka), workers=settings.workers
         )
@@ -167,7 +173,8 @@ class Run:
             return
         settings = self._settings
         options = self._task.stack if isinstance(self._task, Probing) else None
-        with system_under_test(settings, self._progress, options) as system:
+        is_search = isinstance(self._task, Search)
+        with system_under_test(settings, self._progress, options, is_search) as system:
             yield Subject(system, commit(), environment(own_stack=settings.target is None))
 
     def _counters(self, system: System) -> Metrics | None:
@@ -194,7 +201,7 @@ class Run:
                 return Judgement(wrong_answers=self._histories().wrong(), interrupted=True)
             return self._judge(system, folder, before)._replace(probes=probes)
         except KeyboardInterrupt:
-            return Judgement(interrupted=True)
+            return Judgement(wrong_answers=self._histories().wrong(), interrupted=True)
         except BenchError as cause:
             return Judgement(wrong_answers=self._histories().wrong(), problems=[str(cause)])
 
@@ -243,6 +250,8 @@ class Run:
         if found.settled is not None:
             steady = "steady" if found.settled.steady else "not steady"
             self._progress(f"{phase.name}: {steady}: {found.settled.why}")
+        if measured.cause is not None:
+            raise measured.cause
         return not measured.interrupted
 
     def _judge(self, system: System, folder: Path, before: Metrics | None) -> Judgement:

@@ -19,6 +19,7 @@ from bench.records.run_record import CommitRecord, Environment, RunRecord, Windo
 from bench.records.series import Series
 from bench.records.series_file import read_series
 from bench.run.model import Progress
+from bench.run.record import was_interrupted
 from bench.run.settings import Settings
 from bench.scaling.axes import AXES, RATE, options_of
 from bench.scaling.entities import USERS_BESIDE, asking
@@ -171,7 +172,8 @@ class Walk:
 
     @contextmanager
     def _up(self, options: StackOptions, *, fills: bool = False) -> Iterator[Sites]:
-        interval_s = options.checkpoint_interval_s
+        base_s = StackOptions().checkpoint_interval_s
+        interval_s = max(options.checkpoint_interval_s, base_s)
         with self._bring(StackOptions()) as base:
             if options == StackOptions() and not fills:
                 yield Sites(base, base, interval_s)
@@ -233,7 +235,7 @@ class Walk:
         # What two runs of a stack draw differs.
         self._settings = replace(self._settings, seed=self._settings.seed + 1)
         record, folder = site.run(replace(settings, seed=self._settings.seed))
-        if record.verdict == "interrupted":
+        if was_interrupted(record):
             raise KeyboardInterrupt
         self._progress(f"run {record.run_id}: {'; '.join([record.verdict, *record.reasons])}")
         assert settings.rate is not None

@@ -222,7 +222,10 @@ class Journeys:
         return self._label(context.call, reply)
 
     def failed(self, context: _Step, outcome: str, times_ns: tuple[int, int, int]) -> int:
-        self._finish(context, broken(outcome), times_ns)
+        if kind_of(outcome) == "dropped":  # it was never sent, and is no row of the history
+            context.journey.close()
+        else:
+            self._finish(context, broken(outcome), times_ns)
         return self._samples.label(context.call.operation, outcome)
 
     def close(self) -> None:

@@ -12,7 +12,8 @@ from support.small_server import serving
 
 import bench.run.run as runs
 from bench.api import measure
-from bench.errors import ExitCode
+from bench.errors import BenchError, ExitCode
+from bench.generator.fleet import Generators
 from bench.records.run_files import read_run
 from bench.run.model import System
 from bench.run.run import system_under_test
@@ -70,3 +71,33 @@ def test_ctrl_c_while_the_stack_ends_loses_no_record(tmp_path: Path, monkeypatch
         measure(workload, url, rate=20, quick=True, duration_s=1, results=tmp_path)
     (record,) = tmp_path.glob("*/run.json")
     assert read_run(record).verdict == "valid"
+
+
+@pytest.mark.parametrize(
+    ("cause", "verdict"),
+    [(KeyboardInterrupt(), "interrupted"), (BenchError("agent a ended"), "invalid")],
+    ids=["Ctrl-C", "a generator is lost"],
+)
+def test_what_was_measured_is_kept_however_its_end_goes(
+    tmp_path: Path, monkeypatch, cause: BaseException, verdict: str
+) -> None:
+    """The phase was over, and its generators were about to end: run.json did not have it."""
+    stop, stopped = Generators.stop, []
+
+    def stop_and_fail(self: Generators) -> None:
+        stop(self)
+        stopped.append(self)
+        if len(stopped) == 2:  # the first one warmed up
+            raise cause
+
+    monkeypatch.setattr(Generators, "stop", stop_and_fail)
+    workload = tmp_path / "w.toml"
+    workload.write_text(WORKLOAD)
+    with serving(lambda *_: (200, b"")) as url:
+        run = measure(workload, url, rate=20, quick=True, duration_s=1, results=tmp_path)
+    assert run.verdict == verdict
+    assert [phase.name for phase in run.phases] == ["warmup", "open"]
+    window = run.phases[-1].window
+    assert window is not None
+    assert window.answered > 0
+    assert str(cause) in " ".join(run.reasons)

@@ -142,6 +142,7 @@ def _measured(
         samples=samples,
         histories=[],
         traces=[],
+        groups=frozenset(CPU_US),
         window=Window(opened_ns, closed_ns, spec.users is None) if spec.duration_s else None,
         cpu={group: Cpu(us * sent / 1e6, 0.0, 0.0) for group, us in CPU_US.items()},
         warmup_s=spec.warmup_s,

@@ -62,7 +62,7 @@ def window(factor: float, is_open: bool) -> dict[str, Any]:
             group: cpu_of(us if group == "generator" else us * factor)
             for group, us in CPU_US.items()
         },
-        "per_request": {"kafka_records": 3.2},
+        "per_request": {"kafka_records": 3.2, "kafka_bytes": 1500.0},
         "open": {
             "scheduled": 4000,
             "dropped": 0,

@@ -36,6 +36,24 @@ def test_a_fault_that_lasts_too_long_is_refused(tmp_path: Path) -> None:
     assert call(arguments) == ExitCode.USAGE
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        "soak --rate 4000",
+        "faults poison --rate 0.01",
+        "faults --rate 0.00001",
+        "cluster --rate 0.01",
+    ],
+)
+def test_a_rate_that_is_no_load_is_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], words: str
+) -> None:
+    """It was a traceback, once the stack was up."""
+    assert call([*words.split(), "--out", str(tmp_path / "out")]) == ExitCode.USAGE
+    assert capsys.readouterr().err.startswith("error: --rate: ")
+    assert not (tmp_path / "out").exists()
+
+
 def test_a_last_seed_beyond_all_is_refused(tmp_path: Path) -> None:
     arguments = ["faults", "--seed", str(2**31 - 1), "--seeds", "2", "--out", str(tmp_path)]
     assert call(arguments) == ExitCode.USAGE

@@ -166,6 +166,9 @@ def test_a_wrong_value_is_one_line(
         ("costs no-such-stack", ExitCode.FAILED, "no stack no-such-stack is up"),
         ("history {folder} --out {file}/page.html", ExitCode.FAILED, "cannot write to {file}"),
         ("regression no-such-commit", ExitCode.USAGE, "no commit no-such-commit"),
+        ("regression HEAD --rate 0.1", ExitCode.USAGE, "0.5 requests, 1 to"),
+        ("regression HEAD --rate 0.00001", ExitCode.USAGE, "--rate and --duration: "),
+        ("bisect HEAD^ HEAD --rate 0.1", ExitCode.USAGE, "--rate and --duration: "),
         ("regression HEAD --service {folder}", ExitCode.USAGE, "--service and --workload go"),
         ("regression HEAD --workload x", ExitCode.USAGE, "--service and --workload go together"),
         (
@@ -194,6 +197,22 @@ def test_what_a_person_can_do_wrong_is_said_before_anything_starts(
     *_, told = capsys.readouterr().err.splitlines()
     assert told.startswith("error: ")
     assert says.format_map(places) in told
+
+
+@pytest.mark.parametrize(
+    "line", ["regression HEAD --service {folder}", "compare a b --budgets none"]
+)
+def test_no_comparison_is_left_of_an_earlier_one(tmp_path: Path, line: str) -> None:
+    """CI reads the exit code from a file: a commit that did not start passed by yesterday's."""
+    out, kept = tmp_path / "out", tmp_path / "out" / "notes.txt"
+    a, b = (write_set(tmp_path / side, a_set(side, 8)) for side in "AB")
+    assert call(["compare", str(a), str(b), "--out", str(out)]) in COMPARISON_EXITS.values()
+    assert {path.name for path in out.iterdir()} >= {"comparison.json", "comment.md", "junit.xml"}
+    kept.touch()
+    (out / "benchmark-bigger.json").touch()
+    words = shlex.split(line.format(folder=tmp_path))
+    assert call([*words, "--out", str(out)]) in (ExitCode.USAGE, ExitCode.UNREADABLE)
+    assert [*out.iterdir()] == [kept]
 
 
 # ---- types of arguments

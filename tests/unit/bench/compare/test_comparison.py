@@ -37,7 +37,7 @@ GATEWAY = "open gateway CPU ratio"
 def test_the_same(tmp_path: Path) -> None:
     found = changed(tmp_path)
     assert (found.verdict, found.exit_code) == ("same", 0)
-    assert found.headline == "SAME: 8 gated metrics are within their thresholds"
+    assert found.headline == "SAME: 9 gated metrics are within their thresholds"
     assert found.pairs == PairsRecord(10, 4, [], "consecutive runs")
     gated = [m for m in found.metrics if m.role != "shown"]
     assert {m.verdict for m in gated} == {"same"}
@@ -139,7 +139,7 @@ def test_the_fresh_batch_of_other_folders(tmp_path: Path) -> None:
 
 def test_looks_spend_alpha_and_hold_nothing_back(tmp_path: Path) -> None:
     found = changed(tmp_path, looks=3)
-    assert found.statistics == StatisticsRecord(0.05 / 3, 3, 8)
+    assert found.statistics == StatisticsRecord(0.05 / 3, 3, 9)
     assert found.pairs == PairsRecord(PAIRS, 0, [], "consecutive runs")
 
 
@@ -286,7 +286,7 @@ def test_a_metric_that_is_only_shown_raises_no_alarm(tmp_path: Path) -> None:
     found = changed(tmp_path, cpu("gateway", 2), budgets=BUDGETS._replace(metrics=shown))
     assert found.verdict == "same"
     assert metric(found, "open gateway CPU ratio").change == pytest.approx(1, abs=0.01)
-    assert found.statistics.gated == 7
+    assert found.statistics.gated == 8
 
 
 def test_without_turns_a_drift_looks_like_a_change(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ from xml.etree import ElementTree
 
 import pytest
 from support.compared import BUDGETS, changed
-from support.made_sets import a_run, a_set, every, failed, verdict, write_set
+from support.made_sets import Change, a_run, a_set, every, failed, verdict, write_set
 
 from bench.compare.comparability import Folders
 from bench.compare.comparison import compare
@@ -165,3 +165,24 @@ def test_runs_that_fail_on_another_day_are_nobody_s(tmp_path: Path) -> None:
         a = write_set(folder / "a", a_set("A", 10))
         b = write_set(folder / "b", a_set("B", 10, what, begin=50))
         assert compare(Folders(a, b), BUDGETS).verdict != "regression"
+
+
+def test_one_pair_that_is_left_is_in_turns_with_nobody(tmp_path: Path) -> None:
+    """Nine of ten failed a little: the pair that was left made turns of them all."""
+
+    def failing(run: Run) -> None:
+        failed(400)(run)
+        verdict("failed", "open: 400 of 4,000 requests")(run)
+
+    b = a_set("B", 10, failing, begin=50)
+    b[0] |= {"verdict": "valid", "reasons": []}
+    folders = Folders(write_set(tmp_path / "a", a_set("A", 10)), write_set(tmp_path / "b", b))
+    assert compare(folders, BUDGETS).verdict == "invalid"
+
+
+@pytest.mark.parametrize("what", [MONEY, verdict("void", "50 processes waited for 2 cores")])
+def test_runs_without_a_partner_blame_nobody(tmp_path: Path, what: Change) -> None:
+    """Nine good pairs in turns, and ten runs of B alone on another evening."""
+    b = [*a_set("B", 9), *a_set("B", 10, what, begin=50)]
+    folders = Folders(write_set(tmp_path / "a", a_set("A", 9)), write_set(tmp_path / "b", b))
+    assert compare(folders, BUDGETS).verdict != "regression"

@@ -152,10 +152,14 @@ def test_what_is_left_out_is_said(tmp_path: Path) -> None:
     write_set(tmp_path, runs)
     (tmp_path / "broken").mkdir()
     (tmp_path / "broken" / "run.json").write_text("{")
+    (tmp_path / "killed").mkdir()
+    for name in ("samples-open-0.bin", "samples-open-0.jsonl"):
+        (tmp_path / "killed" / name).touch()
     found = read_history(tmp_path, BUDGETS)
     assert found.runs == 13
-    broken, void, other = sorted(found.left_out)
+    broken, killed, void, other = sorted(found.left_out)
     assert broken.startswith(f"1 left out: {tmp_path}/broken/run.json is truncated or not JSON")
+    assert killed.startswith("1 left out: killed before its record was written")
     assert void == "1 left out: not valid but void"
     assert other == "2 left out: not comparable with the newest, machine cores: 2 | 8"
     assert all(f"- {line}" in describe(found) for line in found.left_out)
@@ -213,7 +217,7 @@ def test_the_page_asks_nothing_of_a_network(tmp_path: Path) -> None:
     text = page(read_history(write_set(tmp_path, commits(STEP)), BUDGETS))
     assert not re.search(r"<(?:script|img|iframe)[^>]*\ssrc=|<link", text)
     assert "default-src &#x27;none&#x27;" in text
-    assert text.count('<div id="chart-') == 15
+    assert text.count('<div id="chart-') == 16
     assert "commit06, worse" in text
 
 

@@ -169,6 +169,19 @@ def test_what_was_measured_before_an_interruption_can_be_compared(tmp_path: Path
     assert found.verdict == "invalid"
 
 
+def test_a_run_that_was_killed_is_not_left_out(tmp_path: Path) -> None:
+    """A harness that B's memory killed left two runs less, and the rest was SAME."""
+    a, b = (write_set(tmp_path / side, a_set(side, 14)) for side in "AB")
+    (a / "stacks").mkdir()
+    (a / "stacks" / "stack-A.log").write_text("no run\n")
+    assert compare(Folders(a, b), BUDGETS).verdict == "same"
+    (b / "20260103T000000Z-b-1").mkdir()
+    (b / "20260103T000000Z-b-1" / "samples-open-0.bin").write_bytes(b"")
+    found = compare(Folders(a, b), BUDGETS)
+    assert (found.verdict, found.exit_code) == ("unreadable", 14)
+    assert "20260103T000000Z-b-1 has samples and no run.json: its run was killed" in found.headline
+
+
 def test_one_run_by_its_folder_or_its_file(tmp_path: Path) -> None:
     a, b = write_set(tmp_path / "a", a_set("A", 1)), write_set(tmp_path / "b", a_set("B", 1))
     (run,) = b.iterdir()

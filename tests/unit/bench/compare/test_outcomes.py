@@ -27,15 +27,16 @@ from bench.compare.comparison import compare
 from bench.compare.comparison_record import Comparison
 from bench.compare.metric import Rule
 from bench.compare.outcomes import RUNS_MIN, judge, void_by_side
-from bench.records.run_record import GENERATOR_BUSY, RunRecord
+from bench.compare.run_pairs import Sides
+from bench.records.run_record import GENERATOR_BUSY
 from bench.regression.stopping_rule import Plan, Sequential, Step
 
 BUDGETS = read_budgets(DEFAULT_FILE)
 Run = dict[str, Any]
 
 
-def records(runs: list[Run]) -> list[RunRecord]:
-    return [record(run) for run in runs]
+def sides(a: list[Run], b: list[Run]) -> Sides:
+    return Sides([record(run) for run in a], [record(run) for run in b], [])
 
 
 def also(share: float, kind: str) -> Change:
@@ -106,8 +107,8 @@ def test_what_could_not_be_sent_is_not_served(tmp_path: Path, share: float, expe
 
 def test_fewer_failures_are_no_harm() -> None:
     a, b = a_set("A", 8, failed(200)), a_set("B", 8)
-    assert [each for each in judge(records(a), records(b)) if each.outcome.kind == "failed"] == []
-    assert [each.state for each in judge(records(b), records(a)) if each.outcome.kind == "failed"]
+    assert [each for each in judge(sides(a, b)) if each.outcome.kind == "failed"] == []
+    assert [each.state for each in judge(sides(b, a)) if each.outcome.kind == "failed"]
 
 
 def test_what_is_done_more_often_is_no_harm(tmp_path: Path) -> None:
@@ -118,12 +119,12 @@ def test_what_is_done_more_often_is_no_harm(tmp_path: Path) -> None:
         figures["failed"] = {"504 timeout": 100}
         figures["answered"] -= 100
 
-    a, b = (records(side) for side in (a_set("A", 8, failing), a_set("B", 8)))
-    assert judge(a, b) == []
-    worse = {each.outcome.kind for each in judge(b, a)}
+    a, b = a_set("A", 8, failing), a_set("B", 8)
+    assert judge(sides(a, b)) == []
+    worse = {each.outcome.kind for each in judge(sides(b, a))}
     assert worse == {"done", "failed"}
-    less = records(a_set("A", 8, refused(0.04), also(0.04, "409 out_of_stock")))
-    (found,) = judge(less, b)
+    less = a_set("A", 8, refused(0.04), also(0.04, "409 out_of_stock"))
+    (found,) = judge(sides(less, b))
     assert found.outcome.kind == "done", "each refusal by itself moved by less than its limit"
 
 
@@ -164,17 +165,14 @@ def test_a_rare_operation_is_judged_in_all_phases_together(
     of_b = rare(refused, saturated=saturated, refused_there=refused_there)
     of_a = rare(0.1, saturated=saturated, refused_there=0.09 if refused_there else 0.0)
     a, b = a_set("A", 12, of_a), a_set("B", 12, of_b)
-    found = [
-        each for each in judge(records(a), records(b)) if each.outcome.operation == "cancel_payment"
-    ]
+    found = [each for each in judge(sides(a, b)) if each.outcome.operation == "cancel_payment"]
     assert {each.state for each in found} == states
 
 
 def test_few_runs_can_only_be_suspected() -> None:
     def states(runs: int) -> set[str]:
         return {
-            each.state
-            for each in judge(records(a_set("A", runs)), records(a_set("B", runs, refused(1.0))))
+            each.state for each in judge(sides(a_set("A", runs), a_set("B", runs, refused(1.0))))
         }
 
     assert states(RUNS_MIN) == {"changed"}
@@ -217,7 +215,8 @@ def test_a_reading_that_failed_in_every_run_is_missed(tmp_path: Path) -> None:
     folders = Folders(write_set(tmp_path / "a", a), write_set(tmp_path / "b", b))
     found = compare(folders, BUDGETS)
     assert found.verdict == "inconclusive"
-    assert "can't tell: per_request, which decides, as no run has it" in " ".join(found.reasons)
+    for kind in ("per_request.kafka_records", "per_request.kafka_bytes"):
+        assert f"can't tell: {kind}, which decides, as no run has it" in " ".join(found.reasons)
 
     target = settings(target="http://localhost:1")
     a, b = a_set("A", 24, unread, target), a_set("B", 24, unread, target)
@@ -274,13 +273,13 @@ def test_the_service_level_of_a_pair_that_is_void_is_not_checked(tmp_path: Path)
 
 @pytest.mark.parametrize(("of_a", "of_b", "is_told"), [(0, 3, False), (8, 9, False), (9, 0, False)])
 def test_void_runs_that_tell_nothing_of_a_side(of_a: int, of_b: int, is_told: bool) -> None:
-    def side(letter: str, voids: int) -> list[RunRecord]:
+    def side(letter: str, voids: int) -> list[Run]:
         runs = a_set(letter, 12)
         for run in runs[:voids]:
             run |= {"verdict": "void", "reasons": ["the machine was busy"]}
-        return records(runs)
+        return runs
 
-    assert bool(void_by_side(side("A", of_a), side("B", of_b), {})) == is_told
+    assert bool(void_by_side(sides(side("A", of_a), side("B", of_b)), {})) == is_told
 
 
 # ---- what could never settle

@@ -58,9 +58,9 @@ def test_names_from_a_record_break_no_output(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("changes", "pairs", "counts"),
     [
-        ([], PAIRS, {"tests": "12", "failures": "0", "errors": "0", "skipped": "0"}),
+        ([], PAIRS, {"tests": "13", "failures": "0", "errors": "0", "skipped": "0"}),
         ([cpu("gateway", 1.1)], PAIRS, {"failures": "1", "errors": "0", "skipped": "0"}),
-        ([], 2, {"tests": "12", "failures": "0", "errors": "0", "skipped": "8"}),
+        ([], 2, {"tests": "13", "failures": "0", "errors": "0", "skipped": "9"}),
         ([settings(workers=2)], 2, {"tests": "1", "failures": "0", "errors": "1"}),
     ],
 )
@@ -83,7 +83,7 @@ def test_the_form_of_github_action_benchmark(tmp_path: Path) -> None:
     found = compared(tmp_path, a_set("A", PAIRS, with_capacity), a_set("B", PAIRS, with_capacity))
     smaller, bigger = (action_benchmark(found, lower) for lower in (True, False))
     assert [entry["name"] for entry in bigger] == ["capacity"]
-    assert len(smaller) == 15
+    assert len(smaller) == 16
     for entry in (*smaller, *bigger):
         assert set(entry) == {"name", "unit", "value", "extra"}
         assert isinstance(entry["value"], float)

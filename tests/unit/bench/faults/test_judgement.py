@@ -41,8 +41,9 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> RunRecord:
     assert made.invariants is not None
     kept = replace(made.invariants, counts=dict.fromkeys(made.invariants.counts, 0))
     return replace(
-        made, ledger=ledger, invariants=kept, wrong_answers=WrongAnswers(0, []), reasons=[]
-    )
+        made, ledger=ledger, invariants=kept, wrong_answers=WrongAnswers(0, []), reasons=[],
+        settings=replace(made.settings, rate="10"),
+    )  # fmt: skip
 
 
 def opened_ns(run: RunRecord) -> int:
@@ -88,6 +89,32 @@ def test_a_recovery_counts_from_the_kill_that_a_replay_has_in_it(run: RunRecord)
     for name in ("replay-across-restart", "kill-broker-at-checkpoint"):
         found = judged(run, name, history=rows(run, (20, 24)), bite=bite)
         assert found.recovered_s == pytest.approx(4, abs=0.3)
+
+
+def test_a_system_that_answered_nothing_before_has_not_recovered(run: RunRecord) -> None:
+    """Nothing was lost of nothing, and the promises held."""
+    assert judged(run, history=rows(run, (0, 30))).recovered_s is None
+    assert judged(run, history=rows(run, (0, 30))).state == "broken"
+
+
+def test_what_an_earlier_fault_has_cost_is_no_recovery(run: RunRecord) -> None:
+    """A fifth less each time, and each time it was as before."""
+    kept = [row for number, row in enumerate(rows(run, (10, 14))) if number % 5 < 3]
+    assert judged(run, history=kept).recovered_s is None
+    worn = replace(run, settings=replace(run.settings, rate="6"))
+    assert judged(worn, history=kept).recovered_s == pytest.approx(4, abs=0.5)
+
+
+@pytest.mark.parametrize(("dropped", "state"), [(10, "hold"), (11, "unknown")])
+def test_what_was_not_sent_may_be_the_worst_of_it(run: RunRecord, dropped: int, state: str) -> None:
+    phase = run.phases[-1]
+    assert phase.window is not None
+    assert phase.window.open is not None
+    told = replace(phase.window.open, scheduled=1000, dropped=dropped)
+    window = replace(phase.window, open=told)
+    found = judged(replace(run, phases=[replace(phase, window=window)]))
+    assert found.state == state
+    assert ("11 of 1000 requests were not sent" in " ".join(found.unsure)) == (dropped > 10)
 
 
 def test_a_load_that_ends_before_the_goal_does_not_tell(run: RunRecord) -> None:

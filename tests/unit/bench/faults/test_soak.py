@@ -19,6 +19,8 @@ from bench.faults.soak import (
     Held,
     bitten,
     grown_since,
+    growths,
+    held_series,
     judged_from_ns,
     outages,
     overfull,
@@ -26,10 +28,11 @@ from bench.faults.soak import (
     requests_mib_max,
     together,
     told,
+    unbidden,
     watched_s_min,
 )
 from bench.records.request_log import Row
-from bench.records.series import Series
+from bench.records.series import Event, Series
 from system.flink_job.host import SWEEP_PAUSE_MS, TRANSIT_MS
 from system.service import Window
 
@@ -112,8 +115,52 @@ def test_growth_counts_from_a_time_on(per_s: float, share: float) -> None:
     assert (grown.watched_s, grown.share) == (500.0, pytest.approx(share, abs=0.01))
     short = grown_since(series, held, 999 * SECOND_NS, 1000 * SECOND_NS)
     assert short.share is None
-    assert told(short).endswith(f"at least {JUDGED_S_MIN:g} s are needed")
+    assert told(short).endswith(f"at least {JUDGED_S_MIN:g} s are needed, without gaps")
     assert grown_since(Series(at_ns, {}, []), held, 0, 1000 * SECOND_NS).share is None
+
+
+@pytest.mark.parametrize("seen_s", [(500, 820), (681, 1000), (500, 600, 781, 1000), ()])
+def test_what_nobody_looked_at_is_not_known_to_be_flat(seen_s: tuple[int, ...]) -> None:
+    """A sampler that died, or a source that fell silent, was judged by what there was."""
+    at_ns = [second * SECOND_NS for second in range(1000)]
+    spans = list(zip(seen_s[::2], seen_s[1::2], strict=True))
+    values: list[float | None] = [
+        500.0 if any(first <= second < last for first, last in spans) else None
+        for second in range(1000)
+    ]
+    held = Held("files.kafka", "kafka", 0.05)
+    series = Series(at_ns, {"files.kafka": values}, [])
+    grown = grown_since(series, held, 500 * SECOND_NS, 1000 * SECOND_NS)
+    assert grown.share is None
+    assert "can't tell from 500 s" in told(grown)
+
+
+@pytest.mark.parametrize("phases", [[], [SimpleNamespace(window=None, series=None)]])
+def test_a_load_that_did_not_begin_tells_nothing_of_growth(phases: list[Any]) -> None:
+    run: Any = SimpleNamespace(phases=phases)
+    loaded = Loaded(run, Path(), [], [], 0)
+    series = held_series(loaded)
+    assert [each.share for each in growths(loaded, series)] == [None] * len(HELD)
+    assert unbidden(series, []) == []
+
+
+@pytest.mark.parametrize(
+    ("text", "at_s", "is_told"),
+    [
+        ("gateway ended, and was started", 2, False),  # killed then
+        ("gateway ended, and was started", 0, False),  # as it is seen
+        ("gateway ended, and was started", 1800, True),
+        ("gateway was replaced", 1800, True),
+        ("kafka ended", 2, True),
+        ("injected: kill-gateway", 2, False),
+    ],
+)
+def test_a_part_that_dies_by_itself_is_told(text: str, at_s: int, is_told: bool) -> None:
+    """It is started anew within a second, and one kill of a soak excused all that came later."""
+    events = [Event("fault", at_s * SECOND_NS, 300.0, text), Event("gc", at_s, 1.0, "a pause")]
+    series = Series([0, SECOND_NS], {}, events)
+    found = unbidden(series, [injected("kill-gateway", Bite("it ended"))])
+    assert found == ([f"{text} at second {at_s}, by no fault"] if is_told else [])
 
 
 @pytest.mark.parametrize(

@@ -1,57 +1,21 @@
 """Sound histories are never blamed, and every one that was broken is found out."""
 
-import copy
-import random
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from support.recorded_shop import ROUND_NS, SURE, UNSURE, RecordedShop
+from support.broken_history import Broken
+from support.recorded_shop import SURE, UNSURE, RecordedShop
 
 from bench.judge.invariants import check
-from bench.judge.reply_contract import DONE, Final, outcome_of
+from bench.judge.reply_contract import DONE, outcome_of
 from bench.records.request_log import Row
 
 ROUNDS = 80
 SEEDS = range(40)
 
-Breaks = Callable[["Broken"], bool]
-
-
-class Broken:
-    """A copy of a sound history, to be broken; a mutant says whether it found what to break."""
-
-    def __init__(self, shop: RecordedShop, seed: int) -> None:
-        self.rows = copy.deepcopy(shop.rows)
-        self.final: Final = copy.deepcopy(shop.final)
-        self.chance = random.Random(seed)
-
-    def pick(self, *operations: str, status: int = 200, code: str | None = None) -> int | None:
-        """The place of a row, or None where there is none."""
-        fitting = [
-            place
-            for place, row in enumerate(self.rows)
-            if row.operation in operations and row.status == status and row.code == code
-        ]
-        return self.chance.choice(fitting) if fitting else None
-
-    def append(
-        self, operation: str, path: str, body: dict[str, Any], key: str | None = None
-    ) -> None:
-        sent_ns = max(row.done_ns for row in self.rows) + ROUND_NS
-        body = {"request_id": key or f"m{len(self.rows)}", **body}
-        self.rows.append(Row(operation, path, key, sent_ns, sent_ns + 1, 200, body))
-
-    def entity(self, kind: dict[str, Any], **wanted: Any) -> Any:
-        """A final entity with these values, or None."""
-        found = [
-            each
-            for each in kind.values()
-            if each and all(each[name] == value for name, value in wanted.items())
-        ]
-        return self.chance.choice(found) if found else None
+Breaks = Callable[[Broken], bool]
 
 
 def moved(broken: Broken, times: int) -> bool:
@@ -318,7 +282,54 @@ def unknown_status(broken: Broken) -> bool:
     return True
 
 
+def created_with_less(broken: Broken) -> bool:
+    place = broken.pick("create_item")
+    if place is None or not broken.rows[place].body["stock"]:
+        return False
+    body = broken.rows[place].body
+    body["stock"] -= 1
+    item = broken.final.items[body["item_id"]]
+    assert item is not None
+    item["stock"] -= 1
+    return item["stock"] >= 0
+
+
+def created_at_another_price(broken: Broken) -> bool:
+    place = broken.pick("create_item")
+    if place is None:
+        return False
+    broken.rows[place].body["price"] += 1
+    return True
+
+
+def sold_at_another_price(broken: Broken) -> bool:
+    """Its order, and what it cost the user, agree with each other."""
+    order = broken.entity(broken.final.orders, status="open")
+    if order is None or not order["items"]:
+        return False
+    line = order["items"][0]
+    line["price"] += 1
+    order["total_cost"] += line["quantity"]
+    return True
+
+
+def sold_and_not_taken(broken: Broken) -> bool:
+    """A checkout was answered, and what it sold is still there."""
+    orders = {key: order for key, order in broken.final.orders.items() if order}
+    for row in broken.rows:
+        if row.operation == "pay":
+            orders.pop(outcome_of(row).params["order_id"], None)
+    order = broken.entity(orders, status="completed")
+    if order is None:
+        return False
+    order["status"] = "paid"
+    for line in order["items"]:
+        broken.final.items[line["item_id"]]["stock"] += line["quantity"]  # type: ignore[index]
+    return True
+
+
 MUTANTS: tuple[Breaks, ...] = (
+    *(created_with_less, created_at_another_price, sold_at_another_price, sold_and_not_taken),
     *(lost_effect, doubled_effect, lost_charge, charged_twice, told_twice_that_it_was_charged),
     *(refund_doubled, stock_of_a_sale_is_back, refused_and_done, negative_read, crossed_reply),
     *(answer_of_another, stale_credit, stale_stock, stale_order, stale_lines),

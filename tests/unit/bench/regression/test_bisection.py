@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from support.compared import BUDGETS
 from support.made_sets import a_set, cpu, record, refused
 
-from bench.compare.comparability import Sides
 from bench.compare.comparison import compare_sets
 from bench.compare.comparison_record import Comparison
+from bench.compare.run_pairs import Sides
 from bench.errors import BenchError, UnreadableError, UsageError
 from bench.git import git as quiet_git
 from bench.regression.bisection import (
@@ -25,6 +25,7 @@ from bench.regression.bisection import (
     read_search,
     report,
 )
+from bench.regression.side import Side, SideError
 from bench.regression.stopping_rule import LOOKS_MAX
 from bench.regression.worktree import Commit, resolve
 from machine.errors import StackError
@@ -68,7 +69,8 @@ class Measured:
         self.metrics.append(set(metrics))
         state = quiet_git(self.root, "show", f"{commit.id}:{FACTOR.as_posix()}").split()[0]
         if state == BROKEN:
-            raise StackError("its gateway does not start")
+            side = Side("B", commit, self.root, Path())
+            raise SideError(side, "its gateway does not start")
         change = refused(1.0) if state == REFUSING else cpu("gateway", float(state))
         both = [
             Sides(
@@ -78,7 +80,7 @@ class Measured:
             )
             for pairs, begin in ((self.pairs, 0), (6, 100))
         ]
-        return compare_sets(*both, only(BUDGETS, metrics), LOOKS_MAX * count)
+        return compare_sets(*both, only(BUDGETS, metrics), LOOKS_MAX, None, count)
 
 
 def search(root: Path, good: Commit, bad: Commit, compare: Measured, folder: str = "") -> Search:
@@ -193,6 +195,36 @@ def test_nothing_to_search(tmp_path: Path) -> None:
     broken = repository(tmp_path / "q", "1", BROKEN)
     with pytest.raises(StackError, match="its gateway does not start"):
         search(tmp_path / "q", *broken, Measured(tmp_path / "q"), "q-search")
+
+
+@pytest.mark.parametrize("letter", ["A", "A2", None])
+def test_what_is_not_the_commits_doing_is_not_held_against_it(
+    tmp_path: Path, letter: str | None
+) -> None:
+    """The good one's stack did not come up once: that commit was skipped for ever."""
+    commits = repository(tmp_path / "p", *["1"] * 5, *["1.2"] * 4)
+
+    class Short(Measured):
+        def __call__(self, commit: Commit, metrics: Collection[str], count: int) -> Comparison:
+            if len(self.asked) == 1:
+                line = "there is no memory for it"
+                side = Side(letter or "", commit, self.root, Path())
+                raise SideError(side, line) if letter else StackError(line)
+            return super().__call__(commit, metrics, count)
+
+    with pytest.raises(StackError, match="there is no memory for it"):
+        search(tmp_path / "p", commits[0], commits[-1], Short(tmp_path / "p"))
+    found = search(tmp_path / "p", commits[0], commits[-1], Measured(tmp_path / "p"))
+    assert found.first_bad == [commits[5].id]
+
+
+def test_a_commit_that_did_not_start_is_tried_again(tmp_path: Path) -> None:
+    commits = repository(tmp_path / "p", "1", BROKEN, "1.2")
+    first, again = Measured(tmp_path / "p"), Measured(tmp_path / "p")
+    found = search(tmp_path / "p", commits[0], commits[-1], first)
+    assert {*found.first_bad} == {commits[1].id, commits[2].id}
+    assert search(tmp_path / "p", commits[0], commits[-1], again) == found
+    assert again.asked == [commits[1].id], "what was measured is not measured again"
 
 
 def test_an_interrupted_search_goes_on(tmp_path: Path) -> None:

@@ -28,7 +28,7 @@ def pairs(count: int, *changes: Change, begin: int = 0) -> list[Pair]:
 def test_what_is_gated_is_what_the_first_runs_have() -> None:
     spreads = dict.fromkeys(gate(pairs(1)[0], BUDGETS, {}).rules, 0.0)
     found = gate(pairs(1)[0], BUDGETS, spreads | {METRIC: 0.04})
-    assert len(found.rules) == 8
+    assert len(found.rules) == 9
     assert METRIC in found.deciding
     assert found.rules[METRIC].aa_spread > 0
 

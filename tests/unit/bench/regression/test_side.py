@@ -16,7 +16,7 @@ from bench.records.run_record import CommitRecord
 from bench.regression import python_env, side
 from bench.regression.python_env import python_of
 from bench.regression.runs import Options, described
-from bench.regression.side import ASK_EACH_S, ByPart, Parts, Side, Stacks, apart
+from bench.regression.side import ASK_EACH_S, ByPart, Parts, Side, SideError, Stacks, apart
 from bench.regression.worktree import LOCK_FILE, Commit
 from bench.run.environment import environment
 from bench.run.model import Subject, System
@@ -108,6 +108,8 @@ def test_a_stack_that_does_not_come_up(tmp_path: Path) -> None:
     ):
         pass
     assert "no room" in str(caught.value)
+    assert isinstance(caught.value, SideError)
+    assert caught.value.letter == "A"
 
 
 def test_what_is_kept_up_beside() -> None:
@@ -148,6 +150,9 @@ def test_a_part_that_was_started_anew_is_known(monkeypatch: pytest.MonkeyPatch) 
     here, gone = os.getpid(), 2**22 + 1
     parts = Parts({"kafka": [here], "supervisor": [here]}, ask)
     assert parts() == {"kafka": [here]}, "nobody is asked while all are there"
+    several = {"kafka_2": [here], "flink_taskmanager_3": [here], "gateway": [here]}
+    parts = Parts({**several, "kafka_format": [here]}, ask)
+    assert parts() == several, "the second of a kind is as much a part as the first"
     parts = Parts({"kafka": [gone]}, ask)
     answers = [{"kafka": [here]}, {}, StackError("it does not answer")]
     assert parts() == {"kafka": [gone]}, "as it was, where nobody answers"

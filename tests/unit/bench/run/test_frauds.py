@@ -1,7 +1,7 @@
 """Runs that once looked well: a fault is put into what was recorded, and none of them is VALID."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import orjson
@@ -51,14 +51,16 @@ class Recorded:
     lost: tuple[str, ...] = ()
     """Readings of the series that failed from the third second on."""
     has_series: bool = True
+    ended: str = ""
+    """A process of this group ended within the window: what the group took is not known."""
 
     def judge(self, folder: Path, max_failed: float = 0.01) -> Judgement:
         schedule = Schedule((Stage(RATE, RATE, SECONDS),)) if self.is_open else None
         measured = Measured(
             Phase("load", 0 if self.is_open else 8, 1.0, SECONDS, schedule),
-            *(1, [self._samples(folder)], [], []),
+            *(1, [self._samples(folder)], [], [], frozenset(EVERYBODY)),
             Window(BEGIN_NS, BEGIN_NS + SECONDS * SECOND_NS, self.is_open),
-            cpu={group: Cpu(1.0, 0.0, 0.0) for group in EVERYBODY},
+            cpu={group: Cpu(1.0, 0.0, 0.0) for group in EVERYBODY if group != self.ended},
             warmup_s=1.0,
             settled=None,
             interrupted=False,
@@ -152,6 +154,8 @@ FRAUDS: dict[str, tuple[Recorded, str]] = {
     "how long disks stood still could not be read": (
         Recorded(lost=("host.io_stalled",)), "void"),
     "the CPU time of Kafka could not be read": (Recorded(lost=("cpu.kafka",)), "void"),
+    "a neighbour, beside a process of Kafka's that ended": (
+        replace(with_host(busy=64.0), ended="kafka"), "void"),
     "a fifth failed on a machine that was taken away": (
         Recorded(outcome=outcomes("504 timeout", 5), host=with_host(steal=1.9).host), "void"),
 }  # fmt: skip

@@ -19,7 +19,7 @@ from bench.report.markdown import summarize
 from bench.run.environment import commit, environment
 from bench.run.model import Measured
 from bench.run.phase_figures import describe, examine
-from bench.run.record import Judgement, record_of
+from bench.run.record import Judgement, record_of, was_interrupted
 from bench.run.settings import Settings
 from bench.stats.steadiness import Steadiness
 from machine.whole_files import write
@@ -66,9 +66,13 @@ def a_run(folder: Path, judgement: Judgement) -> RunRecord:
     settled = Steadiness(False, "it was too short to tell")
     samples, histories = [some_samples(folder)], [a_history(folder)]
     measured = [
-        Measured(Phase("warmup", 1, 1.0, 0.0), 1, [], [], [], None, {}, 1.0, settled, False),
         Measured(
-            Phase("users-1", 1, 1, 2), 1, samples, histories, [], window, cpu, 1.0, None, False
+            *(Phase("warmup", 1, 1.0, 0.0), 1, [], [], [], frozenset()),
+            *(None, {}, 1.0, settled, False),
+        ),
+        Measured(
+            *(Phase("users-1", 1, 1, 2), 1, samples, histories, [], frozenset(cpu)),
+            *(window, cpu, 1.0, None, False),
         ),
     ]
     started = "2026-01-02T03:04:05+00:00"
@@ -92,6 +96,7 @@ def a_run(folder: Path, judgement: Judgement) -> RunRecord:
         (Judgement(BALANCED, BROKEN, void=["the generator was late"]), "failed"),
         (Judgement(BALANCED), "valid"),
         (Judgement(interrupted=True), "interrupted"),
+        (Judgement(interrupted=True, wrong_answers=["a reply of another"]), "failed"),
     ],
 )
 def test_the_verdict_and_its_reasons(tmp_path: Path, judgement: Judgement, verdict: str) -> None:
@@ -100,6 +105,7 @@ def test_the_verdict_and_its_reasons(tmp_path: Path, judgement: Judgement, verdi
     assert replace(read_run(tmp_path), digests={}) == run
     assert run.verdict == verdict
     assert bool(run.reasons) == (verdict != "valid")
+    assert was_interrupted(run) == judgement.interrupted
     text = summarize(run)
     assert text.startswith(f"# id: {verdict.upper()}")
     assert all(reason in text for reason in run.reasons)

@@ -56,7 +56,7 @@ class Stacks:
         verdict = (*self.verdicts, *["valid"] * len(self.runs))[len(self.runs) - 1]
         phases = PHASES if settings.saturation_users else PHASES[:1]
         folder = made_run(self.folder / str(len(self.runs)), phases, seed=settings.seed)
-        run = at_least(replace(read_run(folder), verdict=verdict), [])
+        run = at_least(replace(read_run(folder), verdict=verdict, reasons=[verdict]), [])
         return replace(run, phases=[]) if verdict == "invalid" else run, folder
 
 
@@ -146,6 +146,16 @@ def test_a_window_has_a_checkpoint_at_least(tmp_path: Path) -> None:
     assert lengths == [10] * 2 * PAIRS * 5 + [30] * 2 * PAIRS
     found.machine({"checkpoint-interval": 20.0})
     assert stacks.runs[-1][1].duration_s == 20
+
+
+def test_the_base_has_a_checkpoint_too(tmp_path: Path) -> None:
+    """Beside a stack with one each half a second, the base had none or one."""
+    stacks = Stacks(tmp_path / "runs")
+    settings = replace(SETTINGS, duration_s=2.0)
+    Walk(study(), tmp_path, settings, stacks.bring, print).axes(["checkpoint-interval"])
+    least_s = StackOptions().checkpoint_interval_s
+    lengths = [settings.duration_s for _, settings in stacks.runs]
+    assert lengths == [least_s] * 2 * PAIRS * 4 + [10] * 2 * PAIRS + [30] * 2 * PAIRS
 
 
 def test_a_run_that_is_ended_ends_the_study(tmp_path: Path) -> None:

@@ -68,6 +68,27 @@ def test_any_answers_are_recorded_and_judged(found: list[tuple[int, bytes]], tra
         check(history, final)
 
 
+def test_what_was_not_sent_is_no_request(tmp_path: Path) -> None:
+    """This machine had no port for it: it was in the history, and the system was blamed."""
+    writer, record = samples.Writer(tmp_path / "a.bin"), request_log.Writer(tmp_path / "history")
+    customers = ShopCustomers(1, count=2)
+    source = Journeys(
+        *(customers, lambda call, traced: call, writer, record), *(tmp_path / "traces", 0)
+    )
+    source.prepare()
+    context, _ = source.next_prepared() or source.next()
+    writer.scheduled = 2
+    source.failed(context, samples.DROPPED_LIMIT, TIMES_NS)
+    context, _ = source.next_prepared() or source.next()
+    writer.sent = 1
+    source.failed(context, "timeout", TIMES_NS)
+    source.close()
+    writer.close()
+    (row,) = History([tmp_path / "history"])
+    assert row.status == 0
+    assert (record.scheduled, record.dropped) == (2, 1)
+
+
 BODIES: dict[str, Any] = {
     **dict.fromkeys(("user_id", "order_id", "item_id", "status"), "x"),
     **dict.fromkeys(("credit", "stock", "price", "total_cost", "amount"), 1),

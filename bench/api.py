@@ -36,6 +36,7 @@ def measure(
     quick: bool = False,
     seed: int = 1,
     generators: int = 1,
+    in_flight: int | None = None,
     agents: Sequence[str] = (),
     p99_ms: float | None = None,
     max_failed_percent: float | None = None,
@@ -51,8 +52,9 @@ def measure(
     is of an open loop, in requests/s, or a schedule in words; `users` are of closed loops, one
     after the other; one of the two is given. Each window takes `duration_s`, by default 20 s, or
     4 s where it is `quick`, after a warm-up. The run's folder, ``results/<run_id>``, has all else
-    that is recorded. `agents`, as "10.0.0.7:7070", send in place of this machine. `progress` is
-    told how far it is.
+    that is recorded. `generators` are processes, each of which has at most `in_flight` requests of
+    an open loop under way, by default 2,000. `agents`, as "10.0.0.7:7070", send in place of this
+    machine. `progress` is told how far it is.
 
     What the run is worth is its `verdict`: it is returned also where the run is void, failed,
     invalid or interrupted. It raises `BenchError` for wrong values, a workload that can't be used
@@ -75,6 +77,7 @@ def measure(
         "--duration": duration_s,
         "--seed": seed,
         "--generators": generators,
+        "--in-flight": in_flight,
         "--agents": ",".join(agents) or None,
         "--p99-ms": p99_ms,
         "--max-failed": max_failed_percent,

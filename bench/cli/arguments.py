@@ -137,7 +137,7 @@ def add_load(parser: argparse.ArgumentParser) -> None:
         help="of an open loop (default: %(default)s)")  # fmt: skip
     add("--in-flight", type=whole("requests", IN_FLIGHT_MAX), metavar="N",
         default=DEFAULT.in_flight_max,
-        help="of an open loop; more are dropped (default: %(default)s)")  # fmt: skip
+        help="each generator's, of an open loop; others are dropped (%(default)s)")  # fmt: skip
     add("--trace-every", type=whole("requests", TRACE_EVERY_MAX, 0), metavar="N",
         default=DEFAULT.trace_every,
         help="trace each N-th request of an open loop (default: none)")  # fmt: skip

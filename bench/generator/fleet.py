@@ -177,6 +177,7 @@ def spec_of(
 ) -> Spec:
     """`spec_of` returns what generator `index` of `count` does."""
     schedule, name = phase.schedule, f"{phase.name}-{index}"
+    users = phase.users // count + (index < phase.users % count)
     return Spec(
         url=url,
         workload=load.workload if load.is_shop else str(Path(load.workload).resolve()),
@@ -184,11 +185,11 @@ def spec_of(
         seed=seed,
         stages=() if schedule is None else tuple((*stage,) for stage in schedule.stages),
         arrivals="poisson" if schedule is None else schedule.arrivals,
-        users=phase.users // count + (index < phase.users % count),
+        users=users,
         duration_s=phase.warmup_s + phase.duration_s,
         index=index,
         count=count,
-        in_flight_max=load.in_flight_max,
+        in_flight_max=users if schedule is None else load.in_flight_max,
         timeout_s=load.timeout_s,
         keep_alive=load.keep_alive,
         trace_every=load.trace_every,

@@ -34,16 +34,17 @@ OWN_LIMITS = frozenset(
 """These errors of opening a connection are this machine's own, not the server's."""
 
 
-def check_before(url: str, load: Load, connections_per_s: float) -> None:
+def check_before(url: str, load: Load, connections: int, connections_per_s: float) -> None:
     """`check_before` raises `BenchError` for what would end or spoil the load of this server. A
     generator at an agent looks for itself.
 
-    `connections_per_s` is how many new connections it makes each second; 0 where they are kept.
+    Each generator has so many `connections` at most, and all together make `connections_per_s` new
+    ones each second; 0 where they are kept.
     """
     address = Address.of(url)
     if load.agents:  # whose machines have limits, and a network, of their own
         return
-    check_limits(load.in_flight_max, load.generators)
+    check_limits(connections, load.generators)
     if connections_per_s:
         check_port_reuse(connections_per_s, address.host in LOOPBACK)
     check_server(address, load.trust)

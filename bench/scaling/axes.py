@@ -104,5 +104,7 @@ def options_of(settings: Mapping[str, float]) -> StackOptions:
 
 
 def is_base(settings: Mapping[str, float]) -> bool:
-    """`is_base` tells whether the base is set up so."""
-    return options_of(settings) == StackOptions()
+    """`is_base` tells whether the base is set up so, which has a partition for each task."""
+    options = options_of(settings)
+    named = None if options.partitions == options.parallelism else options.partitions
+    return replace(options, partitions=named) == StackOptions()

@@ -12,7 +12,7 @@ the speed that the base had right before it.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from math import ceil
+from math import ceil, isfinite
 from statistics import median
 from typing import NamedTuple
 
@@ -72,7 +72,8 @@ class Plan:
     per_machine_per_s: Range
     """One machine as the study's holds the level up to this rate."""
     p99_at_that_ms: Range
-    """The p99 is within this at the expected rate of a machine."""
+    """The p99 is within this at the expected rate of a machine: near its capacity a little less of
+    that is a far longer queue, and where it may be too little there is no bound."""
     machines: Range
     partitions: Range
     gateways: Range
@@ -191,6 +192,9 @@ def planned(
     most = max(reached * (1 + error), queue.rate_for(p99_ms * (1 + p99_error)))
     one = Range(least * without, reached * without, most * without)
     used, there_ms = queue.utilisation(reached), min(p99_ms, queue.latency_ms(reached, 0.99))
+    faster, slower = (
+        queue.dearer(times).latency_ms(reached, 0.99) for times in (1 / (1 + error), 1 + error)
+    )
     machines = Range(
         _whole(rate_per_s / (most * without)),
         _whole(rate_per_s / one.expected),
@@ -205,7 +209,11 @@ def planned(
         p99_ms,
         set_up.settings,
         one,
-        Range(there_ms / (1 + p99_error), there_ms, there_ms * (1 + p99_error)),
+        Range(
+            min(faster, there_ms) / (1 + p99_error),
+            there_ms,
+            slower * (1 + p99_error) if isfinite(slower) else None,
+        ),
         machines,
         _threads(rate_per_s * cpu_us["flink"] / 1e6, busy),
         _threads(rate_per_s * cpu_us["gateway"] / 1e6, busy),
@@ -270,21 +278,21 @@ def _whole(needed: float) -> float:
 def table(found: Plan) -> str:
     """`table` returns a plan as Markdown."""
     rows = [
-        ("requests/s a machine", found.per_machine_per_s),
-        ("p99 at that rate, ms", found.p99_at_that_ms),
-        ("machines", found.machines),
-        ("partitions", found.partitions),
-        ("gateways", found.gateways),
-        ("memory, MiB in all", found.memory_mib),
+        ("requests/s a machine", found.per_machine_per_s, 0),
+        ("p99 at that rate, ms", found.p99_at_that_ms, 1),
+        ("machines", found.machines, 0),
+        ("partitions", found.partitions, 0),
+        ("gateways", found.gateways, 0),
+        ("memory, MiB in all", found.memory_mib, 0),
     ]
     lines = [
         f"# {found.rate_per_s:,.0f} requests/s with a p99 of {found.p99_ms:g} ms",
         "",
         "| what | at least | expected | at most |",
         "| --- | ---: | ---: | ---: |",
-        *(f"| {name} | {each.low:,.0f} | {each.expected:,.0f} | "
-          f"{'unknown' if each.high is None else format(each.high, ',.0f')} |"
-          for name, each in rows),
+        *(f"| {name} | {each.low:,.{digits}f} | {each.expected:,.{digits}f} | "
+          f"{'unknown' if each.high is None else format(each.high, f',.{digits}f')} |"
+          for name, each, digits in rows),
         "",
         f"- at {found.utilisation:.0%} of a capacity of {found.capacity_per_s:,.0f} requests/s",
         f"- held against the study: p50 off by {found.p50_error:.0%} and p99 by "

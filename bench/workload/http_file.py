@@ -7,7 +7,7 @@
 
     [values]                          # {name} in a path, header or body is one of these
     user = ["u1", "u2", "u3"]         # at random
-    id = { from = 1, to = 1000000000 }       # each once before any comes again, in shuffled order
+    id = { from = 1, to = 1000000000 }       # in shuffled order, each once in so many requests
     account = { csv = "accounts.csv" }       # so too; {account.name}, {account.password}: one row
 
     [[request]]
@@ -32,10 +32,12 @@
 """
 
 import csv
+import io
 import os
 import re
 import tomllib
 from collections.abc import Iterable, Mapping
+from json import dumps
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -66,7 +68,6 @@ WEIGHT_MAX = 1_000_000
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _CONTROLS = re.compile(r"[\x00-\x1f\x7f]")
 _OURS = ("transfer-encoding", "te", "upgrade", "trailer")
-
 
 Entry = dict[str, Any]
 """An entry is a table of the file as TOML has it, not checked yet."""
@@ -164,7 +165,9 @@ def _tables(document: Mapping[str, Any], kind: str) -> Iterable[tuple[str, Entry
 
 
 def _check_places(workload: Workload) -> None:
-    known = {place for name, each in workload.values.items() for place in _places(name, each)}
+    known = set[str]()
+    for name, values in workload.values.items():
+        known |= {f"{name}.{column}" for column in values.columns} or {name}
     for flow in workload.flows:
         captured: set[str] = set()
         for template in flow.steps:
@@ -179,16 +182,13 @@ def _check_places(workload: Workload) -> None:
             captured |= set(template.capture)
 
 
-def _places(name: str, values: Values) -> list[str]:
-    return [f"{name}.{column}" for column in values.columns] or [name]
-
-
 def _values(name: str, entry: Any, folder: Path) -> Values:
     where = f"values.{name}"
     if not re.fullmatch(r"\w+", name):
         raise WorkloadError(f"{where}: a name of letters, digits and _")
     if isinstance(entry, list) and 1 <= len(entry) <= VALUES_MAX:
-        rows = [(str(value),) for value in entry if isinstance(value, str | int | float)]
+        rows = [(each if isinstance(each, str) else dumps(each),) for each in entry
+                if isinstance(each, str | int | float)]  # fmt: skip
         if len(rows) == len(entry) and not any(_CONTROLS.search(text) for (text,) in rows):
             return Values(rows, size=len(rows))
     elif isinstance(entry, dict) and entry.keys() == {"from", "to"}:
@@ -206,7 +206,7 @@ def _values(name: str, entry: Any, folder: Path) -> Values:
 
 def _csv(where: str, path: Path) -> Values:
     try:
-        lines = _content(path).decode("utf-8-sig").splitlines()
+        lines = io.StringIO(_content(path).decode("utf-8-sig"), newline="")
         head, *rows = csv.reader(lines, strict=True)
     except (UnicodeDecodeError, csv.Error, ValueError) as cause:
         raise WorkloadError(f"{where}: {path} is no CSV of UTF-8 text: {cause}") from None
@@ -234,7 +234,8 @@ class _Requests:
 
     def alone(self, where: str, entry: Entry) -> Flow:
         fields = {name: value for name, value in entry.items() if name != "weight"}
-        return Flow((self._template(where, fields),), _weight(where, entry))
+        weight = _number(entry.get("weight", 1), f"{where}: weight", WEIGHT_MAX)
+        return Flow((self._template(where, fields),), weight)
 
     def sequence(self, where: str, entry: Entry) -> Flow:
         _only(entry, {"weight", "request"}, where)
@@ -242,7 +243,7 @@ class _Requests:
         if not 1 <= len(steps) <= STEPS_MAX:
             raise WorkloadError(f"{where}: 1 to {STEPS_MAX} times [[sequence.request]]")
         templates = tuple(self._template(f"{where}, {name}", step, True) for name, step in steps)
-        return Flow(templates, _weight(where, entry))
+        return Flow(templates, _number(entry.get("weight", 1), f"{where}: weight", WEIGHT_MAX))
 
     def _template(self, where: str, entry: Entry, in_sequence: bool = False) -> Template:
         fields = {"operation", "method", "path", "headers", "body", "expect", "check"}
@@ -311,16 +312,16 @@ class _Requests:
         """A value that is not in the file; it is never recorded, and its braces are text."""
         prefix = entry.get("prefix", "") if isinstance(entry, dict) else None
         if isinstance(prefix, str) and len(entry.keys() - {"prefix"}) == 1:
-            if isinstance(name := entry.get("env"), str):
-                if name not in os.environ:
-                    raise WorkloadError(f"{where}: the environment has no {name}")
-                return self._secret(prefix, os.environ[name])
-            if isinstance(name := entry.get("file"), str):
-                content = _content(self._folder / name)
-                try:
+            try:
+                if isinstance(name := entry.get("env"), str):
+                    if name not in os.environ:
+                        raise WorkloadError(f"{where}: the environment has no {name}")
+                    return self._secret(prefix, os.environb[name.encode()].decode())
+                if isinstance(name := entry.get("file"), str):
+                    content = _content(self._folder / name)
                     return self._secret(prefix, content.decode().strip("\r\n"))
-                except UnicodeDecodeError:
-                    raise WorkloadError(f"{where}: {name} is no text") from None
+            except UnicodeError:
+                raise WorkloadError(f"{where}: {name} is no text") from None
         raise WorkloadError(
             f'{where}: a text on one line, {{ env = "NAME" }} or {{ file = "FILE" }}; with '
             'prefix = "Bearer " or without'
@@ -357,6 +358,10 @@ def _check(where: str, entry: Any) -> Check:
         raise WorkloadError(f"{where}: check: body: a text that it must have in it")
     if not isinstance(json, dict) or not all(map(_is_pointer, json)):
         raise WorkloadError(f'{where}: check: json: JSON Pointers and values, as "/id" = 7')
+    try:
+        dumps(json, allow_nan=False)
+    except (TypeError, ValueError):  # which no answer could ever have
+        raise WorkloadError(f"{where}: check: json: JSON has no dates, nan and inf") from None
     return Check({name.lower(): value for name, value in headers.items()}, body, json)
 
 
@@ -371,10 +376,6 @@ def _capture(where: str, entry: Any) -> Mapping[str, str]:
 
 def _is_pointer(text: str) -> bool:
     return text == "" or text[0] == "/"
-
-
-def _weight(where: str, entry: Mapping[str, Any]) -> float:
-    return _number(entry.get("weight", 1), f"{where}: weight", WEIGHT_MAX)
 
 
 def _number(value: Any, where: str, largest: float) -> float:

@@ -30,7 +30,7 @@ class Values(NamedTuple):
     first: int = 0
     size: int = 0
     each_once: bool = False
-    """The flag says whether each comes once before any comes again, in a shuffled order; else each
+    """The flag says whether each comes once in as many numbers in a row, shuffled; else each
     draw is independent of those before."""
 
     def draw(self, numbers: Numbers, key: int) -> list[int]:

@@ -68,12 +68,18 @@ def test_the_bars_are_as_wide_as_the_studys_errors(held: Held) -> None:
     assert one.high is not None
     assert one.high >= one.expected * (1 + ERROR_MIN) * (1 - 1e-9)
     assert one.low <= one.expected / (1 + ERROR_MIN) * (1 + 1e-9)
-    least = pytest.approx((P99_MS / 1.05, P99_MS * 1.05))
-    assert (p99_ms.low, p99_ms.high) == least, "the least error"
+    reached = held.queue.rate_for(P99_MS)
+    faster, slower = (
+        held.queue.dearer(times).latency_ms(reached, 0.99) for times in (1 / 1.05, 1.05)
+    )
+    least = pytest.approx((faster / 1.05, slower * 1.05))
+    assert (p99_ms.low, p99_ms.high) == least, "the least error, of capacity and of p99"
+    assert slower > 2 * P99_MS, "as steep as a queue is there"
     rough = held._replace(p99_errors=(0.5, -0.5, 0.5), capacity_error=-0.2)
     wide = by(rough)
-    bars = (wide.p99_at_that_ms.low, wide.p99_at_that_ms.high)
-    assert bars == pytest.approx((P99_MS / 1.5, P99_MS * 1.5))
+    faster = held.queue.dearer(1 / 1.2).latency_ms(reached, 0.99)
+    assert wide.p99_at_that_ms.low == pytest.approx(faster / 1.5)
+    assert wide.p99_at_that_ms.high is None, "with a fifth less of capacity the queue never ends"
     queue, without = held.queue, one.expected / held.queue.rate_for(P99_MS)
     least = min(queue.rate_for(P99_MS / 1.5), queue.rate_for(P99_MS) / 1.2)
     assert wide.per_machine_per_s.low == pytest.approx(least * without)
@@ -223,6 +229,10 @@ def test_the_scatter_of_a_setting_makes_the_bars_wider() -> None:
         Pair(figures(saturated_per_s=QUEUE.capacity_per_s * ratio), figures())
         for ratio in (0.8, 1.0, 1.3)
     ]
+    one = study(*whole().points, Point("partitions", 1.0, pairs))
+    assert plan(one, RATE_PER_S, P99_MS, {"partitions": 1.0}).per_machine_per_s == (
+        base.per_machine_per_s
+    )
     known = study(*whole().points, *(Point("gateways", each, pairs) for each in (2.0, 3.0)))
     found = plan(known, RATE_PER_S, P99_MS, {"gateways": 2.0}).per_machine_per_s
     expected = base.per_machine_per_s.expected

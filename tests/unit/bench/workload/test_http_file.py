@@ -1,7 +1,9 @@
 """Workload files."""
 
+import os
 import re
 from collections.abc import Iterator
+from datetime import date
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -273,6 +275,35 @@ def test_a_body_from_a_file_is_sent_as_it_is(tmp_path: Path) -> None:
 def test_a_connection_for_each_request() -> None:
     request = first({"headers": {"Connection": "keep-alive"}}, keep_alive=False)
     assert head_of(request)[2:] == [b"Connection: close"]
+
+
+def test_a_value_of_several_lines_is_no_value(tmp_path: Path) -> None:
+    """It lost its line end, and was sent; another sign that ends lines made two rows of one."""
+    source = {"values": {"row": {"csv": "rows.csv"}}, "request": [{**GOOD, "path": "/{row.id}"}]}
+    (tmp_path / "rows.csv").write_text('id,name\n1,"two\nlines"\n')
+    with pytest.raises(WorkloadError, match=r"row 1 of .* is not 2 texts"):
+        parse(source, tmp_path)
+    (tmp_path / "rows.csv").write_text("id\none\u2028more\n", encoding="utf-8")
+    assert parse(source, tmp_path).values["row"].rows == [("one\u2028more",)]
+
+
+def test_values_are_as_json_has_them() -> None:
+    """A flag was True, which is no JSON."""
+    found = parse({"values": {"v": [True, False, 1, 2.5, "x"]}, "request": [GOOD]}).values["v"]
+    assert found.rows == [("true",), ("false",), ("1",), ("2.5",), ("x",)]
+
+
+@pytest.mark.parametrize("value", [date(2024, 1, 1), float("nan"), [float("inf")]])
+def test_what_no_answer_could_have_is_not_asked_for(value: object) -> None:
+    with pytest.raises(WorkloadError, match="check: json: JSON has no dates, nan and inf"):
+        parse({"request": [{**GOOD, "check": {"json": {"/day": value}}}]})
+
+
+def test_a_secret_that_is_no_text_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The generator sent nothing then, and the server was blamed."""
+    monkeypatch.setitem(os.environb, b"TOKEN", b"p\xe4ss")
+    with pytest.raises(WorkloadError, match="header A: TOKEN is no text"):
+        parse({"request": [{**GOOD, "headers": {"A": {"env": "TOKEN"}}}]})
 
 
 def test_rows_of_a_csv_file_stay_together(tmp_path: Path) -> None:

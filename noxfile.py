@@ -25,10 +25,9 @@ END_TIMEOUT_S = 120
 """After Ctrl-C, a session has this long to stop what it started; nox's default is 0.3 s."""
 
 
-def run(
-    session: nox.Session, module: str, *arguments: str, success_codes: Sequence[int] = (0,)
-) -> None:
-    """Runs a module in the environment, which is installed first where it is not up to date."""
+def installed(session: nox.Session) -> str:
+    """The environment's Python; it is installed first where it is not up to date. What it prints
+    is not a result, which alone is for standard output."""
     python = str(VENV / "bin" / "python")
     digest = hashlib.sha256(LOCK.read_bytes()).hexdigest()
     if not STAMP.exists() or STAMP.read_text() != digest:
@@ -37,10 +36,18 @@ def run(
         install = (
             [uv, "pip", "install", "--python", python] if uv else [python, "-m", "pip", "install"]
         )
-        session.run(*install, "--require-hashes", "--requirement", str(LOCK), external=True)
+        options = ("--quiet", "--require-hashes", "--requirement", str(LOCK))
+        session.run(*install, *options, external=True)
         STAMP.write_text(digest)
+    return python
+
+
+def run(
+    session: nox.Session, module: str, *arguments: str, success_codes: Sequence[int] = (0,)
+) -> None:
+    """Runs a module in the environment."""
     session.run(
-        *(python, "-m", module, *arguments),
+        *(installed(session), "-m", module, *arguments),
         external=True,
         success_codes=success_codes,
         interrupt_timeout=END_TIMEOUT_S,
@@ -81,7 +88,7 @@ def containers(session: nox.Session) -> None:
 @nox.session
 def docs(session: nox.Session) -> None:
     """Writes from the code what docs/ says of limits, of the tree of files and of exit codes."""
-    session.run(str(VENV / "bin" / "python"), "docs/write.py", external=True)
+    session.run(installed(session), "docs/write.py", external=True)
 
 
 @nox.session

@@ -15,7 +15,8 @@ from system.routes import SERVICES
 from system.runtime import container, jars, settings
 from system.wire import dead_topic, input_topic
 
-FOLDER = Path(__file__).parents[2] / "deploy" / "kubernetes"
+ROOT = Path(__file__).parents[2]
+FOLDER = ROOT / "deploy" / "kubernetes"
 MANIFESTS = [
     each for file in sorted(FOLDER.glob("*.yaml")) for each in yaml.safe_load_all(file.read_text())
 ]
@@ -159,6 +160,7 @@ def test_flink_has_the_settings_of_the_stack():
     given = of_kind("FlinkDeployment")[0]["spec"]["flinkConfiguration"]
     # The operator works out the processors; a slot each has the tasks spread.
     own = {name: str(value) for name, value in settings.FLINK.items() if "cpu.cores" not in name}
+    own = {name: value for name, value in own.items() if "overhead" not in name}
     own["taskmanager.numberOfTaskSlots"] = "1"
     own |= {name: str(value) for name, value in container.REPORTER.items()}
     own["env.java.opts.all"] = " ".join(settings.FLINK_JVM)
@@ -175,6 +177,15 @@ def test_the_taskmanagers_memory_is_the_sum_of_its_parts():
         if name.startswith("taskmanager.memory.") and not name.endswith(".min")
     ]
     assert f"{sum(parts)}m" == spec["taskManager"]["resource"]["memory"]
+    compose = yaml.safe_load((ROOT / "docker-compose.yml").read_text())["services"]["taskmanager"]
+    assert spec["taskManager"]["resource"]["memory"] == compose["mem_limit"], "with its reserve"
+
+
+def test_the_image_bounds_mallocs_arenas_as_processes_are():
+    """Flink's own image has jemalloc for that; this one's entry point is another."""
+    text = (ROOT / "deploy" / "Dockerfile").read_text()
+    stage = text.partition(" AS kubernetes\n")[2].partition("\nFROM ")[0]
+    assert f"    MALLOC_ARENA_MAX={settings.MALLOC_ARENAS} \\\n" in stage
 
 
 def test_the_job_has_the_arguments_of_the_stack():

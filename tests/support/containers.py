@@ -30,7 +30,16 @@ from machine.ports import HOST, choose
 
 from . import contract
 from .bench_command import SOUND
-from .engine import COMMAND_S, OWN_BASE, PULL_S, base, compose_command, engine, run
+from .engine import (
+    COMMAND_S,
+    OWN_BASE,
+    PULL_S,
+    base,
+    compose_command,
+    engine,
+    one_of_each_image,
+    run,
+)
 from .running_up import ASK_S, OPENER, Adding, ask
 
 ROOT = Path(__file__).parents[2]
@@ -348,8 +357,9 @@ def tried(profile: str, say: Callable[[str], object]) -> None:
     with engine(say), TemporaryDirectory() as folder:
         trial = Trial(base(say), profile)
         trial.say("building the image")
-        profiles = [word for name in (profile, OBSERVE, BENCH) for word in ("--profile", name)]
-        trial.compose(*profiles, "build", timeout_s=BUILD_S)
+        names = (profile, OBSERVE, BENCH)
+        profiles = [word for name in names for word in ("--profile", name)]
+        trial.compose(*profiles, "build", *one_of_each_image(names), timeout_s=BUILD_S)
         trial.down("--volumes")  # what a killed trial has left
         with taken_down(trial):
             trial.up()

@@ -8,15 +8,18 @@ import shutil
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+
+import yaml
 
 from machine.errors import StackError
 
 HOW = "on Debian and Ubuntu: apt-get install docker.io docker-compose debootstrap"
 BASE = "python:3.11-slim-bookworm"
 OWN_BASE = "kaflinkshop-base"
+COMPOSE_FILE = Path(__file__).parents[2] / "docker-compose.yml"
 PACKAGES = "ca-certificates,python3.11,python3-venv,libpython3.11"
 """All that the image's Dockerfile asks of its base."""
 TRUSTED = Path("/etc/ssl/certs/ca-certificates.crt")
@@ -152,3 +155,15 @@ def make_base() -> None:
         archive = Path(folder, "root.tar")
         run(["tar", "--directory", str(root), "--create", "--file", str(archive), "."], MAKE_S)
         run(["docker", "import", str(archive), OWN_BASE], MAKE_S)
+
+
+def one_of_each_image(profiles: Collection[str]) -> list[str]:
+    """A service for each image that is built: a Compose that builds one for several services builds
+    it for each, at the same time, and may fail with "already exists"."""
+    services = yaml.safe_load(COMPOSE_FILE.read_text())["services"]
+    built = {
+        each["image"]: name
+        for name, each in services.items()
+        if "build" in each and {*each["profiles"]} & {*profiles}
+    }
+    return sorted(built.values())

@@ -72,8 +72,23 @@ def test_nothing_of_a_pull_request_runs_where_a_token_is() -> None:
 def test_the_bases_harness_judges() -> None:
     (measured,) = (s for s in jobs()["measure"]["steps"] if "nox" in s.get("run", "") and "id" in s)
     lines = [line.strip() for line in measured["run"].splitlines()]
-    assert lines.index('git worktree add --detach ../base "$merge^1"') < lines.index("cd ../base")
+    base = '"$RUNNER_TEMP/base"'  # which is empty in each job, on a runner of one's own too
+    assert lines.index(f'git worktree add --detach {base} "$merge^1"') < lines.index(f"cd {base}")
     assert any('regression -- "$merge^1" "$merge"' in line for line in lines)
+
+
+@pytest.mark.parametrize(("code", "expected"), [("0", 0), ("11", 0), ("10", 1), ("3", 1), ("", 1)])
+def test_the_check_that_is_required_always_has_a_result(code: str, expected: int) -> None:
+    """A check that only a report makes is never there for a fork, nor where a side did not start;
+    and a job that is skipped counts as passed."""
+    job = jobs()["regression"]
+    assert (job["needs"], job["if"], job["permissions"]) == ("measure", "always()", {})
+    (judge,) = job["steps"]
+    assert judge["env"] == {"CODE": "${{ needs.measure.outputs.code }}"}
+    done = subprocess.run(["bash", "-ec", judge["run"]], env={"CODE": code}, capture_output=True)
+    assert done.returncode == expected
+    (report,) = (step for step in jobs()["publish"]["steps"] if "junit" in step.get("uses", ""))
+    assert report["with"]["check_name"] != "regression"
 
 
 def test_it_does_what_the_verdicts_mean() -> None:

@@ -352,9 +352,10 @@ def test_the_readmes_pictures_are_those_of_the_reference(tmp_path: Path, folder:
     assert [name for name in committed if f"reference/{folder}/images/{name}" not in text] == []
 
 
-def test_the_charts_of_growth_are_those_of_their_study(tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", ["entities", "machine"])
+def test_the_charts_of_growth_are_those_of_their_study(tmp_path: Path, name: str) -> None:
     text = (ROOT / "docs" / "costs.md").read_text()
-    copy = shutil.copytree(REFERENCE / "entities", tmp_path / "entities")
+    copy = shutil.copytree(REFERENCE / name, tmp_path / name)
     table = (copy / TABLE).read_text()
     committed = {path.name: path.read_bytes() for path in (copy / "images").iterdir()}
     shutil.rmtree(copy / "images")
@@ -363,7 +364,7 @@ def test_the_charts_of_growth_are_those_of_their_study(tmp_path: Path) -> None:
     assert (copy / TABLE).read_text() == table
     assert {path.name: path.read_bytes() for path in (copy / "images").iterdir()} == committed
     assert [line for line in table.splitlines() if line.startswith("|") and line not in text] == []
-    assert [name for name in committed if f"reference/entities/images/{name}" not in text] == []
+    assert [each for each in committed if f"reference/{name}/images/{each}" not in text] == []
 
 
 def test_the_reference_runs_are_small() -> None:

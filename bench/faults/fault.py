@@ -152,11 +152,9 @@ class Injected(NamedTuple):
     def event(self) -> Event:
         """`event` returns its span, for the time axis of the report."""
         lasted_ms = (self.healed_ns - self.began_ns) / 1e6
-        return Event("fault", self.began_ns, lasted_ms, f"{INJECTED}{self.name}")
+        return Event("fault", self.began_ns, lasted_ms, f"injected: {self.name}")
 
 
-INJECTED = "injected: "
-"""An event of a fault begins so: it was put in."""
 PARTS = (GATEWAY, TASKMANAGER, JOBMANAGER, KAFKA)
 LOGS, CHECKPOINTS = "the broker's logs", "the checkpoints"
 A_CHECKPOINT = "a checkpoint"

@@ -201,7 +201,7 @@ def judge(name: str, fault: Fault, loaded: Loaded, bite: Bitten) -> Found:
     window = run.phases[-1].window if run.phases else None
     broken = [] if bite.proof else ["nothing shows that the fault bit"]
     broken += [*bite.broken, *_accounts(run, fault)]
-    unsure, late = list(bite.unsure), list[str]()
+    unsure, late, held_back = list(bite.unsure), list[str](), list[str]()
     recovered: float | None = None
     is_over_early = False
     if window is not None and began_ns is not None:
@@ -210,7 +210,8 @@ def judge(name: str, fault: Fault, loaded: Loaded, bite: Bitten) -> Found:
         span_ns = (window.opened_ns, window.closed_ns)
         rate_per_s = float(run.settings.rate or 0)
         recovered = recovered_s(answers, span_ns, began_ns, from_ns, rate_per_s)
-        unsure += _held_back(window)
+        held_back = _held_back(window)
+        unsure += held_back
         if recovered is None:
             earlier_ns = (window.opened_ns, window.closed_ns - LAST_S * SECOND_NS)
             recovered = recovered_s(answers, earlier_ns, began_ns, from_ns, rate_per_s)
@@ -242,8 +243,8 @@ def judge(name: str, fault: Fault, loaded: Loaded, bite: Bitten) -> Found:
     if recovered is None and not is_over_early:
         late.append("the throughput did not come back")
     stolen = [reason for reason in run.reasons if reason.endswith(STOLEN)]
-    if stolen:
-        unsure += [f"{line}: {why}" for line in late for why in stolen]
+    if why_late := [*stolen, *held_back]:
+        unsure += [f"{line}: {why}" for line in late for why in why_late]
     else:
         broken += late
     return Found(

@@ -8,7 +8,7 @@ from math import inf
 from pathlib import Path
 
 from bench.faults.campaign import WARM_UP_S, Load, in_flight_max, rate_of
-from bench.faults.fault import DEADLINE_S, FAULTS, INJECTED, Fault, Injected, Planned
+from bench.faults.fault import DEADLINE_S, FAULTS, PARTS, Fault, Injected, Planned
 from bench.faults.judgement import (
     SECOND_NS,
     Bitten,
@@ -28,7 +28,7 @@ from bench.run.settings import Settings
 from bench.stats.growth import POINTS_MIN, growth_share, peak_growth_share
 from machine.whole_files import write
 from system.runtime.options import StackOptions
-from system.runtime.parts import GATEWAY, JOBMANAGER, KAFKA, TASKMANAGER
+from system.runtime.parts import GATEWAY, JOBMANAGER, KAFKA, TASKMANAGER, kind_of
 
 EVERY_S = 15.0
 """A fault comes after each so long time."""
@@ -249,13 +249,14 @@ def unbidden(series: Series, injected: Sequence[Injected]) -> list[str]:
         for each in injected
         for part in each.fault.kills
     ]
+    ends = [(event, event.text.partition(" ")[0]) for event in series.events]
     return [
         f"{event.text} at second {(event.at_ns - series.at_ns[0]) / SECOND_NS:.0f}, by no fault"
-        for event in series.events
+        for event, name in ends
         if event.kind == "fault"
-        and not event.text.startswith(INJECTED)
+        and kind_of(name) in PARTS  # else a reading failed, or the job, or a fault was put in
         and not any(
-            event.text.startswith(f"{part} ") and began_ns <= event.at_ns <= ended_ns
+            name == part and began_ns <= event.at_ns <= ended_ns
             for part, began_ns, ended_ns in spans
         )
     ]

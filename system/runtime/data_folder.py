@@ -226,12 +226,13 @@ def _identified(
             f"{path} holds the data of a stack with {'; '.join(changed)}: bring it up with what it "
             "was made with, choose another --data-dir, or remove it"
         )
-    if made_at != str(path):
-        if made_at and (path / f"has-{CHECKPOINTS}").exists() and not _is_same(Path(made_at), path):
+    if made_at and (path / f"has-{CHECKPOINTS}").exists():
+        if not _is_same(Path(made_at), path):
             raise StackError(
                 f"{path} was made at {made_at}, and Flink's checkpoints name their files there: "
-                "move it back, or choose another --data-dir"
+                "move it back, choose another --data-dir, or remove it"
             )
+    elif made_at != str(path):
         _write(manifest, stack_id, expected)
     return DataFolder(path, descriptor, stack_id, is_resumed=True)
 

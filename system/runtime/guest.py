@@ -62,7 +62,7 @@ class Known(NamedTuple):
     flink: str = ""
     """The job was submitted to the Flink at this address; empty: an older version did not say."""
     ran: bool = False
-    """The job has run: where it began from is not where its topics' next one may begin."""
+    """The job has made a checkpoint: where it began from is not where its topics' next one may."""
 
 
 def check_elsewhere(folder: Path, name: str) -> None:
@@ -137,10 +137,10 @@ class GuestJob:
         if state is None or state in ENDED:
             raise StackError(
                 f"the job {self.job_id} is no longer there (its state is {state or 'unknown'}): "
-                "see Flink's page; the next start resumes it"
+                "see Flink's page; the next start resumes it, where its checkpoints are there"
             )
         known = _read(self._file)
-        if known is not None and known.job_id == self.job_id and not known.ran:
+        if known is not None and known.job_id == self.job_id and not known.ran and self._newest():
             self._write(known._replace(ran=True))
 
     def leave(self, *, was_up: bool) -> None:
@@ -200,11 +200,10 @@ class GuestJob:
             return known.begin
         if known.stopping and (made := self._made(known.job_id, known.stopping)):
             return made
-        where = self._rest.configuration().get("execution.checkpointing.dir", "")
-        place = urlsplit(where)
-        if not where or place.scheme not in ("", "file") or not Path(place.path).is_dir():
+        where = self._place()
+        if where is None:
             return None  # it may have made some in the JobManager's memory, or on another machine
-        newest = newest_checkpoint(Path(place.path) / known.job_id)
+        newest = newest_checkpoint(where / known.job_id)
         if newest is None and known.flink not in ("", self._rest.address):
             return None
         if newest is None and known.stopping is not None:  # Flink removes them once one is stopped
@@ -219,6 +218,20 @@ class GuestJob:
                 f"{known.begin or 'nothing'}"
             )
         return file_uri(newest) if newest else known.begin
+
+    def _place(self) -> Path | None:
+        """Where jobs keep their checkpoints, where that is a folder of this machine."""
+        where = self._rest.configuration().get("execution.checkpointing.dir", "")
+        place = urlsplit(where)
+        is_here = where and place.scheme in ("", "file") and Path(place.path).is_dir()
+        return Path(place.path) if is_here else None
+
+    def _newest(self) -> Path | None:
+        try:
+            where = self._place()
+        except HttpError:
+            return None
+        return None if where is None else newest_checkpoint(where / self.job_id)
 
     def _made(self, job_id: str, trigger: str) -> str | None:
         """The savepoint, where Flink still knows of it: for some minutes."""

@@ -115,6 +115,8 @@ def test_what_was_not_sent_may_be_the_worst_of_it(run: RunRecord, dropped: int, 
     found = judged(replace(run, phases=[replace(phase, window=window)]))
     assert found.state == state
     assert ("11 of 1000 requests were not sent" in " ".join(found.unsure)) == (dropped > 10)
+    slow = judged(replace(run, phases=[replace(phase, window=window)]), history=rows(run, (10, 30)))
+    assert slow.state == ("broken" if dropped <= 10 else "unknown"), "what was not sent can't come"
 
 
 def test_a_load_that_ends_before_the_goal_does_not_tell(run: RunRecord) -> None:

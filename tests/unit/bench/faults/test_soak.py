@@ -153,6 +153,9 @@ def test_a_load_that_did_not_begin_tells_nothing_of_growth(phases: list[Any]) ->
         ("gateway was replaced", 1800, True),
         ("kafka ended", 2, True),
         ("injected: kill-gateway", 2, False),
+        ("3 readings of Kafka failed, the first: it did not answer", 1800, False),
+        ("the job failed: TaskManager is lost", 1800, False),
+        ("the sampler ended: ValueError", 1800, False),
     ],
 )
 def test_a_part_that_dies_by_itself_is_told(text: str, at_s: int, is_told: bool) -> None:

@@ -156,6 +156,7 @@ def test_a_folder_whose_checkpoints_name_files_elsewhere_is_refused(tmp_path, ho
     link.symlink_to(there)
     with data_folder(link, None, MADE_WITH) as folder:
         assert folder.is_resumed, "another name of the same folder"
+    assert json.loads((there / MANIFEST).read_text())["at"] == str(there), "as checkpoints have it"
     with data_folder(there, None, MADE_WITH):
         pass
     other = tmp_path / "other"

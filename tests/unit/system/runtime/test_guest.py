@@ -166,6 +166,14 @@ def test_a_job_that_ran_is_not_begun_anew_where_its_checkpoints_are_gone(job, fl
     flink.jobs[job.job_id] = "RUNNING"
     job.check()
     flink.jobs.clear()
+    assert job.prepare(None, has_records=True) == begin, "it made no checkpoint"
+    flink.jobs[job.job_id] = "RUNNING"
+    newest = flink.checkpoints / job.job_id / "chk-1"
+    newest.mkdir(parents=True)
+    (newest / "_metadata").touch()
+    job.check()
+    flink.jobs.clear()
+    (newest / "_metadata").unlink()
     told = f"has run, and none of its checkpoints is in .* --savepoint; it began from {begin}"
     with pytest.raises(StackError, match=told):
         job.prepare(None, has_records=True)

@@ -89,8 +89,9 @@ async def test_a_quota_of_the_broker_is_waited_for(kafka, monkeypatch):
     monkeypatch.setattr(kafka._in, "send", send)
     monkeypatch.setattr("system.gateway.kafka.asyncio.sleep", sleep)
     kafka._position = 0
-    reading = asyncio.create_task(kafka._read())
-    await fetched.wait()
+    reading, waiting = asyncio.create_task(kafka._read()), asyncio.create_task(fetched.wait())
+    await asyncio.wait((reading, waiting), return_when=asyncio.FIRST_COMPLETED)
+    waiting.cancel()
     assert (waited_s, kafka.reachable, reading.done()) == ([0.7], True, False)
     reading.cancel()
 

@@ -13,7 +13,7 @@ from bench.result_files import to_json
 from bench.run.model import Probing, Search
 from bench.run.settings import DURATION_S_MAX, GENERATORS_MAX, Settings
 from bench.workload.address import Address, AddressError
-from bench.workload.arrivals import ARRIVALS, ScheduleError
+from bench.workload.arrivals import ARRIVALS, Schedule, ScheduleError
 from bench.workload.http_file import Thresholds, read_workload
 from machine import ports
 from machine.arguments import positive, real, whole
@@ -199,15 +199,21 @@ def with_thresholds(settings: Settings, thresholds: Thresholds) -> Settings:
     return replace(settings, **given)
 
 
+def schedule_of(settings: Settings, option: str) -> Schedule:
+    """`schedule_of` returns that of the rate, before anything is started. It raises `UsageError`,
+    which begins with the `option`."""
+    try:
+        return settings.schedule()
+    except ScheduleError as cause:
+        raise UsageError(f"{option} {cause}") from None
+
+
 def with_schedule(settings: Settings, rate: str | None) -> Settings:
     """`with_schedule` returns the settings with an open loop, where there is a rate. It raises
     `UsageError`."""
     settings = replace(settings, rate=rate)
     if rate is not None:
-        try:
-            schedule = settings.schedule()
-        except ScheduleError as cause:
-            raise UsageError(f"--rate {cause}") from None
+        schedule = schedule_of(settings, "--rate")
         if schedule.duration_s > DURATION_S_MAX:
             line = f"{rate!r}: {schedule.duration_s:g} s, at most {DURATION_S_MAX:g} are allowed"
             raise UsageError(f"--rate {line}")

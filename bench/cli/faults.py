@@ -15,6 +15,7 @@ from bench.cli.arguments import (
     add_json,
     add_results,
     add_seed,
+    schedule_of,
     show,
     show_json,
 )
@@ -37,7 +38,6 @@ from bench.run.model import Subject, System
 from bench.run.record import was_interrupted
 from bench.run.run import Run
 from bench.run.settings import DURATION_S_MAX, Settings
-from bench.workload.arrivals import Schedule, ScheduleError
 from machine.arguments import one_of, positive, whole
 from machine.whole_files import write
 
@@ -82,15 +82,6 @@ def _add_load(parser: argparse.ArgumentParser) -> None:
     add_json(parser)
 
 
-def schedule_of(settings: Settings) -> Schedule:
-    """`schedule_of` returns that of a load. It raises `UsageError` for a rate at which it is none,
-    before anything is started."""
-    try:
-        return settings.schedule()
-    except ScheduleError as cause:
-        raise UsageError(f"--rate: {cause}") from None
-
-
 def run(args: argparse.Namespace) -> ExitCode:
     """`run` raises `BenchError` for what can't be read or written, and `StackError`."""
     return _run_campaign(args, FAULTS)
@@ -109,7 +100,7 @@ def _run_campaign(
             raise UsageError(
                 f"--duration: {name} takes {faults[name].span_s:g} s of {DURATION_S_MAX:g}"
             )
-        schedule_of(settings_of(faults[name], args.seed, args.rate, args.duration))
+        schedule_of(settings_of(faults[name], args.seed, args.rate, args.duration), "--rate:")
     page = None if args.doc is None else _page(args.doc)
     make_folder(args.out)
     load = partial(loaded, args.out)
@@ -254,7 +245,7 @@ def run_soak(args: argparse.Namespace) -> ExitCode:
         raise UsageError(f"--rate: a soak has {SOAK_RATE_PER_S_MIN:g} requests/s at least")
     names = args.names or NAMES
     duration_s = args.minutes * 60
-    schedule_of(load_of(args.seed, args.rate, duration_s))
+    schedule_of(load_of(args.seed, args.rate, duration_s), "--rate:")
     make_folder(args.out)
     planned = plan(args.seed, names, duration_s, args.every)
     soaked, folder = soak(

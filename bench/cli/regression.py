@@ -12,6 +12,7 @@ from bench.cli.arguments import (
     add_json,
     add_results,
     add_seed,
+    schedule_of,
     show,
     show_json,
 )
@@ -28,7 +29,6 @@ from bench.regression.worktree import MEASURED, Commit, fork_point, is_dirty, re
 from bench.result_files import make_folder
 from bench.run.run import measure
 from bench.run.settings import GENERATORS_MAX
-from bench.workload.arrivals import ScheduleError
 from bench.workload.http_file import read_workload
 from machine.arguments import positive, real, whole
 from machine.whole_files import write
@@ -87,10 +87,7 @@ def options_of(args: argparse.Namespace) -> Options:
         seed=args.seed,
         generators=args.generators,
     )
-    try:
-        options.settings(0).schedule()
-    except ScheduleError as cause:
-        raise UsageError(f"--rate and --duration: {cause}") from None
+    schedule_of(options.settings(0), "--rate and --duration:")
     return options
 
 

@@ -22,6 +22,7 @@ from bench.result_files import to_json
 from bench.run.environment import commit
 from bench.run.model import Progress
 from bench.run.settings import Settings
+from bench.workload.arrivals import rate_of
 from machine.whole_files import write
 
 WARM_UP_S = 10.0
@@ -192,11 +193,6 @@ def settings_of(fault: Fault, seed: int, rate_per_s: float, after_s: float | Non
         users=(), rate=rate_of(rate_per_s), seed=seed, duration_s=measured_s, max_failed=1.0,
         first_warmup_s=WARM_UP_S, in_flight_max=in_flight_max(rate_per_s, fault.deadline_s),
     )  # fmt: skip
-
-
-def rate_of(per_s: float) -> str:
-    """`rate_of` returns a rate as a schedule has it, which knows no exponents."""
-    return f"{per_s:f}".rstrip("0").rstrip(".")
 
 
 def in_flight_max(rate_per_s: float, deadline_s: float) -> int:

@@ -7,7 +7,7 @@ from itertools import pairwise
 from math import inf
 from pathlib import Path
 
-from bench.faults.campaign import WARM_UP_S, Load, in_flight_max, rate_of
+from bench.faults.campaign import WARM_UP_S, Load, in_flight_max
 from bench.faults.fault import DEADLINE_S, FAULTS, PARTS, Fault, Injected, Planned
 from bench.faults.judgement import (
     SECOND_NS,
@@ -26,6 +26,7 @@ from bench.result_files import to_json
 from bench.run.model import Progress
 from bench.run.settings import Settings
 from bench.stats.growth import POINTS_MIN, growth_share, peak_growth_share
+from bench.workload.arrivals import rate_of
 from machine.whole_files import write
 from system.runtime.options import StackOptions
 from system.runtime.parts import GATEWAY, JOBMANAGER, KAFKA, TASKMANAGER, kind_of

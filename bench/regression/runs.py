@@ -7,6 +7,7 @@ from typing import NamedTuple
 from bench.records.run_record import RunRecord
 from bench.run.model import Subject
 from bench.run.settings import Settings
+from bench.workload.arrivals import rate_of
 from system.runtime.settings import CHECKPOINT_INTERVAL_S
 
 RATE_PER_S = 200.0
@@ -52,7 +53,7 @@ class Options(NamedTuple):
     def settings(self, number: int) -> Settings:
         """`settings` returns those of all runs of a round: a fixed rate, and then saturation."""
         return Settings(
-            rate=f"{self.rate_per_s:f}".rstrip("0").rstrip("."),
+            rate=rate_of(self.rate_per_s),
             saturation_users=self.users,
             first_warmup_s=0.0,
             warmup_s=self.warmup_s,

@@ -87,6 +87,11 @@ def parse(text: str, duration_s: float, arrivals: Arrivals = "poisson") -> Sched
     return schedule
 
 
+def rate_of(per_s: float) -> str:
+    """`rate_of` returns a rate as `parse` reads it, which knows no exponents."""
+    return f"{per_s:f}".rstrip("0").rstrip(".")
+
+
 _NUMBER = r"\d+(?:\.\d+)?"
 _STAGE = re.compile(rf"({_NUMBER})(?:\.\.({_NUMBER}))?(?:@({_NUMBER}))?")
 

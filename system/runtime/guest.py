@@ -80,6 +80,7 @@ class GuestJob:
     ) -> None:
         self.name = name
         self.job_id = ""
+        self._has_run = False
         self._form = form
         self._rest = rest
         self._file = folder / FILE
@@ -122,7 +123,7 @@ class GuestJob:
                 "the topics hold records of an earlier job, whose state is not known: name its "
                 "savepoint or checkpoint with --savepoint, or choose another --topic-prefix"
             )
-        self.job_id = uuid.uuid4().hex
+        self.job_id, self._has_run = uuid.uuid4().hex, False
         flink = self._rest.address
         self._write(Known(self.job_id, begin, is_stopped=False, form=self._form, flink=flink))
         return begin
@@ -139,9 +140,10 @@ class GuestJob:
                 f"the job {self.job_id} is no longer there (its state is {state or 'unknown'}): "
                 "see Flink's page; the next start resumes it, where its checkpoints are there"
             )
-        known = _read(self._file)
-        if known is not None and known.job_id == self.job_id and not known.ran and self._newest():
-            self._write(known._replace(ran=True))
+        if not self._has_run and self._newest():
+            self._has_run = True
+            if (known := _read(self._file)) is not None:
+                self._write(known._replace(ran=True))
 
     def leave(self, *, was_up: bool) -> None:
         """`leave` stops the job with a savepoint; one that never came up is cancelled where it has

@@ -59,6 +59,23 @@ class Steps:
         return self._sums[bisect_right(self._times, at_ns)]
 
 
+class Bounds:
+    """An account surely held so much, and no more than so much, between two times in ns."""
+
+    def __init__(self, may: Iterable[tuple[int, int]], did: Iterable[tuple[int, int]]) -> None:
+        may, did = list(may), list(did)
+        self._may_in = Steps(step for step in may if step[1] > 0)
+        self._may_out = Steps(step for step in may if step[1] < 0)
+        self._came_in = Steps(step for step in did if step[1] > 0)
+        self._went_out = Steps(step for step in did if step[1] < 0)
+
+    def lowest(self, from_ns: int, until_ns: int) -> int:
+        return self._came_in.before(from_ns) + self._may_out.until(until_ns)
+
+    def highest(self, from_ns: int, until_ns: int) -> int:
+        return self._may_in.until(until_ns) + self._went_out.before(from_ns)
+
+
 class Movements:
     """Movements came into an account and went out; the reads of it are to be judged."""
 
@@ -76,14 +93,15 @@ class Movements:
         """`did` says that what `may` have moved had done so at `until_ns`."""
         self._did.append((until_ns, amount))
 
+    def bounds(self) -> Bounds:
+        """`bounds` returns those of what moved until now."""
+        return Bounds(self._may, self._did)
+
     def wrong(self) -> Iterable[str]:
         """`wrong` yields a line for each read that no order of what happened explains."""
-        may_in = Steps(step for step in self._may if step[1] > 0)
-        may_out = Steps(step for step in self._may if step[1] < 0)
-        came_in = Steps(step for step in self._did if step[1] > 0)
-        went_out = Steps(step for step in self._did if step[1] < 0)
+        bounds = self.bounds()
         for sent_ns, done_ns, value, own in self.reads:
-            lowest = came_in.before(sent_ns) + may_out.until(done_ns) + max(0, own)
-            highest = may_in.until(done_ns) + went_out.before(sent_ns) + min(0, own)
+            lowest = bounds.lowest(sent_ns, done_ns) + max(0, own)
+            highest = bounds.highest(sent_ns, done_ns) + min(0, own)
             if not lowest <= value <= highest:
                 yield f"{value} was read, when it was {lowest} to {highest}"

@@ -1,22 +1,26 @@
 """Each read of a history must show what it can: nothing stale, nothing from nowhere (pure).
 
 Every answer that holds a credit, a stock, lines of an order or whether it is paid is a read of it,
-as is a 404. Only what the history saw created is judged: of others nobody knows what they held.
+as is a refusal for what was found: 404, or 409 where there was too little. Only what the history
+saw created is judged: of others nobody knows what they held. What a service refuses for a limit of
+its own, or for the time that it took, nobody can know either.
 
 Source: M. Herlihy, J. Wing, "Linearizability", 1990; K. Kingsbury, Jepsen.
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import cache
 from itertools import pairwise
 
-from bench.judge.accounts import Movements
+from bench.judge.accounts import Bounds, Movements
 from bench.judge.reply_contract import (
     CHARGES,
     CREATES,
     MOVES,
     READS,
     REFUND_DELAY_NS,
+    REFUSED,
     UNKNOWN,
     Entity,
     Final,
@@ -41,7 +45,9 @@ def wrong_reads(
         book.take_order(order_id, of_order, orders.get(order_id))
     for outcome in outcomes:
         book.take(outcome)
-        wrong = book.existence(outcome)
+    refusals = Refusals(book)
+    for outcome in outcomes:
+        wrong = book.existence(outcome) or refusals.wrong(outcome)
         if wrong is not None:
             yield f"{outcome.operation} {wrong[0]}", wrong[1]
     yield from book.wrong()
@@ -117,13 +123,11 @@ class Book:
     def take_order(self, order_id: str, outcomes: Sequence[Outcome], final: Entity) -> None:
         created = self.created.get(order_id)
         user_id = created.body["user_id"] if created else (final or {}).get("user_id", "")
-        quantities: Counter[str] = Counter()
+        quantities = self.quantities_of(order_id)
         for outcome in outcomes:
             if outcome.operation in LINES:
                 line = ("line", order_id, outcome.params["item_id"])
                 self._move(line, LINES[outcome.operation], outcome)
-                if outcome.operation == "add_item" and outcome.possible:
-                    quantities[outcome.params["item_id"]] += 1
         sagas = [each for each in outcomes if each.operation in SAGAS]
         taken = quantities_taken(outcomes)
         for saga in sagas:
@@ -149,14 +153,26 @@ class Book:
             amount = saga.body["total_cost" if saga.operation == "checkout" else "amount"]
             self._move(("credit", user_id), sign * amount, saga)
             return
-        known = [item_id for item_id in quantities if item_id in self.created]
-        if len(known) < len(quantities):
+        if not quantities.keys() <= self.created.keys():
             self.unbounded.add(("credit", user_id))
-        most = sum(quantities[each] * self.created[each].body["price"] for each in known)
+        most = self.cost_of(quantities)
         if saga.verdict == UNKNOWN:
             account.may(sign * most, saga.sent_ns)
         elif sign < 0 and saga.code not in NO_SAGA:
             self._come_and_go(account, most, saga)
+
+    def quantities_of(self, order_id: str) -> Counter[str]:
+        """`quantities_of` returns how many of each item the order had at most, at any time."""
+        return Counter(
+            each.params["item_id"]
+            for each in self.of_order[order_id]
+            if each.operation == "add_item" and each.possible
+        )
+
+    def cost_of(self, quantities: Mapping[str, int]) -> int:
+        """`cost_of` returns what those of them cost that the history saw created."""
+        known = quantities.keys() & self.created.keys()
+        return sum(quantities[each] * self.created[each].body["price"] for each in known)
 
     def _come_and_go(self, account: Movements, amount: int, saga: Outcome) -> None:
         """A saga that failed may have taken so much until it was undone."""
@@ -174,29 +190,143 @@ class Book:
             self.accounts[account].reads.append((outcome.sent_ns, outcome.done_ns, value, own))
 
     def existence(self, outcome: Outcome) -> tuple[str, str] | None:
-        """The entity, where it was found after its removal, or not found though it was there."""
-        operation = outcome.operation
-        if operation not in READS and operation not in MOVES:
+        """The entity, where it was found after its removal."""
+        if not outcome.done or outcome.operation not in READS:
             return None
         entity_id = next((v for k, v in outcome.params.items() if k.endswith("_id")), "")
+        removals = self.removals[entity_id]
+        if any(gone.done and gone.done_ns < outcome.sent_ns for gone in removals):
+            return entity_id, "was found after its removal"
+        return None
+
+    def was_there(self, entity_id: str, outcome: Outcome) -> bool:
+        """`was_there` tells whether the entity surely was, while the request was under way."""
         created, removals = self.created.get(entity_id), self.removals[entity_id]
-        if outcome.done and operation in READS:
-            if any(gone.done and gone.done_ns < outcome.sent_ns for gone in removals):
-                return entity_id, "was found after its removal"
-        elif (
-            outcome.code == "not_found"
-            and created is not None
+        return (
+            created is not None
             and created.done_ns < outcome.sent_ns
             and not any(gone.sent_ns <= outcome.done_ns for gone in removals)
-        ):
-            return entity_id, "was not found, though it was there"
-        return None
+        )
+
+    def bounds(self, *account: str) -> Bounds:
+        return self.accounts[account].bounds()
 
     def wrong(self) -> Iterator[tuple[str, str]]:
         for account, movements in self.accounts.items():
             if account not in self.unbounded:
                 for message in movements.wrong():
                     yield " ".join(account), message
+
+
+class Refusals:
+    """A refusal says what was found: it is wrong where that surely was not so, at any time while
+    its request was under way."""
+
+    def __init__(self, book: Book) -> None:
+        """The book has all outcomes."""
+        self._book = book
+        self._bounds = cache(book.bounds)
+        self._reasons: Mapping[str, Callable[[Outcome], str | None]] = {
+            "not_found": self._not_found,
+            "insufficient_credit": self._insufficient_credit,
+            "out_of_stock": self._out_of_stock,
+            "order_empty": self._order_empty,
+            "already_paid": self._already_paid,
+            "not_paid": self._not_paid,
+            "checkout_in_progress": self._in_progress,
+        }
+
+    def wrong(self, outcome: Outcome) -> tuple[str, str] | None:
+        """`wrong` returns the entity and what is wrong; None where nothing is known to be."""
+        reason = self._reasons.get(outcome.code or "")
+        if reason is None or outcome.verdict != REFUSED:
+            return None
+        entities = [value for name, value in outcome.params.items() if name.endswith("_id")]
+        if not entities or not all(self._book.was_there(each, outcome) for each in entities):
+            return None
+        told = reason(outcome)
+        return None if told is None else (" ".join(entities), told)
+
+    def _lowest(self, outcome: Outcome, *account: str) -> int:
+        return self._bounds(*account).lowest(outcome.sent_ns, outcome.done_ns)
+
+    def _not_found(self, outcome: Outcome) -> str | None:
+        order_id = outcome.params.get("order_id", "")
+        if outcome.operation == "remove_item":
+            if self._lowest(outcome, "line", order_id, outcome.params["item_id"]) < 1:
+                return None
+        elif outcome.operation in CHARGES and not (
+            self._book.was_there(self._user_of(order_id), outcome)
+            and all(self._book.was_there(each, outcome) for each in self._items_of(order_id))
+        ):
+            return None
+        return "was not found, though it was there"
+
+    def _insufficient_credit(self, outcome: Outcome) -> str | None:
+        order_id = outcome.params.get("order_id")
+        if order_id is None:
+            return self._too_little(outcome, ("credit", outcome.params["user_id"]))
+        quantities = self._book.quantities_of(order_id)
+        account = ("credit", self._user_of(order_id))
+        if account in self._book.unbounded or not quantities.keys() <= self._book.created.keys():
+            return None
+        # Of its own account, the book has it that a saga that failed came and went.
+        cost = self._book.cost_of(quantities)
+        return self._told(outcome, self._lowest(outcome, *account) + cost, cost)
+
+    def _out_of_stock(self, outcome: Outcome) -> str | None:
+        order_id = outcome.params.get("order_id")
+        if order_id is None:
+            return self._too_little(outcome, ("stock", outcome.params["item_id"]))
+        told = [
+            self._told(outcome, self._lowest(outcome, "stock", item_id) + quantity, quantity)
+            if self._book.was_there(item_id, outcome)
+            else None
+            for item_id, quantity in self._book.quantities_of(order_id).items()
+        ]
+        return told[0] if told and None not in told else None
+
+    def _too_little(self, outcome: Outcome, account: tuple[str, str]) -> str | None:
+        if account in self._book.unbounded:
+            return None
+        return self._told(outcome, self._lowest(outcome, *account), -moved_by(outcome))
+
+    def _told(self, outcome: Outcome, lowest: int, needed: int) -> str | None:
+        if lowest < needed:
+            return None
+        return f"{outcome.code} was answered, when there were at least {lowest}, of {needed} needed"
+
+    def _order_empty(self, outcome: Outcome) -> str | None:
+        order_id = outcome.params["order_id"]
+        lines = [self._lowest(outcome, "line", order_id, each) for each in self._items_of(order_id)]
+        return "order_empty was answered, when it had items" if any(n > 0 for n in lines) else None
+
+    def _already_paid(self, outcome: Outcome) -> str | None:
+        bounds = self._bounds("paid", outcome.params["order_id"])
+        if bounds.highest(outcome.sent_ns, outcome.done_ns) > 0:
+            return None
+        return "already_paid was answered, when nothing can have paid it"
+
+    def _not_paid(self, outcome: Outcome) -> str | None:
+        is_paid = self._lowest(outcome, "paid", outcome.params["order_id"]) > 0
+        return "not_paid was answered, when it was paid" if is_paid else None
+
+    def _in_progress(self, outcome: Outcome) -> str | None:
+        for other in self._book.of_order[outcome.params["order_id"]]:
+            if (
+                other is not outcome
+                and other.operation in SAGAS
+                and other.sent_ns <= outcome.done_ns
+                and (other.done_ns >= outcome.sent_ns or other.verdict == UNKNOWN)
+            ):
+                return None
+        return "checkout_in_progress was answered, when nothing was under way"
+
+    def _user_of(self, order_id: str) -> str:
+        return str(self._book.created[order_id].body["user_id"])
+
+    def _items_of(self, order_id: str) -> Iterable[str]:
+        return self._book.quantities_of(order_id)
 
 
 def quantities_taken(outcomes: Sequence[Outcome]) -> dict[int, Counter[str]] | None:

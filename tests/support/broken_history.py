@@ -7,6 +7,7 @@ from typing import Any
 from bench.judge.reply_contract import Final
 from bench.records.request_log import Row
 from support.recorded_shop import ROUND_NS, RecordedShop
+from system.wire import HTTP_STATUS
 
 
 class Broken:
@@ -32,6 +33,11 @@ class Broken:
         sent_ns = max(row.done_ns for row in self.rows) + ROUND_NS
         body = {"request_id": key or f"m{len(self.rows)}", **body}
         self.rows.append(Row(operation, path, key, sent_ns, sent_ns + 1, 200, body))
+
+    def refuse(self, operation: str, path: str, code: str) -> None:
+        """One request more, which is refused with this code."""
+        self.append(operation, path, {"error": {"code": code, "message": ""}})
+        self.rows[-1] = self.rows[-1]._replace(status=HTTP_STATUS[code])
 
     def entity(self, kind: dict[str, Any], **wanted: Any) -> Any:
         """A final entity with these values, or None."""

@@ -48,8 +48,8 @@ class RecordedShop:
         self._number = 0
         for operation in ("create_user", "create_user", "create_item", "create_item"):
             self._round([self._request(operation)], fates=SURE)
-        for user_id in self._ids["user_id"]:
-            self._round([self._request("add_credit", user_id=user_id, amount=60)], fates=SURE)
+        for user_id, amount in zip(self._ids["user_id"], (60, 4), strict=True):
+            self._round([self._request("add_credit", user_id=user_id, amount=amount)], fates=SURE)
             self._round([self._request("create_order", user_id=user_id)], fates=SURE)
         for _ in range(rounds):
             self._round([self._any() for _ in range(self._chance.randint(1, at_once_max))])

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from support.broken_history import Broken
+from support.false_refusals import REFUSALS
 from support.recorded_shop import SURE, UNSURE, RecordedShop
 
 from bench.judge.invariants import check
@@ -329,6 +330,7 @@ def sold_and_not_taken(broken: Broken) -> bool:
 
 
 MUTANTS: tuple[Breaks, ...] = (
+    *REFUSALS,
     *(created_with_less, created_at_another_price, sold_at_another_price, sold_and_not_taken),
     *(lost_effect, doubled_effect, lost_charge, charged_twice, told_twice_that_it_was_charged),
     *(refund_doubled, stock_of_a_sale_is_back, refused_and_done, negative_read, crossed_reply),

@@ -19,6 +19,7 @@ from pathlib import Path
 from machine.cache import LockHeldError, cache_dir, is_held, lock
 from machine.errors import StackError
 from machine.whole_files import partial_of, write
+from system.runtime.newest_state import take
 from system.service import WINDOW_S
 
 LOCK_NAME = "in-use"
@@ -72,10 +73,11 @@ class DataFolder:
         self.is_resumed = is_resumed
         self.was_up = False
 
-    def belong_to(self, cluster_id: str, *, has_records: bool) -> None:
-        """`belong_to` says which Kafka has the topics that the state is of; it raises `StackError`
-        where that is another one than before, under the same address, or where they have records
-        and the folder no state."""
+    def belong_to(self, cluster_id: str, known: Path, *, has_records: bool) -> None:
+        """`belong_to` says which Kafka has the topics that the state is of, and where it is `known`
+        which state is their newest; it raises `StackError` where that is another Kafka than before,
+        under the same address, or another state, or where they have records and the folder no
+        state."""
         file = self.path / CLUSTER
         if has_records and not file.exists():  # a start that was refused has left no state
             raise StackError("the topics hold records: name the --data-dir with their job's state")
@@ -86,6 +88,7 @@ class DataFolder:
                 f"{self.path} holds the state of topics of another Kafka, {found}, not "
                 f"{cluster_id}: choose another --data-dir, or remove it"
             )
+        take(known, self.stack_id, f"that in {self.path}", is_chosen=not has_records)
 
     def remember(self, what: str, place: Path, *, is_there: bool) -> None:
         """`remember` notes that this part of the data is in its place. It raises `StackError` where

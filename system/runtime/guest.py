@@ -21,6 +21,7 @@ from machine.ports import HOST
 from machine.whole_files import write
 from system.runtime.flink_cluster import newest_checkpoint
 from system.runtime.flink_rest import ENDED, Rest
+from system.runtime.newest_state import take
 from system.runtime.settings import file_uri
 
 SAVEPOINT_TIMEOUT_S = 60.0
@@ -28,6 +29,8 @@ SAVEPOINT_TIMEOUT_S = 60.0
 POLL_S = 0.2
 """This much time passes between looks whether the savepoint is done."""
 FILE = "job.json"
+GUEST = "guest"
+"""The states of all such jobs on the same topics count as one: of them `Known` is the newest."""
 
 
 @contextmanager
@@ -123,6 +126,8 @@ class GuestJob:
                 "the topics hold records of an earlier job, whose state is not known: name its "
                 "savepoint or checkpoint with --savepoint, or choose another --topic-prefix"
             )
+        where = f"that of the job on the Flink at {self._rest.address}"
+        take(self._file.parent, GUEST, where, is_chosen=bool(savepoint) or not has_records)
         self.job_id, self._has_run = uuid.uuid4().hex, False
         flink = self._rest.address
         self._write(Known(self.job_id, begin, is_stopped=False, form=self._form, flink=flink))

@@ -248,12 +248,11 @@ class Stack:
             self._start_kafka()
         topics = self._make_topics(REACH_TIMEOUT_S if bootstrap_servers else STEP_TIMEOUT_S)
         if bootstrap_servers or flink_rest:
-            known = cleanup.enter_context(
-                reserved_topics(topics["cluster_id"], options.topic_prefix)
-            )
+            reserved = reserved_topics(topics["cluster_id"], options.topic_prefix)
+            known = cleanup.enter_context(reserved)
             if not flink_rest:
-                folder.belong_to(topics["cluster_id"], has_records=topics["has_records"])
                 check_elsewhere(known, self._job_name(topics))
+                folder.belong_to(topics["cluster_id"], known, has_records=topics["has_records"])
         # Before the gateways, whose echoes are records: topics that hold some had a job.
         if flink_rest:
             self._submit_job(connector, known, topics, cleanup)

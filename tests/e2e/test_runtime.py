@@ -9,12 +9,14 @@ from urllib.request import Request
 
 import psutil
 import pytest
-from support.running_up import OPENER, Adding, Clusters, Up, get, own_up
+from support.running_up import OPENER, Adding, Clusters, Up, ask, get, own_up
 
 from machine import ports
 from machine.cache import cache_dir
 from machine.http import HttpError, call
+from system.runtime.flink_cluster import newest_checkpoint
 from system.runtime.flink_rest import Rest
+from system.runtime.settings import file_uri
 from system.runtime.stack import Stack
 
 
@@ -223,6 +225,38 @@ def test_existing_clusters_are_used_and_left_as_they_were(
     answer = up.run("up", *other, "--savepoint", savepoint, **environment)
     assert_one_line(answer, "Cannot map checkpoint/savepoint state for operator")
     assert clusters.running() == []
+
+
+def test_a_state_that_went_to_another_flink_is_not_gone_on_from(
+    clusters: Clusters, up: Up, until, tmp_path: Path
+):
+    """Its credit would be that of before the move, and each request since then applied again."""
+    services = ("--services", "echo,claim,user", "--topic-prefix", "moved.")
+    own = (*services, "--data-dir", str(tmp_path / "data"))
+    checkpoints = tmp_path / "data" / "flink" / "checkpoints"
+    kafka = {"KAFKA_BOOTSTRAP_SERVERS": clusters.environment["KAFKA_BOOTSTRAP_SERVERS"]}
+    for before in (0, 1):
+        up.start(*own, **kafka)
+        url = up.until_up()["url"]
+        if not before:
+            user_id = ask("POST", f"{url}/users/create")["user_id"]
+        assert ask("POST", f"{url}/users/credit/add/{user_id}/1")["credit"] == before + 1
+        until(lambda: list(checkpoints.glob("*/chk-*/_metadata")))
+        assert up.ended(signal.SIGTERM)[0] == 0
+    (job,) = checkpoints.iterdir()
+    moved = ("--savepoint", file_uri(newest_checkpoint(job)))
+    answer = up.run("up", "--port", "0", *services, **clusters.environment)
+    assert_one_line(answer, "whose state is not known: name its savepoint or checkpoint with")
+    up.start(*services, *moved, **clusters.environment)
+    url = up.until_up()["url"]
+    assert ask("POST", f"{url}/users/credit/add/{user_id}/1")["credit"] == 3
+    assert up.ended(signal.SIGTERM)[0] == 0
+    answer = up.run("up", "--port", "0", *own, **kafka)
+    assert_one_line(answer, "the newest state of these topics is that of the job on the Flink at")
+    up.start(*services, **clusters.environment)
+    url = up.until_up()["url"]
+    assert get(f"{url}/users/find/{user_id}")["credit"] == 3
+    assert up.ended(signal.SIGTERM)[0] == 0
 
 
 @pytest.mark.parametrize(

@@ -127,10 +127,10 @@ def test_a_chosen_one_stays_and_is_gone_on_with(tmp_path):
 def test_state_of_another_kafkas_topics_is_refused(tmp_path):
     for _ in "12":
         with data_folder(tmp_path, None, MADE_WITH) as folder:
-            folder.belong_to("one", has_records=folder.is_resumed)
+            folder.belong_to("one", tmp_path, has_records=folder.is_resumed)
     told = "holds the state of topics of another Kafka, one, not two"
     with data_folder(tmp_path, None, MADE_WITH) as folder, pytest.raises(StackError, match=told):
-        folder.belong_to("two", has_records=True)
+        folder.belong_to("two", tmp_path, has_records=True)
 
 
 def test_records_without_state_are_refused(tmp_path):
@@ -140,7 +140,7 @@ def test_records_without_state_are_refused(tmp_path):
             data_folder(tmp_path, None, MADE_WITH) as folder,
             pytest.raises(StackError, match=told),
         ):
-            folder.belong_to("one", has_records=True)
+            folder.belong_to("one", tmp_path, has_records=True)
 
 
 @pytest.mark.parametrize("how", ["moved", "copied"])

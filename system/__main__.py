@@ -159,7 +159,7 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
 
     for name, run, help in (
         ("status", status, "where the stack is; exit code 1 when it is not up"),
-        ("down", down, "end the stack, and wait until it has ended"),
+        ("down", down, "end the stack, up or starting, and wait until it has ended"),
     ):
         sub = command(name, help, "--json")
         sub.set_defaults(command=run)
@@ -284,11 +284,13 @@ def rescale(arguments: argparse.Namespace) -> int:
 def down(arguments: argparse.Namespace) -> int:
     from system.runtime import registry
 
-    entry = registry.find(arguments.name)
-    if entry is None:
+    name = arguments.name
+    entry = registry.find(name)
+    pid = entry.pid if entry else registry.starting(name)
+    if pid is None:
         return not_up(arguments)
-    registry.end(entry)
-    print(json.dumps({"up": False}) if arguments.json else f"the stack {entry.name} has ended")
+    registry.end(name, pid)
+    print(json.dumps({"up": False}) if arguments.json else f"the stack {name} has ended")
     return 0
 
 
@@ -302,8 +304,13 @@ def new_service(arguments: argparse.Namespace) -> int:
 
 
 def not_up(arguments: argparse.Namespace) -> int:
+    from system.runtime import registry
+
+    told = f"no stack named {arguments.name} is up"
+    if registry.starting(arguments.name) is not None:
+        told = f"the stack {arguments.name} is starting, and not up yet"
     print(
-        json.dumps({"up": False}) if arguments.json else f"no stack named {arguments.name} is up",
+        json.dumps({"up": False}) if arguments.json else told,
         file=sys.stdout if arguments.json else sys.stderr,
     )
     return 1

@@ -1,4 +1,4 @@
-"""Of several states of the same topics one is the newest: whoever goes on from another loses what
+"""One of several states of the same topics is the newest: whoever goes on from another loses what
 was answered since.
 
 A stack's own Flink keeps a state in its data folder, a Flink that exists somewhere else; a

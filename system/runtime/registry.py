@@ -5,7 +5,7 @@ import os
 import signal
 import time
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
@@ -17,6 +17,8 @@ from machine.http import answers
 DOWN_TIMEOUT_S = 180.0
 """`down` waits this long: more than a stack's own limits of drain and stop add up to."""
 
+STARTING = ".pid"
+"""The file of a stack that is not up yet has this suffix, and the process id of ``up`` in it."""
 ASKED, ANSWERED = ".asked", ".answered"
 """The files of a stack that is asked to rescale have these suffixes."""
 READY_TIMEOUT_S = 5.0
@@ -50,7 +52,10 @@ def reserve(name: str) -> Iterator[Path]:
                 held.enter_context(lock(file.with_suffix(".lock"), wait=False))
                 _clear(file.with_suffix(".lock"))
                 _sweep(file.parent)
-            held.callback(file.unlink, missing_ok=True)
+            starting = file.with_suffix(STARTING)
+            for each in (file, starting):
+                held.callback(each.unlink, missing_ok=True)
+            whole_files.write(starting, str(os.getpid()).encode())
             yield file
     except LockHeldError:
         raise StackError(
@@ -115,18 +120,31 @@ def find(name: str) -> Entry | None:
         ) from None
 
 
+def starting(name: str) -> int | None:
+    """`starting` returns the process id of the ``up`` that has the name, as long as its stack is
+    not up; None where there is none."""
+    file = _file(name)
+    if file.exists() or not _is_reserved(file):
+        return None
+    with suppress(FileNotFoundError, ValueError):
+        return int(file.with_suffix(STARTING).read_text())
+    return None
+
+
 def is_ready(entry: Entry) -> bool:
     """`is_ready` returns whether each gateway says that it can serve."""
     return all(answers(f"{url}/health/ready", READY_TIMEOUT_S) for url in entry.urls)
 
 
-def end(entry: Entry) -> None:
-    """`end` asks the stack to end and waits for it; it raises `StackError` when it doesn't."""
-    os.kill(entry.pid, signal.SIGTERM)
+def end(name: str, pid: int) -> None:
+    """`end` asks the stack's ``up`` to end and waits for it; it raises `StackError` when it
+    doesn't."""
+    with suppress(ProcessLookupError):  # it has ended by itself
+        os.kill(pid, signal.SIGTERM)
     deadline = time.monotonic() + DOWN_TIMEOUT_S
-    while _is_reserved(_file(entry.name)):
+    while _is_reserved(_file(name)):
         if time.monotonic() > deadline:
-            raise StackError(f"process {entry.pid} does not end within {DOWN_TIMEOUT_S:g} s")
+            raise StackError(f"process {pid} does not end within {DOWN_TIMEOUT_S:g} s")
         time.sleep(POLL_S)
 
 

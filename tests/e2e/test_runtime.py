@@ -270,6 +270,16 @@ def test_no_process_is_left_of_a_start_that_was_ended(up: Up, until, number: int
     assert up.status() is None
 
 
+def test_a_stack_that_is_starting_is_told_of_and_ended(up: Up, until):
+    assert up.run("down") == (1, "", f"no stack named {up.name} is up\n")
+    up.start()
+    until(lambda: len(up.look()) >= 4)
+    assert up.run("status") == (1, "", f"the stack {up.name} is starting, and not up yet\n")
+    assert up.run("down") == (0, f"the stack {up.name} has ended\n", "")
+    assert up.ended()[0] == 0
+    assert up.status() is None
+
+
 def assert_one_line(answer: tuple[int, str, str], expected: str) -> None:
     code, _, errors = answer
     assert code == 3

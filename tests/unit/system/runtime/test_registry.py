@@ -1,6 +1,7 @@
 """The stacks of this machine by their names; a process that is killed leaves its files."""
 
 import json
+import os
 import threading
 from dataclasses import asdict
 from pathlib import Path
@@ -26,6 +27,16 @@ def test_a_stack_is_found_while_its_name_is_reserved() -> None:
         registry.write(file, ENTRY)
         assert registry.find("one") == ENTRY
     assert registry.find("one") is None
+
+
+def test_a_stack_that_is_not_up_yet_is_starting() -> None:
+    assert registry.starting("one") is None
+    with registry.reserve("one") as file:
+        assert registry.starting("one") == os.getpid()
+        registry.write(file, ENTRY)
+        assert registry.starting("one") is None
+    (cache_dir() / "up" / "one.pid").write_text("17")  # killed while it started
+    assert registry.starting("one") is None
 
 
 def test_a_stack_of_another_version_is_found_as_far_as_it_tells() -> None:
@@ -65,7 +76,8 @@ def test_what_a_stack_that_failed_or_was_killed_left_is_removed_by_the_next() ->
     with registry.reserve("one") as file:
         registry.write(file, ENTRY)
         with registry.reserve("two"):
-            assert {path.name for path in folder.iterdir()} == {"one.lock", "one.json", "two.lock"}
+            names = {"one.lock", "one.json", "one.pid", "two.lock", "two.pid"}
+            assert {path.name for path in folder.iterdir()} == names
 
 
 def test_who_looks_neither_finds_a_killed_stack_nor_keeps_its_name_from_the_next() -> None:

@@ -2,8 +2,8 @@
 
 Every answer that holds a credit, a stock, lines of an order or whether it is paid is a read of it,
 as is a refusal for what was found: 404, or 409 where there was too little. Only what the history
-saw created is judged: of others nobody knows what they held. What a service refuses for a limit of
-its own, or for the time that it took, nobody can know either.
+saw created is judged: of others nobody knows what they held. A limit of a service's own is known by
+what was granted only, and whether it took its time nobody can know.
 
 Source: M. Herlihy, J. Wing, "Linearizability", 1990; K. Kingsbury, Jepsen.
 """
@@ -45,7 +45,7 @@ def wrong_reads(
         book.take_order(order_id, of_order, orders.get(order_id))
     for outcome in outcomes:
         book.take(outcome)
-    refusals = Refusals(book)
+    refusals = Refusals(book, outcomes)
     for outcome in outcomes:
         wrong = book.existence(outcome) or refusals.wrong(outcome)
         if wrong is not None:
@@ -222,9 +222,13 @@ class Refusals:
     """A refusal says what was found: it is wrong where that surely was not so, at any time while
     its request was under way."""
 
-    def __init__(self, book: Book) -> None:
-        """The book has all outcomes."""
+    def __init__(self, book: Book, outcomes: Sequence[Outcome]) -> None:
+        """The book has taken all outcomes."""
         self._book = book
+        self._seen = {
+            size_of(each.body["items"]) for each in outcomes if each.done and "items" in each.body
+        }
+        """Orders were as large as these, so no limit is below."""
         self._bounds = cache(book.bounds)
         self._reasons: Mapping[str, Callable[[Outcome], str | None]] = {
             "not_found": self._not_found,
@@ -234,6 +238,7 @@ class Refusals:
             "already_paid": self._already_paid,
             "not_paid": self._not_paid,
             "checkout_in_progress": self._in_progress,
+            "limit_reached": self._limit_reached,
         }
 
     def wrong(self, outcome: Outcome) -> tuple[str, str] | None:
@@ -322,11 +327,29 @@ class Refusals:
                 return None
         return "checkout_in_progress was answered, when nothing was under way"
 
+    def _limit_reached(self, outcome: Outcome) -> str | None:
+        if outcome.operation != "add_item":
+            return None
+        order_id = outcome.params["order_id"]
+        held = [
+            self._bounds("line", order_id, each).highest(outcome.sent_ns, outcome.done_ns)
+            for each in self._items_of(order_id)
+        ]
+        lines, units = sum(n > 0 for n in held), sum(held)
+        if lines and not any(each[0] > lines and each[1] > units for each in self._seen):
+            return None
+        return f"limit_reached was answered, when it had at most {lines} items, fewer than others"
+
     def _user_of(self, order_id: str) -> str:
         return str(self._book.created[order_id].body["user_id"])
 
     def _items_of(self, order_id: str) -> Iterable[str]:
         return self._book.quantities_of(order_id)
+
+
+def size_of(items: Sequence[Mapping[str, int]]) -> tuple[int, int]:
+    """`size_of` returns how many lines an order has, and how many units."""
+    return len(items), sum(line["quantity"] for line in items)
 
 
 def quantities_taken(outcomes: Sequence[Outcome]) -> dict[int, Counter[str]] | None:

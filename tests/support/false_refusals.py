@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
+from bench.judge.reads import size_of
 from bench.judge.reply_contract import CHARGES, outcome_of
 from support.broken_history import Broken
 
@@ -68,6 +69,22 @@ def refused_as_paid(broken: Broken) -> bool:
     return True
 
 
+def refused_as_full(broken: Broken) -> bool:
+    sizes = [size_of(row.body["items"]) for row in broken.rows if "items" in row.body]
+    largest = max(sizes, default=(0, 0))
+    orders = {key: order for key, order in broken.final.orders.items() if order}
+    for key, order in [*orders.items()]:
+        added = sum(f"/addItem/{key}/" in row.path for row in broken.rows)
+        if order["status"] != "open" or added >= min(largest):
+            del orders[key]
+    order = broken.entity(orders)
+    if order is None:
+        return False
+    item_id = broken.chance.choice([*broken.final.items])
+    broken.refuse("add_item", f"/orders/addItem/{order['order_id']}/{item_id}", "limit_reached")
+    return True
+
+
 def no_refund_of_what_is_paid(broken: Broken) -> bool:
     order = broken.entity(broken.final.orders, paid=True)
     if order is None:
@@ -114,5 +131,5 @@ def not_taken_out(broken: Broken) -> bool:
 REFUSALS: tuple[Callable[[Broken], bool], ...] = (
     *(refused_for_lack_of_credit, refused_for_lack_of_stock, refused_as_empty, refused_as_paid),
     *(refused_as_under_way, refused_as_of_nobody, no_refund_of_what_is_paid, no_order_for_a_user),
-    *(nothing_for_credit, nothing_of_the_stock, not_taken_out),
+    *(nothing_for_credit, nothing_of_the_stock, not_taken_out, refused_as_full),
 )

@@ -43,6 +43,7 @@ def check(history: Iterable[Row], final: Final) -> Report:
     """`check` iterates `history` twice."""
     judge = Judge(final)
     resent = {row.key for row in history if row.key}
+    keyed: dict[str, list[Row]] = defaultdict(list)
     groups: dict[tuple[str, str, str], list[Row]] = defaultdict(list)
     answered: set[str] = set()
     for row in history:
@@ -52,12 +53,22 @@ def check(history: Iterable[Row], final: Final) -> Report:
                 message = f"the answer to {own_id} came to another request as well"
                 judge.fault("no_crossed_replies", f"{row.operation} {row.path}", message)
             answered.add(own_id)
+        if row.request_id in resent:
+            keyed[row.request_id or ""].append(row)
         for invariant, message in faults(row):
             judge.fault(invariant, f"{row.operation} {row.path}", message)
         if row.request_id in resent and row.operation not in READS:
             groups[row.request_id or "", row.operation, row.path].append(row)
         elif row.operation != "index":
             judge.take(outcome_of(row))
+    for request_id, rows in keyed.items():
+        for row in rows:
+            if row.code != REUSED:
+                continue
+            own = [each for each in rows if _asked_for(each) == _asked_for(row)]
+            came = [each for each in rows if each.sent_ns <= row.done_ns]
+            if any(each.key is None for each in own) or all(each in own for each in came):
+                judge.fault("same_reply", request_id, "its own request was refused as another one")
     granted: Counter[str] = Counter()
     for (request_id, _, _), rows in groups.items():
         outcome = judge.merge(request_id, rows)
@@ -95,8 +106,6 @@ class Judge:
         for row in replies[1:]:
             if (row.status, row.body) != (replies[0].status, replies[0].body):
                 self.fault("same_reply", request_id, f"{replies[0].body} and then {row.body}")
-        if any(row.key is None for row in rows) and any(row.code == REUSED for row in rows):
-            self.fault("same_reply", request_id, "its own request was refused as another one")
         refused_ns = [row.done_ns for row in rows if row.code == EXPIRED]
         for row in replies:
             if row.status == 200 and any(done_ns < row.sent_ns for done_ns in refused_ns):
@@ -104,9 +113,9 @@ class Judge:
         if replies:
             outcome = outcome_of(replies[0])
         else:
-            outcome = outcome_of(rows[0])._replace(
-                verdict=UNKNOWN if UNKNOWN in verdicts else REFUSED
-            )
+            # One that was refused as too old may have begun, and been undone.
+            told = next((row for row in rows if row.code == EXPIRED), rows[0])
+            outcome = outcome_of(told)._replace(verdict=UNKNOWN if UNKNOWN in verdicts else REFUSED)
         sent_ns = min(row.sent_ns for row in rows)
         return outcome._replace(sent_ns=sent_ns, done_ns=max(row.done_ns for row in rows))
 
@@ -299,6 +308,10 @@ PAID_BY = {"checkout": "completed", "pay": "paid"}
 ORDER_OPERATIONS = frozenset(
     {"add_item", "remove_item", "remove_order", "checkout", "pay", "cancel_payment"}
 )
+
+
+def _asked_for(row: Row) -> tuple[str, str]:
+    return row.operation, row.path
 
 
 def _may_refund(outcome: Outcome, *, late: bool) -> bool:

@@ -12,6 +12,7 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import cache
 from itertools import pairwise
+from operator import gt
 
 from bench.judge.accounts import Bounds, Movements
 from bench.judge.reply_contract import (
@@ -19,6 +20,7 @@ from bench.judge.reply_contract import (
     CREATES,
     MOVES,
     READS,
+    REASONS,
     REFUND_DELAY_NS,
     REFUSED,
     UNKNOWN,
@@ -28,6 +30,7 @@ from bench.judge.reply_contract import (
     is_natural,
     moved_by,
 )
+from bench.records.request_log import Body
 
 NO_SAGA = frozenset({"order_empty", "already_paid", "checkout_in_progress", "overloaded"})
 """Codes of checkouts and payments that began nothing: no credit and no stock moved for a while."""
@@ -225,9 +228,7 @@ class Refusals:
     def __init__(self, book: Book, outcomes: Sequence[Outcome]) -> None:
         """The book has taken all outcomes."""
         self._book = book
-        self._seen = {
-            size_of(each.body["items"]) for each in outcomes if each.done and "items" in each.body
-        }
+        self._seen = {size_of(each.body) for each in outcomes if each.done and "items" in each.body}
         """Orders were as large as these, so no limit is below."""
         self._bounds = cache(book.bounds)
         self._reasons: Mapping[str, Callable[[Outcome], str | None]] = {
@@ -243,10 +244,13 @@ class Refusals:
 
     def wrong(self, outcome: Outcome) -> tuple[str, str] | None:
         """`wrong` returns the entity and what is wrong; None where nothing is known to be."""
-        reason = self._reasons.get(outcome.code or "")
+        code, operation = outcome.code or "", outcome.operation
+        reason = self._reasons.get(code)
         if reason is None or outcome.verdict != REFUSED:
             return None
         entities = [value for name, value in outcome.params.items() if name.endswith("_id")]
+        if operation not in REASONS.get(code, (operation,)):
+            return " ".join(entities), f"{code} was answered, which is no reason to refuse it"
         if not entities or not all(self._book.was_there(each, outcome) for each in entities):
             return None
         told = reason(outcome)
@@ -321,6 +325,7 @@ class Refusals:
             if (
                 other is not outcome
                 and other.operation in SAGAS
+                and (other.possible or other.code not in NO_SAGA)
                 and other.sent_ns <= outcome.done_ns
                 and (other.done_ns >= outcome.sent_ns or other.verdict == UNKNOWN)
             ):
@@ -331,13 +336,16 @@ class Refusals:
         if outcome.operation != "add_item":
             return None
         order_id = outcome.params["order_id"]
-        held = [
-            self._bounds("line", order_id, each).highest(outcome.sent_ns, outcome.done_ns)
+        held = {
+            each: self._bounds("line", order_id, each).highest(outcome.sent_ns, outcome.done_ns)
             for each in self._items_of(order_id)
-        ]
-        lines, units = sum(n > 0 for n in held), sum(held)
-        if lines and not any(each[0] > lines and each[1] > units for each in self._seen):
-            return None
+        }
+        lines, units = sum(n > 0 for n in held.values()), sum(held.values())
+        if lines:
+            most = lines, units, self._book.cost_of(held)
+            is_known = held.keys() <= self._book.created.keys()
+            if not is_known or not any(all(map(gt, size, most)) for size in self._seen):
+                return None
         return f"limit_reached was answered, when it had at most {lines} items, fewer than others"
 
     def _user_of(self, order_id: str) -> str:
@@ -347,9 +355,10 @@ class Refusals:
         return self._book.quantities_of(order_id)
 
 
-def size_of(items: Sequence[Mapping[str, int]]) -> tuple[int, int]:
-    """`size_of` returns how many lines an order has, and how many units."""
-    return len(items), sum(line["quantity"] for line in items)
+def size_of(order: Body) -> tuple[int, int, int]:
+    """`size_of` returns how many lines an order has, how many units, and what it costs."""
+    items = order["items"]
+    return len(items), sum(line["quantity"] for line in items), order["total_cost"]
 
 
 def quantities_taken(outcomes: Sequence[Outcome]) -> dict[int, Counter[str]] | None:

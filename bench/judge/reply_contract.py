@@ -39,6 +39,17 @@ EXPIRED = "idempotency_key_expired"
 """A request that was refused with this code stays refused."""
 REUSED = "idempotency_key_reused"
 """A key with which another request came first is refused with this code."""
+_CHANGES = frozenset({"add_item", "remove_item", "remove_order", *CHARGES})
+REASONS: dict[str, frozenset[str]] = {
+    "insufficient_credit": frozenset({"subtract_credit", *CHARGES}),
+    "out_of_stock": frozenset({"subtract_stock", "checkout"}),
+    "order_empty": CHARGES,
+    "already_paid": _CHANGES,
+    "not_paid": frozenset({"cancel_payment"}),
+    "checkout_in_progress": _CHANGES | {"cancel_payment"},
+    "limit_reached": frozenset({*CREATES, "add_item", "add_credit", "add_stock"}),
+}
+"""A code leads to the operations that it may refuse."""
 REFUND_DELAY_NS = 10_000_000_000
 """A refund may reach a user so long after the reply that told of the failed checkout."""
 

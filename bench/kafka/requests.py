@@ -19,10 +19,16 @@ class Record(NamedTuple):
     value: bytes
 
 
+KEYS_MAX = 100_000
+"""So many keys are known by the request that each came with first: minutes of load."""
+
+
 class Requests:
     """The requests are made by the gateway's own router and encoding; replies go to `sink`.
 
-    Records of fewer than `record_bytes` are filled up by a field that services ignore.
+    Records of fewer than `record_bytes` are filled up by a field that services ignore. As a gateway
+    does, they refuse a key that another request came with before: both replies have its id, and
+    one would be taken for the other.
     """
 
     def __init__(self, sink: str, record_bytes: int = 0) -> None:
@@ -30,6 +36,7 @@ class Requests:
         self._record_bytes = record_bytes
         self._router = Router(ROUTES)
         self._mint = Mint()
+        self._came_with: dict[str, str] = {}
 
     def encode(self, call: Call, traced: bool = False) -> Record | None:
         """`encode` returns None for a call that a gateway answers by itself, without a service."""
@@ -38,6 +45,11 @@ class Requests:
             out = outgoing(self._router.match(call.verb, call.path), keys, self._mint)
         except RefusedError:
             return None
+        if call.key is not None:
+            if self._came_with.setdefault(call.key, out.fingerprint) != out.fingerprint:
+                return None
+            if len(self._came_with) > KEYS_MAX:
+                del self._came_with[next(iter(self._came_with))]
         topic = input_topic(out.service)
         value = out.encode(self._sink, [] if traced else None)
         return Record(out.request_id, topic, out.key, self._filled(value))

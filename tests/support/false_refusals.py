@@ -70,18 +70,58 @@ def refused_as_paid(broken: Broken) -> bool:
 
 
 def refused_as_full(broken: Broken) -> bool:
-    sizes = [size_of(row.body["items"]) for row in broken.rows if "items" in row.body]
-    largest = max(sizes, default=(0, 0))
+    sizes = [size_of(row.body) for row in broken.rows if "items" in row.body]
+    largest = max(sizes, default=(0, 0, 0))
+    dearest = max(item["price"] for item in broken.final.items.values() if item)
     orders = {key: order for key, order in broken.final.orders.items() if order}
     for key, order in [*orders.items()]:
         added = sum(f"/addItem/{key}/" in row.path for row in broken.rows)
-        if order["status"] != "open" or added >= min(largest):
+        is_small = added < min(largest[:2]) and added * dearest < largest[2]
+        if order["status"] != "open" or (added and not is_small):
             del orders[key]
     order = broken.entity(orders)
     if order is None:
         return False
     item_id = broken.chance.choice([*broken.final.items])
     broken.refuse("add_item", f"/orders/addItem/{order['order_id']}/{item_id}", "limit_reached")
+    return True
+
+
+def refused_for_stock_that_it_does_not_take(broken: Broken) -> bool:
+    order = broken.entity(broken.final.orders)
+    if order is None:
+        return False
+    broken.refuse("pay", f"/payment/pay/{order['order_id']}", "out_of_stock")
+    return True
+
+
+def not_taken_out_as_full(broken: Broken) -> bool:
+    order = broken.entity(broken.final.orders)
+    if order is None:
+        return False
+    broken.refuse("remove_order", f"/orders/remove/{order['order_id']}", "limit_reached")
+    return True
+
+
+def none_of_two_began(broken: Broken) -> bool:
+    """Two requests of one order are refused at once, each as if the other were under way."""
+    order = broken.entity(broken.final.orders, status="open")
+    if order is None:
+        return False
+    for operation, path in (("checkout", "orders/checkout"), ("pay", "payment/pay")):
+        broken.refuse(operation, f"/{path}/{order['order_id']}", "checkout_in_progress")
+    sent_ns, done_ns = broken.rows[-2].sent_ns, broken.rows[-1].done_ns
+    broken.rows[-2:] = [row._replace(sent_ns=sent_ns, done_ns=done_ns) for row in broken.rows[-2:]]
+    return True
+
+
+def a_new_key_refused_as_used(broken: Broken) -> bool:
+    user = broken.entity(broken.final.users)
+    if user is None:
+        return False
+    path = f"/users/credit/add/{user['user_id']}/1"
+    broken.refuse("add_credit", path, "idempotency_key_reused")
+    broken.rows[-1] = broken.rows[-1]._replace(key=broken.rows[-1].request_id)
     return True
 
 
@@ -132,4 +172,6 @@ REFUSALS: tuple[Callable[[Broken], bool], ...] = (
     *(refused_for_lack_of_credit, refused_for_lack_of_stock, refused_as_empty, refused_as_paid),
     *(refused_as_under_way, refused_as_of_nobody, no_refund_of_what_is_paid, no_order_for_a_user),
     *(nothing_for_credit, nothing_of_the_stock, not_taken_out, refused_as_full),
+    *(refused_for_stock_that_it_does_not_take, not_taken_out_as_full, none_of_two_began),
+    a_new_key_refused_as_used,
 )

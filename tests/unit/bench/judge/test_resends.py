@@ -129,13 +129,20 @@ async def test_one_that_is_too_old_is_not_known(tmp_path: Path) -> None:
     assert again.totals == {"resent_known": 0, "resent_expired": 1, "resent_unknown": 0}
 
 
-def test_an_own_request_is_never_another_one() -> None:
-    """The gateway made the id for it."""
+@pytest.mark.parametrize(
+    ("key", "other_ns", "broken"),
+    [(None, None, 1), (None, 5, 1), ("r", None, 1), ("r", 12, 1), ("r", 11, 0), ("r", 5, 0)],
+)
+def test_an_own_request_is_never_another_one(
+    key: str | None, other_ns: int | None, broken: int
+) -> None:
+    """The gateway made the id for it, or no other was sent with it until then."""
     final = Final({"u": {"user_id": "u", "credit": 20}}, {}, {})
     reused = {"request_id": "r", "error": {"code": REUSED, "message": ""}}
-    for key, broken in ((None, 1), ("r", 0)):
-        first, again = row(key=key), Row("add_credit", ADD, "r", 10, 11, 409, reused)
-        assert check([CREATED, first, again], final).counts["same_reply"] == broken
+    rows = [CREATED, row(key=key), Row("add_credit", ADD, "r", 10, 11, 409, reused)]
+    if other_ns is not None:
+        rows.append(Row("add_stock", "/stock/add/i/1", "r", other_ns, 20, 503, {}))
+    assert check(rows, final).counts["same_reply"] == broken
 
 
 @pytest.mark.parametrize(

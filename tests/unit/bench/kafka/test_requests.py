@@ -3,6 +3,7 @@
 import orjson
 import pytest
 
+from bench.kafka import requests
 from bench.kafka.requests import Requests
 from bench.workload.journey import Call
 from system.wire import RECORD_BYTES_MAX, decode_request
@@ -26,3 +27,16 @@ def test_a_record_that_is_larger_stays_as_it_is(size: int) -> None:
     record = Requests("sink", size).encode(CALL)
     assert record is not None
     assert orjson.loads(record.value).keys() == {"request_id", "sink", "method", "params"}
+
+
+def test_a_key_belongs_to_the_request_that_came_with_it_first(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(requests, "KEYS_MAX", 2)
+    made = Requests("sink")
+    one, other = (Call("add_stock", "POST", f"/stock/add/i/{n}", key="k") for n in (2, 3))
+    assert made.encode(one) == made.encode(one) is not None
+    assert made.encode(other) is None
+    for key in ("l", "m"):
+        assert made.encode(one._replace(key=key)) is not None
+    assert made.encode(other) is not None, "it is the oldest of three"

@@ -285,10 +285,12 @@ def down(arguments: argparse.Namespace) -> int:
     from system.runtime import registry
 
     name = arguments.name
-    entry = registry.find(name)
-    pid = entry.pid if entry else registry.starting(name)
+    pid = registry.starting(name)
     if pid is None:
-        return not_up(arguments)
+        entry = registry.find(name)
+        if entry is None:
+            return not_up(arguments)
+        pid = entry.pid
     registry.end(name, pid)
     print(json.dumps({"up": False}) if arguments.json else f"the stack {name} has ended")
     return 0

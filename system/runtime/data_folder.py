@@ -19,7 +19,7 @@ from pathlib import Path
 from machine.cache import LockHeldError, cache_dir, is_held, lock
 from machine.errors import StackError
 from machine.whole_files import partial_of, write
-from system.runtime.newest_state import take
+from system.runtime.newest_state import State, check, note
 from system.service import WINDOW_S
 
 LOCK_NAME = "in-use"
@@ -88,7 +88,10 @@ class DataFolder:
                 f"{self.path} holds the state of topics of another Kafka, {found}, not "
                 f"{cluster_id}: choose another --data-dir, or remove it"
             )
-        take(known, self.stack_id, f"that in {self.path}", is_chosen=not has_records)
+        state = State(self.stack_id, f"that in {self.path}")
+        if has_records:
+            check(known, state)
+        note(known, state)
 
     def remember(self, what: str, place: Path, *, is_there: bool) -> None:
         """`remember` notes that this part of the data is in its place. It raises `StackError` where

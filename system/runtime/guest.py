@@ -10,6 +10,7 @@ import time
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from http import HTTPStatus
 from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import urlsplit
@@ -21,16 +22,13 @@ from machine.ports import HOST
 from machine.whole_files import write
 from system.runtime.flink_cluster import newest_checkpoint
 from system.runtime.flink_rest import ENDED, Rest
-from system.runtime.newest_state import take
+from system.runtime.newest_state import GUEST, JOB_FILE, State, check, note
 from system.runtime.settings import file_uri
 
 SAVEPOINT_TIMEOUT_S = 60.0
 """A savepoint takes no longer, or the job goes on as it was."""
 POLL_S = 0.2
 """This much time passes between looks whether the savepoint is done."""
-FILE = "job.json"
-GUEST = "guest"
-"""The states of all such jobs on the same topics count as one: of them `Known` is the newest."""
 
 
 @contextmanager
@@ -71,7 +69,7 @@ class Known(NamedTuple):
 def check_elsewhere(folder: Path, name: str) -> None:
     """`check_elsewhere` is for a stack whose Flink is its own. It raises `StackError` where the
     last job of these topics was left on a Flink that exists, and runs there, or may."""
-    _check_elsewhere(_read(folder / FILE), name, folder / FILE)
+    _check_elsewhere(_read(folder / JOB_FILE), name, folder / JOB_FILE)
 
 
 class GuestJob:
@@ -86,9 +84,12 @@ class GuestJob:
         self._has_run = False
         self._form = form
         self._rest = rest
-        self._file = folder / FILE
+        self._file = folder / JOB_FILE
         self._savepoints = folder / "savepoints"
         self._say = say
+        self._known: Known | None = None
+        self._newest_state: State | None = None
+        """Both are of before this job."""
 
     def prepare(self, savepoint: str | None, *, has_records: bool) -> str | None:
         """`prepare` returns where the new job begins from; from now on `job_id` is its id.
@@ -126,11 +127,13 @@ class GuestJob:
                 "the topics hold records of an earlier job, whose state is not known: name its "
                 "savepoint or checkpoint with --savepoint, or choose another --topic-prefix"
             )
-        where = f"that of the job on the Flink at {self._rest.address}"
-        take(self._file.parent, GUEST, where, is_chosen=bool(savepoint) or not has_records)
-        self.job_id, self._has_run = uuid.uuid4().hex, False
         flink = self._rest.address
+        state = GUEST._replace(where=f"that of the job on the Flink at {flink}")
+        if has_records and savepoint is None:
+            check(self._file.parent, state)
+        self.job_id, self._has_run = uuid.uuid4().hex, False
         self._write(Known(self.job_id, begin, is_stopped=False, form=self._form, flink=flink))
+        self._known, self._newest_state = known, note(self._file.parent, state)
         return begin
 
     def check(self) -> None:
@@ -160,8 +163,12 @@ class GuestJob:
         except StackError as cause:
             if was_up:
                 self._say(f"warning: {cause}; it goes on running")
-            else:
-                self._cancel()
+            elif self._cancel():  # what it has handled comes again, with the state before
+                note(self._file.parent, self._newest_state)
+                if self._known is None:
+                    self._file.unlink(missing_ok=True)
+                else:
+                    self._write(self._known)
 
     def _stop(self, job_id: str) -> Known:
         try:
@@ -189,11 +196,16 @@ class GuestJob:
         self._say(f"the job is stopped, with the savepoint {savepoint}")
         return known
 
-    def _cancel(self) -> None:
+    def _cancel(self) -> bool:
+        """Whether it does not run any more, or never did."""
         try:
             self._rest.cancel(self.job_id)
         except HttpError as cause:
+            if cause.status == HTTPStatus.NOT_FOUND:
+                return True
             self._say(f"warning: the job {self.job_id} is not cancelled: {cause}")
+            return False
+        return True
 
     def _savepoint_dir(self) -> str | None:
         """None where the cluster has a place of its own; on this machine ours will do."""

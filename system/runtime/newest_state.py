@@ -7,31 +7,55 @@ savepoint brings one to the other, and the first stays where it was.
 
 import json
 from pathlib import Path
+from typing import NamedTuple
 
 from machine.errors import StackError
 from machine.whole_files import write
 
 FILE = "newest-state.json"
+JOB_FILE = "job.json"
+"""What is known of the last job on a Flink that exists is in a file of this name, beside it."""
 
 
-def take(folder: Path, state_id: str, where: str, *, is_chosen: bool) -> None:
-    """`take` notes in what is known of the topics, a `folder`, that they are handled with this
-    state from now on. It raises `StackError` where they were with another one last.
+class State(NamedTuple):
+    """A state has an id, and a place, as words for a person."""
 
-    `where` it is are words for a person. A state that `is_chosen` may be another one: a person has
-    named it, or there was nothing to handle yet.
-    """
-    file = folder / FILE
-    try:
-        last = json.loads(file.read_text())
-        last_id, last_where = str(last["id"]), str(last["where"])
-    except FileNotFoundError:
-        last_id, last_where = state_id, where
-    except (ValueError, TypeError, LookupError):
-        raise StackError(f"{file} is damaged: remove it, if this state is the newest") from None
-    if last_id != state_id and not is_chosen:
+    state_id: str
+    where: str
+
+
+GUEST = State("guest", "that of the job on a Flink that exists")
+"""The states of all such jobs on the same topics count as one: they know the newest of theirs."""
+
+
+def check(folder: Path, state: State) -> None:
+    """`check` raises `StackError` where the topics were handled with another state last; a `folder`
+    has what is known of them."""
+    file, last = folder / FILE, _read(folder / FILE)
+    if last is None and (folder / JOB_FILE).exists():  # an older version noted nothing
+        file, last = folder / JOB_FILE, GUEST
+    if last is not None and last.state_id != state.state_id:
         raise StackError(
-            f"the newest state of these topics is {last_where}, not {where}: go on with that one, "
-            f"choose another --topic-prefix, or remove {file} where it is gone"
+            f"the newest state of these topics is {last.where}, not {state.where}: go on with that "
+            f"one, choose another --topic-prefix, or remove {file} where it is gone"
         )
-    write(file, json.dumps({"id": state_id, "where": where}).encode())
+
+
+def note(folder: Path, state: State | None) -> State | None:
+    """`note` says that the topics are handled with this state from now on, and returns which one
+    was until then; None where that is not known, or no more to be."""
+    last = _read(folder / FILE)
+    if state is None:
+        (folder / FILE).unlink(missing_ok=True)
+    elif state != last:
+        write(folder / FILE, json.dumps(state._asdict()).encode())
+    return last
+
+
+def _read(file: Path) -> State | None:
+    try:
+        return State(**json.loads(file.read_text()))
+    except FileNotFoundError:
+        return None
+    except (ValueError, TypeError):
+        raise StackError(f"{file} is damaged: remove it, if this state is the newest") from None

@@ -17,8 +17,8 @@ from machine.http import answers
 DOWN_TIMEOUT_S = 180.0
 """`down` waits this long: more than a stack's own limits of drain and stop add up to."""
 
-STARTING = ".pid"
-"""The file of a stack that is not up yet has this suffix, and the process id of ``up`` in it."""
+PID = ".pid"
+"""The file with the process id of ``up`` has this suffix, up or not yet."""
 ASKED, ANSWERED = ".asked", ".answered"
 """The files of a stack that is asked to rescale have these suffixes."""
 READY_TIMEOUT_S = 5.0
@@ -52,10 +52,10 @@ def reserve(name: str) -> Iterator[Path]:
                 held.enter_context(lock(file.with_suffix(".lock"), wait=False))
                 _clear(file.with_suffix(".lock"))
                 _sweep(file.parent)
-            starting = file.with_suffix(STARTING)
-            for each in (file, starting):
+            pid_file = file.with_suffix(PID)
+            for each in (file, pid_file):
                 held.callback(each.unlink, missing_ok=True)
-            whole_files.write(starting, str(os.getpid()).encode())
+            whole_files.write(pid_file, str(os.getpid()).encode())
             yield file
     except LockHeldError:
         raise StackError(
@@ -126,9 +126,7 @@ def starting(name: str) -> int | None:
     file = _file(name)
     if file.exists() or not _is_reserved(file):
         return None
-    with suppress(FileNotFoundError, ValueError):
-        return int(file.with_suffix(STARTING).read_text())
-    return None
+    return _pid_of(name)
 
 
 def is_ready(entry: Entry) -> bool:
@@ -142,10 +140,16 @@ def end(name: str, pid: int) -> None:
     with suppress(ProcessLookupError):  # it has ended by itself
         os.kill(pid, signal.SIGTERM)
     deadline = time.monotonic() + DOWN_TIMEOUT_S
-    while _is_reserved(_file(name)):
+    while _is_reserved(_file(name)) and _pid_of(name) in (pid, None):  # not the next one's
         if time.monotonic() > deadline:
             raise StackError(f"process {pid} does not end within {DOWN_TIMEOUT_S:g} s")
         time.sleep(POLL_S)
+
+
+def _pid_of(name: str) -> int | None:
+    with suppress(FileNotFoundError, ValueError):
+        return int(_file(name).with_suffix(PID).read_text())
+    return None
 
 
 def beside(name: str, suffix: str) -> Path:

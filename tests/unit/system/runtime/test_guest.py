@@ -10,6 +10,7 @@ from machine.http import HttpError
 from system.runtime.data_folder import form_of
 from system.runtime.flink_rest import Rest
 from system.runtime.guest import GuestJob, _read, check_elsewhere, reserved_topics
+from system.runtime.newest_state import JOB_FILE, State, check, note
 
 NAME = "kaflinkshop cluster"
 FORM = form_of("thread", 900)
@@ -265,6 +266,41 @@ def test_a_job_that_can_t_be_stopped_goes_on_running(job, flink, told):
     # Flink has said no: nothing was begun, and nothing is to be named.
     flink.jobs.clear()
     assert job.prepare(None, has_records=False) is None
+
+
+@pytest.mark.parametrize("status", [None, 404, 500])
+def test_a_start_that_came_to_nothing_leaves_what_was_known(
+    job, flink, told, tmp_path, monkeypatch, status
+):
+    """A savepoint was mistyped, say: Flink refuses the job, and does not know it."""
+    own = State("own", "that in /data")
+    note(tmp_path, own)
+    assert job.prepare("file:/mistyped", has_records=True) == "file:/mistyped"
+    known = _read(tmp_path / JOB_FILE)
+    flink.refusal = "no such job"
+
+    def cancel(_: str) -> None:
+        if status is not None:
+            raise HttpError("no such job", status)
+
+    monkeypatch.setattr(flink, "cancel", cancel)
+    job.leave(was_up=False)
+    if status == 500:
+        assert _read(tmp_path / JOB_FILE) == known
+        with pytest.raises(StackError, match="the newest state of these topics is that of the job"):
+            check(tmp_path, own)
+        return
+    assert not (tmp_path / JOB_FILE).exists()
+    check(tmp_path, own)
+    flink.refusal = None
+    first = submitted(job, flink)
+    job.leave(was_up=True)
+    known = _read(tmp_path / JOB_FILE)
+    job.prepare("file:/mistyped", has_records=True)
+    flink.refusal = "no such job"
+    job.leave(was_up=False)
+    assert _read(tmp_path / JOB_FILE) == known
+    assert known.job_id == first
 
 
 def test_nothing_is_left_where_nothing_was_submitted(job, flink, told):

@@ -5,26 +5,43 @@ from pathlib import Path
 import pytest
 
 from machine.errors import StackError
-from system.runtime.newest_state import FILE, take
+from system.runtime.newest_state import FILE, GUEST, JOB_FILE, State, check, note
+
+OWN = State("a", "that in /a")
+
+
+def refusal(last: State, state: State, file: Path) -> str:
+    return (
+        f"the newest state of these topics is {last.where}, not {state.where}: go on with that "
+        f"one, choose another --topic-prefix, or remove {file} where it is gone"
+    )
 
 
 def test_an_older_state_is_not_gone_on_from(tmp_path: Path) -> None:
-    take(tmp_path, "a", "that in /a", is_chosen=False)
-    take(tmp_path, "a", "that in /a", is_chosen=False)
-    take(tmp_path, "guest", "that of the job", is_chosen=True)
+    check(tmp_path, OWN)
+    assert note(tmp_path, OWN) is None
+    check(tmp_path, OWN)
+    assert note(tmp_path, GUEST) == OWN
     with pytest.raises(StackError) as refused:
-        take(tmp_path, "a", "that in /a", is_chosen=False)
-    assert str(refused.value) == (
-        "the newest state of these topics is that of the job, not that in /a: go on with that one, "
-        f"choose another --topic-prefix, or remove {tmp_path / FILE} where it is gone"
-    )
-    take(tmp_path, "guest", "that of another job", is_chosen=False)
-    (tmp_path / FILE).unlink()
-    take(tmp_path, "a", "that in /a", is_chosen=False)
+        check(tmp_path, OWN)
+    assert str(refused.value) == refusal(GUEST, OWN, tmp_path / FILE)
+    check(tmp_path, GUEST._replace(where="elsewhere"))
+    assert note(tmp_path, None) == GUEST
+    check(tmp_path, OWN)
 
 
-@pytest.mark.parametrize("content", ["", "[]", '{"id": "a"}', "{"])
+def test_a_job_that_an_older_version_knew_has_the_newest_state(tmp_path: Path) -> None:
+    (tmp_path / JOB_FILE).touch()
+    check(tmp_path, GUEST)
+    with pytest.raises(StackError) as refused:
+        check(tmp_path, OWN)
+    assert str(refused.value) == refusal(GUEST, OWN, tmp_path / JOB_FILE)
+    note(tmp_path, OWN)
+    check(tmp_path, OWN)
+
+
+@pytest.mark.parametrize("content", ["", "[]", '{"state_id": "a"}', "{"])
 def test_a_note_that_was_changed(tmp_path: Path, content: str) -> None:
     (tmp_path / FILE).write_text(content)
     with pytest.raises(StackError, match=r"newest-state.json is damaged: remove it, if this"):
-        take(tmp_path, "a", "that in /a", is_chosen=False)
+        check(tmp_path, OWN)

@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import threading
 from dataclasses import asdict
 from pathlib import Path
@@ -37,6 +38,16 @@ def test_a_stack_that_is_not_up_yet_is_starting() -> None:
         assert registry.starting("one") is None
     (cache_dir() / "up" / "one.pid").write_text("17")  # killed while it started
     assert registry.starting("one") is None
+
+
+def test_who_ends_a_stack_does_not_wait_for_the_next_of_its_name(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    ended: list[tuple[int, int]] = []
+    monkeypatch.setattr(os, "kill", lambda *told: ended.append(told))
+    with registry.reserve("one"):
+        registry.end("one", 17)
+    assert ended == [(17, signal.SIGTERM)]
 
 
 def test_a_stack_of_another_version_is_found_as_far_as_it_tells() -> None:

@@ -64,6 +64,11 @@ def stack() -> Iterator[Stack]:
 
 
 @pytest.fixture(scope="session")
+def worktrees() -> None:
+    """The work trees of this repository: who looks that none is left has them alone."""
+
+
+@pytest.fixture(scope="session")
 def until() -> Callable[[Callable[[], object]], None]:
     """``until(condition)`` returns when the condition holds, and fails when it never does."""
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import psutil
 
+from bench.errors import BenchError
 from bench.faults.fault import A_CHECKPOINT, CHECKPOINTS, Bite
 from bench.faults.up import FOLDERS, Scene
 
@@ -27,17 +28,18 @@ SPEED_MAX = 0.3
 
 
 def kill(scene: Scene) -> Bite:
-    """`kill` ends the parts by SIGKILL; healed is when each has been started anew."""
+    """`kill` ends the parts by SIGKILL; healed is when each has been started anew. It raises
+    `BenchError` where it can't be done yet."""
     roots = scene.up.roots()
     before = {part: roots.get(part) for part in scene.fault.parts}
     pids = [pid for part in before for pid in scene.up.pids().get(part, ())]
-    if None in before.values():
-        return Bite("")
+    if None in before.values():  # an earlier fault's doing
+        raise BenchError("a part that is to be killed is being started anew")
     meanwhile = ""
     if scene.fault.what == A_CHECKPOINT:
         begun = _stopped_at_checkpoint(scene, pids)
         if begun is None:
-            return Bite("")
+            raise BenchError(f"no checkpoint began in {scene.fault.duration_s:g} s")
         meanwhile = f" while Flink made {begun.name}"
     struck_ns = time.monotonic_ns()
     _signal(pids, signal.SIGKILL)

@@ -309,16 +309,17 @@ class Watch:
     """A watch looks at all that a stack holds, and now and then at what lives in its heaps."""
 
     def __init__(self) -> None:
-        self._heaps_at_s = -HEAP_EACH_S
+        self._heap_at_s: dict[str, float] = {}
+        """The heap of a part was looked at then; one that did not answer is asked soon again."""
 
     def __call__(self, up: Up) -> dict[str, float]:
         """It returns figures by the name of their series, sizes in MiB. The heap of a JVM that does
         not answer is not among them."""
         found = held_by(up)
-        if time.monotonic() - self._heaps_at_s >= HEAP_EACH_S:
-            self._heaps_at_s = time.monotonic()
-            roots = up.roots()
-            for part in roots.keys() & up.gc_logs().keys():
+        roots, now_s = up.roots(), time.monotonic()
+        for part in roots.keys() & up.gc_logs().keys():
+            if now_s - self._heap_at_s.get(part, -HEAP_EACH_S) >= HEAP_EACH_S:
                 with suppress(BenchError):
                     found[f"heap_mib.{part}"] = live_bytes(roots[part]) / MIB
+                    self._heap_at_s[part] = now_s
         return found

@@ -25,9 +25,9 @@ RESENT_MAX = 5000
 anyway."""
 IN_FLIGHT_MAX = 64
 """So many of them are under way at a time."""
-ANSWERED_S = 15.0
-"""All have this time to be answered; a refusal with 503 is no answer. It is as long as a checkout
-may be under way before the final reads: see `bench.judge.final_reads`."""
+ANSWERED_S = 30.0
+"""All have this time to be answered; a refusal with 503 is no answer. It is as long as a broker and
+the job after it take to be back, on a busy machine."""
 INTERVAL_S = 0.5
 """This much time passes between two tries of one."""
 

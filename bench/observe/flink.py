@@ -20,6 +20,8 @@ from machine.http import KeepAlive
 TIMEOUT_S = 1.0
 """Flink's answer is waited for so long: a figure that comes later than the next sample is of no
 use."""
+LAST_TIMEOUT_S = 10.0
+"""The last look is waited for so long: nothing comes after it."""
 LAG_EVERY = 5
 """The lags are asked for once in so many samples. The JobManager fetches all metrics of its
 TaskManagers where it is asked for one, at most once each ``metrics.fetcher.update-interval``:
@@ -43,7 +45,8 @@ class FlinkWatch:
     """
 
     def __init__(self, rest: str) -> None:
-        self._http = KeepAlive(f"http://{rest}", TIMEOUT_S)
+        self._url = f"http://{rest}"
+        self._http = KeepAlive(self._url, TIMEOUT_S)
         self._sources: dict[str, tuple[str, str]] = {}
         """A topic leads to path and name of the metric of the source that reads it."""
         self._jobs: list[str] = []
@@ -77,7 +80,11 @@ class FlinkWatch:
     def see(self) -> None:
         """`see` takes in what happened since the last look; it is for the end. It raises
         `BenchError`."""
-        with self._asking():
+        self._http.close()
+        self._http = KeepAlive(self._url, LAST_TIMEOUT_S)
+        with self._asking() as found:
+            if not found:
+                self._find()
             self._see(checkpoints, "checkpoints")
             self._see(faults, f"exceptions?maxExceptions={EXCEPTIONS_MAX}")
 

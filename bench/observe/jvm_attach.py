@@ -19,9 +19,9 @@ FOLDER = Path("/tmp")
 """HotSpot looks and listens here, whatever its java.io.tmpdir is."""
 NAME = "java"
 """The process must have this name: to any other one a SIGQUIT would be the end."""
-START_TIMEOUT_S = 2.0
+START_TIMEOUT_S = 10.0
 """A JVM must listen within this time; else what it allocates in this window is not known."""
-TIMEOUT_S = 2.0
+TIMEOUT_S = 10.0
 """The JVM must answer within this time."""
 POLL_S = 0.01
 """This much time passes between looks whether it listens."""
@@ -55,6 +55,8 @@ def ask(pid: int, command: str) -> str:
 def _begin_to_listen(pid: int, listening: Path) -> None:
     if Path(f"/proc/{pid}/comm").read_text().rstrip() != NAME:
         raise OSError("it is none")
+    if not catches(pid, signal.SIGQUIT):
+        raise OSError("it has only just been started, and the signal would end it")
     asking = FOLDER / f".attach_pid{pid}"
     make_own(asking)
     try:
@@ -66,6 +68,15 @@ def _begin_to_listen(pid: int, listening: Path) -> None:
             time.sleep(POLL_S)
     finally:
         asking.unlink(missing_ok=True)
+
+
+def catches(pid: int, number: int) -> bool:
+    """`catches` returns whether the process handles this signal. Source: Linux, proc_pid_status(5);
+    OpenJDK's VirtualMachineImpl.java asks so too (JDK-8226919)."""
+    for line in Path(f"/proc/{pid}/status").read_text().splitlines():
+        if line.startswith("SigCgt:"):
+            return bool(int(line.split()[1], 16) & 1 << (number - 1))
+    return False
 
 
 def check_owner(listening: Path) -> None:

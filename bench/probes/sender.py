@@ -28,7 +28,7 @@ from bench.workload.journey import Call
 IN_FLIGHT_MAX = 512
 """A probe has at most this many connections, below the usual limit of open files. More requests are
 dropped."""
-ANSWER_GRACE_S = 2.0
+ANSWER_GRACE_S = 5.0
 """An answer may come so long after the gateway's timeout: what is not answered by then counts as a
 broken connection."""
 QUIET_GRACE_S = 1.0

@@ -1,5 +1,6 @@
 """Generators at agents: one schedule split among them, one record; a lost one marks the run."""
 
+import signal
 import socket
 import subprocess
 import sys
@@ -20,6 +21,8 @@ from bench.workload.arrivals import Schedule, Stage, intended_ns
 
 WORKLOAD = '[[request]]\noperation = "root"\npath = "/"\n'
 RATE_PER_S = 100
+LONG = ("--duration", "120")
+"""It is ended long before, however slow the machine is."""
 CANNED = ("bench.calibrate.bare_server", "canned")
 
 
@@ -79,7 +82,7 @@ def test_an_agents_machine_has_limits_of_its_own(workload: Path) -> None:
 @pytest.mark.parametrize("who", ["agent", "generator"])
 def test_a_lost_generator_marks_the_run(workload: Path, who: str) -> None:
     with agent() as (first, process), agent() as (second, _), serving(*CANNED) as url:
-        started = measuring(command(url, workload, (first, second)), ENVIRONMENT)
+        started = measuring(command(url, workload, (first, second), *LONG), ENVIRONMENT)
         if who == "agent":
             process.kill()
         else:
@@ -98,7 +101,7 @@ def test_a_lost_leader_ends_its_generators(
     workload: Path, until: Callable[[Callable[[], object]], None]
 ) -> None:
     with agent() as (address, process), serving(*CANNED) as url:
-        leader = measuring(command(url, workload, (address,)), ENVIRONMENT)
+        leader = measuring(command(url, workload, (address,), *LONG), ENVIRONMENT)
         (generator,) = generators(process.pid)
         leader.kill()
         leader.communicate()
@@ -109,14 +112,15 @@ def test_a_lost_leader_ends_its_generators(
 def test_one_leader_at_a_time(workload: Path) -> None:
     """Two loads would slow each other down, and neither run would be marked."""
     with agent() as (address, _), serving(*CANNED) as url:
-        first = measuring(command(url, workload, (address,)), ENVIRONMENT)
+        first = measuring(command(url, workload, (address,), *LONG), ENVIRONMENT)
         second = ended(command(url, workload, (address,), "--seed", "2"))
+        first.send_signal(signal.SIGINT)
         first.communicate(timeout=RUN_TIMEOUT_S)
         assert second.returncode == 1, second.stderr
         assert "the generators of another leader run here" in second.stderr + second.stdout
         third = ended(command(url, workload, (address,), "--seed", "3"))
-    for done in (first, third):
-        assert done.returncode in (RUN_EXITS[verdict] for verdict in SOUND)
+    assert first.returncode == RUN_EXITS["interrupted"]
+    assert third.returncode in (RUN_EXITS[verdict] for verdict in SOUND)
 
 
 def test_who_has_no_token_keeps_nobody_out(workload: Path) -> None:

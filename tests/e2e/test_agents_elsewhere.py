@@ -41,7 +41,7 @@ until grep -q "agent on" "$folder/agent.log"; do
 done
 bench() {{
     "$python" -m bench run --quick --workload "$folder/workload.toml" --rate 50 \\
-        --agents {agent} --out "$folder/out" --target "$1"
+        --agents {agent} --out "$folder/out" --target "$@"
 }}
 """
 ENDS = "bench http://{leader}:8080"
@@ -51,7 +51,7 @@ ip address add 10.98.0.1/24 dev lo
 bench http://10.98.0.1:8080
 """
 CUT = """
-bench http://{leader}:8080 2> "$folder/told" &
+bench http://{leader}:8080 --duration 120 2> "$folder/told" &
 run=$!
 until grep -q " measure " "$folder/told"; do
     kill -0 $run

@@ -21,7 +21,7 @@ def test_a_run_is_measured_and_read_again(tmp_path, monkeypatch):
     told: list[str] = []
     with serving(lambda path, connection: (200, b"ok")) as url:
         run = bench.measure(
-            "mine.toml", url, rate=20, duration_s=0.5, quick=True, seed=7, progress=told.append
+            "mine.toml", url, rate=20, duration_s=3, quick=True, seed=7, progress=told.append
         )
     assert run.verdict in ("valid", "void"), run.reasons
     ((phase, window),) = run.windows

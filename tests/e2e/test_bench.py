@@ -23,7 +23,7 @@ def test_a_quick_run_is_sound_and_recorded(
     stack: Stack, tmp_path: Path, scenario: str, form: tuple[str, ...]
 ) -> None:
     done = bench(
-        *("run", "--quick", "--users", "1,8", "--duration", "1", "--generators", "2"),
+        *("run", "--quick", "--users", "1,8", "--duration", "4", "--generators", "2"),
         *("--scenario", scenario, "--seed", "7", "--target", stack.url, "--out", str(tmp_path)),
         *form,
     )

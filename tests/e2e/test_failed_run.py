@@ -7,7 +7,7 @@ from pathlib import Path
 
 import orjson
 import pytest
-from support.bench_command import bench
+from support.bench_command import SOUND, bench
 from support.small_server import serving
 
 import bench.run.run as runs
@@ -70,7 +70,7 @@ def test_ctrl_c_while_the_stack_ends_loses_no_record(tmp_path: Path, monkeypatch
     with serving(lambda *_: (200, b"")) as url, pytest.raises(KeyboardInterrupt):
         measure(workload, url, rate=20, quick=True, duration_s=1, results=tmp_path)
     (record,) = tmp_path.glob("*/run.json")
-    assert read_run(record).verdict == "valid"
+    assert read_run(record).verdict in SOUND
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,8 @@ from support.truth_serving import server
 from bench.records.samples import read
 from system.runtime.stack import Stack
 
+ATTEMPTS_MAX = 5
+"""Searches until the machine let one tell something."""
 WORKLOAD = '[[request]]\noperation = "root"\npath = "/"\nexpect = [200, 503]\n'
 
 
@@ -60,15 +62,18 @@ def test_the_capacity_of_any_service(tmp_path: Path) -> None:
     """Answers take 400 ms and more, and 16 may be under way: some 40 requests/s can hold."""
     workload = tmp_path / "workload.toml"
     workload.write_text(WORKLOAD)
-    with server() as url:
-        done = bench(
-            *("capacity", "--target", url, "--workload", str(workload), "--in-flight", "16"),
-            *("--start", "32", "--duration", "2", "--p99-ms", "2000", "--failed-share", "0.2"),
-            *("--arrivals", "constant", "--out", str(tmp_path / "out")),
-        )
-    run, _ = recorded(tmp_path / "out", done)
+    for attempt in range(ATTEMPTS_MAX):  # a machine that is too busy ends the search, and is told
+        out = tmp_path / f"out-{attempt}"
+        with server() as url:
+            done = bench(
+                *("capacity", "--target", url, "--workload", str(workload), "--in-flight", "16"),
+                *("--start", "32", "--duration", "2", "--p99-ms", "2000", "--failed-share", "0.2"),
+                *("--arrivals", "constant", "--out", str(out)),
+            )
+        run, _ = recorded(out, done)
+        if run["verdict"] != "void":
+            break
     assert 8 <= run["capacity"]["knee_per_s"] <= 64
-    # A machine that is too busy ends the search, and is told.
-    assert run["verdict"] == "void" or any(not step["held"] for step in run["capacity"]["steps"])
+    assert any(not step["held"] for step in run["capacity"]["steps"])
     assert run["invariants"] is None
     assert [entry["remainder"] for entry in run["ledger"]["entries"]] == [0, 0]

@@ -19,7 +19,7 @@ from bench.project import PROJECT_DIR
 from bench.records.run_files import read_run
 from machine.cache import cache_dir
 
-TIMEOUT_S = 1200.0
+TIMEOUT_S = 3000.0
 SMALL = ("--rate", "60", "--duration", "1", "--warmup", "1", "--budget-s", "31")
 CODES = {ExitCode.DONE, ExitCode.INCONCLUSIVE}
 
@@ -64,7 +64,7 @@ def with_another_gateway(index: Path, change: Callable[[str], str]) -> str:
     return git("commit-tree", tree, "-p", "HEAD", "-m", "another gateway", index=index)
 
 
-def test_a_comment_is_no_regression(tmp_path: Path) -> None:
+def test_a_comment_is_no_regression(tmp_path: Path, worktrees: None) -> None:
     out = tmp_path / "out"
     head = with_another_gateway(tmp_path / "index", lambda text: text + "\n# nothing changes\n")
     done = subprocess.run(
@@ -98,7 +98,7 @@ def test_a_comment_is_no_regression(tmp_path: Path) -> None:
     assert trees() == []
 
 
-def test_a_commit_whose_answers_are_wrong_is_a_regression(tmp_path: Path) -> None:
+def test_a_commit_whose_answers_are_wrong_is_a_regression(tmp_path: Path, worktrees: None) -> None:
     """Its first run ended the job as INVALID, before anything was compared."""
     counted = "        self.metrics.responses[asked.method, answer.status] += 1\n"
     richer = """
@@ -111,7 +111,7 @@ def test_a_commit_whose_answers_are_wrong_is_a_regression(tmp_path: Path) -> Non
         return text.replace(counted, counted + richer[1:])
 
     head, out = with_another_gateway(tmp_path / "index", wrong), tmp_path / "out"
-    small = ("--rate", "60", "--duration", "1", "--warmup", "1", "--budget-s", "600")
+    small = ("--rate", "60", "--duration", "1", "--warmup", "1", "--budget-s", "3600")
     done = subprocess.run(
         command("HEAD", head, *small, "--results", str(tmp_path), "--out", str(out)),
         capture_output=True,
@@ -127,7 +127,7 @@ def test_a_commit_whose_answers_are_wrong_is_a_regression(tmp_path: Path) -> Non
 
 
 def test_ctrl_c_ends_it_and_leaves_nothing_behind(
-    tmp_path: Path, until: Callable[[Callable[[], object]], None]
+    tmp_path: Path, until: Callable[[Callable[[], object]], None], worktrees: None
 ) -> None:
     log = tmp_path / "log"
     with log.open("wb") as output:

@@ -101,7 +101,7 @@ def test_what_was_killed_is_started_anew_and_nothing_is_lost(
     assert told_of[-1] == ("stack", "ready")
 
 
-def test_two_stacks_side_by_side_and_down(stack: Stack, up: Up):
+def test_two_stacks_side_by_side_and_down(stack: Stack, up: Up, until):
     before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
     try:
         up.start("--workers", "2")  # as nohup does it
@@ -110,7 +110,7 @@ def test_two_stacks_side_by_side_and_down(stack: Stack, up: Up):
     status = up.until_up()
     assert up.process is not None
     up.process.send_signal(signal.SIGHUP)
-    assert status["ready"] is True
+    until(lambda: (up.status() or {}).get("ready"))
     assert status["url"] != stack.url
     assert get(f"{status['url']}/echo/side")["echo_id"] == "side"
     assert get(f"{stack.url}/echo/by-side")["echo_id"] == "by-side"

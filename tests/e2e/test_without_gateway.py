@@ -26,7 +26,8 @@ async def test_records_go_straight_into_the_topics(stack: Stack, tmp_path: Path)
     run, _ = recorded(tmp_path, done)
     window = run["phases"][1]["window"]
     assert run["settings"]["kafka"] == stack.bootstrap_servers
-    assert window["requests"] == window["answered"] > 100
+    assert window["open"]["scheduled"] > 100
+    assert window["requests"] == window["answered"] > 0
     assert "index" not in window["operations"]  # the gateway's own
     assert window["operations"].keys() > {"find_user", "add_item", "checkout"}
     entries = {entry["name"]: entry for entry in run["ledger"]["entries"]}
@@ -45,6 +46,7 @@ def test_a_run_that_is_cut_short_leaves_no_topic_of_who_lives(stack: Stack, tmp_
     command = [
         *(sys.executable, "-m", "bench", "run", "--quick", "--rate", "40", "--generators", "2"),
         *("--target", stack.url, "--kafka", stack.bootstrap_servers, "--out", str(tmp_path)),
+        *("--duration", "120"),
     ]
     with measuring(command) as started:
         two = generators(started.pid)

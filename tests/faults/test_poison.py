@@ -57,7 +57,8 @@ class Others:
     """Clients that ask on while something else happens, each for a user of its own.
 
     What takes longer than the gateway waits, as on a busy machine, is asked again by the key that
-    the answer names: what counts is how it ends.
+    the answer names, and what was not sent, as no broker answered, is sent again: what counts is
+    how it ends.
     """
 
     def __init__(self, stack: Stack) -> None:
@@ -76,21 +77,24 @@ class Others:
         await self._session.close()
 
     async def _ask(self) -> None:
-        async with self._session.post("/users/create") as response:
-            user_id = (await response.json())["user_id"]
+        _, created = await self._ended("POST", "/users/create")
+        user_id = created["user_id"]
         while not self._stopping:
             for verb, path in (("POST", f"credit/add/{user_id}/1"), ("GET", f"find/{user_id}")):
-                self.statuses.append(await self._ended(verb, f"/users/{path}"))
+                status, _ = await self._ended(verb, f"/users/{path}")
+                self.statuses.append(status)
 
-    async def _ended(self, verb: str, path: str) -> int:
+    async def _ended(self, verb: str, path: str) -> tuple[int, Any]:
         headers: dict[str, str] = {}
         async with asyncio.timeout(TIMEOUT_S):
             while True:
                 async with self._session.request(verb, path, headers=headers) as response:
                     answer = await response.json()
-                    if response.status != 504:
-                        return response.status
-                    headers = {"Idempotency-Key": answer["request_id"]}
+                    if response.status == 504:
+                        headers = {"Idempotency-Key": answer["request_id"]}
+                    elif (answer.get("error") or {}).get("code") != "unavailable":
+                        return response.status, answer
+                await asyncio.sleep(POLL_S)
 
 
 def request(sink: str, method: str = "find_user", **params: object) -> bytes:

@@ -26,8 +26,10 @@ from bench.probes.registry import run_probe
 from bench.probes.target import Options, Target
 from system.runtime.stack import Stack
 
-ROOMY = Options(timeout_s=2.0, duration_s=2.5)
+ROOMY = Options(timeout_s=5.0, duration_s=2.5)
 """No stall of a busy machine fills its table, or is a timeout."""
+PUT_IN = 500
+"""The fault comes with this request: a probe has sent as many, however many it must drop."""
 TIGHT = ROOMY._replace(in_flight_max=32, duration_s=2.0)
 """Ten times its capacity is little."""
 ATTEMPTS_MAX = 5
@@ -62,20 +64,20 @@ def ms(told: str) -> float:
     return float(told.replace(",", ""))
 
 
-@pytest.mark.parametrize(("probe", "every"), [("echo", 1000), ("http", 100)])
+@pytest.mark.parametrize(("probe", "every"), [("echo", PUT_IN), ("http", 100)])
 async def test_a_wrong_reply(roomy: Target, probe: str, every: int) -> None:
     found = await reasons(probe, roomy, partial(swaps, every))
     assert re.search(r"\b[24] of [\d,]+ requests got another request's answer: asked for ", found)
 
 
-async def test_a_reply_in_a_thousand_is_dropped(roomy: Target) -> None:
-    found = await reasons("echo", roomy, partial(drops, 1000))
-    assert re.search(r"\b1 of 1,\d\d\d requests ended with 504 timeout, not 200", found)
+async def test_one_reply_of_all_is_dropped(roomy: Target) -> None:
+    found = await reasons("echo", roomy, partial(drops, PUT_IN))
+    assert re.search(r"\b1 of [\d,]+ requests ended with 504 timeout, not 200", found)
 
 
 async def test_a_missing_row(roomy: Target) -> None:
-    found = await reasons("echo", roomy, partial(repeats, 500))
-    assert re.search(r"responses of the gateway: 1\d\d\d in all, 1 unaccounted for", found)
+    found = await reasons("echo", roomy, partial(repeats, PUT_IN))
+    assert re.search(r"responses of the gateway: \d+ in all, 1 unaccounted for", found)
 
 
 async def test_a_late_timeout(roomy: Target) -> None:
@@ -146,7 +148,7 @@ async def test_a_table_without_a_limit(roomy: Target) -> None:
     """The gateway takes whatever comes, and most of it waits until it is a 504."""
     for _ in range(ATTEMPTS_MAX):  # a busy machine may not offer ten times the capacity
         result = await run_probe("overload", roomy._replace(options=TIGHT))
-        if not result.unknown:
+        if any(reason.startswith("nothing was refused") for reason in result.reasons):
             break
     found = "; ".join([*result.reasons, *result.unknown])
     assert "nothing was refused at 10 times the capacity" in found

@@ -109,12 +109,12 @@ def delays(status: int, delay_s: float) -> Fault:
     return fault
 
 
-def drops(every: int) -> Fault:
-    """A service that loses replies: those requests really go to the method that never answers."""
+def drops(which: int) -> Fault:
+    """A service that loses a reply: this request really goes to the method that never answers."""
     numbers = count(1)
 
     async def fault(path: str, forward: Forward) -> Reply:
-        if path.startswith("/echo/") and next(numbers) % every == 0:
+        if path.startswith("/echo/") and next(numbers) == which:
             path = path.replace("/echo/", "/silence/")
         return await forward(path)
 
@@ -158,7 +158,8 @@ def delivers(every: int) -> Fault:
 
     async def fault(path: str, forward: Forward) -> Reply:
         reply = await forward(path)
-        if reply.status == 504 and next(numbers) % every == 0:
+        is_silence = path.startswith("/silence/")
+        if is_silence and reply.status == 504 and next(numbers) % every == 0:
             stray = {"request_id": "somebody-elses", "echo_id": "stray"}
             return Reply(200, reply.headers, orjson.dumps(stray))
         return reply

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from xdist.scheduler import LoadScopeScheduling
 
-SHARED = ("stack", "bootstrap_servers", "browser")
+SHARED = ("stack", "bootstrap_servers", "browser", "worktrees")
 """Fixtures of which there is one in a whole run. All tests that use it, be it through other
 fixtures, are a group of its name. Any other test shares nothing: what it starts is its own."""
 

@@ -65,11 +65,11 @@ async def test_who_was_shut_out_waits_for_a_turn(
     """Forty requests a second, however often each client is shut out."""
     monkeypatch.setattr(crowds, "ARRIVALS_PER_S", 40.0)
     monkeypatch.setattr(crowds, "DRIP_S", 0.001)
-    kind = KINDS[SLOW_HEADERS]._replace(number=5, requests=requests)
+    kind = KINDS[SLOW_HEADERS]._replace(number=20, requests=requests)
     async with serving(REFUSED, 1) as address:
         crowd = Crowd(address, kind)
-        bite = await crowd.run(1.0)
-    assert 5 < crowd._opened <= 40 / requests + 1
+        bite = await crowd.run(2.0)
+    assert 20 < crowd._opened <= 80 / requests + 1
     assert bite.proof == "", "they came, and were hardly there"
 
 

@@ -49,9 +49,17 @@ def test_a_checkpoint_is_whole_again_after_the_room(
         path.parent.mkdir(parents=True)
     old.touch()
     begun = scene(tmp_path)
-    threading.Timer(0.4, new.touch).start()
+    ended = threading.Event()
+
+    def make_checkpoints() -> None:
+        while not ended.wait(0.05):
+            new.touch()
+
+    making = threading.Thread(target=make_checkpoints)
+    making.start()
     bite = fill(begun)
-    assert new.exists()
+    ended.set()
+    making.join()
     assert (bite.broken, bite.unsure) == ((), ())
     os.utime(new, (1, 1))
     threading.Timer(0.4, begun.stopping.set).start()

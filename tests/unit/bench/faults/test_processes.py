@@ -12,6 +12,7 @@ from typing import Any
 import psutil
 import pytest
 
+from bench.errors import BenchError
 from bench.faults import processes
 from bench.faults.fault import FAULTS, Bite, Fault
 from bench.faults.up import Scene
@@ -79,7 +80,8 @@ def test_a_kill_of_what_is_down_is_none(busy: Process) -> None:
     killing = scene(FAULTS["kill-taskmanager"], busy.pid)
     roots = iter([{}, {TASKMANAGER: busy.pid}])
     up: Any = SimpleNamespace(roots=lambda: next(roots), pids=dict)
-    assert processes.kill(killing._replace(up=up)).proof == ""
+    with pytest.raises(BenchError, match="a part that is to be killed is being started anew"):
+        processes.kill(killing._replace(up=up))
     assert busy.poll() is None
 
 
@@ -110,7 +112,8 @@ def test_a_kill_at_a_checkpoint_waits_for_one_that_is_not_whole(
 
 
 def test_a_kill_without_a_checkpoint_is_none(busy: Process, tmp_path: Path) -> None:
-    assert processes.kill(at_checkpoint(busy, tmp_path)).proof == ""
+    with pytest.raises(BenchError, match=r"no checkpoint began in 0\.5 s"):
+        processes.kill(at_checkpoint(busy, tmp_path))
     assert psutil.Process(busy.pid).status() != psutil.STATUS_STOPPED
     assert busy.poll() is None
 

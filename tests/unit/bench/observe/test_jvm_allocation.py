@@ -1,7 +1,10 @@
 """What JVMs allocated, and how one is asked: against a socket that speaks as HotSpot does."""
 
 import os
+import shutil
+import signal
 import socket
+import subprocess
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -161,6 +164,26 @@ def test_a_socket_of_somebody_else(
         bind(listener, folder)
         with pytest.raises(BenchError, match=r"is of user \d+ and group \d+"):
             ask(PID, "GC.heap_info")
+
+
+def test_a_jvm_that_does_not_handle_the_signal_yet_is_not_ended_by_it(
+    folder: Path, tmp_path: Path
+) -> None:
+    program = tmp_path / jvm_attach.NAME
+    program.symlink_to(shutil.which("sleep") or "")
+    with subprocess.Popen([program, "60"]) as just_started:
+        with pytest.raises(BenchError, match="it has only just been started"):
+            ask(just_started.pid, "GC.heap_info")
+        assert just_started.poll() is None
+        just_started.kill()
+    assert [*folder.iterdir()] == [program]
+
+
+def test_signals_that_are_handled() -> None:
+    signal.signal(signal.SIGUSR2, lambda *_: None)
+    assert jvm_attach.catches(os.getpid(), signal.SIGUSR2)
+    signal.signal(signal.SIGUSR2, signal.SIG_DFL)
+    assert not jvm_attach.catches(os.getpid(), signal.SIGUSR2)
 
 
 def test_a_file_in_the_place_of_the_one_that_asks(tmp_path: Path) -> None:

@@ -132,7 +132,10 @@ NOWHERE = "127.0.0.1:9"
 
 @pytest.fixture
 def quick(monkeypatch) -> None:
+    """Answers come from a thread of this very process, however long it stands still."""
     monkeypatch.setattr(sampler, "INTERVAL_S", 0.001)
+    monkeypatch.setattr("bench.observe.gateway.GAUGE_TIMEOUT_S", 60.0)
+    monkeypatch.setattr(flink, "TIMEOUT_S", 60.0)
 
 
 @pytest.mark.usefixtures("quick")

@@ -14,7 +14,7 @@ from machine.whole_files import write
 
 FILE = "newest-state.json"
 JOB_FILE = "job.json"
-"""What is known of the last job on a Flink that exists is in a file of this name, beside it."""
+"""The file beside it of this name tells of the last job on a Flink that exists."""
 
 
 class State(NamedTuple):

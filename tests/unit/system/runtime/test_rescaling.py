@@ -79,6 +79,7 @@ def test_an_answer_before_the_asker_has_tidied_up(monkeypatch: pytest.MonkeyPatc
     assert sorted(file.name for file in registry.beside("shop", "").parent.iterdir()) == [
         "shop.json",
         "shop.lock",
+        "shop.pid",
     ]
 
 

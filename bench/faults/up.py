@@ -284,6 +284,8 @@ def _tree(pid: int) -> list[int]:
 HEAP_EACH_S = 60.0
 """The live heap is looked at this often: after a collection of all garbage, which takes some tenths
 of a second."""
+HEAP_AGAIN_S = 10.0
+"""A JVM that did not answer is asked again after this time: all other figures wait meanwhile."""
 
 
 def held_by(up: Up) -> dict[str, float]:
@@ -309,8 +311,8 @@ class Watch:
     """A watch looks at all that a stack holds, and now and then at what lives in its heaps."""
 
     def __init__(self) -> None:
-        self._heap_at_s: dict[str, float] = {}
-        """The heap of a part was looked at then; one that did not answer is asked soon again."""
+        self._due_s: dict[str, float] = {}
+        """The heap of a part is to be looked at then."""
 
     def __call__(self, up: Up) -> dict[str, float]:
         """It returns figures by the name of their series, sizes in MiB. The heap of a JVM that does
@@ -318,8 +320,9 @@ class Watch:
         found = held_by(up)
         roots, now_s = up.roots(), time.monotonic()
         for part in roots.keys() & up.gc_logs().keys():
-            if now_s - self._heap_at_s.get(part, -HEAP_EACH_S) >= HEAP_EACH_S:
+            if now_s >= self._due_s.get(part, now_s):
+                self._due_s[part] = now_s + HEAP_AGAIN_S
                 with suppress(BenchError):
                     found[f"heap_mib.{part}"] = live_bytes(roots[part]) / MIB
-                    self._heap_at_s[part] = now_s
+                    self._due_s[part] = now_s + HEAP_EACH_S
         return found

@@ -12,7 +12,7 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import cache
 from itertools import pairwise
-from operator import gt
+from operator import ge
 
 from bench.judge.accounts import Bounds, Movements
 from bench.judge.reply_contract import (
@@ -228,7 +228,9 @@ class Refusals:
     def __init__(self, book: Book, outcomes: Sequence[Outcome]) -> None:
         """The book has taken all outcomes."""
         self._book = book
-        self._seen = {size_of(each.body) for each in outcomes if each.done and "items" in each.body}
+        self._seen = {
+            size_of(each.body) for each in outcomes if each.done and each.operation in SIZED
+        }
         """Orders were as large as these, so no limit is below."""
         self._bounds = cache(book.bounds)
         self._reasons: Mapping[str, Callable[[Outcome], str | None]] = {
@@ -336,17 +338,22 @@ class Refusals:
         if outcome.operation != "add_item":
             return None
         order_id = outcome.params["order_id"]
-        held = {
-            each: self._bounds("line", order_id, each).highest(outcome.sent_ns, outcome.done_ns)
-            for each in self._items_of(order_id)
-        }
-        lines, units = sum(n > 0 for n in held.values()), sum(held.values())
-        if lines:
-            most = lines, units, self._book.cost_of(held)
-            is_known = held.keys() <= self._book.created.keys()
-            if not is_known or not any(all(map(gt, size, most)) for size in self._seen):
-                return None
-        return f"limit_reached was answered, when it had at most {lines} items, fewer than others"
+        held = Counter(
+            {
+                each: self._bounds("line", order_id, each).highest(outcome.sent_ns, outcome.done_ns)
+                for each in self._items_of(order_id)
+            }
+        )
+        is_empty = not held.total()
+        held[outcome.params["item_id"]] += 1
+        if not held.keys() <= self._book.created.keys():
+            return None
+        most = sum(n > 0 for n in held.values()), held.total(), self._book.cost_of(held)
+        if any(all(map(ge, size, most)) for size in self._seen):
+            return "limit_reached was answered, and others had as many items, and as dear ones"
+        if is_empty and not self._seen:
+            return "limit_reached was answered, when it had no item, nor had any other"
+        return None
 
     def _user_of(self, order_id: str) -> str:
         return str(self._book.created[order_id].body["user_id"])
@@ -387,5 +394,7 @@ def quantities_taken(outcomes: Sequence[Outcome]) -> dict[int, Counter[str]] | N
     return taken
 
 
+SIZED = frozenset({"find_order", "add_item", "remove_item"})
+"""The answers of these operations tell how large an order is."""
 LINES = {"add_item": 1, "remove_item": -1}
 SAGAS = frozenset({*CHARGES, "cancel_payment"})

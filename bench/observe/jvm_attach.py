@@ -19,9 +19,9 @@ FOLDER = Path("/tmp")
 """HotSpot looks and listens here, whatever its java.io.tmpdir is."""
 NAME = "java"
 """The process must have this name: to any other one a SIGQUIT would be the end."""
-START_TIMEOUT_S = 10.0
+START_TIMEOUT_S = 2.0
 """A JVM must listen within this time; else what it allocates in this window is not known."""
-TIMEOUT_S = 10.0
+TIMEOUT_S = 2.0
 """The JVM must answer within this time."""
 POLL_S = 0.01
 """This much time passes between looks whether it listens."""

@@ -10,7 +10,6 @@ import time
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from http import HTTPStatus
 from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import urlsplit
@@ -22,7 +21,7 @@ from machine.ports import HOST
 from machine.whole_files import write
 from system.runtime.flink_cluster import newest_checkpoint
 from system.runtime.flink_rest import ENDED, Rest
-from system.runtime.newest_state import GUEST, JOB_FILE, State, check, note
+from system.runtime.newest_state import GUEST, JOB_FILE, State, check, note, noted
 from system.runtime.settings import file_uri
 
 SAVEPOINT_TIMEOUT_S = 60.0
@@ -90,6 +89,7 @@ class GuestJob:
         self._known: Known | None = None
         self._newest_state: State | None = None
         """Both are of before this job."""
+        self._may_run = False
 
     def prepare(self, savepoint: str | None, *, has_records: bool) -> str | None:
         """`prepare` returns where the new job begins from; from now on `job_id` is its id.
@@ -131,10 +131,21 @@ class GuestJob:
         state = GUEST._replace(where=f"that of the job on the Flink at {flink}")
         if has_records and savepoint is None:
             check(self._file.parent, state)
+        self._known, self._newest_state = known, noted(self._file.parent)
         self.job_id, self._has_run = uuid.uuid4().hex, False
         self._write(Known(self.job_id, begin, is_stopped=False, form=self._form, flink=flink))
-        self._known, self._newest_state = known, note(self._file.parent, state)
+        note(self._file.parent, state)
         return begin
+
+    def submit(self, submission: Callable[[], object], is_refused: Callable[[], bool]) -> None:
+        """`submit` has Flink run the job by this `submission`, which raises `StackError`; then
+        `is_refused` tells whether Flink surely does not have it."""
+        self._may_run = True
+        try:
+            submission()
+        except StackError:
+            self._may_run = not is_refused()
+            raise
 
     def check(self) -> None:
         """`check` raises `StackError` when the job is over; a Flink that does not answer may come
@@ -155,20 +166,27 @@ class GuestJob:
 
     def leave(self, *, was_up: bool) -> None:
         """`leave` stops the job with a savepoint; one that never came up is cancelled where it has
-        none."""
+        none, and of one that Flink never had nothing is known any more."""
         if not self.job_id:
+            return
+        if not self._may_run:
+            self._forget()
             return
         try:
             self._stop(self.job_id)
         except StackError as cause:
             if was_up:
                 self._say(f"warning: {cause}; it goes on running")
-            elif self._cancel():  # what it has handled comes again, with the state before
-                note(self._file.parent, self._newest_state)
-                if self._known is None:
-                    self._file.unlink(missing_ok=True)
-                else:
-                    self._write(self._known)
+            else:
+                self._cancel()
+
+    def _forget(self) -> None:
+        """The job never was: all is as it was known before."""
+        note(self._file.parent, self._newest_state)
+        if self._known is None:
+            self._file.unlink(missing_ok=True)
+        else:
+            self._write(self._known)
 
     def _stop(self, job_id: str) -> Known:
         try:
@@ -196,16 +214,11 @@ class GuestJob:
         self._say(f"the job is stopped, with the savepoint {savepoint}")
         return known
 
-    def _cancel(self) -> bool:
-        """Whether it does not run any more, or never did."""
+    def _cancel(self) -> None:
         try:
             self._rest.cancel(self.job_id)
         except HttpError as cause:
-            if cause.status == HTTPStatus.NOT_FOUND:
-                return True
             self._say(f"warning: the job {self.job_id} is not cancelled: {cause}")
-            return False
-        return True
 
     def _savepoint_dir(self) -> str | None:
         """None where the cluster has a place of its own; on this machine ours will do."""

@@ -1,8 +1,8 @@
-"""One of several states of the same topics is the newest: whoever goes on from another loses what
-was answered since.
+"""One of several states of the same topics is the newest: no other one is gone on from.
 
 A stack's own Flink keeps a state in its data folder, a Flink that exists somewhere else; a
-savepoint brings one to the other, and the first stays where it was.
+savepoint brings one to the other, and the first stays where it was. It lacks what was answered
+since.
 """
 
 import json
@@ -31,28 +31,33 @@ GUEST = State("guest", "that of the job on a Flink that exists")
 def check(folder: Path, state: State) -> None:
     """`check` raises `StackError` where the topics were handled with another state last; a `folder`
     has what is known of them."""
-    file, last = folder / FILE, _read(folder / FILE)
-    if last is None and (folder / JOB_FILE).exists():  # an older version noted nothing
-        file, last = folder / JOB_FILE, GUEST
-    if last is not None and last.state_id != state.state_id:
+    newest = noted(folder)
+    told_by = [each for each in (folder / FILE, folder / JOB_FILE) if each.exists()]
+    if newest is None and told_by:  # an older version noted nothing
+        newest = GUEST
+    if newest is not None and newest.state_id != state.state_id:
         raise StackError(
-            f"the newest state of these topics is {last.where}, not {state.where}: go on with that "
-            f"one, choose another --topic-prefix, or remove {file} where it is gone"
+            f"the newest state of these topics is {newest.where}, not {state.where}: go on with "
+            "that one, choose another --topic-prefix, or, where it is gone, remove "
+            f"{' and '.join(map(str, told_by))}"
         )
 
 
-def note(folder: Path, state: State | None) -> State | None:
-    """`note` says that the topics are handled with this state from now on, and returns which one
-    was until then; None where that is not known, or no more to be."""
-    last = _read(folder / FILE)
+def note(folder: Path, state: State | None) -> None:
+    """`note` says that the topics are handled with this state from now on; None: that this is not
+    known."""
+    file = folder / FILE
     if state is None:
-        (folder / FILE).unlink(missing_ok=True)
-    elif state != last:
-        write(folder / FILE, json.dumps(state._asdict()).encode())
-    return last
+        file.unlink(missing_ok=True)
+        return
+    content = json.dumps(state._asdict()).encode()
+    if not file.exists() or file.read_bytes() != content:
+        write(file, content)
 
 
-def _read(file: Path) -> State | None:
+def noted(folder: Path) -> State | None:
+    """`noted` returns the state that is noted; it raises `StackError` where that can't be read."""
+    file = folder / FILE
     try:
         return State(**json.loads(file.read_text()))
     except FileNotFoundError:

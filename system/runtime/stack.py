@@ -43,6 +43,9 @@ from system.runtime.waits import (
     STOP_TIMEOUT_S,
 )
 
+SUBMISSION = "job_submission"
+"""The child that submits the job to a Flink that exists has this name."""
+
 
 class Stack:
     """A stack is Kafka, Flink, the job and the gateway, as a context manager.
@@ -352,19 +355,17 @@ class Stack:
         rest = Rest(self.flink_rest)
         what = f"a TaskManager of Flink at {self.flink_rest}"
         self._supervisor.wait_for(lambda: rest.slots() > 0, what, REACH_TIMEOUT_S)
-        job = GuestJob(
-            rest,
-            self._job_name(topics),
-            form_of(self.execution_mode, self.options.window_s),
-            known,
-            self._step,
-        )
+        name, form = self._job_name(topics), form_of(self.execution_mode, self.options.window_s)
+        job = GuestJob(rest, name, form, known, self._step)
         cleanup.callback(lambda: job.leave(was_up=self._is_up))
         begin = job.prepare(self.options.savepoint, has_records=topics["has_records"])
         self._guest_job, self.job_id = job, job.job_id
         made = programs.job(self.options, self.bootstrap_servers, self.execution_mode)
         command = programs.submission(made, connector, self.flink_rest, job.name, job.job_id, begin)
-        self._answer("job_submission", command, STEP_TIMEOUT_S)
+        job.submit(
+            lambda: self._answer(SUBMISSION, command, STEP_TIMEOUT_S),
+            lambda: any(child.name == SUBMISSION for child in self._supervisor.ended()),
+        )
         where = f", going on from {begin}" if begin else ""
         self._step(f"the job is submitted to Flink at {self.flink_rest}{where}")
 

@@ -5,7 +5,9 @@ import os
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
+from typing import TypeVar
 
 import psutil
 from support.watched_sampler import watch
@@ -26,6 +28,8 @@ IN_FLIGHT = 8
 SECOND_NS = 1_000_000_000
 CREATE = Call("create_user", "POST", "/users/create")
 PARTS = ("gateway", "kafka", "flink", "generator")
+ATTEMPTS_MAX = 10
+Told = TypeVar("Told")
 
 
 def sampler_of(stack: Stack) -> Sampler:
@@ -130,16 +134,24 @@ def test_the_jvms_log_their_pauses_by_the_clock_of_the_samples(stack: Stack) -> 
     assert all(begin_ns < pause.at_ns < time.monotonic_ns() for pause in pauses)
 
 
+def patient(tell: Callable[[], Told]) -> Told:
+    """What a JVM tells; one that a busy machine has no time for is asked again."""
+    for _ in range(ATTEMPTS_MAX - 1):
+        with suppress(BenchError):
+            return tell()
+    return tell()
+
+
 async def test_the_jvms_tell_what_they_allocate(stack: Stack) -> None:
     """More than the requests' own bytes, and a collection in between hides none of it."""
     logs, requests, request_bytes_min = stack.gc_logs(), 500, 100
     meter = AllocationMeter(stack.pids, logs)
-    before = meter.read()
+    before = patient(meter.read)
     left = iter(range(requests))
     await load_until(stack, lambda: next(left, None) is None)
     for heap in before.values():
-        ask(heap.pid, "GC.run")
-    after = meter.read()
+        patient(partial(ask, heap.pid, "GC.run"))
+    after = patient(meter.read)
     for part, log in logs.items():
         assert freed_bytes(log, before[part].at_ns, after[part].at_ns) > 0
     allocated = meter.between(before, after)

@@ -90,13 +90,13 @@ def test_every_command_works(tmp_path: Path) -> None:
     commits = {Commit("", head).short for head in heads[:2]}
     assert {run.commit.id for run in sides} == commits
     known = {
-        part
+        (run.commit.id, part)
         for run in sides
         for _, window in run.windows
         for part, cpu in window.cpu.items()
         if cpu.us_per_request
     }
-    assert known >= {"gateway", "kafka", "flink"}
+    assert known >= {(each, part) for each in commits for part in ("gateway", "kafka", "flink")}
     for run in sides:
         assert run.verdict in ("valid", "void"), run.reasons
         assert [phase.name for phase, _ in run.windows] == ["open", "users-16"]

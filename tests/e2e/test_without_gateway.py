@@ -27,7 +27,7 @@ async def test_records_go_straight_into_the_topics(stack: Stack, tmp_path: Path)
     window = run["phases"][1]["window"]
     assert run["settings"]["kafka"] == stack.bootstrap_servers
     assert window["open"]["scheduled"] > 100
-    assert window["requests"] == window["answered"] > 0
+    assert window["requests"] == window["answered"] > window["open"]["scheduled"] / 2
     assert "index" not in window["operations"]  # the gateway's own
     assert window["operations"].keys() > {"find_user", "add_item", "checkout"}
     entries = {entry["name"]: entry for entry in run["ledger"]["entries"]}

@@ -23,6 +23,8 @@ ASKED_AT_ONCE = 4
 TIMEOUT_S = 60
 """Ends a test that hangs."""
 POLL_S = 0.2
+REFUSED_MAX = 50
+"""A request is refused so often at most as no broker answers: for some ten seconds."""
 
 
 def asked(stack: Stack, path: str) -> Any:
@@ -86,6 +88,7 @@ class Others:
 
     async def _ended(self, verb: str, path: str) -> tuple[int, Any]:
         headers: dict[str, str] = {}
+        refused = 0
         async with asyncio.timeout(TIMEOUT_S):
             while True:
                 async with self._session.request(verb, path, headers=headers) as response:
@@ -94,6 +97,9 @@ class Others:
                         headers = {"Idempotency-Key": answer["request_id"]}
                     elif (answer.get("error") or {}).get("code") != "unavailable":
                         return response.status, answer
+                    else:
+                        refused += 1
+                        assert refused <= REFUSED_MAX
                 await asyncio.sleep(POLL_S)
 
 

@@ -75,9 +75,9 @@ def refused_as_full(broken: Broken) -> bool:
     dearest = max(item["price"] for item in broken.final.items.values() if item)
     orders = {key: order for key, order in broken.final.orders.items() if order}
     for key, order in [*orders.items()]:
-        added = sum(f"/addItem/{key}/" in row.path for row in broken.rows)
-        is_small = added < min(largest[:2]) and added * dearest < largest[2]
-        if order["status"] != "open" or (added and not is_small):
+        then = 1 + sum(f"/addItem/{key}/" in row.path for row in broken.rows)
+        is_small = then <= min(largest[:2]) and then * dearest <= largest[2]
+        if order["status"] != "open" or not is_small:
             del orders[key]
     order = broken.entity(orders)
     if order is None:

@@ -10,7 +10,7 @@ from machine.http import HttpError
 from system.runtime.data_folder import form_of
 from system.runtime.flink_rest import Rest
 from system.runtime.guest import GuestJob, _read, check_elsewhere, reserved_topics
-from system.runtime.newest_state import JOB_FILE, State, check, note
+from system.runtime.newest_state import FILE, JOB_FILE, State, check, note
 
 NAME = "kaflinkshop cluster"
 FORM = form_of("thread", 900)
@@ -70,7 +70,7 @@ def job(flink: Flink, tmp_path: Path, told: list[str]) -> GuestJob:
 def submitted(job: GuestJob, flink: Flink) -> str:
     """The id of a first job that runs."""
     assert job.prepare(None, has_records=False) is None
-    flink.jobs[job.job_id] = "RUNNING"
+    job.submit(lambda: flink.jobs.update({job.job_id: "RUNNING"}), lambda: False)
     return job.job_id
 
 
@@ -268,39 +268,49 @@ def test_a_job_that_can_t_be_stopped_goes_on_running(job, flink, told):
     assert job.prepare(None, has_records=False) is None
 
 
-@pytest.mark.parametrize("status", [None, 404, 500])
-def test_a_start_that_came_to_nothing_leaves_what_was_known(
-    job, flink, told, tmp_path, monkeypatch, status
-):
-    """A savepoint was mistyped, say: Flink refuses the job, and does not know it."""
+@pytest.mark.parametrize("how", ["not begun", "refused", "no answer"])
+def test_a_start_that_came_to_nothing_leaves_what_was_known(job, flink, told, tmp_path, how):
+    """A savepoint was mistyped, say. Where nobody knows what Flink made of it, it may run yet."""
     own = State("own", "that in /data")
     note(tmp_path, own)
     assert job.prepare("file:/mistyped", has_records=True) == "file:/mistyped"
-    known = _read(tmp_path / JOB_FILE)
+    begun = _read(tmp_path / JOB_FILE)
+
+    def submission() -> None:
+        raise StackError("job_submission ended")
+
+    if how != "not begun":
+        with pytest.raises(StackError):
+            job.submit(submission, lambda: how == "refused")
     flink.refusal = "no such job"
-
-    def cancel(_: str) -> None:
-        if status is not None:
-            raise HttpError("no such job", status)
-
-    monkeypatch.setattr(flink, "cancel", cancel)
     job.leave(was_up=False)
-    if status == 500:
-        assert _read(tmp_path / JOB_FILE) == known
+    if how == "no answer":
+        assert flink.cancelled == [job.job_id]
+        assert _read(tmp_path / JOB_FILE) == begun
         with pytest.raises(StackError, match="the newest state of these topics is that of the job"):
             check(tmp_path, own)
         return
+    assert flink.cancelled == []
     assert not (tmp_path / JOB_FILE).exists()
     check(tmp_path, own)
     flink.refusal = None
     first = submitted(job, flink)
     job.leave(was_up=True)
     known = _read(tmp_path / JOB_FILE)
-    job.prepare("file:/mistyped", has_records=True)
-    flink.refusal = "no such job"
-    job.leave(was_up=False)
+    again = GuestJob(flink, NAME, FORM, tmp_path, told.append)
+    again.prepare("file:/mistyped", has_records=True)
+    again.leave(was_up=False)
     assert _read(tmp_path / JOB_FILE) == known
     assert known.job_id == first
+
+
+def test_what_is_known_is_left_alone_where_it_can_t_be_read(job, flink, tmp_path):
+    (tmp_path / FILE).write_text("{")
+    with pytest.raises(StackError, match="is damaged"):
+        job.prepare("file:/s", has_records=True)
+    job.leave(was_up=False)
+    assert (tmp_path / FILE).read_text() == "{"
+    assert not (tmp_path / JOB_FILE).exists()
 
 
 def test_nothing_is_left_where_nothing_was_submitted(job, flink, told):

@@ -5,28 +5,37 @@ from pathlib import Path
 import pytest
 
 from machine.errors import StackError
-from system.runtime.newest_state import FILE, GUEST, JOB_FILE, State, check, note
+from system.runtime.newest_state import FILE, GUEST, JOB_FILE, State, check, note, noted
 
 OWN = State("a", "that in /a")
 
 
-def refusal(last: State, state: State, file: Path) -> str:
+def refusal(last: State, *files: Path) -> str:
+    named = " and ".join(map(str, files))
     return (
-        f"the newest state of these topics is {last.where}, not {state.where}: go on with that "
-        f"one, choose another --topic-prefix, or remove {file} where it is gone"
+        f"the newest state of these topics is {last.where}, not that in /a: go on with that one, "
+        f"choose another --topic-prefix, or, where it is gone, remove {named}"
     )
 
 
 def test_an_older_state_is_not_gone_on_from(tmp_path: Path) -> None:
     check(tmp_path, OWN)
-    assert note(tmp_path, OWN) is None
+    assert noted(tmp_path) is None
+    note(tmp_path, OWN)
+    assert noted(tmp_path) == OWN
     check(tmp_path, OWN)
-    assert note(tmp_path, GUEST) == OWN
+    note(tmp_path, GUEST)
     with pytest.raises(StackError) as refused:
         check(tmp_path, OWN)
-    assert str(refused.value) == refusal(GUEST, OWN, tmp_path / FILE)
+    assert str(refused.value) == refusal(GUEST, tmp_path / FILE)
     check(tmp_path, GUEST._replace(where="elsewhere"))
-    assert note(tmp_path, None) == GUEST
+    (tmp_path / JOB_FILE).touch()
+    with pytest.raises(StackError) as refused:
+        check(tmp_path, OWN)
+    files = tmp_path / FILE, tmp_path / JOB_FILE
+    assert str(refused.value) == refusal(GUEST, *files)
+    for file in files:
+        file.unlink()
     check(tmp_path, OWN)
 
 
@@ -35,7 +44,7 @@ def test_a_job_that_an_older_version_knew_has_the_newest_state(tmp_path: Path) -
     check(tmp_path, GUEST)
     with pytest.raises(StackError) as refused:
         check(tmp_path, OWN)
-    assert str(refused.value) == refusal(GUEST, OWN, tmp_path / JOB_FILE)
+    assert str(refused.value) == refusal(GUEST, tmp_path / JOB_FILE)
     note(tmp_path, OWN)
     check(tmp_path, OWN)
 

@@ -236,6 +236,10 @@ def test_a_state_that_went_to_another_flink_is_not_gone_on_from(
     checkpoints = tmp_path / "data" / "flink" / "checkpoints"
     kafka = {"KAFKA_BOOTSTRAP_SERVERS": clusters.environment["KAFKA_BOOTSTRAP_SERVERS"]}
     for before in (0, 1):
+        if before:  # a start that comes to nothing takes nothing over
+            wrong = ("--port", "0", "--savepoint", file_uri(tmp_path / "nowhere"))
+            answer = up.run("up", *services, *wrong, **clusters.environment)
+            assert_one_line(answer, "nowhere")
         up.start(*own, **kafka)
         url = up.until_up()["url"]
         if not before:

@@ -72,7 +72,7 @@ def _begin_to_listen(pid: int, listening: Path) -> None:
 
 def catches(pid: int, number: int) -> bool:
     """`catches` returns whether the process handles this signal. Source: Linux, proc_pid_status(5);
-    OpenJDK's VirtualMachineImpl.java asks so too (JDK-8226919)."""
+    OpenJDK's VirtualMachineImpl.java asks so too."""
     for line in Path(f"/proc/{pid}/status").read_text().splitlines():
         if line.startswith("SigCgt:"):
             return bool(int(line.split()[1], 16) & 1 << (number - 1))

@@ -17,6 +17,8 @@ from machine.http import answers
 DOWN_TIMEOUT_S = 180.0
 """`down` waits this long: more than a stack's own limits of drain and stop add up to."""
 
+ENTRY = ".json"
+"""The file of a stack that is up has this suffix."""
 PID = ".pid"
 """The file with the process id of ``up`` has this suffix, up or not yet."""
 ASKED, ANSWERED = ".asked", ".answered"
@@ -78,6 +80,22 @@ def _is_reserved(file: Path) -> bool:
         return is_held(held)
 
 
+def _told(name: str, suffix: str) -> str | None:
+    """What the stack that has the name says in this file of its; None where there is none.
+
+    Nobody can come to have the name meanwhile. So whoever has it after the look had it at the look,
+    and has removed what a killed one left.
+    """
+    file = beside(name, suffix)
+    if not file.exists():
+        return None
+    with _all_names():
+        with suppress(FileNotFoundError):
+            content = file.read_text()
+            return content if is_held(file.with_suffix(".lock")) else None
+        return None
+
+
 def _sweep(folder: Path) -> None:
     """Removes what stacks left that have ended, killed ones too."""
     for held in folder.glob("*.lock"):
@@ -104,15 +122,13 @@ def find(name: str) -> Entry | None:
     One of another version is found too, as long as it tells what is asked of it here. It raises
     `StackError` where it does not.
     """
-    file = _file(name)
-    if not _is_reserved(file):
+    content = _told(name, ENTRY)
+    if content is None:
         return None
+    told = json.loads(content)
     try:
-        told = json.loads(file.read_text())
         told.setdefault("urls", [told["url"]])  # before there were several gateways
         return Entry(**{each.name: told[each.name] for each in fields(Entry)})
-    except FileNotFoundError:
-        return None
     except KeyError as cause:
         raise StackError(
             f"the stack {name} is of another version, and does not tell its {cause.args[0]}: "
@@ -123,10 +139,8 @@ def find(name: str) -> Entry | None:
 def starting(name: str) -> int | None:
     """`starting` returns the process id of the ``up`` that has the name, as long as its stack is
     not up; None where there is none."""
-    file = _file(name)
-    if file.exists() or not _is_reserved(file):
-        return None
-    return _pid_of(name)
+    pid = _told(name, PID)
+    return None if pid is None or _file(name).exists() else int(pid)
 
 
 def is_ready(entry: Entry) -> bool:
@@ -140,16 +154,11 @@ def end(name: str, pid: int) -> None:
     with suppress(ProcessLookupError):  # it has ended by itself
         os.kill(pid, signal.SIGTERM)
     deadline = time.monotonic() + DOWN_TIMEOUT_S
-    while _is_reserved(_file(name)) and _pid_of(name) in (pid, None):  # not the next one's
+    # Not until the next one of the name ends, which may be there by now.
+    while _is_reserved(_file(name)) and _told(name, PID) in (str(pid), None):
         if time.monotonic() > deadline:
             raise StackError(f"process {pid} does not end within {DOWN_TIMEOUT_S:g} s")
         time.sleep(POLL_S)
-
-
-def _pid_of(name: str) -> int | None:
-    with suppress(FileNotFoundError, ValueError):
-        return int(_file(name).with_suffix(PID).read_text())
-    return None
 
 
 def beside(name: str, suffix: str) -> Path:
@@ -159,4 +168,4 @@ def beside(name: str, suffix: str) -> Path:
 
 
 def _file(name: str) -> Path:
-    return cache_dir() / "up" / f"{name}.json"
+    return cache_dir() / "up" / f"{name}{ENTRY}"

@@ -13,8 +13,8 @@ from system.runtime.stack import Stack
 
 UNTIMED = Options(timeout_s=5.0, duration_s=2.0, late_504_ms_max=5_000, refusal_share_max=50.0)
 """How quick it is depends on the machine, and is for the run to say, not for a test."""
-TIGHT = UNTIMED._replace(in_flight_max=16)
-"""Ten times its capacity is little."""
+TIGHT = UNTIMED._replace(in_flight_max=64)
+"""Ten times its capacity is little, and a tenth of it some answers."""
 ATTEMPTS_MAX = 5
 """Runs of a probe until the machine let it tell something."""
 

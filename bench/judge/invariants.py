@@ -63,11 +63,7 @@ def check(history: Iterable[Row], final: Final) -> Report:
             judge.take(outcome_of(row))
     for request_id, rows in keyed.items():
         for row in rows:
-            if row.code != REUSED:
-                continue
-            own = [each for each in rows if _asked_for(each) == _asked_for(row)]
-            came = [each for each in rows if each.sent_ns <= row.done_ns]
-            if any(each.key is None for each in own) or all(each in own for each in came):
+            if row.code == REUSED and _is_own(row, rows):
                 judge.fault("same_reply", request_id, "its own request was refused as another one")
     granted: Counter[str] = Counter()
     for (request_id, _, _), rows in groups.items():
@@ -310,8 +306,16 @@ ORDER_OPERATIONS = frozenset(
 )
 
 
-def _asked_for(row: Row) -> tuple[str, str]:
-    return row.operation, row.path
+def _is_own(row: Row, rows: Iterable[Row]) -> bool:
+    """Whether the id of these rows is this request's: the gateway made it for that, or no other
+    request was sent with it until the answer came."""
+    others = False
+    for each in rows:
+        if (each.operation, each.path) != (row.operation, row.path):
+            others = others or each.sent_ns <= row.done_ns
+        elif each.key is None:
+            return True
+    return not others
 
 
 def _may_refund(outcome: Outcome, *, late: bool) -> bool:

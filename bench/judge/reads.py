@@ -9,7 +9,7 @@ Source: M. Herlihy, J. Wing, "Linearizability", 1990; K. Kingsbury, Jepsen.
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cache
 from itertools import pairwise
 from operator import ge
@@ -266,11 +266,10 @@ class Refusals:
         if outcome.operation == "remove_item":
             if self._lowest(outcome, "line", order_id, outcome.params["item_id"]) < 1:
                 return None
-        elif outcome.operation in CHARGES and not (
-            self._book.was_there(self._user_of(order_id), outcome)
-            and all(self._book.was_there(each, outcome) for each in self._items_of(order_id))
-        ):
-            return None
+        elif outcome.operation in CHARGES:
+            others = (self._user_of(order_id), *self._book.quantities_of(order_id))
+            if not all(self._book.was_there(each, outcome) for each in others):
+                return None
         return "was not found, though it was there"
 
     def _insufficient_credit(self, outcome: Outcome) -> str | None:
@@ -309,8 +308,10 @@ class Refusals:
 
     def _order_empty(self, outcome: Outcome) -> str | None:
         order_id = outcome.params["order_id"]
-        lines = [self._lowest(outcome, "line", order_id, each) for each in self._items_of(order_id)]
-        return "order_empty was answered, when it had items" if any(n > 0 for n in lines) else None
+        items = self._book.quantities_of(order_id)
+        if any(self._lowest(outcome, "line", order_id, each) > 0 for each in items):
+            return "order_empty was answered, when it had items"
+        return None
 
     def _already_paid(self, outcome: Outcome) -> str | None:
         bounds = self._bounds("paid", outcome.params["order_id"])
@@ -341,7 +342,7 @@ class Refusals:
         held = Counter(
             {
                 each: self._bounds("line", order_id, each).highest(outcome.sent_ns, outcome.done_ns)
-                for each in self._items_of(order_id)
+                for each in self._book.quantities_of(order_id)
             }
         )
         is_empty = not held.total()
@@ -357,9 +358,6 @@ class Refusals:
 
     def _user_of(self, order_id: str) -> str:
         return str(self._book.created[order_id].body["user_id"])
-
-    def _items_of(self, order_id: str) -> Iterable[str]:
-        return self._book.quantities_of(order_id)
 
 
 def size_of(order: Body) -> tuple[int, int, int]:

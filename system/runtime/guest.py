@@ -166,7 +166,7 @@ class GuestJob:
 
     def leave(self, *, was_up: bool) -> None:
         """`leave` stops the job with a savepoint; one that never came up is cancelled where it has
-        none, and of one that Flink never had nothing is known any more."""
+        none, and one that Flink never had is forgotten."""
         if not self.job_id:
             return
         if not self._may_run:

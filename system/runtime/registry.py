@@ -89,11 +89,11 @@ def _told(name: str, suffix: str) -> str | None:
     file = beside(name, suffix)
     if not file.exists():
         return None
-    with _all_names():
-        with suppress(FileNotFoundError):
-            content = file.read_text()
-            return content if is_held(file.with_suffix(".lock")) else None
-        return None
+    with _all_names(), suppress(FileNotFoundError):
+        content = file.read_text()
+        if is_held(file.with_suffix(".lock")):
+            return content
+    return None
 
 
 def _sweep(folder: Path) -> None:

@@ -153,7 +153,7 @@ def test_a_closed_loop_hides_the_stall(tmp_path: Path) -> None:
     answered = samples.where(samples.of_kind("ok"))
     assert truth_p90 > 500
     assert quantile(answered.response_ns / 1e6, 90) < truth_p90 / 2
-    assert np.count_nonzero(answered.response_ns > 1.5e9) <= 60  # the machine may stall, too
+    assert np.count_nonzero(answered.response_ns > 1.5e9) <= 40
 
 
 def test_more_than_may_be_under_way_is_dropped_and_counted(tmp_path: Path) -> None:

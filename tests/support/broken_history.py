@@ -4,7 +4,7 @@ import copy
 import random
 from typing import Any
 
-from bench.judge.reply_contract import Final
+from bench.judge.reply_contract import ROUTE_OF, Final
 from bench.records.request_log import Row
 from support.recorded_shop import ROUND_NS, RecordedShop
 from system.wire import HTTP_STATUS
@@ -34,8 +34,9 @@ class Broken:
         body = {"request_id": key or f"m{len(self.rows)}", **body}
         self.rows.append(Row(operation, path, key, sent_ns, sent_ns + 1, 200, body))
 
-    def refuse(self, operation: str, path: str, code: str) -> None:
-        """One request more, which is refused with this code."""
+    def refuse(self, operation: str, code: str, **params: Any) -> None:
+        """One request more, which is refused with this code; its path has some of the `params`."""
+        path = ROUTE_OF[operation].path.format(**params)
         self.append(operation, path, {"error": {"code": code, "message": ""}})
         self.rows[-1] = self.rows[-1]._replace(status=HTTP_STATUS[code])
 

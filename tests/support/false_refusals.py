@@ -9,10 +9,18 @@ from bench.judge.reply_contract import CHARGES, outcome_of
 from support.broken_history import Broken
 
 
-def checked_out(broken: Broken, code: str, **wanted: Any) -> bool:
+def refused(broken: Broken, entity: Any, operation: str, code: str, **params: Any) -> bool:
+    """A request for the entity is refused, where there is one."""
+    if entity is None:
+        return False
+    broken.refuse(operation, code, **entity, **params)
+    return True
+
+
+def checked_out(broken: Broken, code: str) -> bool:
     """A checkout of an order with items, all there and not too dear, is refused."""
     orders = {key: each for key, each in broken.final.orders.items() if each and each["items"]}
-    order = broken.entity(orders, **wanted)
+    order = broken.entity(orders, status="open")
     if order is None or broken.final.users[order["user_id"]] is None:
         return False
     bought: Counter[str] = Counter()
@@ -32,28 +40,32 @@ def checked_out(broken: Broken, code: str, **wanted: Any) -> bool:
         item["stock"] += quantity
         stock = {"item_id": item_id, "stock": item["stock"]}
         broken.append("add_stock", f"/stock/add/{item_id}/{quantity}", stock)
-    broken.refuse("checkout", f"/orders/checkout/{order['order_id']}", code)
-    return True
+    return refused(broken, order, "checkout", code)
 
 
 def refused_for_lack_of_credit(broken: Broken) -> bool:
-    return checked_out(broken, "insufficient_credit", status="open")
+    return checked_out(broken, "insufficient_credit")
 
 
 def refused_for_lack_of_stock(broken: Broken) -> bool:
-    return checked_out(broken, "out_of_stock", status="open")
+    return checked_out(broken, "out_of_stock")
 
 
 def refused_as_empty(broken: Broken) -> bool:
-    return checked_out(broken, "order_empty", status="open")
+    return checked_out(broken, "order_empty")
 
 
 def refused_as_under_way(broken: Broken) -> bool:
-    return checked_out(broken, "checkout_in_progress", status="open")
+    return checked_out(broken, "checkout_in_progress")
 
 
 def refused_as_of_nobody(broken: Broken) -> bool:
-    return checked_out(broken, "not_found", status="open")
+    return checked_out(broken, "not_found")
+
+
+def not_added(broken: Broken, order: Any, code: str) -> bool:
+    item_id = broken.chance.choice([*broken.final.items])
+    return refused(broken, order, "add_item", code, item_id=item_id)
 
 
 def refused_as_paid(broken: Broken) -> bool:
@@ -61,12 +73,7 @@ def refused_as_paid(broken: Broken) -> bool:
     for row in broken.rows:
         if row.operation in CHARGES:
             orders.pop(outcome_of(row).params["order_id"], None)
-    order = broken.entity(orders)
-    if order is None:
-        return False
-    item_id = broken.chance.choice([*broken.final.items])
-    broken.refuse("add_item", f"/orders/addItem/{order['order_id']}/{item_id}", "already_paid")
-    return True
+    return not_added(broken, broken.entity(orders), "already_paid")
 
 
 def refused_as_full(broken: Broken) -> bool:
@@ -79,28 +86,15 @@ def refused_as_full(broken: Broken) -> bool:
         is_small = then <= min(largest[:2]) and then * dearest <= largest[2]
         if order["status"] != "open" or not is_small:
             del orders[key]
-    order = broken.entity(orders)
-    if order is None:
-        return False
-    item_id = broken.chance.choice([*broken.final.items])
-    broken.refuse("add_item", f"/orders/addItem/{order['order_id']}/{item_id}", "limit_reached")
-    return True
+    return not_added(broken, broken.entity(orders), "limit_reached")
 
 
 def refused_for_stock_that_it_does_not_take(broken: Broken) -> bool:
-    order = broken.entity(broken.final.orders)
-    if order is None:
-        return False
-    broken.refuse("pay", f"/payment/pay/{order['order_id']}", "out_of_stock")
-    return True
+    return refused(broken, broken.entity(broken.final.orders), "pay", "out_of_stock")
 
 
 def not_taken_out_as_full(broken: Broken) -> bool:
-    order = broken.entity(broken.final.orders)
-    if order is None:
-        return False
-    broken.refuse("remove_order", f"/orders/remove/{order['order_id']}", "limit_reached")
-    return True
+    return refused(broken, broken.entity(broken.final.orders), "remove_order", "limit_reached")
 
 
 def none_of_two_began(broken: Broken) -> bool:
@@ -108,8 +102,8 @@ def none_of_two_began(broken: Broken) -> bool:
     order = broken.entity(broken.final.orders, status="open")
     if order is None:
         return False
-    for operation, path in (("checkout", "orders/checkout"), ("pay", "payment/pay")):
-        broken.refuse(operation, f"/{path}/{order['order_id']}", "checkout_in_progress")
+    for operation in ("checkout", "pay"):
+        broken.refuse(operation, "checkout_in_progress", **order)
     sent_ns, done_ns = broken.rows[-2].sent_ns, broken.rows[-1].done_ns
     broken.rows[-2:] = [row._replace(sent_ns=sent_ns, done_ns=done_ns) for row in broken.rows[-2:]]
     return True
@@ -117,55 +111,41 @@ def none_of_two_began(broken: Broken) -> bool:
 
 def a_new_key_refused_as_used(broken: Broken) -> bool:
     user = broken.entity(broken.final.users)
-    if user is None:
+    if not refused(broken, user, "add_credit", "idempotency_key_reused", amount=1):
         return False
-    path = f"/users/credit/add/{user['user_id']}/1"
-    broken.refuse("add_credit", path, "idempotency_key_reused")
     broken.rows[-1] = broken.rows[-1]._replace(key=broken.rows[-1].request_id)
     return True
 
 
 def no_refund_of_what_is_paid(broken: Broken) -> bool:
     order = broken.entity(broken.final.orders, paid=True)
-    if order is None:
-        return False
-    broken.refuse("cancel_payment", f"/payment/cancelPayment/{order['order_id']}", "not_paid")
-    return True
+    return refused(broken, order, "cancel_payment", "not_paid")
 
 
 def no_order_for_a_user(broken: Broken) -> bool:
-    user = broken.entity(broken.final.users)
-    if user is None:
-        return False
-    broken.refuse("create_order", f"/orders/create/{user['user_id']}", "not_found")
-    return True
+    return refused(broken, broken.entity(broken.final.users), "create_order", "not_found")
 
 
 def nothing_for_credit(broken: Broken) -> bool:
     user = broken.entity(broken.final.users)
     if user is None or not user["credit"]:
         return False
-    path = f"/users/credit/subtract/{user['user_id']}/{user['credit']}"
-    broken.refuse("subtract_credit", path, "insufficient_credit")
-    return True
+    return refused(broken, user, "subtract_credit", "insufficient_credit", amount=user["credit"])
 
 
 def nothing_of_the_stock(broken: Broken) -> bool:
     item = broken.entity(broken.final.items)
     if item is None or not item["stock"]:
         return False
-    path = f"/stock/subtract/{item['item_id']}/{item['stock']}"
-    broken.refuse("subtract_stock", path, "out_of_stock")
-    return True
+    return refused(broken, item, "subtract_stock", "out_of_stock", amount=item["stock"])
 
 
 def not_taken_out(broken: Broken) -> bool:
     order = broken.entity(broken.final.orders, status="open")
     if order is None or not order["items"]:
         return False
-    path = f"/orders/removeItem/{order['order_id']}/{order['items'][0]['item_id']}"
-    broken.refuse("remove_item", path, "not_found")
-    return True
+    item_id = order["items"][0]["item_id"]
+    return refused(broken, order, "remove_item", "not_found", item_id=item_id)
 
 
 REFUSALS: tuple[Callable[[Broken], bool], ...] = (

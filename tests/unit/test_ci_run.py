@@ -5,8 +5,8 @@ import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
-import psutil
 import pytest
+from support.ended import is_gone
 
 RUN = Path(__file__).parents[2] / ".ci" / "run"
 LAST = "=== 3 passed in 0.10s ==="
@@ -39,11 +39,3 @@ exit {code}
     pid = int(pid_file.read_text())
     assert (f"left over: {pid} sleep {left}" in done.stdout) == (left == "3600")
     until(lambda: is_gone(pid))
-
-
-def is_gone(pid: int) -> bool:
-    """The shell that ended it does not wait for it."""
-    try:
-        return psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return True

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import psutil
 import pytest
+from support.ended import is_gone
 
 from machine.cache import is_held, lock
 from machine.errors import StackError
@@ -30,14 +31,6 @@ signal.signal(signal.SIGTERM, signal.SIG_IGN)
 print("deaf", flush=True)
 time.sleep(600)
 """
-
-
-def is_gone(pid: int) -> bool:
-    """Dead, be it that nobody has collected its exit code yet."""
-    try:
-        return psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return True
 
 
 @pytest.fixture

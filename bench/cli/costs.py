@@ -31,7 +31,7 @@ from bench.run.run import Run, own_stack
 from bench.run.settings import DURATION_S_MAX, GENERATORS_MAX, Settings
 from bench.scaling import plan as planning
 from bench.scaling.axes import AXES, MACHINE, PARTITIONS
-from bench.scaling.entities import make_users
+from bench.scaling.entities import make_entities
 from bench.scaling.study import Site, Walk, machine_of, missing, resume, told_of
 from bench.scaling.study_record import Study, Windows, read_study
 from bench.scaling.table import gateway_cost
@@ -192,7 +192,7 @@ def _study(args: argparse.Namespace, settings: Settings) -> ExitCode:
 
             def fill(numbers: range) -> None:
                 assert system.bootstrap is not None
-                asyncio.run(make_users(system.bootstrap, numbers, progress))
+                asyncio.run(make_entities(system.bootstrap, numbers, progress))
                 cold.update(up)  # one has worked meanwhile, and the others have not
 
             try:

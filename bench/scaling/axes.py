@@ -88,7 +88,9 @@ AXES: dict[str, Axis] = {
         names=("into Kafka",),
         is_other_load=True,
     ),
-    "entities": Axis("users in the state, all asked for", (1e3, 1e4, 1e5, 1e6), fills=True),
+    "entities": Axis(
+        "users and items in the state, all asked for", (1e3, 1e4, 1e5, 1e6), fills=True
+    ),
 }
 """The axes are measured in this order."""
 MACHINE = ("partitions", "taskmanagers", "gateways", "checkpoint-interval")

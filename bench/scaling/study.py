@@ -22,7 +22,7 @@ from bench.run.model import Progress
 from bench.run.record import was_interrupted
 from bench.run.settings import Settings
 from bench.scaling.axes import AXES, RATE, options_of
-from bench.scaling.entities import USERS_BESIDE, asking
+from bench.scaling.entities import ENTITIES_BESIDE, asking
 from bench.scaling.study_record import (
     FILE,
     SCHEMA_VERSION,
@@ -180,7 +180,7 @@ class Walk:
                 return
             with self._bring(options) as own:
                 if fills:
-                    base.fill(range(USERS_BESIDE))
+                    base.fill(range(ENTITIES_BESIDE))
                 yield Sites(own, base, interval_s)
 
     def _in_turn(self, axis: str, points: list[Wanted]) -> list[Wanted]:
@@ -198,7 +198,7 @@ class Walk:
         given = replace(given, duration_s=max(given.duration_s, sites.interval_s))
         plain, varied = settings_of(given), settings_of(given, point)
         if entities:
-            plain = replace(plain, workload=str(asking(self._folder, USERS_BESIDE)))
+            plain = replace(plain, workload=str(asking(self._folder, ENTITIES_BESIDE)))
             varied = replace(varied, workload=str(asking(self._folder, entities)))
         left, tried = self.study.pairs_left(point), len(point.pairs)
         for number in range(left):

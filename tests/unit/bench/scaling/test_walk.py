@@ -183,11 +183,11 @@ def test_entities_are_added_to_one_stack(tmp_path: Path) -> None:
     assert again.up == [StackOptions()] * 2
     asked = [(stack, Path(settings.workload or "").name) for stack, settings in again.runs]
     assert asked[: 2 * PAIRS] == [
-        *((1, "users-1000.toml"), (2, "users-10000.toml")),
-        *((2, "users-10000.toml"), (1, "users-1000.toml")),
-        *((1, "users-1000.toml"), (2, "users-10000.toml")),
+        *((1, "entities-1000.toml"), (2, "entities-10000.toml")),
+        *((2, "entities-10000.toml"), (1, "entities-1000.toml")),
+        *((1, "entities-1000.toml"), (2, "entities-10000.toml")),
     ]
-    assert asked[-1] == (2, "users-1000000.toml")
+    assert asked[-1] == (2, "entities-1000000.toml")
     assert [each.value for each in found.study.of("entities")] == [1e3, 1e4, 1e5, 1e6]
 
 

@@ -34,6 +34,7 @@ def git(where: Path, *arguments: str, timeout_s: float = TIMEOUT_S) -> str:
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
+            errors="surrogateescape",  # names of files may be any bytes
             timeout=timeout_s,
         )
     except (OSError, subprocess.TimeoutExpired) as cause:

@@ -3,6 +3,7 @@
 import argparse
 from collections.abc import Collection
 from datetime import UTC, datetime
+from hashlib import sha256
 from pathlib import Path
 
 from bench.cli.arguments import (
@@ -160,7 +161,8 @@ def bisect(args: argparse.Namespace) -> ExitCode:
         write_outputs(comparison, place)
         return comparison
 
-    told = f"{options}, {args.budgets}, {args.aa}"
+    rules_read = sha256(repr((budgets, spreads)).encode()).hexdigest()
+    told = f"{options}, budgets and spreads {rules_read[:16]}"
     try:
         search = bisection.Bisection(good, bad, compare, folder, told, progress).find()
     except KeyboardInterrupt:

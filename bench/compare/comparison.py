@@ -161,8 +161,9 @@ def _compare(
     noise = {row.metric.name: base_noise(row.base_worsenings, row.limits) for row in found}
     judged = judge_rows(gated, used, alpha)
     findings = {
-        row.metric.name: beside_base(judged[row.metric.name], noise[row.metric.name], row.limits)
+        name: beside_base(judged[name], noise[name], row.limits)
         for row in gated
+        if (name := row.metric.name) and (not row.bounds or judged[name].is_worse)
     }
     in_turns = all_in_turns and is_interleaved(pairs) and is_interleaved(fresh_pairs)
     if not in_turns:
@@ -177,6 +178,7 @@ def _compare(
     checked = check_levels(budgets.levels, counted.b)
     verdict = _overall(found, findings, checked)
     worse = [name for name, finding in findings.items() if finding.is_worse]
+    worse += [row.metric.name for row in found if row.hides_worse]
     ended = outcomes.judge(counted, comparisons)
     otherwise = [each.line for each in ended if each.state == "changed" and in_turns]
     otherwise += [spoilt_line] if spoilt_line else []
@@ -267,12 +269,11 @@ def _overall(
     found: Sequence[Row], findings: Mapping[str, Finding], checked: Sequence[Checked]
 ) -> Verdict:
     deciding = [row for row in found if row.rule.role == "decides"]
-    verdict = overall(findings, [row.metric.name for row in deciding if not row.bounds])
+    verdict = overall(findings, {row.metric.name for row in deciding} & findings.keys())
     if verdict != "regression" and any(level.is_broken for level in checked):
         return "over_budget"
-    if verdict in ("same", "faster") and any(row.bounds for row in deciding):
-        return "inconclusive"
-    return verdict
+    is_unknown = any(row.bounds for row in deciding) or any(row.hides_worse for row in found)
+    return "inconclusive" if is_unknown and verdict in ("same", "faster") else verdict
 
 
 def _reasons(

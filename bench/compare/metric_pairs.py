@@ -26,8 +26,9 @@ class Row(NamedTuple):
     b: list[float]
     base: list[tuple[float, float]]
     """These are values of the base and of the base again, see `base_of`."""
-    bounds: int
-    """So many runs know only a lower bound of it: then nothing can be said."""
+    bounds_a: int
+    bounds_b: int
+    """So many runs of each side know only a lower bound of it: requests had no answer."""
 
     @property
     def worsenings(self) -> list[float]:
@@ -39,8 +40,19 @@ class Row(NamedTuple):
         return [self.metric.worsening(*values) for values in self.base]
 
     @property
+    def bounds(self) -> int:
+        return self.bounds_a + self.bounds_b
+
+    @property
     def is_gated(self) -> bool:
-        return self.rule.role != "shown" and not self.bounds
+        """`is_gated` says that its pairs can tell whether B got worse: what B is at least can."""
+        return self.rule.role != "shown" and not self.bounds_a
+
+    @property
+    def hides_worse(self) -> bool:
+        """`hides_worse` says that it would alarm, were A's bounds its values."""
+        is_beyond = median(self.worsenings) > self.limits.alarm
+        return self.rule.role == "alarms" and bool(self.bounds_a) and is_beyond
 
     @property
     def limits(self) -> Rule:
@@ -203,7 +215,8 @@ def _row(metric: Metric, rule: MetricRule, sides: Sequence[Sides]) -> Row:
         [metric.mean(values) for values in bases],
         [value(other) for _, other in sides],
         base_of(bases),
-        sum(found[metric].at_least for base, other in sides for found in (*base, other)),
+        sum(found[metric].at_least for base, _ in sides for found in base),
+        sum(other[metric].at_least for _, other in sides),
     )
 
 

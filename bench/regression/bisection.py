@@ -115,9 +115,13 @@ class Bisection:
             return self._search
         with (
             folder_for_trees() as parent,
-            checked_out(self._end, parent / "bisect", self._project) as tree,
+            checked_out(self._end, parent / "bisect", self._project) as project,
         ):
-            self._git(tree, "start", "--no-checkout", self._end.id, self._good.id, "--", *MEASURED)
+            tree = Path(git(project, "rev-parse", "--show-toplevel").strip())  # git bisect asks it
+            within = git(project, "rev-parse", "--show-prefix").strip()
+            measured = [f"{within}{path}" for path in MEASURED]
+            ends = (self._end.id, self._good.id, *self._without_good())
+            self._git(tree, "start", "--no-checkout", *ends, "--", *measured)
             told = set[str]()
             while not (found := FIRST_BAD.findall(git(tree, "bisect", "log"))):
                 candidate = git(tree, "rev-parse", "BISECT_HEAD").strip()
@@ -143,12 +147,23 @@ class Bisection:
         if good.id not in ancestors(bad, self._project):
             raise UsageError(f"{bad.name} does not build on {good.name}: there is nothing between")
         reach = f"{good.id}..{bad.id}"
-        found = git(self._project, "rev-list", reach, "--", *MEASURED).split()
+        found = git(self._project, "rev-list", "--ancestry-path", reach, "--", *MEASURED).split()
         if not found:
             raise UsageError(f"no commit of {good.name}..{bad.name} changes what is measured")
         if len(found) > COMMITS_MAX:
             raise UsageError(f"{len(found)} commits are between, at most {COMMITS_MAX} may be")
         return found
+
+    def _without_good(self) -> list[str]:
+        """The last commits of branches that were begun before GOOD, and merged after it: what GOOD
+        made better is not in them, so beside it each would be worse. They count as good: what such
+        a branch brought is then its merge's."""
+        reach = f"{self._good.id}..{self._end.id}"
+        lines = git(self._project, "rev-list", "--ancestry-path", "--parents", reach).splitlines()
+        commits = [line.split() for line in lines]
+        building_on = {own for own, *_ in commits}
+        parents = {parent for _, *own in commits for parent in own}
+        return sorted(parents - building_on - {self._good.id})
 
     def _newest(self, between: list[str]) -> Commit:
         """The newest that changes what is measured, in place of BAD where that is the same system:

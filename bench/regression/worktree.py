@@ -82,8 +82,8 @@ def is_dirty(project: Path = PROJECT_DIR, measured: Sequence[str] = MEASURED) ->
 
 def changed(base: Commit, head: Commit, project: Path = PROJECT_DIR) -> list[str]:
     """`changed` returns paths of files below `project` that differ, as it has them."""
-    options = ("--name-only", "--no-renames", "--relative")
-    return git(project, "diff", *options, base.id, head.id).splitlines()
+    options = ("-z", "--name-only", "--no-renames", "--relative")  # -z: no path in quotes
+    return git(project, "diff", *options, base.id, head.id).split("\0")[:-1]
 
 
 def is_gateway_only(paths: Sequence[str]) -> bool:

@@ -1,5 +1,6 @@
 """The workflow files, against GitHub's own schema as check-jsonschema brings it."""
 
+import os
 import re
 import subprocess
 import sys
@@ -75,6 +76,36 @@ def test_the_bases_harness_judges() -> None:
     base = '"$RUNNER_TEMP/base"'  # which is empty in each job, on a runner of one's own too
     assert lines.index(f'git worktree add --detach {base} "$merge^1"') < lines.index(f"cd {base}")
     assert any('regression -- "$merge^1" "$merge"' in line for line in lines)
+
+
+def test_a_verdict_that_the_commit_brings_along_is_none(tmp_path: Path) -> None:
+    """Where nox did not even begin, as without a network, a committed comparison.json passed."""
+    root, tools, told = tmp_path / "project", tmp_path / "tools", tmp_path / "output"
+    (root / "regression").mkdir(parents=True)
+    (root / "regression" / "comparison.json").write_text('{"exit_code": 0}')
+    (root / "regression" / "comment.md").write_text("SAME")
+    tools.mkdir()
+    (tools / "nox").write_text("#!/bin/sh\nexit 1\n")
+    (tools / "nox").chmod(0o755)
+    author = ("-c", "user.name=a", "-c", "user.email=a@b", "-c", "commit.gpgsign=false")
+    for arguments in (
+        ("init", "--quiet"),
+        ("add", "."),
+        *[("commit", "--quiet", "--allow-empty", "--message", each) for each in ("base", "merge")],
+    ):
+        subprocess.run(["git", *author, *arguments], cwd=root, check=True)
+    (step,) = (s for s in jobs()["measure"]["steps"] if s.get("id") == "measure")
+    environment = {
+        "PATH": f"{tools}:{os.environ['PATH']}",
+        "RUNNER_TEMP": str(tmp_path),
+        "GITHUB_OUTPUT": str(told),
+        "GITHUB_STEP_SUMMARY": str(tmp_path / "summary"),
+    }
+    done = subprocess.run(
+        ["bash", "-ec", step["run"]], cwd=root, env=environment, capture_output=True
+    )
+    assert done.returncode != 0
+    assert not told.exists()
 
 
 @pytest.mark.parametrize(("code", "expected"), [("0", 0), ("11", 0), ("10", 1), ("3", 1), ("", 1)])

@@ -13,7 +13,9 @@ from support.made_sets import (
     a_set,
     cpu,
     environment,
+    every,
     latency,
+    p99,
     settings,
     verdict,
     write_set,
@@ -216,6 +218,29 @@ def test_a_bound_is_not_a_value(tmp_path: Path) -> None:
     assert metric(found, "open p99").change is None
     assert "only a lower bound is known" in found.headline
     assert "| open p99 |" in markdown(found)
+
+
+def unanswered(run: Run) -> None:
+    run["phases"][0]["window"]["latency_ms"]["at_least"] = ["p99"]
+
+
+@pytest.mark.parametrize(("factor", "verdict"), [(2.0, "regression"), (1.0, "same")])
+def test_a_side_is_surely_worse_by_what_it_is_at_least(
+    tmp_path: Path, factor: float, verdict: str
+) -> None:
+    """One broken connection in a run of B, and a p99 twice as long was the SAME."""
+    b = a_set("B", PAIRS, p99(factor), every(5, unanswered))
+    assert compared(tmp_path, a_set("A", PAIRS), b).verdict == verdict
+
+
+@pytest.mark.parametrize(("factor", "verdict"), [(2.0, "inconclusive"), (1.05, "same")])
+def test_what_the_base_is_at_least_hides_no_alarm(
+    tmp_path: Path, factor: float, verdict: str
+) -> None:
+    a = a_set("A", PAIRS, every(5, unanswered))
+    found = compared(tmp_path, a, a_set("B", PAIRS, p99(factor)))
+    assert found.verdict == verdict
+    assert ("open p99: requests had no answer" in found.headline) == (verdict == "inconclusive")
 
 
 def test_a_regression_counts_beside_a_bound(tmp_path: Path) -> None:

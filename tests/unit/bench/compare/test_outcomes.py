@@ -169,6 +169,18 @@ def test_a_rare_operation_is_judged_in_all_phases_together(
     assert {each.state for each in found} == states
 
 
+def test_what_some_runs_refuse_altogether_is_no_chance() -> None:
+    """In 3 of 12 runs of B all was refused at the rate; at saturation, where there are more of the
+    operation, nothing was. It was the SAME."""
+    of_a = rare(0.0, saturated=125, refused_there=0.0)
+    a, b = a_set("A", 12, of_a), a_set("B", 12, of_a)
+    for run in b[::4]:
+        figures = run["phases"][0]["window"]["operations"]["cancel_payment"]
+        figures["refused"] = {"409 not_paid": 10}
+    found = [each for each in judge(sides(a, b)) if each.outcome.operation == "cancel_payment"]
+    assert {each.state for each in found} == {"suspected"}
+
+
 def test_few_runs_can_only_be_suspected() -> None:
     def states(runs: int) -> set[str]:
         return {

@@ -45,15 +45,17 @@ def git(where: Path, *arguments: str) -> str:
 
 def repository(root: Path, *states: str) -> list[Commit]:
     """A commit for each state: by which factor its gateway takes more, or how it is broken."""
-    (root / FACTOR.parent).mkdir(parents=True)
+    root.mkdir(parents=True)
     git(root, "init", "--quiet", "--initial-branch", "main")
-    found = []
-    for number, state in enumerate(states):
-        (root / FACTOR).write_text(f"{state}\n{number}\n")
-        git(root, "add", ".")
-        git(root, "commit", "--quiet", "--message", f"number {number} | {state}")
-        found.append(resolve("HEAD", root))
-    return found
+    return [committed(root, state, str(number)) for number, state in enumerate(states)]
+
+
+def committed(root: Path, state: str, number: str = "") -> Commit:
+    (root / FACTOR.parent).mkdir(exist_ok=True)
+    (root / FACTOR).write_text(f"{state}\n{number}\n")
+    git(root, "add", ".")
+    git(root, "commit", "--quiet", "--message", f"number {number} | {state}")
+    return resolve("HEAD", root)
 
 
 class Measured:
@@ -67,7 +69,7 @@ class Measured:
     def __call__(self, commit: Commit, metrics: Collection[str], count: int) -> Comparison:
         self.asked.append(commit.id)
         self.metrics.append(set(metrics))
-        state = quiet_git(self.root, "show", f"{commit.id}:{FACTOR.as_posix()}").split()[0]
+        state = quiet_git(self.root, "show", f"{commit.id}:./{FACTOR.as_posix()}").split()[0]
         if state == BROKEN:
             side = Side("B", commit, self.root, Path())
             raise SideError(side, "its gateway does not start")
@@ -114,6 +116,52 @@ def test_wherever_it_is(tmp_path_factory: pytest.TempPathFactory, data: st.DataO
     commits = repository(root, *["1"] * slow, *["1.15"] * (count - slow))
     found = search(root, commits[0], commits[-1], Measured(root))
     assert found.first_bad == [commits[slow].id]
+
+
+def test_a_branch_that_lacks_what_good_has_is_not_to_blame(tmp_path: Path) -> None:
+    """Each of its commits is worse than GOOD, which made the system faster; its merge is not."""
+    root = tmp_path / "p"
+    (slow,) = repository(root, "1.2")
+    git(root, "switch", "--quiet", "--create", "branch")
+    for number in range(3):
+        (root / "system" / "other").write_text(str(number))
+        git(root, "add", ".")
+        git(root, "commit", "--quiet", "--message", f"of the branch {number}")
+    git(root, "switch", "--quiet", "main")
+    good = committed(root, "1")
+    git(root, "merge", "--quiet", "--no-edit", "branch")
+    merge, first_bad = resolve("HEAD", root), committed(root, "1.2", "bad")
+    last = committed(root, "1.2", "last")
+    compare = Measured(root)
+    assert search(root, good, last, compare).first_bad == [first_bad.id]
+    assert {*compare.asked} <= {merge.id, first_bad.id, last.id}, "none that lacks GOOD"
+    assert search(root, slow, good, compare, "faster").first_bad == []
+
+
+def test_a_merge_is_the_first_bad_commit_where_its_branch_brought_it(tmp_path: Path) -> None:
+    root = tmp_path / "p"
+    repository(root, "1")
+    git(root, "switch", "--quiet", "--create", "branch")
+    committed(root, "1.2")
+    git(root, "switch", "--quiet", "main")
+    (root / "system" / "other").write_text("main")
+    git(root, "add", ".")
+    git(root, "commit", "--quiet", "--message", "good")
+    good = resolve("HEAD", root)
+    git(root, "merge", "--quiet", "--no-edit", "branch")
+    merge, last = resolve("HEAD", root), committed(root, "1.2", "last")
+    assert search(root, good, last, Measured(root)).first_bad == [merge.id]
+
+
+def test_the_project_may_be_a_folder_of_a_repository(tmp_path: Path) -> None:
+    root = tmp_path / "p" / "within"
+    root.mkdir(parents=True)
+    git(root.parent, "init", "--quiet", "--initial-branch", "main")
+    commits = [
+        committed(root, state, str(place)) for place, state in enumerate(["1", "1", "1.2", "1.2"])
+    ]
+    found = search(root, commits[0], commits[-1], Measured(root))
+    assert found.first_bad == [commits[2].id]
 
 
 def test_a_commit_that_can_not_tell_is_skipped(tmp_path: Path) -> None:

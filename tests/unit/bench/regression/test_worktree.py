@@ -70,6 +70,12 @@ def test_what_differs(project: Path) -> None:
     base, head = resolve("HEAD~1", project), resolve("HEAD", project)
     assert changed(base, head, project) == ["system/gateway/app.py"]
     assert changed(head, head, project) == []
+    (project / "system" / "prüfung.py").write_text("")
+    git(project, "add", ".")
+    git(project, "commit", "--quiet", "--message", "three")
+    paths = changed(base, resolve("HEAD", project), project)
+    assert paths == ["system/gateway/app.py", "system/prüfung.py"], "none in quotes"
+    assert not is_gateway_only(paths)
 
 
 @pytest.mark.parametrize(

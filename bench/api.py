@@ -78,7 +78,7 @@ def measure(
         "--seed": seed,
         "--generators": generators,
         "--in-flight": in_flight,
-        "--agents": ",".join(agents) or None,
+        "--agents": ",".join(map(str, agents)) or None,
         "--p99-ms": p99_ms,
         "--max-failed": max_failed_percent,
         "--ca": ca,

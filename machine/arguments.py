@@ -85,10 +85,19 @@ def port_or_any(text: str) -> int:
 def address(text: str, port_min: int = 1) -> str:
     """`address` is an argparse type: ``HOST:PORT``."""
     host, _, port = text.rpartition(":")
-    if not re.fullmatch(r"[\w.-]+|\[[\da-fA-F:.]+\]", host, re.ASCII):
+    if not re.fullmatch(r"[\w.-]+|\[[\da-fA-F:.]+\]", host, re.ASCII) or not _is_name(host):
         raise argparse.ArgumentTypeError(f"{text!r} is not of the form HOST:PORT")
     whole("a port", PORT_MAX, port_min)(port)
     return text
+
+
+def _is_name(host: str) -> bool:
+    """No part of a name is empty, or longer than 63 characters: who looks it up raises then."""
+    try:
+        host.encode("idna")
+    except UnicodeError:
+        return False
+    return True
 
 
 def listen_address(text: str) -> str:

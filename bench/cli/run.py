@@ -27,7 +27,7 @@ from bench.result_files import make_folder
 from bench.run import capacity
 from bench.run.model import Search
 from bench.run.run import Run
-from bench.run.settings import USERS_MAX, Settings
+from bench.run.settings import GENERATORS_MAX, USERS_MAX, Settings
 from bench.workload.http_file import P99_MS_MAX, Thresholds
 from machine.arguments import address, addresses, listen_address, positive, real, whole
 from machine.whole_files import write
@@ -167,6 +167,8 @@ def _from_agents(settings: Settings, agents: str | None, is_open: bool) -> Setti
         raise UsageError("--trace-every is for generators here: stages need one wall clock")
     token()
     each = tuple(agents.split(","))
+    if len(each) > GENERATORS_MAX:
+        raise UsageError(f"--agents: {len(each)} addresses, at most {GENERATORS_MAX} may be")
     return replace(settings, agents=each, generators=max(len(each), settings.generators))
 
 

@@ -8,6 +8,8 @@ itself is late. Closed loop: a number of users, each of which sends when its las
 import asyncio
 from array import array
 from collections import deque
+from collections.abc import Iterator
+from contextlib import contextmanager
 from time import monotonic_ns, process_time_ns
 from typing import Any
 
@@ -113,6 +115,8 @@ class Generator:
         self._next = 0
         self._begin_ns = 0
         self._timer = Timer(self._loop, self._ring)
+        self.lost: asyncio.Future[None] = self._loop.create_future()
+        """It fails with an `OSError` when samples can't be written any more."""
         self._sweep()
         self._watch_at_s = self._loop.time() + WATCH_S
         self._watch_timer = self._loop.call_at(self._watch_at_s, self._watch)
@@ -366,18 +370,28 @@ class Generator:
         if overdue:
             self._next_turn()
         self._open_where_needed()
-        self._samples.flush()
+        with self._losing():
+            self._samples.flush()
         self._sweep_timer = self._loop.call_later(SWEEP_S, self._sweep)
+
+    @contextmanager
+    def _losing(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as cause:
+            if not self.lost.done():
+                self.lost.set_exception(cause)
 
     def _watch(self) -> None:
         lag_s = self._loop.time() - self._watch_at_s
-        self._samples.watch(
-            at_ns=monotonic_ns(),
-            loop_lag_ns=int(lag_s * 1e9),
-            in_flight=self.in_flight,
-            connections=self._connections,
-            cpu_ns=process_time_ns(),
-            sent=self._samples.sent,
-        )
+        with self._losing():
+            self._samples.watch(
+                at_ns=monotonic_ns(),
+                loop_lag_ns=int(lag_s * 1e9),
+                in_flight=self.in_flight,
+                connections=self._connections,
+                cpu_ns=process_time_ns(),
+                sent=self._samples.sent,
+            )
         self._watch_at_s += WATCH_S
         self._watch_timer = self._loop.call_at(self._watch_at_s, self._watch)

@@ -110,7 +110,10 @@ async def generate(spec: Spec) -> None:
             stopping = asyncio.create_task(stop.wait())
             with suppress(TimeoutError):  # whoever started this process ends it, or hangs
                 async with asyncio.timeout(spec.duration_s + spec.timeout_s + BACKSTOP_S):
-                    await asyncio.wait((working, stopping), return_when=asyncio.FIRST_COMPLETED)
+                    ends = (working, stopping, generator.lost)
+                    await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+                    if generator.lost.done():
+                        generator.lost.result()
                     generator.stop()
                     await working
                     await stopping
@@ -158,3 +161,5 @@ if __name__ == "__main__":
         uvloop.run(generate(Spec.of_json(Path(sys.argv[1]).read_bytes())))
     except BenchError as cause:
         sys.exit(f"error: {cause}")
+    except OSError as cause:
+        sys.exit(f"error: what was measured can't be written: {cause.strerror or cause}")

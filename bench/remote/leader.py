@@ -9,7 +9,7 @@ from typing import Any, Protocol
 from urllib.parse import urlsplit
 from uuid import uuid4
 
-from bench.errors import BenchError
+from bench.errors import BenchError, progress
 from bench.records.run_record import AgentRecord
 from bench.remote.clock import (
     ERROR_NS_MAX,
@@ -26,6 +26,8 @@ CONNECT_TIMEOUT_S = 5.0
 """An agent that takes no connection for so long is not there."""
 LEADER = uuid4().hex
 """This process is known to agents by this."""
+WELL = "exit code 0"
+"""So ends a generator that could do all that it was to."""
 ASK_INTERVAL_S = 0.5
 """The agent is asked for its clock this often: whoever lives answers."""
 
@@ -225,6 +227,8 @@ class RemoteGenerator:
                 is_over = True
                 if not self._stopping:
                     self._failure = f"ended: {fields['ended']}"
+                elif fields["ended"] != WELL:
+                    progress(f"{self.name} ended: {fields['ended']}")
             else:
                 raise LinkError("it does not speak the protocol of generators")
 

@@ -28,6 +28,7 @@ from bench.stats.queueing import (
     UTILISATION_MAX,
     Held,
     Observation,
+    factor_of,
     hold_against,
 )
 
@@ -184,7 +185,7 @@ def planned(
     # A machine of a deployment does not send its own load.
     without = sum(cpu_us.values()) / sum(cpu_us[group] for group in SYSTEM)
     near = min(busiest.share, held.queue.utilisation(busiest.rate_per_s))
-    error = max(ERROR_MIN if near >= NEAR else FAR_ERROR_MIN, abs(held.capacity_error))
+    error = max(ERROR_MIN if near >= NEAR else FAR_ERROR_MIN, factor_of(held.capacity_error) - 1)
     error = (1 + error) * (1 + set_up.error) - 1
     p99_error = max(ERROR_MIN, held.p99_error)
     # What is within the error of p99 is another rate: far away where the curve is flat.
@@ -215,8 +216,8 @@ def planned(
             slower * (1 + p99_error) if isfinite(slower) else None,
         ),
         machines,
-        _threads(rate_per_s * cpu_us["flink"] / 1e6, busy),
-        _threads(rate_per_s * cpu_us["gateway"] / 1e6, busy),
+        _threads(rate_per_s * cpu_us["flink"] / 1e6, busy, set_up.cpu_error["flink"]),
+        _threads(rate_per_s * cpu_us["gateway"] / 1e6, busy, set_up.cpu_error["gateway"]),
         Range(
             machines.low * memory,
             machines.expected * memory,
@@ -264,11 +265,12 @@ def _beyond(reached: float, highest: float, without: float) -> list[str]:
     ]
 
 
-def _threads(cores: float, busy: Sequence[float]) -> Range:
-    """So many are needed for this work, where each is busy by most, expected and least."""
+def _threads(cores: float, busy: Sequence[float], error: float) -> Range:
+    """So many are needed for this work, which may be so much more or less, where each is busy by
+    most, expected and least."""
     most, expected, least = busy
-    high = _whole(cores / least) if least else None
-    return Range(_whole(cores / most), _whole(cores / expected), high)
+    high = _whole(cores * (1 + error) / least) if least else None
+    return Range(_whole(cores / (1 + error) / most), _whole(cores / expected), high)
 
 
 def _whole(needed: float) -> float:

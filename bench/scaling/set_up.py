@@ -13,6 +13,10 @@ from bench.scaling.figures import SYSTEM, most_beside, rss_of, saturated_cpu_of
 from bench.scaling.study import machine_of
 from bench.scaling.study_record import Figure, Study
 
+SINGLE = 1.2
+"""How far a single pair is from others like it is unknown: 13.5 % is the standard deviation of CPU
+over 18 pairs, as they are."""
+
 
 class SetUp(NamedTuple):
     """A machine that is set up otherwise takes so many times what the base does."""
@@ -20,7 +24,8 @@ class SetUp(NamedTuple):
     settings: dict[str, float]
     capacity: float
     cpu: dict[str, float]
-    """The CPU at saturation, and the memory below, are by group."""
+    """The CPU at saturation, its error and the memory below are by group."""
+    cpu_error: dict[str, float]
     rss: dict[str, float]
     error: float
     """The pairs of its settings scatter so far around the capacity."""
@@ -40,8 +45,9 @@ def set_up_of(study: Study, machine: Mapping[str, float]) -> SetUp:
         {**machine},
         times(study, machine, most_beside),
         {group: times(study, machine, saturated_cpu_of(group)) for group in SYSTEM},
+        {group: _scatter(study, machine, saturated_cpu_of(group)) for group in SYSTEM},
         {group: _times_of_memory(study, machine, rss_of(group)) for group in SYSTEM},
-        prod(1 + _scatter(study, axis, value) for axis, value in machine.items()) - 1,
+        _scatter(study, machine, most_beside),
         known.point.ratios(most_beside) if known is not None and is_measured else [],
         f"windows of {windows.duration_s:g} s, {windows.pairs} pairs a point",
     )
@@ -58,16 +64,22 @@ def times(study: Study, machine: Mapping[str, float], figure: Figure) -> float:
     )
 
 
-def _scatter(study: Study, axis: str, value: float) -> float:
-    """How far the capacities of the pairs are from their median, at the points beside the value."""
+def _scatter(study: Study, machine: Mapping[str, float], figure: Figure) -> float:
+    """How far its settings' pairs are from their medians, multiplied."""
+    return prod(_far(study, axis, value, figure) for axis, value in machine.items()) - 1
+
+
+def _far(study: Study, axis: str, value: float, figure: Figure) -> float:
+    """How many times the median the figure of a pair is, or the other way round, at the points
+    beside the value."""
     if is_base({axis: value}):
-        return 0.0
+        return 1.0
     points = study.of(axis)
     beside = [each for each in points if each.value <= value][-1:]
     beside += [each for each in points if each.value >= value][:1]
-    told = [(ratios, median(ratios)) for each in beside if (ratios := each.ratios(most_beside))]
-    far = (max(max(ratios) / middle, middle / min(ratios)) for ratios, middle in told)
-    return max(far, default=1.0) - 1
+    told = [ratios for each in beside if (ratios := each.ratios(figure))]
+    far = (max(max(each) / median(each), median(each) / min(each)) for each in told)
+    return max(far, default=1.0) if all(len(each) > 1 for each in told) else SINGLE
 
 
 def _times_of_memory(study: Study, machine: Mapping[str, float], figure: Figure) -> float:

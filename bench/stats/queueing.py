@@ -157,13 +157,18 @@ class Held(NamedTuple):
 
     @property
     def p50_error(self) -> float:
-        """The error is the largest of the shares' amounts."""
-        return float(np.max(np.abs(self.p50_errors)))
+        """The error is that of the prediction that is furthest off, see `factor_of`."""
+        return max(map(factor_of, self.p50_errors)) - 1
 
     @property
     def p99_error(self) -> float:
-        """The error is the largest of the shares' amounts."""
-        return float(np.max(np.abs(self.p99_errors)))
+        return max(map(factor_of, self.p99_errors)) - 1
+
+
+def factor_of(error: float) -> float:
+    """`factor_of` returns by how much a prediction is off that is by this share too high, or too
+    low: of -0.7, as 6 ms are in place of 20, by 3.3 times, and not by 1.7."""
+    return max(1 + error, 1 / (1 + error))
 
 
 def hold_against(observed: Sequence[Observation], servers: int = 1) -> Held:

@@ -55,7 +55,7 @@ class Address(NamedTuple):
 
 def _ascii(host: str, url: str) -> str:
     try:
-        return host if host.isascii() else host.encode("idna").decode()
+        return host if ":" in host else host.encode("idna").decode()
     except UnicodeError:
         raise AddressError(f"{url!r}: {host!r} is no name of a host") from None
 

@@ -6,6 +6,7 @@ from bench.cli.main import call, commands, parser
 from bench.cli.run import plan, plan_search
 from bench.errors import UsageError
 from bench.remote.frames import TOKEN
+from bench.run.settings import GENERATORS_MAX
 
 AGENTS = ("--agents", "a:1,b:2")
 
@@ -21,6 +22,20 @@ def test_each_agent_has_a_generator(monkeypatch: pytest.MonkeyPatch) -> None:
     assert (found.agents, found.generators) == (("a:1", "b:2"), 2)
     assert settings_of("capacity", "--generators", "5", *AGENTS).generators == 5
     assert settings_of("run", "--rate", "5").agents == ()
+
+
+@pytest.mark.parametrize("number", [GENERATORS_MAX, GENERATORS_MAX + 1])
+def test_there_are_as_many_agents_as_generators_at_most(
+    number: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One more has the seed of the next phase's first."""
+    monkeypatch.setenv(TOKEN, "a" * 16)
+    words = ("run", "--rate", "5", "--agents", ",".join(["a:1"] * number))
+    if number == GENERATORS_MAX:
+        assert settings_of(*words).generators == number
+        return
+    with pytest.raises(UsageError, match=f"{number} addresses, at most {GENERATORS_MAX}"):
+        settings_of(*words)
 
 
 @pytest.mark.parametrize(

@@ -106,7 +106,7 @@ def test_a_stack_warms_up_once_and_again_after_a_fill(
         begun.append((settings.first_warmup_s, settings.workers, [*subject.system.beside()]))
         return SimpleNamespace(execute=lambda: (run, tmp_path))
 
-    async def make_users(*_: object) -> None: ...
+    async def make_entities(*_: object) -> None: ...
 
     def measured(walk: Walk, *_: object) -> None:
         with walk._bring(StackOptions()) as base:
@@ -119,7 +119,7 @@ def test_a_stack_warms_up_once_and_again_after_a_fill(
 
     monkeypatch.setattr(costs, "own_stack", own_stack)
     monkeypatch.setattr(costs, "Run", made)
-    monkeypatch.setattr(costs, "make_users", make_users)
+    monkeypatch.setattr(costs, "make_entities", make_entities)
     monkeypatch.setattr(Walk, "axes", measured)
     assert call(["scaling", "--axes=rate", "--out", str(tmp_path / "out")]) == ExitCode.VOID
     warm, alone, pair = costs.FIRST_WARMUP_S, [(60.0, 1, [])], [(1, [2]), (3, [1]), (1, [2])]

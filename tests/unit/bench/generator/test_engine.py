@@ -1,7 +1,9 @@
 """The generator on its event loop, against a server in the same process."""
 
 import asyncio
+import resource
 import socket
+import sys
 from array import array
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -15,8 +17,11 @@ from bench.calibrate.bare_server import Canned
 from bench.generator import engine
 from bench.generator.connection import Http
 from bench.generator.engine import OPENING_MAX, Generator
+from bench.generator.fleet import spec_of
+from bench.generator.spec import Load, Phase
 from bench.records.samples import Reader, Writer
 from bench.workload.address import Address
+from bench.workload.arrivals import Schedule, Stage
 from bench.workload.draws import Draws
 from bench.workload.http_file import parse
 from bench.workload.scenarios import ShopCustomers, customers_of
@@ -67,6 +72,34 @@ async def test_few_connections_are_opened_at_a_time(tmp_path: Path, monkeypatch)
         assert load.opening_at_once == OPENING_MAX
     samples = Reader(tmp_path / "samples.bin").read()
     assert samples.count("200") == len(samples) == REQUESTS
+
+
+async def test_samples_that_can_not_be_written_end_it(tmp_path: Path) -> None:
+    """Its sweep ended with the first write that failed: it went on for the rest of the load, with
+    nothing timed out and nothing written."""
+    server = await asyncio.get_running_loop().create_server(Canned, "127.0.0.1", 0)
+    url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    (tmp_path / "w.toml").write_text('[[request]]\noperation = "root"\npath = "/"\n')
+    load = Load(str(tmp_path / "w.toml"), 0.0, 1, REQUESTS, 0)
+    phase = Phase("open", 0, 0.0, 300.0, Schedule((Stage(500.0, 500.0, 300.0),)))
+    spec = spec_of(url, load, phase, 1, tmp_path)
+    (tmp_path / "spec.json").write_bytes(spec.to_json())
+    (tmp_path / "go-open").write_text(str(monotonic_ns()))
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "bench.generator.process", str(tmp_path / "spec.json")),
+        stderr=asyncio.subprocess.PIPE,
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000)),
+    )
+    try:
+        async with asyncio.timeout(60):
+            _, told = await process.communicate()
+    finally:
+        if process.returncode is None:
+            process.kill()
+        server.close()
+    assert process.returncode == 1
+    (line,) = told.decode().splitlines()
+    assert line == "error: what was measured can't be written: File too large"
 
 
 class HeldUp(Generator):

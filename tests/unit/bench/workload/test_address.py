@@ -37,6 +37,9 @@ def test_an_address(url: str, address: tuple) -> None:
         ("http://a/#c", "without"),
         ("http://[::1", "invalid ipv6"),
         (f"http://{'é' * 70}.example", "no name of a host"),
+        (f"http://{'e' * 70}.example", "no name of a host"),
+        ("http://10.0.0..2:8080", "no name of a host"),
+        ("http://.example", "no name of a host"),
     ],
 )
 def test_what_is_no_address(url: str, message: str) -> None:
@@ -54,6 +57,7 @@ def test_any_text_is_an_address_or_refused(text: str) -> None:
         except AddressError:
             continue
         assert address.host.isascii()
+        address.host.encode("idna")  # as who looks it up does
         assert 0 < address.port < 2**16
 
 

@@ -31,9 +31,9 @@ OPERATION_FAILED_POINTS_MAX = 0.01
 RUNS_MIN = 4
 """A side needs so many runs: fewer can't tell how much runs scatter, so what looks changed is only
 suspected."""
-SCATTER = 2.0
-"""Runs that scatter so many times as much as their requests would alone differ by more than
-chance."""
+BURSTS = 4.0
+"""Runs that scatter so many times as much as their requests would alone are no chance: 12 of them
+do in 1 of 100,000 times."""
 DONE, FAILED, VOID = "done", "failed", "void"
 
 State = Literal["same", "changed", "suspected"]
@@ -73,7 +73,7 @@ class Finding(NamedTuple):
         if self.state == "changed":
             return f"{self.outcome}: {moved} ({between}), pooled over all runs"
         runs = f"; runs scatter {share.dispersion:.0f} times as much as their requests would alone"
-        more = runs if share.dispersion >= SCATTER else ""
+        more = runs if share.dispersion >= 2 else ""
         return f"{self.outcome}: {moved} ({between}): too far apart, and not surely so{more}"
 
 
@@ -97,7 +97,7 @@ def judge(sides: Sides, comparisons: int = 1) -> list[Finding]:
                 failed = outcome._replace(kind=FAILED)
                 fell = _share(ours, failed) - _share(theirs, failed)
                 state = "same" if share.change - fell <= outcome.limit else state
-            if state == "suspected" and outcome.kind != FAILED and share.dispersion < SCATTER:
+            if state == "suspected" and outcome.kind != FAILED and share.dispersion < BURSTS:
                 moved = abs(_over_phases(outcome, ours, theirs))
                 state = "same" if moved <= outcome.limit else state
             if state != "same":

@@ -8,7 +8,7 @@ commits are of a service of one's own, and only that differs.
 
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -150,7 +150,14 @@ class Job:
                     fresh = self._batch(sides, shared, folder / "fresh")
                     stacks.append(fresh.__enter__())
                     fresh.warm()
-                return stacks[-1].measure(step.pairs, self._number(step), ready_s + budget_s)
+
+                def is_enough(found: Sequence[Pair]) -> bool:
+                    moved_max = self._budgets.moved_max
+                    kept = sum(each.void_because(moved_max) is None for each in found)
+                    return plan.is_enough(step, len(found), kept, time.monotonic() - ready_s)
+
+                number, deadline_s = self._number(step), ready_s + budget_s
+                return stacks[-1].measure(step.pairs, number, deadline_s, is_enough)
 
             try:
                 taken = take(
@@ -219,13 +226,16 @@ class Batch:
             found[letter] = self.run(letter, settings, self._folder / "warm-up", "warm")
         return _pair(found)
 
-    def measure(self, pairs: int, first: int, deadline_s: float) -> list[Pair]:
+    def measure(
+        self, pairs: int, first: int, deadline_s: float, is_enough: Callable[[Sequence[Pair]], bool]
+    ) -> list[Pair]:
         """`measure` measures pairs in turns, from number `first` on; fewer where the time is over
-        before, or where each of the first ones has a run that failed."""
+        before, where those so far are enough, or where each of the first ones has a run that
+        failed."""
         found: list[Pair] = []
         orders = turns(list(self._subjects), pairs, self._options.seed + first)
         for place, letters in enumerate(orders):
-            if place >= PAIRS_MIN and time.monotonic() > deadline_s:
+            if place >= PAIRS_MIN and (time.monotonic() > deadline_s or is_enough(found)):
                 break
             settings, what = self._options.settings(first + place + 1), f"{place + 1} of {pairs}"
             runs = {

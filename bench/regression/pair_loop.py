@@ -98,7 +98,7 @@ def take(
         if pairs and all(pair.broken for pair in pairs):
             step = step._replace(why="each of the last pairs has a run that failed")
             break
-        is_over = len(pairs) < step.pairs
+        is_over = len(pairs) < step.pairs - step.spare
         if is_over and step.action == "repeat":
             step = step._replace(why="the time budget is used up")
             break

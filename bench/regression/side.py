@@ -42,6 +42,9 @@ STATUS_INTERVAL_S = 0.5
 ASK_EACH_S = 5.0
 """A stack of which a process has ended is asked for its processes once in so long: each asking is
 a process."""
+HELPERS = frozenset({"supervisor", "kafka_format", "topics", "job_submission", "page_jar"})
+"""These watch a stack, or work for its start, in this version or an earlier one: what they take is
+no part of a request."""
 ANSWER_TIMEOUT_S = 6.0
 """One request takes at most this long while coming up; longer than the gateway waits for a
 reply."""
@@ -135,12 +138,13 @@ ByPart = dict[str, list[int]]
 
 
 class Parts:
-    """The parts of a stack tell their processes. Where one has ended, they are asked for anew: a
-    part that came back must not spoil all runs that follow."""
+    """The parts of a stack tell their processes, and what these have begun since. Where one has
+    ended, they are asked for anew: a part that came back must not spoil all runs that follow."""
 
     def __init__(self, found: ByPart, ask: Callable[[], ByPart]) -> None:
-        """`ask` raises `StackError` where nobody answers: then they are as they were."""
-        self._found, self._ask = found, ask
+        """`ask` raises `StackError` where nobody answers: then they are as they were. So does this
+        where a part is of no group: what it takes would be nobody's, and its side look cheaper."""
+        self._found, self._ask = _in_groups(found), ask
         self._asked_s = 0.0
 
     def __call__(self) -> ByPart:
@@ -149,8 +153,31 @@ class Parts:
         if ended and now_s >= self._asked_s + ASK_EACH_S:
             self._asked_s = now_s
             with suppress(StackError):
-                self._found = self._ask() or self._found
-        return {part: own for part, own in self._found.items() if kind_of(part) in GROUPS}
+                self._found = _in_groups(self._ask()) or self._found
+        return _with_descendants(self._found)
+
+
+def _in_groups(found: ByPart) -> ByPart:
+    unknown = [part for part in found if kind_of(part) not in GROUPS and part not in HELPERS]
+    if unknown:
+        raise StackError(
+            f"its stack has {', '.join(unknown)}, and this harness does not know of what that is a "
+            "part: measure by one that does, as the commit's own"
+        )
+    return {part: own for part, own in found.items() if kind_of(part) in GROUPS}
+
+
+def _with_descendants(found: ByPart) -> ByPart:
+    parents = {each.pid: each.info["ppid"] for each in psutil.process_iter(["ppid"])}
+    part_of = {pid: part for part, own in found.items() for pid in own}
+    whole = {part: [*own] for part, own in found.items()}
+    for pid in parents.keys() - part_of.keys():
+        above = pid
+        while above in parents and above not in part_of:
+            above = parents[above]
+        if above in part_of:
+            whole[part_of[above]].append(pid)
+    return whole
 
 
 class Stacks:
@@ -188,7 +215,7 @@ class Stacks:
         for side in sides:
             entry = self._entry(side)
             self._progress(f"{side.letter}: up after {time.monotonic() - began_s:.0f} s")
-            pids = Parts(entry["pids"], partial(self._pids, side))
+            pids = self._parts(side, entry["pids"], partial(self._pids, side))
             names = (self._stack_of(side),)
             found[side.letter] = self._subject(side, entry, entry["url"], pids, names)
         return found
@@ -205,7 +232,11 @@ class Stacks:
         """`gateway` returns the side's gateway on it. It raises `SideError`."""
         url, own = self._gateway(side, cluster["bootstrap_servers"])
         self._progress(f"{side.letter}: its gateway is up")
-        pids = Parts(cluster["pids"] | own, lambda: self._pids(self._owner) | own)
+
+        def ask() -> ByPart:
+            return self._pids(self._owner) | own
+
+        pids = self._parts(side, cluster["pids"] | own, ask)
         names = (self._gateway_of(side), self._stack_of(self._owner))
         return self._subject(side, cluster, url, pids, names)
 
@@ -213,6 +244,13 @@ class Stacks:
         """They are none while the stack is not up. Raises `StackError`."""
         answer = json.loads(_output(side, *self._status(side)))
         return dict(answer.get("pids") or {})
+
+    @staticmethod
+    def _parts(side: Side, found: ByPart, ask: Callable[[], ByPart]) -> Parts:
+        try:
+            return Parts(found, ask)
+        except StackError as cause:
+            raise SideError(side, str(cause)) from None
 
     def _subject(
         self, side: Side, entry: Cluster, url: str, pids: "Parts", names: Sequence[str]

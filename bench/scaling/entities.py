@@ -133,9 +133,10 @@ async def _soon(room: asyncio.Semaphore) -> None:
 
 
 def asking(folder: Path, entities: int, environment: Mapping[str, str] = os.environ) -> Path:
-    """`asking` writes a workload file, and returns its path: the mix of requests to entities below
-    this number, drawn so that none comes again before the others had their turn. It raises
-    `BenchError` where a token's file has a name that is no text, and `OSError`."""
+    """`asking` writes a workload file, and returns its path: the mix of requests to so many
+    entities, drawn so that no user comes again before the others had their turn; of items each line
+    of an order has its own turn. It raises `BenchError` where a token's file has a name that is no
+    text, and `OSError`."""
     headers = _headers(environment)
     last = entities // 2 - 1
     lines = ["[values]"]

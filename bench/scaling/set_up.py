@@ -14,8 +14,8 @@ from bench.scaling.study import machine_of
 from bench.scaling.study_record import Figure, Study
 
 SINGLE = 1.2
-"""How far a single pair is from others like it is unknown: 13.5 % is the standard deviation of CPU
-over 18 pairs, as they are."""
+"""A single pair may be so many times what others like it would be, which nobody knows: CPU of 18
+pairs of a study scattered by 13.5 %."""
 
 
 class SetUp(NamedTuple):

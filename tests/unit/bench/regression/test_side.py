@@ -1,12 +1,15 @@
 """The two sides of a job: how they are built, what they record, and how their runs look."""
 
 import os
+import subprocess
 import sys
+import time
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import psutil
 import pytest
 from support.made_sets import a_run, failed, record, verdict
 
@@ -164,6 +167,38 @@ def test_a_part_that_was_started_anew_is_known(monkeypatch: pytest.MonkeyPatch) 
         assert parts() == {"kafka": expected}
     now_s += ASK_EACH_S
     assert parts() == {"kafka": [here]}
+    assert answers == []
+
+
+def test_what_a_part_begins_later_is_counted_with_it() -> None:
+    """Else work that moves to a process of its own costs nothing."""
+    begins = "import subprocess, sys; input(); subprocess.run(['cat']); input()"
+    part = subprocess.Popen(
+        [sys.executable, "-c", begins], stdin=subprocess.PIPE, stdout=subprocess.DEVNULL
+    )
+    assert part.stdin is not None
+    try:
+        parts = Parts({"gateway": [part.pid]}, dict)
+        assert parts() == {"gateway": [part.pid]}
+        part.stdin.write(b"\n")
+        part.stdin.flush()
+        deadline_s = time.monotonic() + 60
+        while len(parts()["gateway"]) < 2 and time.monotonic() < deadline_s:
+            time.sleep(0.05)
+        (child,) = psutil.Process(part.pid).children()
+        assert parts() == {"gateway": [part.pid, child.pid]}
+    finally:
+        part.stdin.close()
+        part.wait(60)
+
+
+def test_a_part_of_no_group_is_refused() -> None:
+    here = os.getpid()
+    with pytest.raises(StackError, match="its stack has router, and this harness does not know"):
+        Parts({"kafka": [here], "router": [here]}, dict)
+    answers = [{"kafka": [here], "router": [here]}]
+    parts = Parts({"kafka": [2**22 + 1]}, answers.pop)
+    assert parts() == {"kafka": [2**22 + 1]}, "as it was: its runs are void"
     assert answers == []
 
 

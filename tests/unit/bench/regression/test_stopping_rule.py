@@ -117,6 +117,26 @@ def test_time_is_kept_where_runs_fail(broken: int, more: int) -> None:
     assert sequential.next(8 * PAIR_S) == Step("measure", more, "not settled yet")
 
 
+@pytest.mark.parametrize(
+    ("usable", "measured", "budget_pairs", "is_enough"),
+    [
+        (6, 6, 10.5, True),  # 4 to repeat it would not fit after a seventh
+        (6, 6, 11.5, False),
+        (5, 6, 10.5, False),  # a void one: no look without a spare one
+        (6, 7, 11.5, True),
+        (0, 0, 0.0, False),
+    ],
+)
+def test_spare_pairs_do_not_take_the_time_for_a_fresh_batch(
+    usable: int, measured: int, budget_pairs: float, is_enough: bool
+) -> None:
+    plan = PLAN._replace(budget_s=PAIR_S * budget_pairs)
+    first = Step("measure", 8, "the first batch", spare=2)
+    assert plan.is_enough(first, measured, usable, measured * PAIR_S) == is_enough
+    whole = first._replace(spare=0)
+    assert not plan.is_enough(whole, measured, usable, measured * PAIR_S)
+
+
 def test_no_time_for_a_fresh_batch() -> None:
     sequential, steps = play(quiet(0.1), PLAN._replace(budget_s=PAIR_S * 12 - 1))
     assert actions(steps) == [("measure", 8), ("stop", 0)]

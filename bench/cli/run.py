@@ -28,7 +28,7 @@ from bench.run import capacity
 from bench.run.model import Search
 from bench.run.run import Run
 from bench.run.settings import GENERATORS_MAX, USERS_MAX, Settings
-from bench.workload.http_file import P99_MS_MAX, Thresholds
+from bench.workload.http_file import P99_MS_MAX, Thresholds, read_workload
 from machine.arguments import address, addresses, listen_address, positive, real, whole
 from machine.whole_files import write
 from system.wire import RECORD_BYTES_MAX
@@ -199,10 +199,10 @@ AGENT = Command(
 
 def add_search(parser: argparse.ArgumentParser) -> None:
     add, level = parser.add_argument, Level()
-    add("--p99-ms", type=positive(P99_MS_MAX), default=level.p99_ms, metavar="MS",
-        help="that must hold (default: %(default)g)")  # fmt: skip
-    add("--failed-share", type=real(1, 0), default=level.failed_share, metavar="X",
-        help="that is allowed (default: %(default)g)")  # fmt: skip
+    add("--p99-ms", type=positive(P99_MS_MAX), metavar="MS",
+        help=f"that must hold (default: the workload file's, or {level.p99_ms:g})")  # fmt: skip
+    add("--failed-share", type=real(1, 0), metavar="X",
+        help=f"that is allowed (default: the file's, or {level.failed_share:g})")  # fmt: skip
     add("--start", type=positive(capacity.RATE_PER_S_MAX), default=capacity.START_PER_S,
         metavar="RATE", help="requests/s to try first (default: %(default)g)")  # fmt: skip
     add_shop(parser)
@@ -214,7 +214,11 @@ def plan_search(args: argparse.Namespace) -> Plan:
     settings = with_ways(load_settings(args), args, is_open=True)
     if args.duration:
         settings = replace(settings, duration_s=args.duration)
-    return Plan(settings, Search(Level(args.p99_ms, args.failed_share), args.start))
+    file = read_workload(args.workload).thresholds if args.workload else Thresholds()
+    level, p99_ms, share = Level(), args.p99_ms or file.p99_ms, args.failed_share
+    share = file.max_failed if share is None else share
+    level = Level(p99_ms or level.p99_ms, level.failed_share if share is None else share)
+    return Plan(settings, Search(level, args.start))
 
 
 CAPACITY = Command(

@@ -36,6 +36,7 @@ class Dispatcher(User):  # type: ignore[misc]
 
     fixed_count = 1
     wait_time = constant(0)
+    given: Spec
     spec: Spec
     samples: Writer | None = None
     source: Source
@@ -121,9 +122,15 @@ def _arguments(parser: ArgumentParser) -> None:
     )
 
 
+@events.init.add_listener  # type: ignore[untyped-decorator]
+def _read(environment: Environment, **_: Any) -> None:
+    """Once: whoever reaches Locust's page could name another file."""
+    Dispatcher.given = Spec.of_json(Path(environment.parsed_options.spec).read_bytes())
+
+
 @events.test_start.add_listener  # type: ignore[untyped-decorator]
 def _open(environment: Environment, **_: Any) -> None:
-    spec = Spec.of_json(Path(environment.parsed_options.spec).read_bytes())
+    spec = Dispatcher.given
     if not spec.go:  # Locust's page can start it again and again
         begun = str(time.time_ns())
         spec = replace(

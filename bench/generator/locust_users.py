@@ -10,7 +10,7 @@ import time
 from argparse import ArgumentParser
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
 import gevent
@@ -44,12 +44,15 @@ WATCH_S = 1.0
 class Connection:
     """This is one keep-alive HTTP/1.1 connection, which never sends anything twice."""
 
-    def __init__(self, host: str, timeout_s: float = REPLY_TIMEOUT_S) -> None:
+    def __init__(
+        self, host: str, timeout_s: float = REPLY_TIMEOUT_S, *, has_token: bool = True
+    ) -> None:
+        """`has_token` sends the shop's token along, if there is one."""
         url = urlsplit(host)
         self._timeout_s = timeout_s
         self._address = (url.hostname or "127.0.0.1", url.port or 80)
         self._prefix = url.path.rstrip("/")
-        fields = {"Host": url.netloc} | shop_headers()
+        fields = {"Host": url.netloc} | (shop_headers() if has_token else {})
         self._head = " HTTP/1.1\r\n" + "".join(f"{k}: {v}\r\n" for k, v in fields.items())
         self._socket: socket.socket | None = None
         self.received_bytes = 0
@@ -99,6 +102,16 @@ class Connection:
             self._socket = None
 
 
+class Given(NamedTuple):
+    """Locust was given this when it was started. Whoever reaches its page, any user of the machine
+    and any site that is open in a browser of it, can name others there, and they do not count."""
+
+    host: str | None
+    """The shop's token goes to this host alone. None: the page names it, and no token is sent."""
+    samples: str
+    history: str
+
+
 class JourneyUser(FastHttpUser):  # type: ignore[misc]
     """This Locust user's tasks are journeys; each request is recorded where there is a history."""
 
@@ -106,11 +119,13 @@ class JourneyUser(FastHttpUser):  # type: ignore[misc]
     wait_time = constant(0)
     history: Writer | None = None
     samples: "samples.Writer | None" = None
+    given: Given
     _state: str | None  # Locust's own
 
     def __init__(self, environment: Environment) -> None:
         super().__init__(environment)
-        self.connection = Connection(self.host)
+        own = self.given.host
+        self.connection = Connection(own or self.host, has_token=bool(own))
 
     def on_start(self) -> None:
         if not self.play(self.prepare()):
@@ -228,16 +243,18 @@ def _arguments(parser: ArgumentParser) -> None:
 
 @events.init.add_listener  # type: ignore[untyped-decorator]
 def _seed(environment: Environment, **_: Any) -> None:
+    options = environment.parsed_options
+    JourneyUser.given = Given(environment.host, options.samples, options.history)
     random.seed(environment.parsed_options.seed)
     ShopUser.shop.random.seed(environment.parsed_options.seed)
 
 
 @events.test_start.add_listener  # type: ignore[untyped-decorator]
 def _open(environment: Environment, **_: Any) -> None:
-    options = environment.parsed_options
-    if options.history and options.samples:
-        JourneyUser.history = Writer(Path(options.history))
-        JourneyUser.samples = samples.Writer(Path(options.samples))
+    given = JourneyUser.given
+    if given.history and given.samples:
+        JourneyUser.history = Writer(Path(given.history))
+        JourneyUser.samples = samples.Writer(Path(given.samples))
         recorder = JourneyUser.samples
         gevent.spawn(watch, recorder, lambda: JourneyUser.samples is recorder)
 

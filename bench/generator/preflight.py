@@ -78,14 +78,21 @@ def check_limits(in_flight: int, generators: int) -> None:
 def check_port_reuse(connections_per_s: float, is_loopback: bool) -> None:
     """`check_port_reuse` raises `BenchError` where a connection for each request would use up all
     ports."""
+    most_per_s = connections_per_s_max(is_loopback)
+    if connections_per_s > most_per_s:
+        raise BenchError(
+            f"{connections_per_s:g} connections/s: a port is used again after "
+            f"{local_ports() / most_per_s:g} s, and this machine has {local_ports()}: at most "
+            f"{int(most_per_s)}/s, or keep_alive = true"
+        )
+
+
+def connections_per_s_max(is_loopback: bool) -> float:
+    """`connections_per_s_max` returns how many new connections to one address this machine can make
+    each second for good."""
     mode = REUSE.read_text().strip() if REUSE.exists() else "0"
     kept_s = 1.0 if mode == "1" or (mode == "2" and is_loopback) else TIME_WAIT_S
-    ports = local_ports()
-    if connections_per_s * kept_s > ports:
-        raise BenchError(
-            f"{connections_per_s:g} connections/s: a port is used again after {kept_s:g} s, and "
-            f"this machine has {ports}: at most {int(ports / kept_s)}/s, or keep_alive = true"
-        )
+    return local_ports() / kept_s
 
 
 def local_ports() -> int:

@@ -3,7 +3,7 @@
 import ssl
 from dataclasses import dataclass
 
-from bench.errors import BenchError
+from bench.errors import UnreadableError
 
 
 @dataclass(frozen=True)
@@ -17,15 +17,15 @@ class Trust:
     """The flag says whether any certificate will do."""
 
     def context(self) -> ssl.SSLContext:
-        """`context` returns how connections are encrypted. It raises `BenchError` where the file
-        can't be read."""
+        """`context` returns how connections are encrypted. It raises `UnreadableError` where
+        the file can't be used."""
         try:
             context = ssl.create_default_context(cafile=self.ca)
         except (OSError, ssl.SSLError) as cause:
             why = cause.strerror or "it has no certificate in PEM"
             if isinstance(cause, ssl.SSLError):
                 why = "it has no certificate in PEM"
-            raise BenchError(f"{self.ca}: {why}") from None
+            raise UnreadableError(f"{self.ca}: {why}") from None
         context.set_alpn_protocols(["http/1.1"])
         if self.insecure:
             context.check_hostname = False

@@ -252,7 +252,10 @@ def _time_ns(text: str) -> int:
     if moment.tzinfo is None:
         raise ValueError
     since = moment - EPOCH
-    return ((since.days * 86_400 + since.seconds) * 1_000_000 + since.microseconds) * 1_000
+    found = ((since.days * 86_400 + since.seconds) * 1_000_000 + since.microseconds) * 1_000
+    if abs(found) >= 2**63:  # Go's zero time is of year 1
+        raise ValueError
+    return found
 
 
 # ---- figures alone

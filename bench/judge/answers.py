@@ -78,7 +78,8 @@ def in_time(name: str, total: Figures, p99_ms: float, is_disturbed: bool = False
     """
     latency_ms = total.latency_ms
     if latency_ms is None:
-        return Check(name, "unknown", f"{name}: nothing was sent, so its p99 is not known")
+        what = "answered as expected" if total.requests else "sent"
+        return Check(name, "unknown", f"{name}: nothing was {what}, so its p99 is not known")
     found_ms = latency_ms.p99
     is_bound = "p99" in latency_ms.at_least
     if found_ms <= p99_ms and not is_bound:

@@ -67,7 +67,7 @@ def judge(rate_per_s: float, level: Level, summary: Summary, in_flight: Sequence
     second."""
     total, kept = summary.total, summary.open
     assert kept is not None
-    failed = sum(total.failed.values()) + kept.dropped
+    failed = sum(total.failed.values()) + kept.not_sent  # what was late is the generator's
     failed_share = failed / kept.scheduled if kept.scheduled else 1.0
     latency = total.latency_ms
     reasons = []

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from bench.errors import BenchError, bench_errors
-from bench.generator.preflight import check_before
+from bench.generator.preflight import LOOPBACK, check_before, connections_per_s_max
 from bench.generator.spec import Phase
 from bench.judge import answers
 from bench.judge.final_reads import audit
@@ -35,10 +35,20 @@ from bench.run.phase_runner import run_phase
 from bench.run.record import Judgement, record_of
 from bench.run.settings import Settings
 from bench.stats import stages
+from bench.workload.address import Address
 from bench.workload.arrivals import Schedule, Stage
 from machine.whole_files import write
 from system.runtime.options import StackOptions
 from system.runtime.stack import Stack
+
+
+def _largest_per_s(settings: Settings) -> float:
+    """Where each request has a connection of its own, this machine's ports end a search."""
+    load = load_of(settings)
+    if load.keep_alive or load.agents or settings.target is None:
+        return capacity.RATE_PER_S_MAX
+    is_loopback = Address.of(settings.target).host in LOOPBACK
+    return min(capacity.RATE_PER_S_MAX, connections_per_s_max(is_loopback))
 
 
 @contextmanager
@@ -46,14 +56,16 @@ def system_under_test(
     settings: Settings,
     progress: Progress,
     options: StackOptions | None = None,
-    is_search: bool = False,
+    search: Search | None = None,
 ) -> Iterator[System]:
     """`system_under_test` yields a stack of its own, or the target. It raises `StackError` when the
     stack does not come up."""
     if settings.target is not None:
-        load, per_s = load_of(settings), 0.0
+        load, per_s, is_search = load_of(settings), 0.0, search is not None
         if settings.rate is not None and not load.keep_alive:
             per_s = max(max(stage[:2]) for stage in settings.schedule().stages)
+        elif search is not None and not load.keep_alive:
+            per_s = search.start_per_s
         users = 0 if is_search else max(phase.users for phase in settings.phases())
         is_open = is_search or settings.rate is not None
         connections = max(settings.in_flight_max if is_open else 0, -(-users // load.generators))
@@ -173,8 +185,8 @@ class Run:
             return
         settings = self._settings
         options = self._task.stack if isinstance(self._task, Probing) else None
-        is_search = isinstance(self._task, Search)
-        with system_under_test(settings, self._progress, options, is_search) as system:
+        search = self._task if isinstance(self._task, Search) else None
+        with system_under_test(settings, self._progress, options, search) as system:
             yield Subject(system, commit(), environment(own_stack=settings.target is None))
 
     def _counters(self, system: System) -> Metrics | None:
@@ -216,10 +228,11 @@ class Run:
     ) -> bool:
         settings = self._settings
         found = self._capacity = Capacity(level, [])
+        largest_per_s = _largest_per_s(settings)
         if not self._run_phase(system, folder, settings.warm_up(start_per_s)):
             return False
         while True:
-            rate = capacity.next_rate(found.steps, start_per_s, capacity.RATE_PER_S_MAX)
+            rate = capacity.next_rate(found.steps, start_per_s, largest_per_s)
             if rate is None:
                 return True
             name = f"step-{len(found.steps) + 1}"

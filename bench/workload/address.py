@@ -42,6 +42,8 @@ class Address(NamedTuple):
             )
         if parts.scheme not in PORTS or not parts.hostname:
             raise AddressError(f"{url!r}: http://HOST:PORT or https://HOST:PORT")
+        if "%" in parts.hostname:
+            raise AddressError(f"{url!r}: no address with a zone (%): name the host")
         if port == 0:
             raise AddressError(f"{url!r}: no server has port 0")
         if parts.query or parts.fragment:

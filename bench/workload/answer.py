@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import suppress
 from typing import NamedTuple, Protocol
 
 import orjson
@@ -25,10 +26,15 @@ HIDDEN = "[hidden]"
 _KEYED = re.compile(
     r"""((?:token|secret|passw(?:or)?d|credential|session|cookie|authorization|api[-_]?key)"""
     r"""[\w-]{0,32}\\?["']?\s{0,8}[:=]\s{0,8})"""
-    r"""("(?:[^"\\]|\\.)*(?:"|$)|'[^']*(?:'|$)|\\".*?(?:\\"|$)|\[[^\]]*(?:\]|$)|[^\s,;&})<]+)""",
+    r"""("(?:[^"\\]|\\.)*(?:"|$)|'[^']*(?:'|$)|\\".*?(?:\\"|$)"""
+    r"""|\[(?:[^][{}"]|"(?:[^"\\]|\\.)*")*\]|\{(?:[^][{}"]|"(?:[^"\\]|\\.)*")*\}|[\[{].*"""
+    r"""|[^\s,;&})<]+)""",
     re.IGNORECASE | re.DOTALL,
 )
-"""A key that names a secret, and its value: of JSON, a header, a query or a cookie."""
+"""A key that names a secret, and its value: of JSON, a header, a query or a cookie. Of a list or an
+object that has others in it all that follows is hidden."""
+_COOKIE = re.compile(r"((?<!set-)cookie:\s{0,8})[^\r\n]+", re.IGNORECASE)
+"""A header that holds cookies, each of any name."""
 _TOKEN = re.compile(r"\beyJ[\w-]{8,}(?:\.[\w-]*){0,4}|\b(?:Bearer|Basic)\s+[\w.~+/=-]{4,}")
 """A JSON Web Token, or what an Authorization header holds."""
 
@@ -70,11 +76,13 @@ def excerpt(answer: Answer, secrets: Iterable[str] = ()) -> str:
     It has at most `EXCERPT_CHARS_MAX` characters, without `secrets`, and without what looks like
     one.
     """
-    text = b"".join(answer.parts)[:EXCERPT_BYTES_MAX].decode(errors="replace")
+    body = b"".join(answer.parts)
     for secret in sorted(secrets, key=len, reverse=True):
         if len(secret) >= SECRET_CHARS_MIN:
-            text = text.replace(secret, HIDDEN)
-    text = _KEYED.sub(rf"\1{HIDDEN}", _TOKEN.sub(HIDDEN, text))
+            body = body.replace(secret.encode(errors="surrogateescape"), HIDDEN.encode())
+    text = body[:EXCERPT_BYTES_MAX].decode(errors="replace")
+    text = _COOKIE.sub(rf"\1{HIDDEN}", _TOKEN.sub(HIDDEN, text))
+    text = _KEYED.sub(rf"\1{HIDDEN}", text)
     text = " ".join("".join(c if c.isprintable() else " " for c in text).split())
     is_whole = len(text) <= EXCERPT_CHARS_MAX
     return text if is_whole else f"{text[: EXCERPT_CHARS_MAX - 1]}…"
@@ -157,6 +165,15 @@ def texts(pointers: Mapping[str, str], parts: list[bytes]) -> dict[str, str]:
         if any(ord(character) < 32 or ord(character) == 127 for character in text):
             raise NoValueError
         found[name] = text
+    return found
+
+
+def each_text(pointers: Mapping[str, str], parts: list[bytes]) -> list[str]:
+    """`each_text` returns the values that are there, whatever others lack."""
+    found = list[str]()
+    for name, pointer in pointers.items():
+        with suppress(NoValueError):
+            found += texts({name: pointer}, parts).values()
     return found
 
 

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from bench.records.samples import UNEXPECTED, kind_of
 from bench.workload.address import Address
-from bench.workload.answer import Answer, NoValueError, Show, excerpt, forget, texts
+from bench.workload.answer import Answer, NoValueError, Show, each_text, excerpt, forget, texts
 from bench.workload.draws import Draws
 from bench.workload.template import Template
 
@@ -37,6 +37,12 @@ class Flows:
         self._address = address
         self._label = label
         self._show = show
+        self._secrets = {
+            secret
+            for flow in draws.workload.flows
+            for step in flow.steps
+            for secret in step.secrets
+        }
         self._shown: set[int] = set()
         """The labels are those of which an answer has been shown."""
         self._block = draws.block()
@@ -64,7 +70,9 @@ class Flows:
         label = self._label(template.operation, outcome)
         if label not in self._shown and kind_of(outcome) == "failed":
             self._shown.add(label)
-            secrets = (*template.secrets, *(context.values[name] for name in context.captured))
+            captured = [context.values[name] for name in context.captured]
+            captured += each_text(template.capture, answer.parts)
+            secrets = (*self._secrets, *captured)
             self._show(template.operation, outcome, excerpt(answer, secrets))
         return label
 

@@ -250,8 +250,8 @@ class _Requests:
         _only(entry, fields | {"capture"} if in_sequence else fields, where)
         operation, verb = entry.get("operation"), entry.get("method", "GET")
         path = entry.get("path")
-        if not isinstance(operation, str) or not operation:
-            raise WorkloadError(f"{where}: operation is its name in the results")
+        if not isinstance(operation, str) or not operation or _CONTROLS.search(operation):
+            raise WorkloadError(f"{where}: operation is its name in the results, on one line")
         if not isinstance(verb, str) or not _TOKEN.fullmatch(verb):
             raise WorkloadError(f"{where}: method is one word, as GET")
         if verb == "CONNECT":
@@ -393,8 +393,8 @@ def _content(path: Path) -> bytes:
     try:
         with path.open("rb") as file:
             content = file.read(FILE_BYTES_MAX + 1)
-    except OSError as cause:
-        raise WorkloadError(f"cannot read {path}: {cause.strerror}") from None
+    except (OSError, ValueError) as cause:  # a name with NUL
+        raise WorkloadError(f"cannot read {path}: {getattr(cause, 'strerror', cause)}") from None
     if len(content) > FILE_BYTES_MAX:
         raise WorkloadError(f"{path} is too large: at most {FILE_BYTES_MAX} bytes are read")
     return content

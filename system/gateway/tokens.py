@@ -46,6 +46,9 @@ class Tokens(NamedTuple):
 
 
 def _read(name: str, environment: Mapping[str, str]) -> bytes | None:
+    for variable in (name, f"{name}_FILE"):
+        if environment.get(variable) == "":  # a command that failed, or a variable of Compose's
+            raise StartError(f"{variable} is set, and empty: unset it, or give it a token")
     try:
         token = read_secret(name, environment)
     except SecretError as cause:

@@ -157,7 +157,9 @@ def test_the_topics_are_those_of_the_stack():
 
 
 def test_flink_has_the_settings_of_the_stack():
-    given = of_kind("FlinkDeployment")[0]["spec"]["flinkConfiguration"]
+    spec = of_kind("FlinkDeployment")[0]["spec"]
+    given = spec["flinkConfiguration"]
+    assert spec["logConfiguration"] == {"log4j-console.properties": settings.LOG4J}, "no secrets"
     # The operator works out the processors; a slot each has the tasks spread.
     own = {name: str(value) for name, value in settings.FLINK.items() if "cpu.cores" not in name}
     own = {name: value for name, value in own.items() if "overhead" not in name}

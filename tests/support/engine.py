@@ -4,6 +4,7 @@ Where no image can be pulled, the base of the project's image is made of Debian'
 """
 
 import os
+import re
 import shutil
 import subprocess
 import tempfile
@@ -151,6 +152,11 @@ def make_base() -> None:
         for name in PIP_VARIABLES:
             if f"PIP_{name}" in os.environ:
                 pip += f"{name.lower().replace('_', '-')} = {os.environ[f'PIP_{name}']}\n"
+        if re.search(r"://[^/\s]*@", pip):
+            raise StackError(
+                "pip's configuration has a password in a URL, which would be in the image for all "
+                "who get it: set a PIP_INDEX_URL without one"
+            )
         (root / PIP_CONFIGURATION.relative_to("/")).write_text(pip)
         archive = Path(folder, "root.tar")
         run(["tar", "--directory", str(root), "--create", "--file", str(archive), "."], MAKE_S)

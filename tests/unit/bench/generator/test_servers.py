@@ -20,7 +20,7 @@ from support import certificates
 from support.certificates import Certificates
 from support.small_server import running
 
-from bench.errors import BenchError
+from bench.errors import BenchError, UnreadableError
 from bench.generator import engine
 from bench.generator.connection import Http
 from bench.generator.engine import Generator
@@ -262,7 +262,7 @@ def test_a_ca_file_that_is_none(tmp_path: Path, content: bytes | None, message: 
     path = tmp_path / "ca.pem"
     if content is not None:
         path.write_bytes(content)
-    with pytest.raises(BenchError, match=message):
+    with pytest.raises(UnreadableError, match=message):
         Trust(str(path)).context()
 
 

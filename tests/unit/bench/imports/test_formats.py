@@ -132,6 +132,13 @@ def test_figures_alone(name: str, tool: str, figures: dict[str, float]) -> None:
         (b"", "is not vegeta encode"),
         (b"{}", "is not vegeta encode"),
         (b'{"schema_version": 3}', "is not vegeta encode"),
+        (
+            (FILES / "vegeta-results.json")
+            .read_bytes()
+            .splitlines()[0]
+            .replace(b'"timestamp":"20', b'"timestamp":"00'),
+            "line 1 is not one of vegeta's results",
+        ),
         (b'{"latencies": {}, "requests": 1}', "lacks figures"),
         (b'{"latencies": [], "requests": 1}', "lacks figures"),
         (b"Type,Name,Request Count\n", "lacks figures"),

@@ -105,3 +105,5 @@ def test_a_p99(p99: float | None, at_least: list[str], disturbed: bool, state: s
     check = in_time("open", figures(p99, at_least), 50.0, disturbed)
     assert check.state == state
     assert (check.why == "") is (state == "holds")
+    if p99 is None:
+        assert "nothing was answered as expected" in check.why, "10 requests were sent"

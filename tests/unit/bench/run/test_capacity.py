@@ -51,7 +51,7 @@ def test_one_stall_is_not_a_limit() -> None:
 def summary(p99_ms: float, failed: int, dropped: int, at_least: list[QuantileName]) -> Summary:
     latency = Latency(1.0, 2.0, p99_ms, 90.0, 99.0, at_least)
     total = Figures(1000, 1000, 100.0, latency, {}, {"503 x": failed})
-    return Summary(total, {}, OpenFigures(1000, dropped, 1.0, None, None))
+    return Summary(total, {}, OpenFigures(1000, dropped, 1.0, None, None, dropped))
 
 
 def test_what_a_level_asks() -> None:
@@ -62,6 +62,12 @@ def test_what_a_level_asks() -> None:
     assert "failed or were dropped" in judge(100, level, summary(5, 8, 3, []), calm).why
     growing = [10.0] * 5 + [40.0] * 5
     assert "in flight grew from 10 to 40" in judge(100, level, summary(5, 0, 0, []), growing).why
+
+
+def test_what_the_generator_was_late_with_is_not_the_systems() -> None:
+    found = summary(5, 0, 0, [])
+    late = Summary(found.total, {}, OpenFigures(1000, 1, 0.999, None, None, not_sent=0))
+    assert judge(100, Level(), late, [5.0] * 10).held
 
 
 def test_nothing_answered_does_not_hold() -> None:

@@ -9,19 +9,36 @@ import pytest
 from support.made_study import COMMIT, ENVIRONMENT
 
 from bench.errors import BenchError
+from bench.generator.preflight import connections_per_s_max
 from bench.judge.ledger import Entry, Ledger
 from bench.judge.reply_contract import RESENT, Final
 from bench.judge.resends import Resent
 from bench.run import run as runs
+from bench.run.capacity import RATE_PER_S_MAX
 from bench.run.model import Subject, System
 from bench.run.record import Judgement
-from bench.run.run import Run, measure
+from bench.run.run import Run, _largest_per_s, measure
 from bench.run.settings import Settings
 from bench.workload.journey import Call
 from machine.ports import HOST, choose
 
 LEDGER = Ledger([Entry("sent", 1, {"recorded": 1})], [])
 NOTHING = Final({}, {}, {})
+
+
+@pytest.mark.parametrize(
+    ("keep_alive", "largest_per_s"),
+    [("true", RATE_PER_S_MAX), ("false", connections_per_s_max(is_loopback=False))],
+)
+def test_a_search_ends_where_the_ports_of_this_machine_do(
+    keep_alive: str, largest_per_s: float, tmp_path: Path
+) -> None:
+    """Its next step was INVALID, and so was the whole search."""
+    file = tmp_path / "mine.toml"
+    file.write_text(f'keep_alive = {keep_alive}\n[[request]]\noperation = "a"\npath = "/"\n')
+    settings = Settings(workload=str(file), target="http://10.0.0.1:8000")
+    assert _largest_per_s(settings) == largest_per_s
+    assert connections_per_s_max(is_loopback=False) < RATE_PER_S_MAX
 
 
 def test_a_system_that_has_ended_spoils_its_run_and_no_more(tmp_path: Path) -> None:

@@ -40,6 +40,7 @@ def test_an_address(url: str, address: tuple) -> None:
         (f"http://{'e' * 70}.example", "no name of a host"),
         ("http://10.0.0..2:8080", "no name of a host"),
         ("http://.example", "no name of a host"),
+        ("http://[fe80::1%eth0]:8000", "no address with a zone"),
     ],
 )
 def test_what_is_no_address(url: str, message: str) -> None:

@@ -239,6 +239,11 @@ def test_no_secret_is_shown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
         ('{"access_token":"a\\"bc","b":1}', '{"access_token":[hidden],"b":1}'),
         ('{"x": "{\\"password\\": \\"p\\"}"}', '{"x": "{\\"password\\": [hidden]}"}'),
         ('{"tokens": ["a", "b"]}', '{"tokens": [hidden]}'),
+        ('{"session": {"id": "s3cret-9f"}, "a": 1}', '{"session": [hidden], "a": 1}'),
+        ('{"credentials":{"user":"bob","key":"A}K{I"},"a":1}', '{"credentials":[hidden],"a":1}'),
+        ('{"tokens": [["a", "b"], "c"]}', '{"tokens": [hidden]'),
+        ('{"session": {"id": "s3c', '{"session": [hidden]'),
+        ("Cookie: theme=dark; sid=SECRET\r\nHost: a", "Cookie: [hidden] Host: a"),
         ("Set-Cookie: sid=1; Path=/", "Set-Cookie: [hidden]; Path=/"),
         ("/login?api_key=17&a=b", "/login?api_key=[hidden]&a=b"),
         ("got eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0.c2ln here", "got [hidden] here"),
@@ -261,7 +266,31 @@ def test_any_body_has_an_excerpt(body: bytes, secrets: list[str]) -> None:
     assert text.isprintable() or not text
 
 
+def test_a_long_secret_is_found_where_it_is_cut_off() -> None:
+    secret = "s3cr3t-" * 900
+    body = b"x" * 10 + secret.encode()
+    assert excerpt(answer(500, body), [secret]) == "x" * 10 + "[hidden]"
+
+
+def test_what_an_answer_should_have_given_is_not_shown() -> None:
+    """Its own check failed first, or another pointer points to nothing; and what another step of
+    the sequence has to itself is as secret."""
+    one = {
+        "operation": "log_in",
+        "path": "/",
+        "capture": {"sid": "/sid", "uid": "/user/id"},
+        "check": {"json": {"/ok": True}},
+    }
+    for body in (b'{"ok":false,"sid":"9f8e7d6c"}', b'{"ok":true,"sid":"9f8e7d6c"}'):
+        (line,) = shown({"sequence": [{"request": [one]}]}, answer(200, body), kind=Flows)
+        assert "9f8e7d6c" not in line
+        assert "[hidden]" in line
+
+
 def test_an_excerpt_is_quickly_made() -> None:
     """Patterns that search again from each character would take minutes."""
-    for body in (b"token" * 800, b"a" * 4000, b'token"' + b" " * 4000, b'"' * 4000, b"\\" * 4000):
+    for body in (
+        *(b"token" * 800, b"a" * 4000, b'token"' + b" " * 4000, b'"' * 4000, b"\\" * 4000),
+        *(b"token={" + b'"' * 4000, b"token=" + b"[" * 4000, b'token={""' * 500),
+    ):
         assert len(excerpt(answer(500, body * 100))) <= 200

@@ -263,6 +263,17 @@ def test_headers_from_elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
         first({"headers": headers}, tmp_path, values={"id": [7]})
 
 
+def test_a_files_name_with_nul_is_one_line(tmp_path: Path) -> None:
+    with pytest.raises(WorkloadError, match=r"cannot read .*null"):
+        first({"method": "PUT", "body": {"file": "a\0b"}}, tmp_path)
+
+
+def test_an_operations_name_is_on_one_line(tmp_path: Path) -> None:
+    """It is a row of tables, and a tag of files that others read."""
+    with pytest.raises(WorkloadError, match="operation is its name in the results, on one line"):
+        first({"operation": "a\nb"}, tmp_path)
+
+
 def test_a_body_from_a_file_is_sent_as_it_is(tmp_path: Path) -> None:
     content = bytes(range(256)) + b"{id}" + b"x" * 2_000_000
     (tmp_path / "body").write_bytes(content)

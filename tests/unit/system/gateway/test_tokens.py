@@ -57,6 +57,13 @@ def test_a_token_that_no_header_could_carry(token):
     assert f"{token}:" not in str(cause.value)
 
 
+@pytest.mark.parametrize("variable", ["KAFLINKSHOP_TOKEN", "KAFLINKSHOP_METRICS_TOKEN_FILE"])
+def test_a_token_that_was_named_and_is_empty(variable):
+    """As of a command that failed: the gateway was open, and nobody was told."""
+    with pytest.raises(StartError, match=f"{variable} is set, and empty"):
+        Tokens.read({variable: ""})
+
+
 def test_a_token_from_a_file_that_is_not_there(tmp_path):
     with pytest.raises(StartError, match="KAFLINKSHOP_TOKEN_FILE can't be read"):
         Tokens.read({"KAFLINKSHOP_TOKEN_FILE": str(tmp_path / "none")})

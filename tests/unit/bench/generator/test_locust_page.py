@@ -1,0 +1,96 @@
+"""What whoever reaches Locust's page can do with it, against a real one."""
+
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from urllib.parse import urlencode
+from urllib.request import ProxyHandler, Request, build_opener
+
+from bench.project import PROJECT_DIR
+from machine.ports import choose
+from system.wire import SHOP_TOKEN
+
+TOKEN = "not-for-others"
+WAIT_S = 60
+
+
+@contextmanager
+def listening() -> Iterator[socket.socket]:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        server.settimeout(0.2)
+        yield server
+
+
+def url_of(server: socket.socket) -> str:
+    return f"http://127.0.0.1:{server.getsockname()[1]}"
+
+
+@contextmanager
+def page(*arguments: str) -> Iterator[str]:
+    port = choose(0, "")
+    command = [sys.executable, "-m", "locust", "--locustfile", "locustfiles/shop.py"]
+    command += ["--web-host", "127.0.0.1", "--web-port", str(port), *arguments]
+    environment = os.environ | {SHOP_TOKEN: TOKEN}
+    with subprocess.Popen(
+        command, cwd=PROJECT_DIR, env=environment, stderr=subprocess.DEVNULL
+    ) as locust:
+        try:
+            deadline_s = time.monotonic() + WAIT_S
+            while time.monotonic() < deadline_s:
+                with socket.socket() as probe:
+                    if probe.connect_ex(("127.0.0.1", port)) == 0:
+                        break
+                time.sleep(0.1)
+            yield f"http://127.0.0.1:{port}"
+        finally:
+            locust.terminate()
+            try:
+                locust.wait(WAIT_S)
+            except subprocess.TimeoutExpired:
+                locust.kill()
+
+
+def swarm(page: str, **fields: str) -> None:
+    form = urlencode({"user_count": "1", "spawn_rate": "1", **fields}).encode()
+    with build_opener(ProxyHandler({})).open(Request(f"{page}/swarm", form), timeout=30) as answer:
+        assert answer.status == 200
+
+
+def first_request(*servers: socket.socket) -> tuple[socket.socket, bytes]:
+    """Which of these is asked first, and what."""
+    deadline_s = time.monotonic() + WAIT_S
+    while time.monotonic() < deadline_s:
+        for server in servers:
+            try:
+                connection, _ = server.accept()
+            except TimeoutError:
+                continue
+            with connection:
+                connection.settimeout(WAIT_S)
+                return server, connection.recv(65_536)
+    raise AssertionError("nobody was asked")
+
+
+def test_the_page_can_not_send_the_shops_token_elsewhere(tmp_path: Path) -> None:
+    """Any user of the machine, or a site in a browser of it, could name another host and file."""
+    history, recorded = tmp_path / "history.jsonl", tmp_path / "samples.bin"
+    with listening() as shop, listening() as other, page("--host", url_of(shop)) as found:
+        swarm(found, host=url_of(other), history=str(history), samples=str(recorded))
+        asked, request = first_request(shop, other)
+    assert asked is shop
+    assert f"Authorization: Bearer {TOKEN}\r\n".encode() in request
+    assert not history.exists()
+    assert not recorded.exists()
+
+
+def test_where_the_page_names_the_host_no_token_is_sent() -> None:
+    with listening() as other, page() as found:
+        swarm(found, host=url_of(other))
+        _, request = first_request(other)
+    assert request.startswith((b"GET ", b"POST "))
+    assert TOKEN.encode() not in request

@@ -245,8 +245,8 @@ def _arguments(parser: ArgumentParser) -> None:
 def _seed(environment: Environment, **_: Any) -> None:
     options = environment.parsed_options
     JourneyUser.given = Given(environment.host, options.samples, options.history)
-    random.seed(environment.parsed_options.seed)
-    ShopUser.shop.random.seed(environment.parsed_options.seed)
+    random.seed(options.seed)
+    ShopUser.shop.random.seed(options.seed)
 
 
 @events.test_start.add_listener  # type: ignore[untyped-decorator]

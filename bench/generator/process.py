@@ -121,9 +121,11 @@ async def generate(spec: Spec) -> None:
         generator.close()
         if slots is not None:
             samples.replies(slots.replies)
-        source.close()
-        samples.close()
-        await transport.close()
+        try:
+            source.close()
+            samples.close()
+        finally:  # on a full disk too: what was made elsewhere is removed
+            await transport.close()
 
 
 def check_here(spec: Spec, address: Address) -> None:

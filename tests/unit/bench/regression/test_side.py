@@ -1,9 +1,9 @@
 """The two sides of a job: how they are built, what they record, and how their runs look."""
 
-import os
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -137,7 +137,15 @@ def test_a_child_that_ends_spoils_its_own_side_alone(tmp_path: Path) -> None:
         stacks._check(["gateway A", "gateway B"])
 
 
-def test_a_part_that_was_started_anew_is_known(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture
+def alive() -> Iterator[int]:
+    """A process that has begun none itself, as this one may have."""
+    with subprocess.Popen(["sleep", "600"]) as process:
+        yield process.pid
+        process.kill()
+
+
+def test_a_part_that_was_started_anew_is_known(alive: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """Its old process is nobody's, so each run after it was void."""
     answers: list[ByPart | StackError] = []
 
@@ -150,7 +158,7 @@ def test_a_part_that_was_started_anew_is_known(monkeypatch: pytest.MonkeyPatch) 
     clock = SimpleNamespace(monotonic=lambda: now_s)
     now_s = 100.0
     monkeypatch.setattr(side, "time", clock)
-    here, gone = os.getpid(), 2**22 + 1
+    here, gone = alive, 2**22 + 1
     parts = Parts({"kafka": [here], "supervisor": [here]}, ask)
     assert parts() == {"kafka": [here]}, "nobody is asked while all are there"
     several = {"kafka_2": [here], "flink_taskmanager_3": [here], "gateway": [here]}
@@ -192,8 +200,8 @@ def test_what_a_part_begins_later_is_counted_with_it() -> None:
         part.wait(60)
 
 
-def test_a_part_of_no_group_is_refused() -> None:
-    here = os.getpid()
+def test_a_part_of_no_group_is_refused(alive: int) -> None:
+    here = alive
     with pytest.raises(StackError, match="its stack has router, and this harness does not know"):
         Parts({"kafka": [here], "router": [here]}, dict)
     answers = [{"kafka": [here], "router": [here]}]

@@ -215,10 +215,10 @@ def plan_search(args: argparse.Namespace) -> Plan:
     if args.duration:
         settings = replace(settings, duration_s=args.duration)
     file = read_workload(args.workload).thresholds if args.workload else Thresholds()
-    level, p99_ms, share = Level(), args.p99_ms or file.p99_ms, args.failed_share
-    share = file.max_failed if share is None else share
-    level = Level(p99_ms or level.p99_ms, level.failed_share if share is None else share)
-    return Plan(settings, Search(level, args.start))
+    p99_ms = args.p99_ms or file.p99_ms or Level().p99_ms
+    shares = (args.failed_share, file.max_failed, Level().failed_share)
+    failed_share = next(share for share in shares if share is not None)
+    return Plan(settings, Search(Level(p99_ms, failed_share), args.start))
 
 
 CAPACITY = Command(

@@ -161,9 +161,9 @@ def _compare(
     noise = {row.metric.name: base_noise(row.base_worsenings, row.limits) for row in found}
     judged = judge_rows(gated, used, alpha)
     findings = {
-        name: beside_base(judged[name], noise[name], row.limits)
+        row.metric.name: beside_base(judged[row.metric.name], noise[row.metric.name], row.limits)
         for row in gated
-        if (name := row.metric.name) and (not row.bounds or judged[name].is_worse)
+        if not row.bounds or judged[row.metric.name].is_worse
     }
     in_turns = all_in_turns and is_interleaved(pairs) and is_interleaved(fresh_pairs)
     if not in_turns:

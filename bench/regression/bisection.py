@@ -117,9 +117,8 @@ class Bisection:
             folder_for_trees() as parent,
             checked_out(self._end, parent / "bisect", self._project) as project,
         ):
-            tree = Path(git(project, "rev-parse", "--show-toplevel").strip())  # git bisect asks it
-            within = git(project, "rev-parse", "--show-prefix").strip()
-            measured = [f"{within}{path}" for path in MEASURED]
+            tree = parent / "bisect"  # git bisect works at the top of a repository alone
+            measured = [str(project.relative_to(tree) / path) for path in MEASURED]
             ends = (self._end.id, self._good.id, *self._without_good())
             self._git(tree, "start", "--no-checkout", *ends, "--", *measured)
             told = set[str]()

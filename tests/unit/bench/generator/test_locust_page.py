@@ -1,18 +1,17 @@
 """What whoever reaches Locust's page can do with it, against a real one."""
 
-import os
 import socket
-import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from urllib.parse import urlencode
 from urllib.request import ProxyHandler, Request, build_opener
 
 from bench.project import PROJECT_DIR
-from machine.ports import choose
+from machine.ports import HOST, choose, is_free
+from machine.processes import Supervisor
 from system.wire import SHOP_TOKEN
 
 TOKEN = "not-for-others"
@@ -21,38 +20,26 @@ WAIT_S = 60
 
 @contextmanager
 def listening() -> Iterator[socket.socket]:
-    with socket.create_server(("127.0.0.1", 0)) as server:
+    with socket.create_server((HOST, 0)) as server:
         server.settimeout(0.2)
         yield server
 
 
 def url_of(server: socket.socket) -> str:
-    return f"http://127.0.0.1:{server.getsockname()[1]}"
+    return f"http://{HOST}:{server.getsockname()[1]}"
 
 
 @contextmanager
-def page(*arguments: str) -> Iterator[str]:
+def page(folder: Path, *arguments: str) -> Iterator[str]:
     port = choose(0, "")
     command = [sys.executable, "-m", "locust", "--locustfile", "locustfiles/shop.py"]
-    command += ["--web-host", "127.0.0.1", "--web-port", str(port), *arguments]
-    environment = os.environ | {SHOP_TOKEN: TOKEN}
-    with subprocess.Popen(
-        command, cwd=PROJECT_DIR, env=environment, stderr=subprocess.DEVNULL
-    ) as locust:
-        try:
-            deadline_s = time.monotonic() + WAIT_S
-            while time.monotonic() < deadline_s:
-                with socket.socket() as probe:
-                    if probe.connect_ex(("127.0.0.1", port)) == 0:
-                        break
-                time.sleep(0.1)
-            yield f"http://127.0.0.1:{port}"
-        finally:
-            locust.terminate()
-            try:
-                locust.wait(WAIT_S)
-            except subprocess.TimeoutExpired:
-                locust.kill()
+    command += ["--web-host", HOST, "--web-port", str(port), *arguments]
+    with closing(Supervisor()) as supervisor:
+        own = {SHOP_TOKEN: TOKEN}
+        supervisor.start("locust", command, log=folder / "locust.log", env=own, cwd=PROJECT_DIR)
+        supervisor.wait_for(lambda: not is_free(port), "Locust's web UI", WAIT_S)
+        yield f"http://{HOST}:{port}"
+        supervisor.stop(["locust"], WAIT_S)
 
 
 def swarm(page: str, **fields: str) -> None:
@@ -79,7 +66,7 @@ def first_request(*servers: socket.socket) -> tuple[socket.socket, bytes]:
 def test_the_page_can_not_send_the_shops_token_elsewhere(tmp_path: Path) -> None:
     """Any user of the machine, or a site in a browser of it, could name another host and file."""
     history, recorded = tmp_path / "history.jsonl", tmp_path / "samples.bin"
-    with listening() as shop, listening() as other, page("--host", url_of(shop)) as found:
+    with listening() as shop, listening() as other, page(tmp_path, "--host", url_of(shop)) as found:
         swarm(found, host=url_of(other), history=str(history), samples=str(recorded))
         asked, request = first_request(shop, other)
     assert asked is shop
@@ -88,8 +75,8 @@ def test_the_page_can_not_send_the_shops_token_elsewhere(tmp_path: Path) -> None
     assert not recorded.exists()
 
 
-def test_where_the_page_names_the_host_no_token_is_sent() -> None:
-    with listening() as other, page() as found:
+def test_where_the_page_names_the_host_no_token_is_sent(tmp_path: Path) -> None:
+    with listening() as other, page(tmp_path) as found:
         swarm(found, host=url_of(other))
         _, request = first_request(other)
     assert request.startswith((b"GET ", b"POST "))

@@ -201,10 +201,10 @@ def test_what_a_part_begins_later_is_counted_with_it() -> None:
 
 
 def test_a_part_of_no_group_is_refused(alive: int) -> None:
-    here = alive
+    found = {"kafka": [alive], "router": [alive]}
     with pytest.raises(StackError, match="its stack has router, and this harness does not know"):
-        Parts({"kafka": [here], "router": [here]}, dict)
-    answers = [{"kafka": [here], "router": [here]}]
+        Parts(found, dict)
+    answers = [found]
     parts = Parts({"kafka": [2**22 + 1]}, answers.pop)
     assert parts() == {"kafka": [2**22 + 1]}, "as it was: its runs are void"
     assert answers == []

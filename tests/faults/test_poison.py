@@ -170,7 +170,8 @@ async def test_ten_thousand_fuzzed_records_stop_nobody(stack: Stack) -> None:
         assert set(others.statuses) == {200}
         for name in SERVICES:
             topic = input_topic(name)
-            letters = (await client.read(dead_topic(topic)))[dead_before[name] :]
+            dead = await client.read_until(dead_topic(topic), last_of(name, client.sink))
+            letters = dead[dead_before[name] :]
             assert all(dict(letter.headers)["reason"] for letter in letters)
             found = Counter(letter.value for letter in letters)
             produced = Counter(value or b"" for each, _, value in records if each == topic)

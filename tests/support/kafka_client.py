@@ -13,6 +13,7 @@ from system.kafka_admin import kafka_admin
 
 WAIT_S = 60
 """Ends a test that hangs."""
+POLL_S = 0.1
 
 
 class KafkaClient:
@@ -75,6 +76,15 @@ class KafkaClient:
                 fields = orjson.loads(record.value)
                 self._replies[fields["request_id"]] = fields
         return self._replies.pop(request_id)
+
+    async def read_until(self, topic: str, value: bytes) -> list[Any]:
+        """All records of a topic, as soon as one with this value is among them."""
+        async with asyncio.timeout(WAIT_S):
+            while True:
+                found = await self.read(topic)
+                if any(record.value == value for record in found):
+                    return found
+                await asyncio.sleep(POLL_S)
 
     async def read(self, topic: str, number: int = 0) -> list[Any]:
         """All records of a partition, as they are now."""

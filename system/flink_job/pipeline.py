@@ -192,6 +192,7 @@ def job_settings(arguments: argparse.Namespace) -> dict[str, str]:
         **bundle,
         **{name: value for name, value in chosen.items() if value is not None},
         "pipeline.object-reuse": "true",
+        "state.backend.rocksdb.options-factory": "kaflinkshop.StateOptions",
         "parallelism.default": str(arguments.parallelism),
         "pipeline.max-parallelism": str(KEY_GROUPS),
         "execution.buffer-timeout.interval": "0 ms",

@@ -47,6 +47,15 @@ def test_every_part_runs_and_listens_on_loopback_only(stack: Stack):
         assert set(listening) == {ports.HOST}, part
 
 
+def test_rocksdb_has_the_options_of_the_job(stack: Stack):
+    """Its own words of them, one file a state: what merges twelve files at once does so."""
+    told = [file.read_text() for file in stack.data_dir.glob("flink/tmp/**/db/OPTIONS-*")]
+    assert told
+    for options in told:
+        assert options.count("[CFOptions") == options.count("level0_file_num_compaction_trigger=12")
+        assert "compaction_style=kCompactionStyleUniversal" in options
+
+
 def test_flinks_page_is_read_only(stack: Stack):
     page = f"http://{stack.flink_rest}"
     job = f"/jobs/{stack.job_id}"

@@ -1,0 +1,27 @@
+package kaflinkshop;
+
+import java.util.Collection;
+import org.apache.flink.state.rocksdb.RocksDBOptionsFactory;
+import org.rocksdb.ColumnFamilyOptions;
+import org.rocksdb.DBOptions;
+
+/**
+ * Has RocksDB merge the files of several checkpoints at once; Flink has no setting for that.
+ *
+ * Each checkpoint is a new file of each state. What is merged by 12 is written anew less often than
+ * by 4, RocksDB's own number: half of the CPU that a million entities take of it.
+ */
+public class StateOptions implements RocksDBOptionsFactory {
+
+    /** Below the 20 files at which RocksDB slows down who writes. */
+    private static final int FILES = 12;
+
+    public DBOptions createDBOptions(DBOptions current, Collection handles) {
+        return current;
+    }
+
+    public ColumnFamilyOptions createColumnOptions(
+            ColumnFamilyOptions current, Collection handles) {
+        return current.setLevel0FileNumCompactionTrigger(FILES);
+    }
+}

@@ -7,7 +7,7 @@ the other's: both were measured in turns, on one machine.
 """
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Literal, NamedTuple
 
 from scipy.stats import fisher_exact
@@ -44,13 +44,18 @@ class Outcome(NamedTuple):
     operation: str
     """The operation is empty for all of a phase."""
     kind: str
-    """The kind is `DONE`, `FAILED`, or a refusal as "409 out_of_stock"."""
+    """The kind is a status below 400, or `DONE` where runs don't tell which; `FAILED`; or a refusal
+    as "409 out_of_stock"."""
 
     @property
     def limit(self) -> float:
         if self.kind != FAILED:
             return REFUSED_POINTS_MAX
         return OPERATION_FAILED_POINTS_MAX if self.operation else FAILED_POINTS_MAX
+
+    @property
+    def is_done(self) -> bool:
+        return self.kind == DONE or self.kind[0] in "123"
 
     def __str__(self) -> str:
         return f"{self.phase} {self.operation or 'all requests'}: {self.kind}"
@@ -80,7 +85,8 @@ class Finding(NamedTuple):
 def judge(sides: Sides, comparisons: int = 1) -> list[Finding]:
     """`judge` returns what looks changed, by pooled shares; nothing where both answer alike."""
     a, b = sides.base, sides.b
-    ours, theirs = ([(dict(_counts(run)), _asked(run)) for run in side] for side in (a, b))
+    untold = _untold((*a, *b))
+    ours, theirs = ([(dict(_counts(run, untold)), _asked(run)) for run in side] for side in (a, b))
     alpha = OUTCOMES_ALPHA / comparisons
     outcomes = list(dict.fromkeys(outcome for run, _ in (*ours, *theirs) for outcome in run))
     found = []
@@ -93,7 +99,7 @@ def judge(sides: Sides, comparisons: int = 1) -> list[Finding]:
         share = pooled(of_a, of_b, alpha / len(outcomes))
         if share is not None:
             state = _state(outcome, share, min(len(a), len(b)))
-            if outcome.kind == DONE and share.change > 0:  # what failed before may be done now
+            if outcome.is_done and share.change > 0:  # what failed before may be done now
                 failed = outcome._replace(kind=FAILED)
                 fell = _share(ours, failed) - _share(theirs, failed)
                 state = "same" if share.change - fell <= outcome.limit else state
@@ -146,13 +152,22 @@ def _asked(run: RunRecord) -> Counter[tuple[str, str]]:
     return Counter({(phase, name): asked(figures) for phase, name, figures in _windows(run)})
 
 
-def _counts(run: RunRecord) -> Iterator[tuple[Outcome, int]]:
+def _done(figures: Figures) -> int:
+    return figures.answered - sum(figures.refused.values())
+
+
+def _untold(runs: Sequence[RunRecord]) -> set[str]:
+    """The operations of which a run does not tell by which statuses they were done."""
+    found = (each for run in runs for each in _windows(run))
+    return {operation for _, operation, figures in found if _done(figures) and not figures.done}
+
+
+def _counts(run: RunRecord, untold: Collection[str]) -> Iterator[tuple[Outcome, int]]:
     for phase, operation, figures in _windows(run):
         yield Outcome(phase, operation, FAILED), failures(figures)
         if operation:
-            refused = figures.refused
-            yield Outcome(phase, operation, DONE), figures.answered - sum(refused.values())
-            for kind, count in refused.items():
+            done = {DONE: _done(figures)} if operation in untold else figures.done
+            for kind, count in {**done, **figures.refused}.items():
                 yield Outcome(phase, operation, kind), count
 
 

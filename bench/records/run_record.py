@@ -59,8 +59,7 @@ class Environment:
 
 
 OPTIONAL = {"optional": True}
-"""A field with this is left out where it has its default: a foreign run says nothing of the
-shop."""
+"""A field with this is left out where it has its default."""
 
 
 @dataclass(frozen=True)
@@ -147,6 +146,8 @@ class Figures:
     """The 4xx are counted by kind, as "409 out_of_stock": journeys ask for nearly all of them."""
     failed: dict[str, int]
     """The 5xx, timeouts and broken connections are counted by kind."""
+    done: dict[str, int] = field(default_factory=dict, kw_only=True, metadata=OPTIONAL)
+    """Answers of a status below 400 are counted by it; older records don't tell."""
 
 
 @dataclass(frozen=True)
@@ -373,8 +374,7 @@ class RunRecord:
     invariants: InvariantsRecord | None
     wrong_answers: WrongAnswers
     digests: dict[str, str] = field(default_factory=dict, metadata=OPTIONAL)
-    """The digests (SHA-256) are of run.json without its own, and of the files of samples: they tell
-    that one was changed after it was recorded. Older records have none."""
+    """These SHA-256, of run.json without its own and of the samples, tell of changes."""
 
     @property
     def windows(self) -> Iterator[tuple[PhaseRecord, WindowFigures]]:

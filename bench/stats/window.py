@@ -77,6 +77,7 @@ def figures(
         latency_ms=latency_ms(known_ns, waited_ns, lost),
         refused=_counted(sent.where(sent.of_kind("refused"))),
         failed=_counted(sent.where(sent.of_kind("failed", "censored"))),
+        done=_counted(sent.where(sent.of_kind("ok"))),
     )
 
 

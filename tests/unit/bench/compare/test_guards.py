@@ -69,6 +69,53 @@ def test_what_all_runs_do_not_know_of_one_group_is_not_the_same(tmp_path: Path) 
     assert "can't tell: open flink CPU ratio, which decides" in " ".join(found.reasons)
 
 
+def answered_by(status: str, operation: str = "find_user") -> Change:
+    def change(run: Run) -> None:
+        operations = run["phases"][0]["window"]["operations"]
+        for name, figures in operations.items():
+            count = figures["answered"] - sum(figures["refused"].values())
+            figures["done"] = {status if name == operation else "200": count}
+
+    return change
+
+
+@pytest.mark.parametrize(
+    ("of_a", "of_b", "expected"),
+    [
+        ([answered_by("200")], [answered_by("200")], "same"),
+        ([answered_by("201")], [answered_by("201")], "same"),
+        ([answered_by("200")], [answered_by("204"), cpu("flink", 0.8)], "regression"),
+        ([answered_by("200")], [answered_by("302", "checkout"), cpu("flink", 0.8)], "regression"),
+        ([answered_by("204")], [answered_by("200")], "regression"),
+        ([], [answered_by("204")], "same"),
+    ],
+)
+def test_a_status_in_place_of_another(
+    tmp_path: Path, of_a: list[Change], of_b: list[Change], expected: str
+) -> None:
+    """204 in place of 200, with nothing done, was FASTER. Older records don't tell of either."""
+    a = write_set(tmp_path / "a", a_set("A", 24, refused(0.05), *of_a))
+    b = write_set(tmp_path / "b", a_set("B", 24, refused(0.05), *of_b))
+    found = compare(Folders(a, b), BUDGETS)
+    assert found.verdict == expected
+    moved = "0.00% of A's requests, " in " ".join(found.reasons)
+    assert moved == (expected == "regression")
+
+
+def test_what_is_mended_is_done_by_the_same_status() -> None:
+    """What failed and is answered now is no change of how the rest is answered."""
+
+    def failing(run: Run) -> None:
+        figures = run["phases"][0]["window"]["operations"]["checkout"]
+        figures["failed"] = {"504 timeout": 100}
+        figures["answered"] -= 100
+
+    a = a_set("A", 8, failing, answered_by("200"))
+    b = a_set("B", 8, answered_by("200"))
+    assert judge(sides(a, b)) == []
+    assert {each.outcome.kind for each in judge(sides(b, a))} == {"200", "failed"}
+
+
 OWN = """
 [metrics]
 cpu_ratio.threshold = 0.05

@@ -1,4 +1,5 @@
-"""`Restarts` starts anew what has died: at once, then later and later, and never for ever."""
+"""`Restarts` starts anew what has died: at once, then later and later; what dies too often is given
+up."""
 
 import threading
 import time
@@ -17,8 +18,8 @@ RESTARTS_MAX = 10
 """One part is started at most this often within `WINDOW_S`. What dies more often is broken, and is
 not started again."""
 WINDOW_S = 300.0
-"""Deaths longer ago are forgotten, once all was ready after them: what takes half a minute to fail
-would else be started for ever."""
+"""Deaths longer ago are forgotten: ten starts that fail, with the pauses between, fit in it.
+What takes half a minute to fail, as a gateway whose Kafka is elsewhere and away, is tried on."""
 PAUSE_S_MIN = 0.5
 """This pause comes before the second start in a row; the first one is at once. Each one more
 doubles the pause."""
@@ -59,7 +60,6 @@ class Restarts:
         self._deaths: dict[str, deque[int]] = {}
         self._due_ns: dict[str, int] = {}
         self._broken_ns: int | None = None
-        self._ready_ns = clock_ns()
 
     def step(self) -> bool:
         """`step` does what is due, and returns whether anything was.
@@ -75,8 +75,7 @@ class Restarts:
             del self._due_ns[name]
             self._start_anew(name)
         if self._broken_ns is not None and not self._due_ns and self._is_ready():
-            self._ready_ns = self._clock_ns()
-            lasted_s = (self._ready_ns - self._broken_ns) / 1e9
+            lasted_s = (self._clock_ns() - self._broken_ns) / 1e9
             self._broken_ns = None
             self._event("stack", "ready", f"ready again, {lasted_s:.1f} s after the first end")
         return len(self.events) > before
@@ -131,12 +130,11 @@ class Restarts:
             self._broken_ns = now_ns
         deaths = self._deaths.setdefault(name, deque())
         deaths.append(now_ns)
-        while deaths[0] < now_ns - WINDOW_S * 1e9 and deaths[0] <= self._ready_ns:
+        while deaths[0] < now_ns - WINDOW_S * 1e9:
             deaths.popleft()
         if len(deaths) > RESTARTS_MAX:
-            within_s = max(WINDOW_S, (now_ns - deaths[0]) / 1e9)
             raise StackError(
-                f"{how}: ended {len(deaths)} times within {within_s:.0f} s, it is not started again"
+                f"{how}: ended {len(deaths)} times within {WINDOW_S:g} s, it is not started again"
             )
         pause_s = (
             0.0 if len(deaths) == 1 else min(PAUSE_S_MIN * 2 ** (len(deaths) - 2), PAUSE_S_MAX)

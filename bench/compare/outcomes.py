@@ -14,6 +14,7 @@ from scipy.stats import fisher_exact
 
 from bench.compare.run_pairs import BROKEN, Sides
 from bench.records.run_record import GENERATOR_BUSY, Figures, RunRecord
+from bench.records.samples import kind_of
 from bench.stats.pooled_share import Count, PooledShare, pooled
 from bench.stats.window import asked, failures
 
@@ -55,7 +56,7 @@ class Outcome(NamedTuple):
 
     @property
     def is_done(self) -> bool:
-        return self.kind == DONE or self.kind[0] in "123"
+        return self.kind == DONE or kind_of(self.kind) == "ok"
 
     def __str__(self) -> str:
         return f"{self.phase} {self.operation or 'all requests'}: {self.kind}"

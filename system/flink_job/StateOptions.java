@@ -9,7 +9,7 @@ import org.rocksdb.DBOptions;
  * Has RocksDB merge the files of several checkpoints at once; Flink has no setting for that.
  *
  * Each checkpoint is a new file of each state. What is merged by 12 is written anew less often than
- * by 4, RocksDB's own number: half of the CPU that a million entities take of it.
+ * by 4, RocksDB's own number: under the shop's mix, with a million entities, a third of the CPU.
  */
 public class StateOptions implements RocksDBOptionsFactory {
 

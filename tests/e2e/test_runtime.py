@@ -48,7 +48,7 @@ def test_every_part_runs_and_listens_on_loopback_only(stack: Stack):
 
 
 def test_rocksdb_has_the_options_of_the_job(stack: Stack):
-    """Its own words of them, one file a state: what merges twelve files at once does so."""
+    """Its own words of them: in each state twelve files are merged at once."""
     told = [file.read_text() for file in stack.data_dir.glob("flink/tmp/**/db/OPTIONS-*")]
     assert told
     for options in told:

@@ -116,6 +116,26 @@ def test_what_is_mended_is_done_by_the_same_status() -> None:
     assert {each.outcome.kind for each in judge(sides(b, a))} == {"200", "failed"}
 
 
+def test_a_redirect_mends_nothing() -> None:
+    """What failed is sent to a login page instead: as many fail less, and nothing more is done."""
+
+    def answered(*, failed: int, redirected: int) -> Change:
+        def change(run: Run) -> None:
+            figures = run["phases"][0]["window"]["operations"]["checkout"]
+            figures["failed"] = {"503 x": failed} if failed else {}
+            figures["refused"] = {"302 redirect": redirected} if redirected else {}
+            figures["answered"] = figures["requests"] - failed
+            figures["done"] = {"200": figures["answered"] - redirected}
+
+        return change
+
+    a = a_set("A", 8, answered_by("200"), answered(failed=100, redirected=0))
+    b = a_set("B", 8, answered_by("200"), answered(failed=0, redirected=100))
+    assert [(each.outcome.kind, each.state) for each in judge(sides(a, b))] == [
+        ("302 redirect", "changed")
+    ]
+
+
 OWN = """
 [metrics]
 cpu_ratio.threshold = 0.05

@@ -38,6 +38,7 @@ def test_a_closed_loop_counts_what_ended_in_the_window(tmp_path: Path) -> None:
     assert (total.requests, total.answered, total.throughput_per_s) == (5, 3, 1.5)
     assert total.refused == {"409 out_of_stock": 1}
     assert total.failed == {"504 timeout": 1, "503 overloaded": 1}
+    assert total.done == {"200": 2}
     assert total.latency_ms == Latency(
         30, 5000, 5000, 5000, 5000, at_least=["p90", "p99", "p99.9", "max"]
     ), "of what was under way at the end, 200 ms are known"

@@ -16,7 +16,7 @@ from bench.compare.run_pairs import BROKEN, Sides
 from bench.records.run_record import GENERATOR_BUSY, Figures, RunRecord
 from bench.records.samples import kind_of
 from bench.stats.pooled_share import Count, PooledShare, pooled
-from bench.stats.window import asked, failures
+from bench.stats.window import asked, failures, successes
 
 OUTCOMES_ALPHA = 0.01
 """Any outcome of unchanged sides counts as changed with this chance, in all comparisons that share
@@ -153,21 +153,17 @@ def _asked(run: RunRecord) -> Counter[tuple[str, str]]:
     return Counter({(phase, name): asked(figures) for phase, name, figures in _windows(run)})
 
 
-def _done(figures: Figures) -> int:
-    return figures.answered - sum(figures.refused.values())
-
-
 def _untold(runs: Sequence[RunRecord]) -> set[str]:
     """The operations of which a run does not tell by which statuses they were done."""
     found = (each for run in runs for each in _windows(run))
-    return {operation for _, operation, figures in found if _done(figures) and not figures.done}
+    return {operation for _, operation, figures in found if successes(figures) and not figures.done}
 
 
 def _counts(run: RunRecord, untold: Collection[str]) -> Iterator[tuple[Outcome, int]]:
     for phase, operation, figures in _windows(run):
         yield Outcome(phase, operation, FAILED), failures(figures)
         if operation:
-            done = {DONE: _done(figures)} if operation in untold else figures.done
+            done = {DONE: successes(figures)} if operation in untold else figures.done
             for kind, count in {**done, **figures.refused}.items():
                 yield Outcome(phase, operation, kind), count
 

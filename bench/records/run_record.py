@@ -173,9 +173,9 @@ class GroupCpu:
     cpu_s: float
     us_per_request: float | None
     """The time is None where nothing was answered."""
-    compiling_s: float = field(default=0.0, metadata={"optional": True})
+    compiling_s: float = field(default=0.0, metadata=OPTIONAL)
     """The compilers of JVMs took this part of `cpu_s`; older records have none."""
-    compacting_s: float | None = field(default=None, metadata={"optional": True})
+    compacting_s: float | None = field(default=None, metadata=OPTIONAL)
     """RocksDB's flushes and compactions took this part; older records don't tell."""
 
     @property
@@ -199,10 +199,10 @@ class WindowFigures(Figures):
     """The share is the checkouts that were paid, of all; None where there was none."""
     cpu: dict[str, GroupCpu]
     """The CPU time is that of each group of `GROUPS`; one that runs elsewhere is not there."""
-    per_request: dict[str, float] = field(default_factory=dict, metadata={"optional": True})
+    per_request: dict[str, float] = field(default_factory=dict, metadata=OPTIONAL)
     """An answered request took this, of what was counted: kafka_records and kafka_bytes, in all
     topics but Kafka's own; kafka_allocated_bytes and flink_allocated_bytes, of their JVMs."""
-    first_answers: dict[str, str] = field(default_factory=dict, metadata={"optional": True})
+    first_answers: dict[str, str] = field(default_factory=dict, metadata=OPTIONAL)
     """The first answer of each kind that failed began so, by "operation: outcome"."""
 
 

@@ -30,7 +30,7 @@ from bench.records.series_file import read_series
 from bench.run.model import Measured
 from bench.stats import steadiness
 from bench.stats.steadiness import Steadiness
-from bench.stats.window import Summary, summarize
+from bench.stats.window import Summary, successes, summarize
 from bench.workload.arrivals import Schedule
 
 OWN_GROUPS = frozenset({"gateway", "kafka", "flink"})
@@ -235,8 +235,7 @@ def _paid_share(checkouts: Figures | None) -> float | None:
     """Of the checkouts of the window, however they ended."""
     if checkouts is None:
         return None
-    paid = checkouts.answered - sum(checkouts.refused.values())
-    return round(paid / checkouts.requests, 4)
+    return round(successes(checkouts) / checkouts.requests, 4)
 
 
 def wall_offset_ns(paths: Sequence[Path]) -> int:

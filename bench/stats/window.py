@@ -104,6 +104,11 @@ def asked(found: Figures) -> int:
     return found.requests + (0 if kept is None else kept.not_sent)
 
 
+def successes(found: Figures) -> int:
+    """`successes` counts the answers of a status below 400, whichever it was."""
+    return found.answered - sum(found.refused.values())
+
+
 def failures(found: Figures) -> int:
     """`failures` counts those of `asked` that were not answered as they should."""
     return sum(found.failed.values()) + asked(found) - found.requests

@@ -6,7 +6,7 @@ import signal
 import socket
 import subprocess
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -167,11 +167,14 @@ def test_a_socket_of_somebody_else(
 
 
 def test_a_jvm_that_does_not_handle_the_signal_yet_is_not_ended_by_it(
-    folder: Path, tmp_path: Path
+    folder: Path, tmp_path: Path, until: Callable[[Callable[[], object]], None]
 ) -> None:
     program = tmp_path / jvm_attach.NAME
     program.symlink_to(shutil.which("sleep") or "")
     with subprocess.Popen([program, "60"]) as just_started:
+        # Linux names a process a moment after it has closed what `Popen` waits for.
+        named = Path(f"/proc/{just_started.pid}/comm")
+        until(lambda: named.read_text().rstrip() == jvm_attach.NAME)
         with pytest.raises(BenchError, match="it has only just been started"):
             ask(just_started.pid, "GC.heap_info")
         assert just_started.poll() is None

@@ -19,6 +19,7 @@ from typing import Any
 import psutil
 
 from machine.errors import StackError
+from machine.secrets import named_files
 
 POLL_S = 0.05
 """This much time passes between looks at a condition that is waited for."""
@@ -115,7 +116,7 @@ class Supervisor:
         cwd: Path | None = None,
     ) -> Child:
         """`start` starts a child, its output appended to `log`. `env` is added to this process's
-        own."""
+        own, in which each file has its whole path."""
         group = self._guarded_group()
         try:
             with log.open("ab") as output:
@@ -124,7 +125,7 @@ class Supervisor:
                     stdin=subprocess.DEVNULL,
                     stdout=output,
                     stderr=subprocess.STDOUT,
-                    env={**os.environ, **(env or {})},
+                    env={**os.environ, **named_files(), **(env or {})},
                     cwd=cwd,
                     process_group=group,
                     pass_fds=self.inherited,

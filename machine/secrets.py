@@ -7,6 +7,7 @@ Two variables can have one:
 """
 
 import os
+import re
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from machine.errors import StackError
 SECRET_BYTES_MAX = 4096
 """A secret has at most this many bytes: half of what the gateway takes as a header, which must
 carry it."""
+_NAMES_A_FILE = re.compile(r"(?:KAFLINKSHOP|KAFKA)_\w+_FILE")
 
 
 class SecretError(StackError):
@@ -40,3 +42,13 @@ def read_secret(name: str, environment: Mapping[str, str] = os.environ) -> str |
     if value and len(value.encode()) > SECRET_BYTES_MAX:
         raise SecretError(f"{name} is longer than {SECRET_BYTES_MAX} bytes")
     return value or None
+
+
+def named_files(environment: Mapping[str, str] = os.environ) -> dict[str, str]:
+    """`named_files` returns the variables that name a file, as a child finds it that runs in
+    another folder than who named it."""
+    return {
+        name: str(Path(given).absolute())
+        for name, given in environment.items()
+        if given and _NAMES_A_FILE.fullmatch(name)
+    }

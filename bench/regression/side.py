@@ -31,6 +31,7 @@ from machine.errors import StackError
 from machine.http import answers
 from machine.ports import HOST, choose
 from machine.processes import Supervisor
+from machine.secrets import named_files
 from system.runtime.parts import kind_of
 
 START_TIMEOUT_S = 300.0
@@ -367,7 +368,7 @@ def _output(side: Side, *arguments: str) -> str:
         done = subprocess.run(
             [str(side.python), *arguments],
             cwd=side.tree,
-            env={**git.environment(), **side.variables},
+            env={**git.environment(), **named_files(), **side.variables},
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,

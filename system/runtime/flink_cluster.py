@@ -9,7 +9,6 @@ submit another one: such a cluster's REST interface takes no jars and no jobs.
 """
 
 import importlib.util
-import os
 import shutil
 import sys
 import sysconfig
@@ -24,7 +23,6 @@ from system.runtime.class_archive import ClassArchive
 from system.runtime.options import Mode
 from system.runtime.own_jars import job_jar, page_jar
 from system.runtime.parts import numbered
-from system.wire import METRICS_TOKEN, SHOP_TOKEN
 
 PROJECT_DIR = Path(__file__).resolve().parents[2]
 CLIENT_HEAP_MIB = 256
@@ -219,13 +217,6 @@ class Flink:
         )
 
 
-SECRET_FILES = (
-    *(f"{name}_FILE" for name in (SHOP_TOKEN, METRICS_TOKEN)),
-    *(f"KAFKA_{name}_FILE" for name in ("SSL_CA", "SSL_CERT", "SSL_KEY", "SASL_PASSWORD")),
-)
-"""These variables name files that the parts of a stack read."""
-
-
 def environment(log_dir: Path, cluster: Flink | None) -> dict[str, str]:
     """Flink's processes and the job's client need this in their environment.
 
@@ -245,11 +236,6 @@ def environment(log_dir: Path, cluster: Flink | None) -> dict[str, str]:
         "JVM_ARGS": " ".join((f"-Xmx{CLIENT_HEAP_MIB}m", *settings.SHORT_LIVED_JVM)),
         "MALLOC_ARENA_MAX": str(settings.MALLOC_ARENAS),
         "LC_ALL": "C.UTF-8",  # else a JVM may find no file whose name has other letters
-    }
-    variables |= {  # the parts run in another folder than who named these
-        name: str(Path(given).absolute())
-        for name in SECRET_FILES
-        if (given := os.environ.get(name))
     }
     if cluster is not None:
         variables["FLINK_CONF_DIR"] = str(cluster.conf_dir)

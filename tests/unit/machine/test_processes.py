@@ -165,6 +165,24 @@ def test_the_environment_is_added_to(supervisor, tmp_path, monkeypatch):
     assert log.read_text() == "yes too\n"
 
 
+def test_a_child_in_another_folder_finds_the_files_that_were_named_from_here(
+    supervisor, tmp_path, monkeypatch
+):
+    here, there = tmp_path / "here", tmp_path / "there"
+    for folder in (here, there):
+        folder.mkdir()
+    (here / "token").write_text("s3cret\n")
+    monkeypatch.chdir(here)
+    monkeypatch.setenv("KAFLINKSHOP_AGENT_TOKEN_FILE", "token")
+    source = f"import sys; sys.path.append({str(ROOT)!r})\n"
+    source += (
+        "from machine.secrets import read_secret; print(read_secret('KAFLINKSHOP_AGENT_TOKEN'))"
+    )
+    log = tmp_path / "log"
+    supervisor.run(supervisor.start("child", script(source), log=log, cwd=there), WAIT_S)
+    assert log.read_text() == "s3cret\n"
+
+
 def test_stop_kills_what_is_deaf_to_sigterm(supervisor, tmp_path, until):
     log = tmp_path / "log"
     supervisor.start("deaf", script(DEAF_TO_SIGTERM), log=log)

@@ -19,19 +19,6 @@ def path_of(tmp_path: Path) -> list[str]:
     return environment(tmp_path, None)["PYTHONPATH"].split(":")
 
 
-def test_the_parts_find_files_that_were_named_from_where_the_stack_is_brought_up(
-    tmp_path, monkeypatch
-):
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("KAFLINKSHOP_TOKEN_FILE", "token")
-    monkeypatch.setenv("KAFKA_SSL_CA_FILE", "/etc/ca.pem")
-    monkeypatch.delenv("KAFKA_SASL_PASSWORD_FILE", raising=False)
-    found = environment(tmp_path / "logs", None)
-    assert found["KAFLINKSHOP_TOKEN_FILE"] == str(tmp_path / "token")
-    assert found["KAFKA_SSL_CA_FILE"] == "/etc/ca.pem"
-    assert "KAFKA_SASL_PASSWORD_FILE" not in found
-
-
 def test_it_is_what_this_process_finds_in_its_order(tmp_path, monkeypatch):
     first, last = tmp_path / "first", tmp_path / "last"
     for folder in (first, last):

@@ -77,6 +77,8 @@ class Generators:
                     f"generator {index}", command, log=log, cwd=PROJECT_DIR
                 )
                 self._children.append(child)
+            for remote in self._remotes:  # none sends before all agents have accepted
+                remote.start()
             started.pop_all()
         self._readers = [Reader(path) for path in self.samples]
 

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from contextlib import ExitStack, closing, suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any, BinaryIO, NamedTuple
+from typing import Any, BinaryIO, NamedTuple, NoReturn
 
 import orjson
 
@@ -143,11 +143,18 @@ class _Service:
     def __init__(self, link: Link, leaders: _Leaders) -> None:
         self._link = link
         self._leaders = leaders
+        self._job: Job | None = None
         self._running: _Running | None = None
         self._has_begun = False
 
     def run(self) -> None:
         """Returns when the leader has closed the connection after the end. Raises `LinkError`."""
+        try:
+            self._run()
+        except OSError as cause:  # a full disk, or one that can't be written to
+            self._refuse(f"{cause.filename or 'its machine'}: {cause.strerror or cause}")
+
+    def _run(self) -> None:
         with TemporaryDirectory(prefix="generator-") as folder, ExitStack() as ends:
             supervisor = ends.enter_context(closing(Supervisor()))
             ends.callback(self._end, supervisor)
@@ -177,14 +184,15 @@ class _Service:
         running = self._running
         if "ask" in fields:
             self._link.tell(told_ns=time.monotonic_ns())
-        elif "job" in fields and running is None:
-            job = Job.of(fields["job"])
-            self._has_begun = self._leaders.begin(job.leader)
-            why = _differs(job) if self._has_begun else OTHERS
+        elif "job" in fields and self._job is None:
+            self._job = Job.of(fields["job"])
+            self._has_begun = self._leaders.begin(self._job.leader)
+            why = _differs(self._job) if self._has_begun else OTHERS
             if why is not None:
-                self._link.tell(refused=why)
-                raise LinkError(why)
-            self._running = _Running(job, folder, supervisor)
+                self._refuse(why)
+            self._link.tell(accepted=True)
+        elif "start" in fields and self._job is not None and running is None:
+            self._running = _Running(self._job, folder, supervisor)
             self._link.tell(pids=self._running.pids)
         elif "begin_ns" in fields and running is not None:
             running.begin(fields["begin_ns"])
@@ -192,6 +200,10 @@ class _Service:
             running.stop()
         else:
             raise LinkError("it asks for what this version does not know")
+
+    def _refuse(self, why: str) -> NoReturn:
+        self._link.tell(refused=why)
+        raise LinkError(why)
 
 
 def _differs(job: Job) -> str | None:

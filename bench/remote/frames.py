@@ -36,6 +36,7 @@ Each is asked twice a second."""
 NONCE_BYTES = 32
 """A challenge is as long as the HMAC is."""
 JSON = b"j"
+STRANGE = "it does not speak the protocol of generators"
 
 _HEAD = struct.Struct(">Ic")
 
@@ -120,8 +121,13 @@ def heard(kind: bytes, content: bytes) -> Mapping[str, Any]:
     except orjson.JSONDecodeError:
         fields = None
     if not isinstance(fields, dict):
-        raise LinkError("it does not speak the protocol of generators")
+        raise LinkError(STRANGE)
     return fields
+
+
+def refusal(fields: Mapping[str, Any]) -> LinkError:
+    """`refusal` returns what it means that the other side says this, and not what it should."""
+    return LinkError(f"it refused: {fields['refused']}" if "refused" in fields else STRANGE)
 
 
 # ---- who is there
@@ -159,7 +165,7 @@ def respond(link: Link, token: bytes) -> None:
     link.tell(nonce=own.hex(), proof=_proof(token, b"leader", others, own).hex())
     answer = link.hear(GREETING_BYTES_MAX)
     if "refused" in answer:
-        raise LinkError(f"it refused: {answer['refused']}")
+        raise refusal(answer)
     if not hmac.compare_digest(_bytes(answer.get("proof")), _proof(token, b"agent", own, others)):
         raise LinkError("its token is another")
 

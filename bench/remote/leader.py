@@ -20,7 +20,15 @@ from bench.remote.clock import (
     bounds,
     narrowest,
 )
-from bench.remote.frames import GREETING_BYTES_MAX, SILENT_S, Link, LinkError, heard, respond
+from bench.remote.frames import (
+    GREETING_BYTES_MAX,
+    SILENT_S,
+    Link,
+    LinkError,
+    heard,
+    refusal,
+    respond,
+)
 
 CONNECT_TIMEOUT_S = 5.0
 """An agent that takes no connection for so long is not there."""
@@ -81,8 +89,8 @@ class RemoteGenerator:
         mirror: Mirror,
         here: Mapping[str, str],
     ) -> None:
-        """`here` is what a `bench.remote.job.Host` says of this side. It raises `BenchError` where
-        the agent can't do it."""
+        """`here` is what a `bench.remote.job.Host` says of this side. The agent has accepted then.
+        It raises `BenchError` where the agent can't do it."""
         self.name = f"{name} at {address}"
         self._address = address
         self._mirror = mirror
@@ -108,11 +116,18 @@ class RemoteGenerator:
                 _refuse_loopback(spec)
             self._reckoning = Reckoning(self._questions())
             self._link.tell(job={"spec": spec, "digests": digests, "leader": LEADER})
+            answer = self._link.hear()
+            if "accepted" not in answer:
+                raise refusal(answer)
         except LinkError as cause:
             self.close()
             raise BenchError(f"{self.name}: {cause}") from None
         self._thread = threading.Thread(target=self._follow, name=self.name, daemon=True)
         self._thread.start()
+
+    def start(self) -> None:
+        """`start` lets it prepare, which may load the server."""
+        self._tell(start=True)
 
     def check(self) -> None:
         """`check` raises `BenchError` when it was lost, or has ended by itself."""
@@ -221,8 +236,6 @@ class RemoteGenerator:
                 self._reckoning.see(_told(asked_ns, fields, now_ns))
             elif "pids" in fields:
                 self.pids = [int(pid) for pid in fields["pids"]] if self.is_here else []
-            elif "refused" in fields:
-                raise LinkError(f"it refused: {fields['refused']}")
             elif "ended" in fields:
                 is_over = True
                 if not self._stopping:
@@ -230,7 +243,7 @@ class RemoteGenerator:
                 elif fields["ended"] != WELL:
                     progress(f"{self.name} ended: {fields['ended']}")
             else:
-                raise LinkError("it does not speak the protocol of generators")
+                raise refusal(fields)
 
 
 def _connect(address: str) -> socket.socket:
@@ -247,5 +260,5 @@ def _connect(address: str) -> socket.socket:
 def _told(asked_ns: int, fields: Mapping[str, Any], answered_ns: int) -> Bounds:
     told_ns = fields.get("told_ns")
     if not isinstance(told_ns, int):
-        raise LinkError("it does not tell its clock")
+        raise refusal(fields)
     return bounds(asked_ns, told_ns, answered_ns)

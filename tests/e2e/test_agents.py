@@ -10,13 +10,16 @@ from pathlib import Path
 
 import orjson
 import pytest
-from support.agents import ENVIRONMENT, agent
+from support.agents import ENVIRONMENT, SECRET, agent
 from support.bench_command import RUN_TIMEOUT_S, SOUND, generators, measuring, recorded
 from support.truth_serving import serving
 
-from bench.errors import RUN_EXITS
+from bench.errors import RUN_EXITS, BenchError
+from bench.generator.fleet import Generators
+from bench.generator.spec import Load, Phase
 from bench.records.samples import read
 from bench.remote.agent import CONNECTIONS_MAX
+from bench.remote.frames import TOKEN
 from bench.workload.arrivals import Schedule, Stage, intended_ns
 
 WORKLOAD = '[[request]]\noperation = "root"\npath = "/"\n'
@@ -121,6 +124,22 @@ def test_one_leader_at_a_time(workload: Path) -> None:
         third = ended(command(url, workload, (address,), "--seed", "3"))
     assert first.returncode == RUN_EXITS["interrupted"]
     assert third.returncode in (RUN_EXITS[verdict] for verdict in SOUND)
+
+
+def test_none_sends_before_all_agents_have_accepted(
+    workload: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first one's generator loaded the server, for a run that there never was."""
+    monkeypatch.setenv(TOKEN, SECRET)
+    phase = Phase("load", 0, 1.0, 1.0, Schedule((Stage(RATE_PER_S, RATE_PER_S, 1.0),)))
+    with agent() as (first, process), agent() as (second, _), serving(*CANNED) as url:
+        other = measuring(command(url, workload, (second,), *LONG), ENVIRONMENT)
+        load = Load(str(workload), 0.0, 2, 1, 0, agents=(first, second), files=(str(workload),))
+        with pytest.raises(BenchError, match="the generators of another leader run here"):
+            Generators(url, load, phase, 1, tmp_path)
+        assert generators(process.pid) == []
+        other.send_signal(signal.SIGINT)
+        other.communicate(timeout=RUN_TIMEOUT_S)
 
 
 def test_who_has_no_token_keeps_nobody_out(workload: Path) -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import orjson
 import pytest
+from support.agents import ENVIRONMENT
 from support.bench_command import RUN_TIMEOUT_S
 from support.truth_serving import server
 
@@ -39,6 +40,28 @@ rm -f "$1/filler"
 cp -r "$1/results" "$6/results" || true
 """
 
+AGENT = """
+set -e
+mount -t tmpfs -o size=1m tmpfs "$1"
+TMPDIR="$1" "$2" -m bench agent --listen 127.0.0.1:0 2> "$3/agent.log" &
+agent=$!
+until grep -q "agent on" "$3/agent.log"; do
+    kill -0 $agent
+    sleep 0.1
+done
+address=$(sed 's/agent on //' "$3/agent.log")
+bench() {
+    "$2" -m bench run --quick --target "$4" --workload "$5" --rate 50 --out "$3/results" \\
+        --agents "$address" 2> "$3/stderr" > "$3/stdout"
+}
+bench "$@" || true  # Python chooses a folder for temporary files once, and never a full one
+head -c 2M /dev/zero > "$1/filler" 2> /dev/null || true
+code=0
+bench "$@" || code=$?
+kill $agent
+echo $code > "$3/code"
+"""
+
 
 def in_a_small_disk(tmp_path: Path, url: str, size_mib: int, filler_mib: int) -> Path:
     disk, kept = tmp_path / "disk", tmp_path / "kept"
@@ -57,7 +80,7 @@ def in_a_small_disk(tmp_path: Path, url: str, size_mib: int, filler_mib: int) ->
     return kept
 
 
-@pytest.mark.parametrize("filler_mib", [40])
+@pytest.mark.parametrize("filler_mib", [40, 200])
 def test_what_was_recorded_is_kept(tmp_path: Path, filler_mib: int) -> None:
     """Nearly full ends the load in time; full at once leaves what could be written."""
     with server() as url:
@@ -82,3 +105,24 @@ def test_a_disk_that_is_full_before(tmp_path: Path) -> None:
     assert (kept / "code").read_text().strip() == "1"
     (line,) = (kept / "stderr").read_text().splitlines()
     assert line.startswith("error: the disk of ")
+
+
+def test_an_agent_s_disk_that_is_full(tmp_path: Path) -> None:
+    """The leader was told that the agent closed the connection."""
+    disk, workload = tmp_path / "disk", tmp_path / "workload.toml"
+    disk.mkdir()
+    workload.write_text(WORKLOAD)
+    command = ["unshare", "--map-root-user", "--mount", "bash", "-c", AGENT, "-", str(disk)]
+    with server() as url:
+        done = subprocess.run(
+            [*command, sys.executable, str(tmp_path), url, str(workload)],
+            capture_output=True,
+            text=True,
+            timeout=RUN_TIMEOUT_S,
+            env=ENVIRONMENT,
+        )
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "code").read_text().strip() == "1"
+    told = (tmp_path / "stderr").read_text() + (tmp_path / "stdout").read_text()
+    assert "it refused: its machine: No space left on device" in told
+    assert "Traceback" not in told + (tmp_path / "agent.log").read_text()

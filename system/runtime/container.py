@@ -16,6 +16,7 @@ from typing import NoReturn
 
 from machine.arguments import Parser, addresses, real, whole
 from machine.errors import EXIT_CODE, StackError
+from machine.secrets import named_files
 from system.runtime import flink_cluster, jars, settings
 from system.runtime.class_archive import base_archive
 from system.runtime.data_folder import data_folder
@@ -205,7 +206,7 @@ def _flink(
 def _become_flink(cluster: Flink, command: Sequence[str]) -> NoReturn:
     environment = flink_cluster.environment(SCRATCH, cluster)
     environment["FLINK_PLUGINS_DIR"] = str(flink_cluster.flink_home() / "plugins")
-    _become(command, os.environ | environment)
+    _become(command, os.environ | named_files() | environment)
 
 
 def _become(command: Sequence[str], environment: Mapping[str, str]) -> NoReturn:

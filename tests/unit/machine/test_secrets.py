@@ -1,6 +1,6 @@
 import pytest
 
-from machine.secrets import SECRET_BYTES_MAX, SecretError, read_secret
+from machine.secrets import SECRET_BYTES_MAX, SecretError, named_files, read_secret
 
 
 def test_from_the_environment_or_a_file(tmp_path):
@@ -40,3 +40,11 @@ def test_what_is_wrong_is_said_without_the_secret(tmp_path):
     assert "hidden" not in str(both.value)
     with pytest.raises(SecretError, match="A_FILE can't be read: No such file"):
         read_secret("A", {"A_FILE": str(tmp_path / "none")})
+
+
+def test_files_are_named_by_their_whole_paths(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    named = {"KAFLINKSHOP_TOKEN_FILE": "token", "KAFKA_SSL_CA_FILE": "/etc/ca.pem"}
+    others = {"KAFKA_SASL_PASSWORD_FILE": "", "KAFLINKSHOP_TOKEN": "token", "SSL_CERT_FILE": "ca"}
+    expected = {**named, "KAFLINKSHOP_TOKEN_FILE": str(tmp_path / "token")}
+    assert named_files({**named, **others}) == expected

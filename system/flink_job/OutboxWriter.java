@@ -60,6 +60,8 @@ public class OutboxWriter implements SinkWriter {
     /** Topics aside that were not there when first asked for: a flush does not wait for them. */
     private final Set doubtful = new HashSet();
     private int asideCount = 0;
+    /** Topics that the last flush found deleted, with records on their way: none waits for them. */
+    private Set gone = new HashSet();
 
     /** Guards what follows, which Kafka's thread changes. */
     private final Object lock = new Object();
@@ -221,7 +223,10 @@ public class OutboxWriter implements SinkWriter {
         while (waitsForAnswer()) {
             mailbox.yield();
         }
-        Set gone = new HashSet();
+        synchronized (lock) {
+            gone.retainAll(inFlight.keySet());
+        }
+        gone = lookup.missing(gone);
         while (true) {
             Set open = new HashSet();
             synchronized (lock) {

@@ -205,11 +205,8 @@ class TopicLookup implements Runnable {
 
     /** Those of the topics that are surely not there any more. */
     Set missing(Set topics) throws InterruptedException {
-        if (topics.isEmpty()) {
-            return Collections.EMPTY_SET;
-        }
         Set gone = new HashSet();
-        Map found = describe(topics);
+        Map found = topics.isEmpty() ? Collections.EMPTY_MAP : describe(topics);
         for (Iterator each = topics.iterator(); each.hasNext(); ) {
             Object topic = each.next();
             if (Boolean.FALSE.equals(found.get(topic))) {

@@ -59,6 +59,11 @@ CHECKPOINT_TIMEOUT_MS = 60_000
 """A checkpoint that takes longer is given up; ten may fail in a row."""
 RESTART_DELAY_MS_MAX = 5_000
 """A failing job is tried again without end, after at most this pause."""
+METADATA_BACKOFF = {"retry.backoff.ms": "50", "retry.backoff.max.ms": "50"}
+"""Kafka's producer asks for a topic that was deleted until it was idle for five minutes, with this
+pause between, less or more by a fifth. It draws that chance twice, in `NetworkClient`'s
+`isUpdateDue` and `maybeUpdate`: in between it sends nothing, to no topic. With Kafka's own pause, a
+second, that is up to 0.2 s each time."""
 
 
 def add_pipeline(environment: StreamExecutionEnvironment, arguments: argparse.Namespace) -> None:
@@ -82,6 +87,8 @@ def add_pipeline(environment: StreamExecutionEnvironment, arguments: argparse.Na
     # What comes while a batch is under way becomes the next one: larger batches under load, and no
     # waiting without.
     outbox.set("max.in.flight.requests.per.connection", "1")
+    for name, value in METADATA_BACKOFF.items():
+        outbox.set(name, value)
     for name, value in KafkaSecurity.read().properties().items():
         source.set_property(name, value)
         records.set(name, value)

@@ -13,6 +13,7 @@ import aiohttp
 import orjson
 from support.kafka_client import KafkaClient
 
+from system.flink_job.pipeline import METADATA_BACKOFF
 from system.routes import SERVICES
 from system.runtime.stack import Stack
 from system.wire import WireError, dead_topic, decode_request, input_topic
@@ -23,6 +24,12 @@ ASKED_AT_ONCE = 4
 TIMEOUT_S = 60
 """Ends a test that hangs."""
 POLL_S = 0.2
+STALLED_MS = 200
+"""A flush that sees nothing written for so long asks for its topics, see OutboxWriter."""
+SINKS = 20
+"""So many sinks are deleted at most, until a record is on its way to one."""
+LATE = "Received invalid metadata error in produce request on partition {}-0"
+"""The producer says so of a record for a topic that is gone; it has it for two minutes then."""
 REFUSED_MAX = 50
 """A request is refused so often at most as no broker answers: for some ten seconds."""
 
@@ -45,9 +52,9 @@ def checkpoints(stack: Stack) -> int:
     return int(asked(stack, "checkpoints")["counts"]["completed"])
 
 
-async def until_checkpoint(stack: Stack) -> None:
-    """Returns when one has begun and been completed."""
-    wanted = checkpoints(stack) + 2
+async def until_checkpoint(stack: Stack, more: int = 2) -> None:
+    """Returns when one has begun and been completed, or that many have been."""
+    wanted = checkpoints(stack) + more
     async with asyncio.timeout(TIMEOUT_S):
         for _ in count():
             if await asyncio.to_thread(checkpoints, stack) >= wanted:
@@ -213,6 +220,39 @@ async def test_a_sink_that_is_deleted_costs_its_own_replies_only(stack: Stack) -
             await until_checkpoint(stack)  # which waits for all that is on its way
         assert set(others.statuses) == {200}
     assert restarts(stack) == before
+
+
+async def test_a_record_for_a_deleted_sink_holds_up_one_checkpoint(stack: Stack) -> None:
+    log = stack.log_dir / "flink_taskmanager.log"
+    async with KafkaClient(stack.bootstrap_servers) as client:
+        for _ in range(SINKS):
+            gone = f"gone-{uuid.uuid4().hex}"
+            await client.create(gone)
+            await client.produce("user_in", request(gone, user_id="e"), b"e")
+            await client.until_written(gone)
+            await client.delete(gone)
+            last = request(client.sink, user_id="e")
+            await client.produce("user_in", request(gone, user_id="e"), b"e")
+            await client.produce("user_in", last, b"e")
+            await client.reply(orjson.loads(last)["request_id"])
+            await asyncio.sleep(POLL_S)  # or the producer had heard of it, and sent nothing
+            if LATE.format(gone) in log.read_text():
+                break
+        else:
+            raise AssertionError("no record was on its way to a sink that is deleted")
+    await until_checkpoint(stack)  # the one that finds out
+    await until_checkpoint(stack, 3)
+    history = asked(stack, "checkpoints")["history"]
+    done = [each for each in history if each["status"] == "COMPLETED"]
+    durations_ms = [each["end_to_end_duration"] for each in done[:3]]
+    assert min(durations_ms) < STALLED_MS
+
+
+def test_the_producer_asks_for_a_deleted_topic_without_long_pauses(stack: Stack) -> None:
+    log = (stack.log_dir / "flink_taskmanager.log").read_text()
+    _, _, said = log.partition("ProducerConfig values:")
+    for name, value in METADATA_BACKOFF.items():
+        assert f"\t{name} = {value}\n" in said
 
 
 async def test_a_sink_that_is_made_just_before_the_request_is_written_to(stack: Stack) -> None:

@@ -115,6 +115,13 @@ def request(sink: str, method: str = "find_user", **params: object) -> bytes:
                          "params": params})  # fmt: skip
 
 
+async def answered(client: KafkaClient) -> dict[str, Any]:
+    """The reply to a request of this client's."""
+    record = request(client.sink, user_id="e")
+    await client.produce("user_in", record, b"e")
+    return await client.reply(orjson.loads(record)["request_id"])
+
+
 def fuzzed(chance: random.Random, sink: str) -> tuple[str, bytes | None, bytes | None]:
     """Topic, key and value: bytes, JSON, and requests with a part of them wrong."""
     topic = input_topic(chance.choice(SERVICES))
@@ -196,9 +203,7 @@ async def test_a_sink_that_does_not_exist_costs_its_own_reply_only(stack: Stack)
         async with Others(stack) as others:
             for number in range(2_000):
                 await client.produce("user_in", request(f"missing-{number}", user_id="e"), b"e")
-            last = request(client.sink, user_id="e")
-            await client.produce("user_in", last, b"e")
-            await client.reply(orjson.loads(last)["request_id"])
+            await answered(client)
             await until_checkpoint(stack)  # which waits until each was asked for once
         assert set(others.statuses) == {200}
     assert restarts(stack) == before
@@ -214,9 +219,7 @@ async def test_a_sink_that_is_deleted_costs_its_own_replies_only(stack: Stack) -
                 await client.produce("user_in", request(gone, user_id="e"), b"e")
                 if number == 200:
                     await client.delete(gone)
-            last = request(client.sink, user_id="e")
-            await client.produce("user_in", last, b"e")
-            await client.reply(orjson.loads(last)["request_id"])
+            await answered(client)
             await until_checkpoint(stack)  # which waits for all that is on its way
         assert set(others.statuses) == {200}
     assert restarts(stack) == before
@@ -224,19 +227,16 @@ async def test_a_sink_that_is_deleted_costs_its_own_replies_only(stack: Stack) -
 
 async def test_a_record_for_a_deleted_sink_holds_up_one_checkpoint(stack: Stack) -> None:
     log = stack.log_dir / "flink_taskmanager.log"
+    deleted = []
     async with KafkaClient(stack.bootstrap_servers) as client:
         for _ in range(SINKS):
-            gone = f"gone-{uuid.uuid4().hex}"
-            await client.create(gone)
-            await client.produce("user_in", request(gone, user_id="e"), b"e")
-            await client.until_written(gone)
-            await client.delete(gone)
-            last = request(client.sink, user_id="e")
-            await client.produce("user_in", request(gone, user_id="e"), b"e")
-            await client.produce("user_in", last, b"e")
-            await client.reply(orjson.loads(last)["request_id"])
-            await asyncio.sleep(POLL_S)  # or the producer had heard of it, and sent nothing
-            if LATE.format(gone) in log.read_text():
+            async with KafkaClient(stack.bootstrap_servers) as leaving:
+                await answered(leaving)
+            deleted.append(LATE.format(leaving.sink))
+            await client.produce("user_in", request(leaving.sink, user_id="e"), b"e")
+            await answered(client)
+            said = log.read_text()
+            if any(late in said for late in deleted):  # or it had heard of all, and sent nothing
                 break
         else:
             raise AssertionError("no record was on its way to a sink that is deleted")
@@ -258,7 +258,5 @@ def test_the_producer_asks_for_a_deleted_topic_without_long_pauses(stack: Stack)
 async def test_a_sink_that_is_made_just_before_the_request_is_written_to(stack: Stack) -> None:
     for _ in range(10):
         async with KafkaClient(stack.bootstrap_servers) as client:
-            record = request(client.sink, user_id="e")
-            await client.produce("user_in", record, b"e")
-            reply = await client.reply(orjson.loads(record)["request_id"])
+            reply = await answered(client)
             assert reply["error"]["code"] == "not_found"

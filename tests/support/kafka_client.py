@@ -2,7 +2,6 @@
 
 import asyncio
 import uuid
-from itertools import count
 from types import TracebackType
 from typing import Any, Self
 
@@ -85,14 +84,6 @@ class KafkaClient:
                 found = await self.read(topic)
                 if any(record.value == value for record in found):
                     return found
-                await asyncio.sleep(POLL_S)
-
-    async def until_written(self, topic: str) -> None:
-        """Returns as soon as the topic has a record."""
-        async with asyncio.timeout(WAIT_S):
-            for _ in count():
-                if await self.read(topic):
-                    return
                 await asyncio.sleep(POLL_S)
 
     async def read(self, topic: str, number: int = 0) -> list[Any]:

@@ -19,7 +19,7 @@ from bench.cli.arguments import (
     show_json,
 )
 from bench.cli.run import exit_of
-from bench.costs.loaded_stacks import draw, found, measured
+from bench.costs.loaded_stacks import draw, drawn, found, measured
 from bench.costs.table import Window, costs, table
 from bench.errors import ExitCode, UsageError, progress
 from bench.records.run_record import RunRecord
@@ -73,6 +73,7 @@ def run(args: argparse.Namespace) -> ExitCode:
         raise UsageError("one stack, or two different ones")
     stacks = [found(name) for name in args.names]
     if args.flames is not None:
+        drawn(stacks[-1])
         make_folder(args.flames)
     progress(f"warming up for {args.warm_up:g} s each")
     for stack in stacks:

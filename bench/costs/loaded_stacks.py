@@ -8,7 +8,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from bench.costs.flame_graph import svg
-from bench.costs.profiles import JvmProfile, python_profile
+from bench.costs.profiles import jvm_profile, python_profile
 from bench.costs.table import GENERATOR, Window
 from bench.costs.threads import ThreadMeter
 from bench.errors import BenchError
@@ -18,6 +18,7 @@ from bench.observe.gateway import scrape
 from bench.run.settings import Settings
 from machine.whole_files import write
 from system.runtime import registry
+from system.runtime.parts import GATEWAY, TASKMANAGER
 from system.runtime.registry import Entry
 
 SETTLE_S = 2.0
@@ -62,7 +63,7 @@ def load(stack: Entry, users: int, duration_s: float) -> Iterator[Generators]:
 def measured(stack: Entry, users: int, duration_s: float) -> Window:
     """`measured` loads the stack for a while; it raises `BenchError`."""
     with load(stack, users, duration_s) as generators:
-        workers = max(1, len(stack.pids["gateway"]) - 1)  # several have a supervisor
+        workers = max(1, len(stack.pids[GATEWAY]) - 1)  # several have a supervisor
         meter = ThreadMeter(stack.pids | {GENERATOR: [os.getpid(), *generators.pids()]})
         before, begin_s = scrape(stack.url, workers), time.monotonic()
         time.sleep(duration_s)
@@ -74,9 +75,18 @@ def measured(stack: Entry, users: int, duration_s: float) -> Window:
         return Window(requests, time.monotonic() - begin_s, spent)
 
 
+def drawn(stack: Entry) -> tuple[int, int]:
+    """`drawn` returns the process ids of the gateway and the TaskManager that flame graphs are of;
+    it raises `BenchError` where the stack's Flink is not its own."""
+    if TASKMANAGER not in stack.pids:
+        raise BenchError(f"{stack.name} runs no TaskManager of its own: leave --flames out")
+    # The last of a gateway's processes takes requests: several have a supervisor, which is first.
+    return stack.pids[GATEWAY][-1], stack.pids[TASKMANAGER][0]
+
+
 def draw(stack: Entry, users: int, duration_s: float, folder: Path) -> None:
     """`draw` leaves three flame graphs in the folder; it raises `BenchError`."""
-    gateway, task_manager = stack.pids["gateway"][0], stack.pids["flink_taskmanager"][0]
+    gateway, task_manager = drawn(stack)
     for name, title, pid, in_jvm in (
         ("gateway", "gateway", gateway, False),
         ("taskmanager-python", "TaskManager's Python", task_manager, True),
@@ -85,7 +95,5 @@ def draw(stack: Entry, users: int, duration_s: float, folder: Path) -> None:
             stacks = python_profile(pid, duration_s, in_jvm=in_jvm)
         write(folder / f"{name}.svg", svg(title, stacks).encode())
     with load(stack, users, duration_s):
-        recording = JvmProfile(task_manager)
-        time.sleep(duration_s)
-        stacks = recording.stacks()
+        stacks = jvm_profile(task_manager, duration_s)
     write(folder / "taskmanager.svg", svg("TaskManager", stacks).encode())

@@ -1,7 +1,9 @@
 """These profiles are of a running stack: py-spy sees Python, Java Flight Recorder a JVM."""
 
+import re
 import subprocess
 import sys
+import time
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -22,6 +24,9 @@ classes."""
 EVENTS = "jdk.ExecutionSample,jdk.NativeMethodSample"
 DEPTH = 64
 """Stacks are cut off at so many methods."""
+HIDDEN = re.compile(r"\+0x[0-9a-f]+/\d+$")
+"""A class that has no name of its own, as a lambda's, ends with its address, another at each
+start."""
 WAITING = ("EPoll.wait", "Native.epollWait0", "Native.epollWait", "Net.accept", "Net.poll")
 """A thread in one of these native methods, of the JDK or of Netty, only waits."""
 
@@ -43,45 +48,47 @@ def python_profile(pid: int, duration_s: float, *, in_jvm: bool) -> Folded:
         return folded(file.read_text().splitlines())
 
 
-class JvmProfile:
-    """The recording of a JVM runs until `stacks` is called."""
-
-    def __init__(self, pid: int) -> None:
-        """It raises `BenchError`."""
-        self._pid = pid
-        self._ask("JFR.start", "name=costs", "settings=profile")
-
-    def stacks(self) -> Folded:
-        """`stacks` ends the recording, and returns the stacks of what ran: thread first. It raises
-        `BenchError`."""
-        with TemporaryDirectory() as folder:
-            file = Path(folder, "recording.jfr")
-            self._ask("JFR.stop", "name=costs", f"filename={file}")
-            tool = str(java_home() / "bin" / "jfr")
-            text = _run(
-                [tool, "print", "--json", "--events", EVENTS, "--stack-depth", str(DEPTH), file]
-            )
-        return java_stacks(orjson.loads(text)["recording"]["events"])
-
-    def _ask(self, *command: str) -> None:
-        _run([str(java_home() / "bin" / "jcmd"), str(self._pid), *command])
+def jvm_profile(pid: int, duration_s: float) -> Folded:
+    """`jvm_profile` returns the stacks of what runs in a JVM, thread first. It raises
+    `BenchError`."""
+    tools = java_home() / "bin"
+    ask = (tools / "jcmd", str(pid))
+    with TemporaryDirectory() as folder:
+        file = Path(folder, "recording.jfr")
+        _run([*ask, "JFR.start", "name=costs", "settings=profile"])
+        try:
+            time.sleep(duration_s)
+        finally:  # Ctrl-C leaves no recording behind
+            _run([*ask, "JFR.stop", "name=costs", f"filename={file}"])
+        text = _run(
+            [
+                *(tools / "jfr", "print", "--json", "--events", EVENTS),
+                *("--stack-depth", str(DEPTH), file),
+            ]
+        )
+    return java_stacks(orjson.loads(text)["recording"]["events"])
 
 
 def java_stacks(events: Sequence[dict[str, Any]]) -> Folded:
-    """`java_stacks` reads events as ``jfr print --json`` writes them; methods are named with their
-    class, without its package."""
+    """`java_stacks` reads events as ``jfr print --json`` writes them: classes in the form of class
+    files, with slashes, but those without a name of their own (JEP 371) with dots. Methods are
+    named with their class, without its package."""
     stacks: Folded = Counter()
     for event in events:
         values = event["values"]
         trace = (values["stackTrace"] or {}).get("frames", ())
         methods = [
-            f"{frame['method']['type']['name'].rpartition('.')[2]}.{frame['method']['name']}"
+            f"{_without_package(frame['method']['type']['name'])}.{frame['method']['name']}"
             for frame in trace
         ]
         if methods and methods[0] not in WAITING:
             thread = values["sampledThread"]["javaName"] or "a thread of the JVM"
             stacks[thread, *reversed(methods)] += 1
     return stacks
+
+
+def _without_package(name: str) -> str:
+    return re.split("[./]", HIDDEN.sub("", name))[-1]
 
 
 def _run(command: Sequence[str | Path], duration_s: float = 0.0) -> bytes:

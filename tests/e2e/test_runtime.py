@@ -48,11 +48,16 @@ def test_every_part_runs_and_listens_on_loopback_only(stack: Stack):
 
 
 def test_rocksdb_has_the_options_of_the_job(stack: Stack):
-    """Its own words of them: in each state twelve files are merged at once."""
+    """Its own words of them: a checkpoint is one flush of all states, without compression, and in
+    each state twelve files are merged at once, and packed."""
     told = [file.read_text() for file in stack.data_dir.glob("flink/tmp/**/db/OPTIONS-*")]
     assert told
     for options in told:
-        assert options.count("[CFOptions") == options.count("level0_file_num_compaction_trigger=12")
+        assert "atomic_flush=true" in options
+        states = options.count("[CFOptions")
+        assert states == options.count("level0_file_num_compaction_trigger=12")
+        packed = "compression_per_level=kNoCompression:kSnappyCompression\n"
+        assert states == options.count(packed)
         assert "compaction_style=kCompactionStyleUniversal" in options
 
 

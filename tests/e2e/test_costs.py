@@ -1,5 +1,6 @@
 """Where the CPU time of a real stack's requests goes, and flame graphs that show it."""
 
+import signal
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -26,8 +27,8 @@ def test_flame_graphs_show_what_runs_and_not_what_waits(until, tmp_path: Path) -
             *("costs", up.name, "--users", "16", "--rounds", "2", "--duration", "4"),
             *("--warm-up", "1", "--json", "--flames", str(tmp_path)),
         )
-        assert done.returncode == 0, done.stderr
-        up.run("down")
+        assert up.ended(signal.SIGTERM)[0] == 0
+    assert done.returncode == 0, done.stderr
     for (window,) in orjson.loads(done.stdout):
         cpu_us = window["cpu_us"]
         assert window["requests"] > 0

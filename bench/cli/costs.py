@@ -73,7 +73,7 @@ def run(args: argparse.Namespace) -> ExitCode:
         raise UsageError("one stack, or two different ones")
     stacks = [found(name) for name in args.names]
     if args.flames is not None:
-        drawn(stacks[-1])
+        drawn(stacks[-1])  # or it is refused, before minutes of load
         make_folder(args.flames)
     progress(f"warming up for {args.warm_up:g} s each")
     for stack in stacks:

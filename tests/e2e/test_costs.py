@@ -7,9 +7,8 @@ from xml.etree import ElementTree
 import orjson
 import pytest
 from support.bench_command import bench
-from support.running_up import own_up
+from support.running_up import SMALL, own_up
 
-SMALL = ("--kafka-heap-mib", "256", "--jobmanager-heap-mib", "256", "--taskmanager-heap-mib", "512")
 TITLE = "{http://www.w3.org/2000/svg}title"
 STACK = ("kafka", "flink_jobmanager", "flink_taskmanager", "gateway")
 

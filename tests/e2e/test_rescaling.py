@@ -14,7 +14,7 @@ import orjson
 import psutil
 import pytest
 from support.kafka_client import KafkaClient
-from support.running_up import Adding, Up, get, own_up
+from support.running_up import SMALL, Adding, Up, get, own_up
 
 from machine.http import call_json
 from system.flink_job.host import SENT_ON
@@ -23,7 +23,6 @@ USERS = 500
 """So many keys are in two parts that differ by a fifth once in a hundred thousand times."""
 REQUEST_S = 60.0
 """Ends a request that hangs."""
-SMALL = ("--kafka-heap-mib", "256", "--jobmanager-heap-mib", "256", "--taskmanager-heap-mib", "512")
 
 
 @pytest.fixture

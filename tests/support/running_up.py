@@ -39,6 +39,8 @@ PAUSE_S = 0.5
 LAST_S = 120.0
 """The last answer is waited for so long."""
 OPENER = build_opener(ProxyHandler({}))
+SMALL = ("--kafka-heap-mib", "256", "--jobmanager-heap-mib", "256", "--taskmanager-heap-mib", "512")
+"""Heaps of a stack that is loaded little."""
 HEAP_MIB = 256
 """Of clusters that exist: as little as they start with."""
 APPLICATION_CLUSTER, SESSION_CLUSTER = (

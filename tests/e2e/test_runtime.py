@@ -9,6 +9,7 @@ from urllib.request import Request
 
 import psutil
 import pytest
+from support.bench_command import bench
 from support.running_up import OPENER, Adding, Clusters, Up, ask, get, own_up
 
 from machine import ports
@@ -199,6 +200,9 @@ def test_existing_clusters_are_used_and_left_as_they_were(
     }
     with Adding(str(status["url"])) as adding:
         until(lambda: adding.answered >= 20)
+    drawn = bench("costs", up.name, "--flames", str(tmp_path / "flames"))  # at once
+    assert (drawn.returncode, drawn.stdout) == (1, "")
+    assert drawn.stderr == f"error: {up.name} runs no TaskManager of its own: leave --flames out\n"
     first = clusters.running()
     assert len(first) == 1
 

@@ -69,6 +69,7 @@ def draw(picture: Draw, theme: str, size_inches: tuple[float, float] = SIZE_INCH
         "svg.hashsalt": "kaflinkshop",
         "svg.fonttype": "none",
         "font.family": "sans-serif",
+        "font.sans-serif": ["DejaVu Sans"],
         "font.size": 10,
         "text.color": palette["--text"],
         "axes.labelcolor": palette["--text"],

@@ -14,7 +14,6 @@ import orjson
 from bench.records.run_record import CommitRecord, Environment, Verdict
 from bench.records.typed_json import of_plain, to_plain
 from bench.records.versioned_json import RunFileError, read_part
-from bench.result_files import to_json
 from machine.whole_files import write
 
 SCHEMA_VERSION = 4
@@ -161,7 +160,7 @@ class Study:
 
 def write_study(folder: Path, study: Study) -> None:
     """`write_study` writes all of it or nothing. It raises `OSError`."""
-    write(folder / FILE, to_json(to_plain(study)))
+    write(folder / FILE, orjson.dumps(to_plain(study), option=orjson.OPT_APPEND_NEWLINE))
 
 
 def read_study(folder: Path) -> Study:

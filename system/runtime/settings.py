@@ -152,6 +152,9 @@ KAFKA = {
     "log.retention.ms": "600000",
     "log.retention.check.interval.ms": "30000",
     "log.segment.bytes": str(128 * 1024 * 1024),
+    # A fetch looks for its offset from the index's last entry before it on, batch by batch, a read
+    # of the file each. Batches are small here; the default is an entry each 4 KiB.
+    "log.index.interval.bytes": "256",
 }
 """The broker is in KRaft's combined mode: one process is broker and controller."""
 

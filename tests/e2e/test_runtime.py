@@ -9,15 +9,17 @@ from urllib.request import Request
 
 import psutil
 import pytest
+from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from support.bench_command import bench
 from support.running_up import OPENER, Adding, Clusters, Up, ask, get, own_up
 
 from machine import ports
 from machine.cache import cache_dir
 from machine.http import HttpError, call
+from system.kafka_admin import kafka_admin
 from system.runtime.flink_cluster import newest_checkpoint
 from system.runtime.flink_rest import Rest
-from system.runtime.settings import file_uri
+from system.runtime.settings import KAFKA, file_uri
 from system.runtime.stack import Stack
 
 
@@ -46,6 +48,15 @@ def test_every_part_runs_and_listens_on_loopback_only(stack: Stack):
         ]
         assert listening, part
         assert set(listening) == {ports.HOST}, part
+
+
+async def test_kafka_has_its_settings(stack: Stack):
+    """Kafka starts with a name that it does not know, too: what it tells is what it has."""
+    asked = ConfigResource(ConfigResourceType.BROKER, KAFKA["node.id"], dict.fromkeys(KAFKA))
+    async with kafka_admin(bootstrap_servers=stack.bootstrap_servers) as admin:
+        (response,) = await admin.describe_configs([asked])
+    ((_, _, _, _, entries),) = response.resources
+    assert {entry[0]: entry[1] for entry in entries} == KAFKA
 
 
 def test_rocksdb_has_the_options_of_the_job(stack: Stack):

@@ -22,7 +22,7 @@ from asyncio import Future
 from collections.abc import Callable, Iterable
 from itertools import chain
 from time import time_ns
-from typing import Any
+from typing import Any, cast
 
 from aiokafka.admin import NewTopic
 from aiokafka.client import AIOKafkaClient
@@ -36,9 +36,7 @@ from aiokafka.errors import (
     UnsupportedCodecError,
     for_code,
 )
-from aiokafka.protocol.fetch import FetchRequest
 from aiokafka.protocol.offset import OffsetRequest
-from aiokafka.protocol.produce import ProduceRequest
 from aiokafka.record.default_records import DefaultRecordBatchBuilder
 from aiokafka.record.memory_records import MemoryRecords
 
@@ -46,6 +44,7 @@ from system.gateway.errors import StartError
 from system.gateway.fate import fate_of
 from system.gateway.limits import REPLY_TOPIC
 from system.gateway.partitioner import partition
+from system.gateway.protocol import READ_UNCOMMITTED, Fetch, Fetched, Produce
 from system.gateway.record import Record, Stamps, Target
 from system.kafka_admin import kafka_admin
 from system.kafka_security import KafkaSecurity
@@ -81,9 +80,7 @@ RETRY_S = 0.2
 BROKERS_DEFAULT = -1
 """This number of copies of a topic stands for what the brokers are configured to make."""
 
-ACKS_ALL = -1
 LATEST, EARLIEST = -1, -2
-READ_UNCOMMITTED = 0
 REPLY_PARTITION = 0
 
 
@@ -196,6 +193,7 @@ class Kafka:
         if self._in.cluster.partitions_for_topic(self._reply.topic) != {REPLY_PARTITION}:
             return f"topic {self._reply.topic} has not exactly one partition"
         self._position = await self._offset(LATEST)
+        await self._fetch(wait_ms=0)  # which a Kafka that is too old refuses
         return ""
 
     async def stop(self) -> None:
@@ -276,14 +274,14 @@ class Kafka:
                     del records[at:]
                     break
             topics.setdefault(target.topic, []).append((target.partition, bytes(batch.build())))
-        request = ProduceRequest(None, ACKS_ALL, REQUEST_TIMEOUT_MS, list(topics.items()))
+        request = Produce(topics, timeout_ms=REQUEST_TIMEOUT_MS)
         # Before the writing, so never after the moment at which a service has the record.
         for record in chain.from_iterable(batches.values()):
             if record.stamps is not None:
                 record.stamps.append(("produced", time_ns()))
         sent_s = self._loop.time()
         try:
-            response = await self._out.send(node, request)
+            produced = await self._out.send(node, request)
         except NodeNotReadyError:  # raised before anything is written
             self._lost("no connection")
             for records in batches.values():
@@ -295,16 +293,15 @@ class Kafka:
                 self._in_doubt(records)
             return
         self._on_produced(self._loop.time() - sent_s)
-        for topic, partitions in response.topics:
-            for index, code, *_ in partitions:
-                records = batches[Target(topic, index)]
-                fate = fate_of(code)
-                if fate == "acknowledged" or fate == "unknown":
-                    self._tell(fate, records)
-                    continue
-                (self._in_doubt if fate == "in_doubt" else self._not_sent)(records)
-                log.warning("Kafka took no records for %s: %s", topic, for_code(code).__name__)
-                self._out.force_metadata_update()
+        for topic, index, code in produced.codes:
+            records = batches[Target(topic, index)]
+            fate = fate_of(code)
+            if fate == "acknowledged" or fate == "unknown":
+                self._tell(fate, records)
+                continue
+            (self._in_doubt if fate == "in_doubt" else self._not_sent)(records)
+            log.warning("Kafka took no records for %s: %s", topic, for_code(code).__name__)
+            self._out.force_metadata_update()
 
     def _in_doubt(self, records: list[Record]) -> None:
         self._tell("unknown", records)
@@ -349,23 +346,24 @@ class Kafka:
                 self._send_again()
 
     async def _poll(self) -> None:
-        topic, part = self._reply.topic, (self._reply.partition, self._position, FETCH_BYTES_MAX)
-        fetch = FetchRequest(FETCH_WAIT_MS, 1, FETCH_BYTES_MAX, READ_UNCOMMITTED, [(topic, [part])])
-        response = await self._in.send(self._leader(), fetch)
-        if not response.topics:  # the client's quota is used up (seen in Kafka's FetchContext)
-            await asyncio.sleep(max(RETRY_S, response.throttle_time_ms / 1000))
-            return
-        _, code, *_, data = response.topics[0][1][0]
-        error = for_code(code)
+        fetched = await self._fetch(FETCH_WAIT_MS)
+        error = for_code(fetched.code)
         if error is OffsetOutOfRangeError:
             self._position = await self._offset(EARLIEST)
-            log.warning("%s lost records: reading on at %d", topic, self._position)
+            log.warning("%s lost records: reading on at %d", self._reply.topic, self._position)
         elif error is not NoError:
             raise error()
-        elif data:
-            self._take(data)
+        elif fetched.records is None:
+            await asyncio.sleep(max(RETRY_S, fetched.throttle_ms / 1000))
+        elif fetched.records:
+            self._take(fetched.records)
             if self._in_flight() >= LOADED_REQUESTS:
                 await asyncio.sleep(HOLD_S)
+
+    async def _fetch(self, wait_ms: int) -> Fetched:
+        topic, part = self._reply
+        fetch = Fetch(topic, part, self._position, wait_ms=wait_ms, bytes_max=FETCH_BYTES_MAX)
+        return cast(Fetched, await self._in.send(self._leader(), fetch))
 
     def _take(self, data: bytes) -> None:
         self.fetched_ns = time_ns()

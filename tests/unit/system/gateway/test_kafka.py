@@ -17,7 +17,9 @@ from aiokafka.errors import (
     UnknownTopicOrPartitionError,
 )
 
+from system.gateway.errors import StartError
 from system.gateway.kafka import HOLD_S, LOADED_REQUESTS, Kafka
+from system.gateway.protocol import Fetch, Fetched, Produced
 from system.kafka_security import KafkaSecurity
 
 
@@ -39,7 +41,7 @@ async def kafka(monkeypatch):
     kafka.fates, kafka.load, kafka.latencies_s = asyncio.Queue(), 0, []
 
     async def send(node, request):
-        return SimpleNamespace(topics=[("user_in", [(0, NoError.errno, 0)])])
+        return Produced([("user_in", 0, NoError.errno)])
 
     monkeypatch.setattr(kafka, "reachable", True)
     monkeypatch.setattr(kafka, "_partitions", {"user_in": 1})
@@ -71,10 +73,37 @@ async def test_a_broker_that_has_not_heard_of_a_topic_is_asked_again(kafka, monk
         await kafka._connect()
 
 
+async def test_a_kafka_that_is_too_old_is_told_at_the_start(kafka, monkeypatch):
+    async def nothing(*_):
+        pass
+
+    async def existing():
+        return ["user_in", "gateway_out_test"]
+
+    async def send(node, request):
+        if isinstance(request, Fetch):
+            return request.prepare({Fetch.API_KEY: (0, Fetch.API_VERSION - 1)})
+        return SimpleNamespace(topics=[("gateway_out_test", [(0, NoError.errno, 0, 7)])])
+
+    @asynccontextmanager
+    async def admin(**options):
+        yield SimpleNamespace(list_topics=existing)
+
+    monkeypatch.setattr("system.gateway.kafka.kafka_admin", admin)
+    monkeypatch.setattr(kafka._in, "send", send)
+    monkeypatch.setattr(kafka._in.cluster, "leader_for_partition", lambda target: 0)
+    for client in (kafka._out, kafka._in):
+        for name in ("bootstrap", "set_topics", "force_metadata_update"):
+            monkeypatch.setattr(client, name, nothing)
+        monkeypatch.setattr(client.cluster, "partitions_for_topic", lambda topic: {0})
+    with pytest.raises(StartError, match="this Kafka knows Fetch 0 to 10, and not 11"):
+        await kafka.start(wait_s=5)
+
+
 async def test_a_quota_of_the_broker_is_waited_for(kafka, monkeypatch):
     """Its answer has no topics then, and the gateway ended: after eleven times the whole stack."""
     waited_s, fetched = [], asyncio.Event()
-    answers = [SimpleNamespace(topics=[], throttle_time_ms=700)]
+    answers = [Fetched(700, NoError.errno, None)]
 
     async def send(node, request):
         if answers:
@@ -222,7 +251,7 @@ async def test_only_what_proves_it_is_told_to_be_not_sent(
     kafka, monkeypatch, error, fate, comes_again
 ):
     async def refuse(node, request):
-        return SimpleNamespace(topics=[("user_in", [(0, error.errno, 0)])])
+        return Produced([("user_in", 0, error.errno)])
 
     withdrawn = []
     monkeypatch.setattr(kafka._out, "send", refuse)

@@ -2,7 +2,7 @@
 
 Bracketing, then bisection: the rate is doubled until the level does not hold any more, then the gap
 is halved. A rate that did not hold is tried once more before it counts: one stall is not a limit.
-Which rate comes next follows from the sound steps alone, so a search can be played back.
+Which rate comes next follows from the steps alone, so a search can be played back.
 """
 
 from collections.abc import Sequence
@@ -21,9 +21,6 @@ RATE_PER_S_MIN = 1.0
 """A search gives up below it."""
 RATE_PER_S_MAX = 50_000.0
 """A search ends there; beyond what one machine can offer."""
-DISTURBED_MAX = 2
-"""A rate at which the generator or the machine was the bottleneck is tried so often in a row; then
-the search ends, as a higher one would say nothing about the system."""
 GROWTH_MAX = 1.5
 """The ratio is in-flight requests of a step's second half over its first: more is a queue that
 grows."""
@@ -46,8 +43,7 @@ class Capacity(NamedTuple):
 
 
 def next_rate(steps: Sequence[Step], start_per_s: float, largest_per_s: float) -> float | None:
-    """`next_rate` returns the rate of the next step, after these that are sound; None when the
-    search has ended."""
+    """`next_rate` returns the rate of the next step; None when the search has ended."""
     if len(steps) >= STEPS_MAX:
         return None
     if not steps:

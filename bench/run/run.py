@@ -21,7 +21,7 @@ from bench.records.gateway_counts import Metrics, rise
 from bench.records.hdr_log import write_log
 from bench.records.request_log import History, compress
 from bench.records.run_files import write_run
-from bench.records.run_record import Level, RunRecord, Step
+from bench.records.run_record import Level, RunRecord
 from bench.records.samples import Reader, read
 from bench.result_files import to_json
 from bench.run import capacity, out_folder
@@ -229,12 +229,10 @@ class Run:
         settings = self._settings
         found = self._capacity = Capacity(level, [])
         largest_per_s = _largest_per_s(settings)
-        sound: list[Step] = []
-        disturbed = 0
         if not self._run_phase(system, folder, settings.warm_up(start_per_s)):
             return False
         while True:
-            rate = capacity.next_rate(sound, start_per_s, largest_per_s)
+            rate = capacity.next_rate(found.steps, start_per_s, largest_per_s)
             if rate is None:
                 return True
             name = f"step-{len(found.steps) + 1}"
@@ -244,17 +242,10 @@ class Run:
             last = self._found[-1]
             assert last.summary is not None
             step = capacity.judge(rate, level, last.summary, _in_flight(last.measured))
-            if last.void:
-                step = replace(step, held=False, why=f"unknown: {last.void[0]}")
             found.steps.append(step)
             self._progress(f"{rate:,.1f}/s: {step.why}")
-            disturbed = disturbed + 1 if last.void else 0
-            if not disturbed:
-                sound.append(step)
-            elif disturbed == capacity.DISTURBED_MAX:
-                return True
-            else:
-                self._found[-1] = last._replace(void=[])  # the next try decides
+            if last.void:
+                return True  # a higher rate would say nothing about the system
 
     def _run_phase(self, system: System, folder: Path, phase: Phase) -> bool:
         """False when it was interrupted."""

@@ -3,7 +3,6 @@ end."""
 
 from collections import Counter
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -11,17 +10,14 @@ from support.made_study import COMMIT, ENVIRONMENT
 
 from bench.errors import BenchError
 from bench.generator.preflight import connections_per_s_max
-from bench.generator.spec import Phase
 from bench.judge.ledger import Entry, Ledger
 from bench.judge.reply_contract import RESENT, Final
 from bench.judge.resends import Resent
-from bench.records.run_record import Level, Step
 from bench.run import run as runs
-from bench.run.capacity import RATE_PER_S_MAX, Capacity
-from bench.run.model import Search, Subject, System
-from bench.run.phase_figures import Findings
+from bench.run.capacity import RATE_PER_S_MAX
+from bench.run.model import Subject, System
 from bench.run.record import Judgement
-from bench.run.run import Run, _largest_per_s, measure, of_load
+from bench.run.run import Run, _largest_per_s, measure
 from bench.run.settings import Settings
 from bench.workload.journey import Call
 from machine.ports import HOST, choose
@@ -43,78 +39,6 @@ def test_a_search_ends_where_the_ports_of_this_machine_do(
     settings = Settings(workload=str(file), target="http://10.0.0.1:8000")
     assert _largest_per_s(settings) == largest_per_s
     assert connections_per_s_max(is_loopback=False) < RATE_PER_S_MAX
-
-
-LATE = "requests were sent 15.2 ms late at p99"
-
-
-class Played(Run):
-    """A search in which the steps are these: whether each held, and whether it was disturbed."""
-
-    def __init__(self, folder: Path, *steps: tuple[bool, bool]) -> None:
-        super().__init__(Settings(), folder, lambda _: None, task=Search(Level(), 100.0))
-        self._steps = iter(steps)
-        self.tried: list[float] = []
-
-    def _run_phase(self, system: System, folder: Path, phase: Phase) -> bool:
-        void = []
-        if phase.name.startswith("step"):
-            assert phase.schedule is not None
-            held, is_disturbed = next(self._steps)
-            self.held, void = held, [LATE] * is_disturbed
-            self.tried.append(phase.schedule.stages[0].from_per_s)
-        measured: Any = SimpleNamespace(phase=phase)
-        summary: Any = SimpleNamespace(total=SimpleNamespace(requests=9, failed={}))
-        self._found.append(Findings(measured, summary, None, void, 9, 0, []))
-        return True
-
-    def search(self, monkeypatch: pytest.MonkeyPatch) -> tuple[list[Step], Judgement]:
-        def judge(rate_per_s: float, *_: object) -> Step:
-            why = "held" if self.held else "p99"
-            return Step(rate_per_s, self.held, why, rate_per_s, 1.0, 2.0, 3.0, 0.0, 0, 0.1)
-
-        monkeypatch.setattr(runs, "_in_flight", lambda measured: [])
-        monkeypatch.setattr(runs.capacity, "judge", judge)
-        system = System("", dict, lambda: None)
-        assert self._load(system, Path())
-        assert self._capacity is not None
-        return self._capacity.steps, of_load(self._found, 0.01, is_search=True)
-
-
-GOOD, BAD, DISTURBED = (True, False), (False, False), (True, True)
-
-
-@pytest.mark.parametrize(
-    ("steps", "tried", "knee_per_s", "void"),
-    [
-        # One hiccup of the machine costs a step, and decides nothing.
-        ([DISTURBED, GOOD, BAD, BAD], [100, 100, 200, 200], 100, []),
-        ([GOOD, DISTURBED, GOOD, BAD, BAD], [100, 200, 200, 400, 400], 200, []),
-        # What failed while it was disturbed has not failed once.
-        ([GOOD, (False, True), BAD, BAD], [100, 200, 200, 200], 100, []),
-        ([GOOD, BAD, (False, True), GOOD, BAD, BAD], [100, 200, 200, 200, 400, 400], 200, []),
-        # Twice in a row ends the search.
-        ([DISTURBED, DISTURBED], [100, 100], None, [LATE]),
-        ([GOOD, DISTURBED, DISTURBED], [100, 200, 200], 100, [LATE]),
-    ],
-)
-def test_a_step_that_was_disturbed_is_tried_once_more(
-    steps: list[tuple[bool, bool]],
-    tried: list[float],
-    knee_per_s: float | None,
-    void: list[str],
-    monkeypatch: pytest.MonkeyPatch,
-    tmp_path: Path,
-) -> None:
-    """A search ended VOID at its first step, for a generator that was late once."""
-    monkeypatch.setattr(runs.capacity, "RATE_RATIO", 10.0)  # no bisection
-    played = Played(tmp_path, *steps)
-    found, judgement = played.search(monkeypatch)
-    assert played.tried == tried
-    assert Capacity(Level(), found).knee_per_s == knee_per_s
-    assert judgement.void == void
-    unknown = [step.why for step in found if step.why.startswith("unknown")]
-    assert unknown == [f"unknown: {LATE}"] * sum(is_disturbed for _, is_disturbed in steps)
 
 
 def test_a_system_that_has_ended_spoils_its_run_and_no_more(tmp_path: Path) -> None:

@@ -4,6 +4,6 @@
     HTTP ← connection ← app ← pending ← kafka ←gateway_out_<id>─ services
 
 `router` and `request_id` are pure, `pending` and `memory` are plain data structures, `kafka` alone
-knows aiokafka, `connection` alone knows how aiohttp parses, `worker` is a process, and `supervisor`
-is several of them.
+knows aiokafka, for whose connections `protocol` has two requests, `connection` alone knows how
+aiohttp parses, `worker` is a process, and `supervisor` is several of them.
 """

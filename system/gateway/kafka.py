@@ -28,6 +28,7 @@ from aiokafka.admin import NewTopic
 from aiokafka.client import AIOKafkaClient
 from aiokafka.errors import (
     CorruptRecordException,
+    IncompatibleBrokerVersion,
     KafkaError,
     NodeNotReadyError,
     NoError,
@@ -140,7 +141,7 @@ class Kafka:
         """`start` connects, makes the reply topic, positions the reader at its end, and returns the
         reader.
 
-        It raises `StartError` when Kafka or an input topic is still missing after `wait_s`.
+        It raises `StartError` when Kafka, a new one or an input topic is missing after `wait_s`.
         """
         missing = "it does not answer"
         if self._options["security_protocol"] != "PLAINTEXT":
@@ -150,6 +151,8 @@ class Kafka:
         while True:
             try:
                 missing = await self._connect()
+            except IncompatibleBrokerVersion as cause:
+                missing = cause.args[0]
             except (KafkaError, TimeoutError, OSError) as cause:
                 log.debug("Kafka is not ready: %s", cause)
             if not missing:
@@ -282,8 +285,8 @@ class Kafka:
         sent_s = self._loop.time()
         try:
             produced = await self._out.send(node, request)
-        except NodeNotReadyError:  # raised before anything is written
-            self._lost("no connection")
+        except (NodeNotReadyError, IncompatibleBrokerVersion) as cause:  # nothing is written yet
+            self._lost(str(cause))
             for records in batches.values():
                 self._not_sent(records)
             return
@@ -347,8 +350,7 @@ class Kafka:
 
     async def _poll(self) -> None:
         fetched = await self._fetch(FETCH_WAIT_MS)
-        error = for_code(fetched.code)
-        if error is OffsetOutOfRangeError:
+        if (error := for_code(fetched.code)) is OffsetOutOfRangeError:
             self._position = await self._offset(EARLIEST)
             log.warning("%s lost records: reading on at %d", self._reply.topic, self._position)
         elif error is not NoError:

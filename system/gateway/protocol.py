@@ -10,7 +10,7 @@ from io import BytesIO
 from struct import Struct
 from typing import ClassVar, NamedTuple, Self
 
-from system.gateway.errors import StartError
+from aiokafka.errors import IncompatibleBrokerVersion
 
 NO_TRANSACTION = -1
 ACKS_ALL = -1
@@ -64,11 +64,11 @@ class Call:
 
     def prepare(self, versions: Mapping[int, tuple[int, int]]) -> Self:
         """`prepare` returns the call, if it is within what the broker knows: of each key the lowest
-        and the highest version. It raises `StartError`."""
+        and the highest version. It raises `IncompatibleBrokerVersion`, before anything is sent."""
         lowest, highest = versions.get(self.API_KEY, (0, -1))
         if not lowest <= self.API_VERSION <= highest:
             name = type(self).__name__
-            raise StartError(
+            raise IncompatibleBrokerVersion(
                 f"this Kafka knows {name} {lowest} to {highest}, and not {self.API_VERSION}: a "
                 "Kafka from 2.3 on is needed"
             )
@@ -139,9 +139,9 @@ class Fetched(NamedTuple):
     def decode(cls, answer: BytesIO) -> Self:
         """`decode` takes the answer for one partition. It raises `ValueError` for one cut off."""
         content, at = answer.getvalue(), answer.tell()
-        throttle_ms, code, _, topics = _FETCHED.unpack_from(content, at)
+        throttle_ms, failed, _, topics = _FETCHED.unpack_from(content, at)
         if not topics:
-            return cls(throttle_ms, code, None)
+            return cls(throttle_ms, failed, None)
         _, at = _text(content, at + _FETCHED.size)
         _, _, code, _, _, _, aborted = _PARTITION.unpack_from(content, at)
         at += _PARTITION.size + max(aborted, 0) * _ABORTED.size
@@ -150,7 +150,7 @@ class Fetched(NamedTuple):
         records = content[at : at + max(size, 0)]
         if len(records) < size:
             raise ValueError(f"{len(records)} of {size} bytes of records")
-        return cls(throttle_ms, code, records)
+        return cls(throttle_ms, failed or code, records)
 
 
 class Fetch(Call):

@@ -17,6 +17,9 @@ from system.runtime.settings import (
     CHECKPOINT_INTERVAL_S_MIN,
     GATEWAYS_MAX,
     HEAP_MIB_MIN,
+    INDEX_INTERVAL_BYTES,
+    INDEX_OFFSET_BYTES,
+    INDEX_TIME_BYTES,
     KNOWN_MIB,
     KNOWN_MIB_MAX,
     PARALLELISM_MAX,
@@ -195,9 +198,12 @@ class StackOptions:
     @property
     def topics_mib(self) -> int:
         """`topics_mib` returns to how much the input topics grow on a stack's own brokers, whose
-        disk is one: each has a copy, and a segment that is written beside those that are kept."""
+        disk is one: each has a copy, a segment that is written beside those that are kept, and
+        indexes of all."""
         kept_mib = self.brokers * len(catalog().services) * self.topic_mib
-        return kept_mib + kept_mib // TOPIC_SEGMENTS
+        log_mib = kept_mib + kept_mib // TOPIC_SEGMENTS
+        entry_bytes = INDEX_OFFSET_BYTES + INDEX_TIME_BYTES
+        return log_mib + math.ceil(log_mib * entry_bytes / INDEX_INTERVAL_BYTES)
 
     @property
     def known_task_mib(self) -> int:

@@ -101,6 +101,15 @@ SEGMENT_BYTES_MIN = 1024**2
 """Kafka takes no smaller segment."""
 SEGMENT_BYTES_MAX = 1024**3
 """A segment is no larger than Kafka's own default."""
+INDEX_INTERVAL_BYTES = 256
+"""A segment's index has an entry after so many bytes of records, so one for nearly each batch: a
+fetch looks for its offset from the last entry before it on, batch by batch, with a read of the
+file each. Kafka's own choice is 4 KiB."""
+INDEX_OFFSET_BYTES, INDEX_TIME_BYTES = 8, 12
+"""An entry takes so much in the index of offsets, and in that of times."""
+INDEX_BYTES_DEFAULT = 10 * 1024**2
+"""Each index of a segment has at most so many bytes, where nobody says otherwise, and a segment
+whose index is full is followed by another one."""
 TOPIC_SEGMENTS = 8
 """A partition has so many segments, and the one that is written: Kafka removes whole ones only."""
 
@@ -108,11 +117,16 @@ TOPIC_SEGMENTS = 8
 def topic_config(topic_mib: int, partitions: int) -> dict[str, str]:
     """`topic_config` returns the configuration of an input topic."""
     partition_bytes = topic_mib * 1024**2 // partitions
-    segment_bytes = partition_bytes // TOPIC_SEGMENTS
+    segment_bytes = min(
+        max(partition_bytes // TOPIC_SEGMENTS, SEGMENT_BYTES_MIN), SEGMENT_BYTES_MAX
+    )
+    index_bytes = segment_bytes // INDEX_INTERVAL_BYTES * INDEX_TIME_BYTES
+    large = {"segment.index.bytes": str(index_bytes)} if index_bytes > INDEX_BYTES_DEFAULT else {}
     return {
         "retention.ms": "-1",
         "retention.bytes": str(partition_bytes),
-        "segment.bytes": str(min(max(segment_bytes, SEGMENT_BYTES_MIN), SEGMENT_BYTES_MAX)),
+        "segment.bytes": str(segment_bytes),
+        **large,
         TIMES: OF_THE_LOG,
     }
 
@@ -152,9 +166,7 @@ KAFKA = {
     "log.retention.ms": "600000",
     "log.retention.check.interval.ms": "30000",
     "log.segment.bytes": str(128 * 1024 * 1024),
-    # A fetch looks for its offset from the index's last entry before it on, batch by batch, a read
-    # of the file each. Batches are small here; the default is an entry each 4 KiB.
-    "log.index.interval.bytes": "256",
+    "log.index.interval.bytes": str(INDEX_INTERVAL_BYTES),
 }
 """The broker is in KRaft's combined mode: one process is broker and controller."""
 

@@ -47,6 +47,7 @@ LIBRARIES: dict[str, tuple[str, ...]] = {
     "py4j": ("system.flink_job.pipeline",),
     "aiokafka": (
         *("system.kafka_admin", "system.gateway.fate", "system.gateway.kafka"),
+        "system.gateway.protocol",
         *("system.runtime.topics", "bench.kafka.link"),
     ),
     "aiohttp": (

@@ -19,7 +19,7 @@ from aiokafka.errors import (
 
 from system.gateway.errors import StartError
 from system.gateway.kafka import HOLD_S, LOADED_REQUESTS, Kafka
-from system.gateway.protocol import Fetch, Fetched, Produced
+from system.gateway.protocol import Fetch, Fetched, Produce, Produced
 from system.kafka_security import KafkaSecurity
 
 
@@ -97,7 +97,46 @@ async def test_a_kafka_that_is_too_old_is_told_at_the_start(kafka, monkeypatch):
             monkeypatch.setattr(client, name, nothing)
         monkeypatch.setattr(client.cluster, "partitions_for_topic", lambda topic: {0})
     with pytest.raises(StartError, match="this Kafka knows Fetch 0 to 10, and not 11"):
-        await kafka.start(wait_s=5)
+        await kafka.start(wait_s=0.1)
+
+
+async def test_a_kafka_that_is_too_old_meanwhile_was_sent_nothing(kafka, monkeypatch):
+    """Another broker leads, of another version: that is told, and tried again."""
+
+    async def send(node, request):
+        return request.prepare({Fetch.API_KEY: (0, 10), Produce.API_KEY: (0, 6)})
+
+    withdrawn, slept = [], asyncio.Event()
+
+    async def sleep(delay_s):
+        slept.set()
+        await asyncio.Future()
+
+    monkeypatch.setattr(kafka, "_on_not_sent", lambda request_id, future: withdrawn.append(future))
+    monkeypatch.setattr(kafka._in.cluster, "leader_for_partition", lambda target: 0)
+    for client in (kafka._out, kafka._in):
+        monkeypatch.setattr(client, "send", send)
+        monkeypatch.setattr(client, "force_metadata_update", lambda: None)
+    future = asyncio.get_running_loop().create_future()
+    kafka.send("user_in", "u", b"{}", "a", future)
+    assert await kafka.fates.get() == ("not_sent", 1)
+    assert (withdrawn, kafka.reachable) == ([future], False)
+    monkeypatch.setattr("system.gateway.kafka.asyncio.sleep", sleep)
+    reading = asyncio.create_task(kafka._read())
+    await slept.wait()
+    assert not reading.done()
+    reading.cancel()
+
+
+@pytest.mark.parametrize("throttle_ms", [0, 700])
+async def test_a_fetch_that_failed_as_a_whole_is_no_quota(kafka, monkeypatch, throttle_ms):
+    async def send(node, request):
+        return Fetched(throttle_ms, UnknownError.errno, None)
+
+    monkeypatch.setattr(kafka._in.cluster, "leader_for_partition", lambda target: 0)
+    monkeypatch.setattr(kafka._in, "send", send)
+    with pytest.raises(UnknownError):
+        await kafka._poll()
 
 
 async def test_a_quota_of_the_broker_is_waited_for(kafka, monkeypatch):

@@ -266,6 +266,10 @@ class TestStack:
         assert 2**20 <= segment_bytes <= 2**30  # Kafka takes no smaller one, nor twice as much
         if 2**20 < segment_bytes < 2**30:
             assert segment_bytes * 8 == int(config["retention.bytes"])
+        # An entry of 12 bytes for each 256 of records: the index is not full before the segment.
+        index_bytes = int(config.get("segment.index.bytes", 10 * 2**20))
+        assert index_bytes >= 10 * 2**20
+        assert index_bytes // 12 >= segment_bytes // 256
 
     def test_clusters_that_exist_have_as_many_processes_as_they_have(self):
         options = StackOptions(brokers=3, parallelism=2, taskmanagers=2)

@@ -1,4 +1,4 @@
-"""The gateway sends records and reads replies here, and alone, with `fate`, knows aiokafka.
+"""The gateway sends records and reads replies here; it, `fate` and `protocol` alone know aiokafka.
 
 It uses aiokafka's client and record codec, not its producer and consumer. A gateway must know the
 fate of each record, and aiokafka's producer retries by itself, so its last error does not tell
@@ -141,7 +141,7 @@ class Kafka:
         """`start` connects, makes the reply topic, positions the reader at its end, and returns the
         reader.
 
-        It raises `StartError` when Kafka, a new one or an input topic is missing after `wait_s`.
+        It raises `StartError` when Kafka (from 2.3 on) or an input topic is missing after `wait_s`.
         """
         missing = "it does not answer"
         if self._options["security_protocol"] != "PLAINTEXT":

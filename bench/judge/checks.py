@@ -24,9 +24,14 @@ def worst(states: Iterable[State]) -> State:
     return max(states, key=_ORDER.index, default="holds")
 
 
+def doubtful(checks: Iterable[Check]) -> list[Check]:
+    """`doubtful` returns the checks that do not hold."""
+    return [check for check in checks if check.state != "holds"]
+
+
 def doubts(checks: Iterable[Check]) -> list[str]:
     """`doubts` returns why each check that does not hold does not, a line each."""
-    return [check.why for check in checks if check.state != "holds"]
+    return [check.why for check in doubtful(checks)]
 
 
 def at_most(name: str, value: float | None, limit: float, broken: str, unknown: str) -> Check:

@@ -25,6 +25,8 @@ WATCHED_SHARE_MIN = 0.5
 """The first and the last look of a generator at itself must span this share of a window: they are a
 second apart, and the last one before the end may be a second old, but a healthy one tells of
 most."""
+SCHEDULE_LAG = "schedule lag"
+"""The check of this name asks how late requests were sent."""
 
 
 def judge(
@@ -55,7 +57,7 @@ def judge(
         lag_ms = None if kept.schedule_lag_ms is None else kept.schedule_lag_ms.p99
         found.append(
             at_most(
-                "schedule lag",
+                SCHEDULE_LAG,
                 lag_ms,
                 SCHEDULE_LAG_P99_MS_MAX,
                 f"requests were sent {lag_ms or 0:.1f} ms late at p99, at most "

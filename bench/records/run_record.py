@@ -268,7 +268,7 @@ class Level:
 
 @dataclass(frozen=True)
 class Step:
-    """A step is a rate that was tried."""
+    """A step is a rate that was tried. One that is not `held` did not hold, or is `unknown`."""
 
     rate_per_s: float
     held: bool
@@ -280,6 +280,10 @@ class Step:
     failed_share: float
     dropped: int
     schedule_lag_p99_ms: float | None
+    unknown: bool = field(default=False, metadata=OPTIONAL)
+    """The flag says that it may have held but for the generator or the machine."""
+    doubts: list[str] = field(default_factory=list, metadata=OPTIONAL)
+    """The generator or the machine was, or may have been, the bottleneck: why, a line each."""
 
 
 @dataclass(frozen=True)
@@ -290,10 +294,6 @@ class CapacityRecord:
     knee_per_s: float | None
     """The knee is the highest rate that held; None when none did."""
     steps: list[Step]
-
-    @property
-    def by_rate(self) -> list[Step]:
-        return sorted(self.steps, key=lambda step: step.rate_per_s)
 
 
 @dataclass(frozen=True)

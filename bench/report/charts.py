@@ -6,9 +6,9 @@ theme. Text that was recorded goes through `text`: plotly takes some tags for ma
 
 from collections.abc import Sequence
 from html import escape
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
-from bench.records.run_record import CapacityRecord
+from bench.records.run_record import CapacityRecord, Step
 
 Plotly = dict[str, Any]
 """The part of a figure has plotly.js's own form: https://plotly.com/javascript/reference."""
@@ -110,10 +110,23 @@ def line(
 # ---- capacity
 
 
+LEVEL_SYMBOLS = {"held": "circle", "not held": "x", "unknown": "diamond-open"}
+
+
+def by_rate(found: CapacityRecord) -> list[Step]:
+    return sorted(found.steps, key=lambda step: step.rate_per_s)
+
+
+def level_state(step: Step) -> Literal["held", "not held", "unknown"]:
+    """`level_state` says what became of a service level at a rate."""
+    return "unknown" if step.unknown else "held" if step.held else "not held"
+
+
 def capacity(found: CapacityRecord) -> Chart:
-    steps = found.by_rate
+    steps = by_rate(found)
     rates = [step.rate_per_s for step in steps]
-    held = ["circle" if step.held else "x" for step in steps]
+    states = [level_state(step) for step in steps]
+    symbols = [LEVEL_SYMBOLS[state] for state in states]
     latencies_ms = {
         "p50": [step.p50_ms for step in steps],
         "p99": [step.p99_ms for step in steps],
@@ -123,8 +136,8 @@ def capacity(found: CapacityRecord) -> Chart:
     for index, (name, values) in enumerate(latencies_ms.items()):
         marks = {
             "mode": "lines+markers",
-            "marker": {"symbol": held, "size": 9, "color": color(index)},
-            "customdata": ["held" if step.held else "not held" for step in steps],
+            "marker": {"symbol": symbols, "size": 9, "color": color(index)},
+            "customdata": states,
             "hovertemplate": "%{y:,.4~r} ms (%{customdata})",
         }
         traces.append(line(name, rates, values, color(index), "ms") | marks)
@@ -137,7 +150,7 @@ def capacity(found: CapacityRecord) -> Chart:
     values = [value for trace in traces for value in trace["y"]]
     return Chart(
         "Latency against rate",
-        "● held the service level, ✕ did not. Dashed: the p99 that is allowed."
+        "● held the service level, ✕ did not, ◇: nobody can tell. Dashed: the p99 that is allowed."
         + (" Dotted: the highest rate that held." if knee is not None else ""),
         traces,
         {

@@ -16,6 +16,7 @@ from matplotlib.figure import Figure
 
 from bench.records.run_record import CapacityRecord
 from bench.report import phrases
+from bench.report.charts import by_rate, level_state
 from bench.report.waterfall import Operation
 from bench.stats.curves import Percentiles
 
@@ -154,11 +155,15 @@ def waterfall(operation: Operation) -> Draw:
     return picture
 
 
+LEVEL_MARKS = {"held": "o", "not held": "x", "unknown": "D"}
+
+
 def knee(found: CapacityRecord) -> Draw:
-    """`knee` draws latency against rate: filled marks held the service level, crosses did not."""
+    """`knee` draws latency against rate: filled marks held the service level, crosses did not, and
+    of open ones nobody can tell."""
 
     def picture(axes: Axes, palette: dict[str, str]) -> None:
-        ordered, knee_per_s = found.by_rate, found.knee_per_s
+        ordered, knee_per_s = by_rate(found), found.knee_per_s
         for index, (name, values) in enumerate(
             (
                 ("p50", [step.p50_ms for step in ordered]),
@@ -168,15 +173,16 @@ def knee(found: CapacityRecord) -> Draw:
             1,
         ):
             known = [
-                (step.rate_per_s, value, step.held)
+                (step.rate_per_s, value, level_state(step))
                 for step, value in zip(ordered, values, strict=True)
                 if value is not None
             ]
             color = palette[f"--c{index}"]
             axes.plot([each[0] for each in known], [each[1] for each in known], color=color, lw=2)
-            for held, mark in ((True, "o"), (False, "x")):
-                chosen = [(rate, value) for rate, value, was_held in known if was_held is held]
-                axes.plot(*zip(*chosen, strict=True), mark, color=color) if chosen else None
+            for state, mark in LEVEL_MARKS.items():
+                fill = "none" if state == "unknown" else "full"
+                if chosen := [each[:2] for each in known if each[2] == state]:
+                    axes.plot(*zip(*chosen, strict=True), mark, color=color, fillstyle=fill)
             axes.plot([], [], "o-", color=color, label=name)
         axes.axhline(found.level.p99_ms, color=palette["--limit"], ls="--", label="p99 allowed")
         if knee_per_s is not None:

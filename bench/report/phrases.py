@@ -88,6 +88,14 @@ def reservations(run: RunRecord) -> list[str]:
             f"They hold as a steady state for {steady or 'no window'}: the system was still "
             f"changing with {named(unsteady)}."
         )
+    if disturbed := [step for step in (run.capacity.steps if run.capacity else ()) if step.doubts]:
+        rates = "; ".join(
+            f"{rate(step.rate_per_s)}/s ({'; '.join(step.doubts)})" for step in disturbed
+        )
+        lines.append(
+            "The generator or the machine was in the way at these rates, whose figures are not the "
+            f"system's alone; only what is sure in spite of it counts: {rates}."
+        )
     settings = run.settings
     if settings.target is None and 0 < settings.first_warmup_s < COMPILING_WARMUP_S:
         lines.append(

@@ -18,6 +18,7 @@ from bench.records.run_record import (
     WindowFigures,
 )
 from bench.report import phrases
+from bench.report.charts import by_rate, level_state
 from bench.report.phrases import Table
 
 PROBE_QUANTILES: tuple[QuantileName, ...] = ("p50", "p99", "max")
@@ -25,9 +26,10 @@ LATENCY_HEADS = tuple(f"{name} ms" for name in PERCENTS)
 
 
 PASSED, FAILED = "passed", "FAILED"
-HELD, NOT_HELD = "held", "NOT HELD"
+NOT_HELD, CANT_TELL = "NOT HELD", "CAN'T TELL"
 BROKEN = "BROKEN"
-PROBE_STATES = {"holds": PASSED, "broken": FAILED, "unknown": "CAN'T TELL"}
+LEVEL_STATES = {"held": "held", "not held": NOT_HELD, "unknown": CANT_TELL}
+PROBE_STATES = {"holds": PASSED, "broken": FAILED, "unknown": CANT_TELL}
 
 
 def is_bad(cell: str) -> bool:
@@ -112,15 +114,15 @@ def capacity(found: CapacityRecord) -> Table:
     rows = [
         [
             phrases.rate(step.rate_per_s),
-            HELD if step.held else NOT_HELD,
+            LEVEL_STATES[level_state(step)],
             phrases.rate(step.throughput_per_s),
             *map(phrases.ms, (step.p50_ms, step.p99_ms, step.p999_ms)),
             phrases.share(step.failed_share),
             f"{step.dropped:,}",
             phrases.ms(step.schedule_lag_p99_ms),
-            phrases.NONE if step.held else step.why,
+            "; ".join([step.why] * (not step.held) + step.doubts) or phrases.NONE,
         ]
-        for step in found.by_rate
+        for step in by_rate(found)
     ]
     return Table(heads, rows, frozenset({1, 9}))
 

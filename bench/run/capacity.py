@@ -3,12 +3,20 @@
 Bracketing, then bisection: the rate is doubled until the level does not hold any more, then the gap
 is halved. A rate that did not hold is tried once more before it counts: one stall is not a limit.
 Which rate comes next follows from the steps alone, so a search can be played back.
+
+A busy machine makes latencies longer, never shorter: a level that held on one holds, and one that
+did not may hold without. So may one whose requests were sent late, unless the p99 is beyond it
+without all that this can have added. But they come in bunches then, which cost less where a system
+works in batches: that such a level held says nothing.
 """
 
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from bench.records.run_record import CapacityRecord, Level, Step
+from bench.judge.checks import Check, doubts
+from bench.judge.generator_health import SCHEDULE_LAG
+from bench.judge.host_health import is_delay
+from bench.records.run_record import CapacityRecord, Latency, Level, Step
 from bench.stats.window import Summary
 
 START_PER_S = 50.0
@@ -21,6 +29,13 @@ RATE_PER_S_MIN = 1.0
 """A search gives up below it."""
 RATE_PER_S_MAX = 50_000.0
 """A search ends there; beyond what one machine can offer."""
+UNKNOWN_MAX = 2
+"""A rate is tried so often in a row where nobody can tell whether it held; then the search ends, as
+a higher one would say nothing about the system."""
+LAGS_PER_REQUEST = 2
+"""A generator that is late delays a request when it sends it, and again when it reads its answer,
+each time by at most the longest schedule lag: that is how long its one thread stood still at
+most."""
 GROWTH_MAX = 1.5
 """The ratio is in-flight requests of a step's second half over its first: more is a queue that
 grows."""
@@ -29,42 +44,68 @@ GROWTH_IN_FLIGHT_MIN = 10.0
 
 
 class Capacity(NamedTuple):
+    """A capacity is searched for by these steps, in the order in which they were tried."""
+
     level: Level
     steps: list[Step]
+    start_per_s: float = START_PER_S
+    largest_per_s: float = RATE_PER_S_MAX
 
     @property
     def knee_per_s(self) -> float | None:
         """The knee is None when no rate held."""
         return max((step.rate_per_s for step in self.steps if step.held), default=None)
 
+    @property
+    def next_per_s(self) -> float | None:
+        """The rate of the next step is None when the search has ended."""
+        return None if len(self.steps) >= STEPS_MAX else self._wanted_per_s
+
+    @property
+    def void(self) -> list[str]:
+        """`void` says why nobody can tell the knee of a search that has ended, a line each."""
+        if self.steps and self.steps[-1].unknown:
+            last = self.steps[-1]
+            return [f"{last.rate_per_s:,.1f}/s: {why}" for why in last.doubts]
+        if self._wanted_per_s is None:
+            return []
+        return [f"the search had {STEPS_MAX} steps, and is not at its end: --start nearer to it"]
+
+    @property
+    def _wanted_per_s(self) -> float | None:
+        steps, largest_per_s = self.steps, self.largest_per_s
+        if not steps:
+            return self.start_per_s
+        last = steps[-1].rate_per_s
+        if steps[-1].unknown:
+            tried = [step.unknown for step in steps[-UNKNOWN_MAX:]]
+            return None if tried == [True] * UNKNOWN_MAX else last
+        failures = [step.rate_per_s for step in steps if not (step.held or step.unknown)]
+        if not steps[-1].held and failures.count(last) == 1:
+            return last
+        held = self.knee_per_s
+        failed = min((rate for rate in failures if held is None or rate > held), default=None)
+        if failed is None:
+            assert held is not None
+            return None if held >= largest_per_s else min(2 * held, largest_per_s)
+        if held is None:
+            return None if failed <= RATE_PER_S_MIN else max(failed / 2, RATE_PER_S_MIN)
+        return None if failed <= RATE_RATIO * held else round((held * failed) ** 0.5, 1)
+
     def record(self) -> CapacityRecord:
         steps = sorted(self.steps, key=lambda step: step.rate_per_s)
         return CapacityRecord(self.level, self.knee_per_s, steps)
 
 
-def next_rate(steps: Sequence[Step], start_per_s: float, largest_per_s: float) -> float | None:
-    """`next_rate` returns the rate of the next step; None when the search has ended."""
-    if len(steps) >= STEPS_MAX:
-        return None
-    if not steps:
-        return start_per_s
-    failures = [step.rate_per_s for step in steps if not step.held]
-    last = steps[-1].rate_per_s
-    if not steps[-1].held and failures.count(last) == 1:
-        return last
-    held = max((step.rate_per_s for step in steps if step.held), default=None)
-    failed = min((rate for rate in failures if held is None or rate > held), default=None)
-    if failed is None:
-        assert held is not None
-        return None if held >= largest_per_s else min(2 * held, largest_per_s)
-    if held is None:
-        return None if failed <= RATE_PER_S_MIN else max(failed / 2, RATE_PER_S_MIN)
-    return None if failed <= RATE_RATIO * held else round((held * failed) ** 0.5, 1)
-
-
-def judge(rate_per_s: float, level: Level, summary: Summary, in_flight: Sequence[float]) -> Step:
+def judge(
+    rate_per_s: float,
+    level: Level,
+    summary: Summary,
+    in_flight: Sequence[float],
+    doubtful: Sequence[Check] = (),
+) -> Step:
     """`judge` returns whether a step held; `in_flight` are the generator's readings, one each
-    second."""
+    second, `doubtful` the checks of generator and machine that do not hold."""
     total, kept = summary.total, summary.open
     assert kept is not None
     failed = sum(total.failed.values()) + kept.not_sent  # what was late is the generator's
@@ -81,9 +122,16 @@ def judge(rate_per_s: float, level: Level, summary: Summary, in_flight: Sequence
     if (growth := _growth(in_flight)) is not None:
         reasons.append(f"in flight grew from {growth[0]:.0f} to {growth[1]:.0f}")
     lag = kept.schedule_lag_ms
+    if not doubtful:
+        is_known = True
+    elif not reasons:
+        is_known = all(map(is_delay, doubtful))
+    else:
+        is_sent_late = all(check.name == SCHEDULE_LAG for check in doubtful)
+        is_known = is_sent_late and _is_beyond(level, latency, lag)
     return Step(
         rate_per_s,
-        not reasons,
+        is_known and not reasons,
         "; ".join(reasons) or "held",
         total.throughput_per_s,
         None if latency is None else latency.p50,
@@ -92,7 +140,17 @@ def judge(rate_per_s: float, level: Level, summary: Summary, in_flight: Sequence
         round(failed_share, 6),
         kept.dropped,
         None if lag is None else lag.p99,
+        not is_known,
+        doubts(doubtful),
     )
+
+
+def _is_beyond(level: Level, latency: Latency | None, lag: Latency | None) -> bool:
+    """Without what the generator can have added: in a queue that is first in, first out a request
+    that comes earlier by some time ends earlier by at most that time."""
+    if latency is None or lag is None:
+        return False
+    return latency.p99 - LAGS_PER_REQUEST * lag.max > level.p99_ms
 
 
 def _growth(in_flight: Sequence[float]) -> tuple[float, float] | None:

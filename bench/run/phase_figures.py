@@ -13,7 +13,7 @@ import numpy as np
 
 from bench.generator.spec import Phase
 from bench.judge import answers, generator_health, host_health
-from bench.judge.checks import Check, doubts
+from bench.judge.checks import Check, doubtful, doubts
 from bench.observe.processes import Cpu
 from bench.records.run_record import Figures, GroupCpu, PhaseRecord, SteadyRecord, WindowFigures
 from bench.records.samples import (
@@ -43,8 +43,8 @@ class Findings(NamedTuple):
     """The summary is None where no window was measured."""
     settled: Steadiness | None
     """The steadiness is None where the rate changes on purpose."""
-    void: list[str]
-    """The reasons say why the generator or the machine was, or may have been, the bottleneck; see
+    doubtful: list[Check]
+    """The checks tell that the generator or the machine was, or may have been, the bottleneck; see
     `bench.judge.generator_health` and `bench.judge.host_health`."""
     sent: int
     dropped: int
@@ -64,6 +64,11 @@ class Findings(NamedTuple):
     """The flag says that no request of a closed loop ended while its window was open."""
 
     @property
+    def void(self) -> list[str]:
+        """`void` says why each of `doubtful` does not hold, a line each."""
+        return [f"{self.measured.phase.name}: {why}" for why in doubts(self.doubtful)]
+
+    @property
     def requests(self) -> int:
         """`requests` are those of the window that should have been answered."""
         return self.not_sent + (0 if self.summary is None else self.summary.total.requests)
@@ -76,7 +81,7 @@ class Findings(NamedTuple):
 
     def answered(self, failed_share_max: float) -> Check:
         """`answered` checks whether enough of them were."""
-        name, is_disturbed = self.measured.phase.name, bool(self.void)
+        name, is_disturbed = self.measured.phase.name, bool(self.doubtful)
         return answers.judge(
             *(name, self.requests, self.failed, failed_share_max, is_disturbed),
             *(self.silent, self.is_still),
@@ -86,7 +91,7 @@ class Findings(NamedTuple):
         """`in_time` checks the window's p99 against a person's limit."""
         assert self.summary is not None
         return answers.in_time(
-            self.measured.phase.name, self.summary.total, p99_ms, is_disturbed=bool(self.void)
+            self.measured.phase.name, self.summary.total, p99_ms, is_disturbed=bool(self.doubtful)
         )
 
 
@@ -95,7 +100,8 @@ def examine(measured: Measured) -> Findings:
     readers = [Reader(path) for path in measured.samples]
     samples = merge([reader.read() for reader in readers])
     dropped = int(samples.of_kind("dropped").sum())
-    summary, void, not_sent, silent, is_still = None, [], 0, 0.0, False
+    summary, not_sent, silent, is_still = None, 0, 0.0, False
+    checks: list[Check] = []
     settled = measured.settled
     if (window := measured.window) is not None:
         summary = summarize(samples, window)
@@ -109,12 +115,11 @@ def examine(measured: Measured) -> Findings:
         checks = generator_health.judge(watched, window, summary.open, late, limited)
         checks += _of_host(measured, window)
         checks += [_clock(samples), *generator_health.clocks(measured.agents)]
-        void = [f"{measured.phase.name}: {why}" for why in doubts(checks)]
     footers = [reader.footer for reader in readers]
     sent = len(samples) - dropped
     answers_kept = _first_answers(readers, summary)
     return Findings(
-        *(measured, summary, settled, void, sent, dropped, footers, not_sent, silent),
+        *(measured, summary, settled, doubtful(checks), sent, dropped, footers, not_sent, silent),
         *(_replies(readers), answers_kept, is_still),
     )
 

@@ -227,25 +227,21 @@ class Run:
         self, system: System, folder: Path, level: Level, start_per_s: float
     ) -> bool:
         settings = self._settings
-        found = self._capacity = Capacity(level, [])
-        largest_per_s = _largest_per_s(settings)
+        found = self._capacity = Capacity(level, [], start_per_s, _largest_per_s(settings))
         if not self._run_phase(system, folder, settings.warm_up(start_per_s)):
             return False
-        while True:
-            rate = capacity.next_rate(found.steps, start_per_s, largest_per_s)
-            if rate is None:
-                return True
+        while (rate := found.next_per_s) is not None:
             name = f"step-{len(found.steps) + 1}"
             schedule = Schedule((Stage(rate, rate, settings.duration_s),), settings.arrivals)
             if not self._run_phase(system, folder, settings.open_phase(name, schedule)):
                 return False
             last = self._found[-1]
             assert last.summary is not None
-            step = capacity.judge(rate, level, last.summary, _in_flight(last.measured))
+            in_flight = _in_flight(last.measured)
+            step = capacity.judge(rate, level, last.summary, in_flight, last.doubtful)
             found.steps.append(step)
-            self._progress(f"{rate:,.1f}/s: {step.why}")
-            if last.void:
-                return True  # a higher rate would say nothing about the system
+            self._progress(f"{rate:,.1f}/s: {'unknown: ' * step.unknown}{step.why}")
+        return True
 
     def _run_phase(self, system: System, folder: Path, phase: Phase) -> bool:
         """False when it was interrupted."""
@@ -268,8 +264,8 @@ class Run:
         return not measured.interrupted
 
     def _judge(self, system: System, folder: Path, before: Metrics | None) -> Judgement:
-        settings, is_search = self._settings, isinstance(self._task, Search)
-        judged = of_load(self._found, settings.max_failed, settings.p99_ms, is_search=is_search)
+        settings = self._settings
+        judged = of_load(self._found, settings.max_failed, settings.p99_ms, self._capacity)
         if before is None:
             return judged
         system.until_ready()
@@ -299,20 +295,22 @@ def of_load(
     phases: Sequence[Findings],
     failed_share_max: float,
     p99_ms: float | None = None,
-    is_search: bool = False,
+    search: Capacity | None = None,
 ) -> Judgement:
     """`of_load` judges what the samples and the series of the phases tell.
 
     Of each window at most `failed_share_max` may fail, and its p99 may be at most `p99_ms`, where
     there is such a limit; where a rate is searched that does not hold, something must be answered
-    in one of them.
+    in one of them, and the search must have come to its end.
     """
     windows = [found for found in phases if found.summary is not None]
-    if is_search:
+    if search is not None:
         requests = sum(found.requests for found in windows)
         failed = sum((Counter(found.failed) for found in windows), Counter[str]())
         checks = [answers.judge("all steps", requests, failed, failed_share_max=1.0)]
+        void = search.void
     else:
+        void = [reason for found in windows for reason in found.void]
         checks = [found.answered(failed_share_max) for found in windows]
         if p99_ms is not None:
             checks += [found.in_time(p99_ms) for found in windows]
@@ -323,10 +321,7 @@ def of_load(
             [footer for found in phases for footer in found.footers],
         ),
         unanswered=[check.why for check in checks if check.state == "broken"],
-        void=[
-            *(reason for found in phases for reason in found.void),
-            *(check.why for check in checks if check.state == "unknown"),
-        ],
+        void=[*void, *(check.why for check in checks if check.state == "unknown")],
     )
 
 

@@ -1,6 +1,7 @@
 """report.html of made-up runs, as a file; test_report_browser.py opens it."""
 
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from support.made_samples import PhaseSpec
 from support.report_html import Report
 
 from bench.errors import BenchError
+from bench.records.run_record import CapacityRecord, Level, Step
 from bench.report import charts
 from bench.report.build import build
 from bench.report.markup import Html, data, markup, tag
@@ -112,6 +114,14 @@ def test_every_figure_is_one_that_plotly_knows(report: Report) -> None:
     template = charts.TEMPLATE
     for figure in [{"data": [], "layout": {"template": template}}, *report.figures]:
         go.Figure(orjson.loads(re.sub(rb'"--[\w-]+"', b'"#123456"', orjson.dumps(figure))))
+
+
+def test_each_state_of_a_step_has_a_mark() -> None:
+    step = Step(100, True, "", 100.0, 1.0, 2.0, 3.0, 0.0, 0, 0.1)
+    steps = [step, replace(step, held=False), replace(step, held=False, unknown=True)]
+    for trace in charts.capacity(CapacityRecord(Level(), 100, steps)).traces:
+        assert trace["marker"]["symbol"] == ["circle", "x", "diamond-open"]
+        assert trace["customdata"] == ["held", "not held", "unknown"]
 
 
 def test_every_colour_is_in_the_style(report: Report) -> None:

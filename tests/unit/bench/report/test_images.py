@@ -14,9 +14,9 @@ STAGES = [Stage("gateway", 0.0, Times(0.1, 0.1, 0.2)), Stage("user topic", 0.1, 
 CHECKOUT = Operation("checkout", 100, Times(2.1, 1.2, 3.4), STAGES)
 
 
-def step(rate_per_s: float, p99_ms: float | None, held: bool) -> Step:
+def step(rate_per_s: float, p99_ms: float | None, held: bool, unknown: bool = False) -> Step:
     known = None if p99_ms is None else p99_ms / 4
-    return Step(rate_per_s, held, "", rate_per_s, known, p99_ms, p99_ms, 0.0, 0, 0.1)
+    return Step(rate_per_s, held, "", rate_per_s, known, p99_ms, p99_ms, 0.0, 0, 0.1, unknown)
 
 
 def searched(knee_per_s: float | None, *steps: Step) -> CapacityRecord:
@@ -53,6 +53,14 @@ def test_a_picture_names_what_it_shows() -> None:
     assert "0.100" not in told["waterfall"], "too narrow for a label"
     assert "highest that held: 100/s" in told["knee"]
     assert "highest that held" not in told["no rate held"]
+
+
+def test_a_step_of_which_nobody_can_tell_has_a_mark_of_its_own() -> None:
+    held, failed, unknown = (
+        images.draw(images.knee(searched(None, step(100, 90, *state))), "light")
+        for state in ((True,), (False,), (False, True))
+    )
+    assert len({held, failed, unknown}) == 3
 
 
 def test_a_lower_bound_is_dashed() -> None:

@@ -101,6 +101,21 @@ def test_the_capacity_and_what_it_was_searched_for(run: RunRecord) -> None:
     assert rows[-1]["why"] == "p99 is 124.0 ms; requests in flight grow"
 
 
+def test_a_rate_of_which_nobody_can_tell(run: RunRecord) -> None:
+    """It stood as "NOT HELD" in a run whose figures can be trusted."""
+    assert run.capacity is not None
+    late = ["requests were sent 15.2 ms late", "generator 0 used 97% of a core"]
+    steps = list(run.capacity.steps)
+    steps[1:1] = [replace(steps[1], held=False, unknown=True, why="p99 is 60.0 ms", doubts=late)]
+    steps[0] = replace(steps[0], doubts=late[:1])
+    found = replace(run, verdict="valid", capacity=replace(run.capacity, steps=steps))
+    rows = cells(summarize(found), "rate/s", "level", "why")[:3]
+    assert [row["level"] for row in rows] == ["held", "CAN'T TELL", "held"]
+    assert [row["why"] for row in rows] == [late[0], "; ".join(["p99 is 60.0 ms", *late]), "-"]
+    assert reservations(found)[-1].endswith(f": 500/s ({late[0]}); 1,000/s ({'; '.join(late)}).")
+    assert len(reservations(found)) == len(reservations(replace(run, verdict="valid"))) + 1
+
+
 def test_no_capacity_at_all(run: RunRecord) -> None:
     nothing = CapacityRecord(Level(), None, [])
     assert "no rate held the service level" in summarize(replace(run, capacity=nothing))

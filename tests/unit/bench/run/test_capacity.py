@@ -1,29 +1,54 @@
 """The search for a capacity, played against systems whose capacity is known."""
 
+from collections.abc import Iterable
+from dataclasses import replace
+
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from bench.records.run_record import Figures, Latency, Level, OpenFigures, QuantileName, Step
-from bench.run.capacity import RATE_RATIO, STEPS_MAX, Capacity, judge, next_rate
+from bench.run.capacity import RATE_RATIO, STEPS_MAX, UNKNOWN_MAX, Capacity, judge
 from bench.stats.window import Summary
 
-
-def step(rate_per_s: float, held: bool) -> Step:
-    return Step(rate_per_s, held, "", rate_per_s, 1.0, 2.0, 3.0, 0.0, 0, 0.1)
+LATE = "requests were sent 15.2 ms late at p99"
 
 
-def search(knee_per_s: float, start_per_s: float, largest_per_s: float = 50_000) -> Capacity:
-    steps: list[Step] = []
-    while (rate := next_rate(steps, start_per_s, largest_per_s)) is not None:
-        steps.append(step(rate, rate <= knee_per_s))
-    return Capacity(Level(), steps)
+def step(rate_per_s: float, held: bool, unknown: bool = False) -> Step:
+    doubts = [LATE] * unknown
+    return Step(
+        *(rate_per_s, held and not unknown, "", rate_per_s, 1.0, 2.0, 3.0, 0.0, 0, 0.1),
+        *(unknown, doubts),
+    )
 
 
-@given(st.floats(10, 20_000), st.floats(10, 20_000))
-def test_the_knee_is_found_from_either_side(knee_per_s: float, start_per_s: float) -> None:
-    found = search(knee_per_s, start_per_s)
+def search(
+    knee_per_s: float,
+    start_per_s: float,
+    largest_per_s: float = 50_000,
+    unknown: Iterable[bool] = (),
+) -> Capacity:
+    """Of the steps that are `unknown` nobody can tell."""
+    found, disturbed = Capacity(Level(), [], start_per_s, largest_per_s), iter(unknown)
+    while (rate := found.next_per_s) is not None:
+        found.steps.append(step(rate, rate <= knee_per_s, next(disturbed, False)))
+    return found
+
+
+def tried(found: Capacity) -> list[float]:
+    return [step.rate_per_s for step in found.steps]
+
+
+@given(st.floats(10, 20_000), st.floats(10, 20_000), st.lists(st.booleans(), max_size=40))
+def test_the_knee_is_found_from_either_side(
+    knee_per_s: float, start_per_s: float, unknown: list[bool]
+) -> None:
+    found = search(knee_per_s, start_per_s, unknown=unknown)
     assert len(found.steps) <= STEPS_MAX
-    if len(found.steps) < STEPS_MAX:
+    assert found.knee_per_s is None or found.knee_per_s <= knee_per_s
+    if len(found.steps) < STEPS_MAX and not any(unknown):
+        assert found.void == []
+    if not found.void:
         assert found.knee_per_s is not None
         assert knee_per_s / (RATE_RATIO * 1.01) <= found.knee_per_s <= knee_per_s
 
@@ -44,8 +69,54 @@ def test_no_rate_above_the_largest() -> None:
 
 def test_one_stall_is_not_a_limit() -> None:
     steps = [step(100, True), step(200, False)]
-    assert next_rate(steps, 100, 1000) == 200
-    assert next_rate([*steps, step(200, True)], 100, 1000) == 400
+    assert Capacity(Level(), steps, 100, 1000).next_per_s == 200
+    assert Capacity(Level(), [*steps, step(200, True)], 100, 1000).next_per_s == 400
+
+
+GOOD, BAD, UNKNOWN = step(0, True), step(0, False), step(0, False, unknown=True)
+
+
+@pytest.mark.parametrize(
+    ("steps", "rates"),
+    [
+        # One hiccup of the machine costs a step, and decides nothing.
+        ([UNKNOWN, GOOD, BAD, BAD], [100, 100, 200, 200]),
+        ([GOOD, UNKNOWN, GOOD, BAD, BAD], [100, 200, 200, 400, 400]),
+        # What failed while it was disturbed has not failed once.
+        ([GOOD, UNKNOWN, BAD, BAD], [100, 200, 200, 200]),
+        ([GOOD, BAD, UNKNOWN, GOOD, BAD], [100, 200, 200, 200, 400]),
+        ([GOOD, BAD, UNKNOWN, BAD], [100, 200, 200, 200]),
+        # Twice in a row ends the search.
+        ([UNKNOWN, UNKNOWN], [100, 100]),
+        ([GOOD, UNKNOWN, GOOD, UNKNOWN, UNKNOWN], [100, 200, 200, 400, 400]),
+        ([GOOD, BAD, UNKNOWN, UNKNOWN], [100, 200, 200, 200]),
+    ],
+)
+def test_a_step_of_which_nobody_can_tell_is_tried_once_more(
+    steps: list[Step], rates: list[float]
+) -> None:
+    """A search ended VOID at its first step, for a generator that was late once."""
+    found = Capacity(Level(), [], 100, 100_000)
+    for each in steps:
+        rate = found.next_per_s
+        assert rate is not None
+        found.steps.append(replace(each, rate_per_s=rate))
+    assert tried(found) == rates
+    if [each.unknown for each in steps[-UNKNOWN_MAX:]] == [True] * UNKNOWN_MAX:
+        assert found.next_per_s is None
+        assert found.void == [f"{rates[-1]:,.1f}/s: {LATE}"]
+    else:
+        assert found.next_per_s is not None
+
+
+def test_a_search_that_runs_out_of_steps_cannot_tell() -> None:
+    """It was VALID, with a knee that was as low as it happened to be."""
+    found = search(40_000, 1.0, unknown=[True, False] * STEPS_MAX)
+    assert len(found.steps) == STEPS_MAX
+    assert found.void == [
+        f"the search had {STEPS_MAX} steps, and is not at its end: --start nearer to it"
+    ]
+    assert search(40_000, 20_000).void == []
 
 
 def summary(p99_ms: float, failed: int, dropped: int, at_least: list[QuantileName]) -> Summary:

@@ -9,9 +9,12 @@ import pytest
 
 from bench.generator.spec import Phase
 from bench.observe.processes import GROUPS, Cpu
+from bench.records.run_record import Level
 from bench.records.samples import Writer
+from bench.report.charts import level_state
+from bench.run import capacity
 from bench.run.model import Measured
-from bench.run.phase_figures import examine
+from bench.run.phase_figures import Findings, examine
 from bench.run.record import Judgement
 from bench.run.run import of_load
 from bench.stats.window import Window
@@ -55,6 +58,9 @@ class Recorded:
     """A process of this group ended within the window: what the group took is not known."""
 
     def judge(self, folder: Path, max_failed: float = 0.01) -> Judgement:
+        return of_load([self.examined(folder)], max_failed)
+
+    def examined(self, folder: Path) -> Findings:
         schedule = Schedule((Stage(RATE, RATE, SECONDS),)) if self.is_open else None
         measured = Measured(
             Phase("load", 0 if self.is_open else 8, 1.0, SECONDS, schedule),
@@ -66,7 +72,7 @@ class Recorded:
             interrupted=False,
             series=self._series(folder) if self.has_series else None,
         )
-        return of_load([examine(measured)], max_failed)
+        return examine(measured)
 
     def _samples(self, folder: Path) -> Path:
         path = folder / "samples-load-0.bin"
@@ -168,6 +174,42 @@ def test_a_fraud_is_never_valid(fraud: str, tmp_path: Path) -> None:
     assert judgement.verdict == verdict, judgement.reasons
     assert judgement.reasons
     assert all("\n" not in reason for reason in judgement.reasons)
+
+
+KNOWN = {
+    "a neighbour took the machine": ("held", "unknown"),
+    "another process used the machine": ("held", "unknown"),
+    "too many waited for a core": ("held", "unknown"),
+    "a disk stood still": ("held", "unknown"),
+    "a neighbour, beside a process of Kafka's that ended": ("held", "unknown"),
+}
+"""What is only slower for it is known to hold a p99 that is long enough."""
+
+
+@pytest.mark.parametrize("p99_ms", [1000.0, 1.0])
+@pytest.mark.parametrize(
+    "fraud", [name for name, (_, verdict) in FRAUDS.items() if verdict == "void"]
+)
+def test_a_search_counts_no_step_that_may_have_gone_otherwise(
+    fraud: str, p99_ms: float, tmp_path: Path
+) -> None:
+    """A step with a neighbour ended a search, and counted as held or not, as its p99 was."""
+    found = FRAUDS[fraud][0].examined(tmp_path)
+    assert found.summary is not None
+    step = capacity.judge(RATE, Level(p99_ms, 0.0), found.summary, [], found.doubtful)
+    assert level_state(step) == KNOWN.get(fraud, ("unknown", "unknown"))[p99_ms == 1.0]
+    assert step.doubts == [check.why for check in found.doubtful] != []
+
+
+def test_a_p99_beyond_all_that_the_generator_added_is_the_systems(tmp_path: Path) -> None:
+    """It was 25 ms late, so a request that took 135 ms from when it was due took 85 at least."""
+    found = Recorded(late_ms=25.0, took_ms=110.0).examined(tmp_path)
+    assert found.summary is not None
+    states = [
+        level_state(capacity.judge(RATE, Level(p99_ms), found.summary, [], found.doubtful))
+        for p99_ms in (84.9, 85.1, 134.9, 135.1)
+    ]
+    assert states == ["not held", "unknown", "unknown", "unknown"]
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@ end."""
 
 from collections import Counter
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -10,15 +11,20 @@ from support.made_study import COMMIT, ENVIRONMENT
 
 from bench.errors import BenchError
 from bench.generator.preflight import connections_per_s_max
+from bench.generator.spec import Phase
+from bench.judge.checks import Check
 from bench.judge.ledger import Entry, Ledger
 from bench.judge.reply_contract import RESENT, Final
 from bench.judge.resends import Resent
+from bench.records.run_record import Figures, Latency, Level, OpenFigures
 from bench.run import run as runs
 from bench.run.capacity import RATE_PER_S_MAX
-from bench.run.model import Subject, System
+from bench.run.model import Search, Subject, System
+from bench.run.phase_figures import Findings
 from bench.run.record import Judgement
-from bench.run.run import Run, _largest_per_s, measure
+from bench.run.run import Run, _largest_per_s, measure, of_load
 from bench.run.settings import Settings
+from bench.stats.window import Summary
 from bench.workload.journey import Call
 from machine.ports import HOST, choose
 
@@ -39,6 +45,60 @@ def test_a_search_ends_where_the_ports_of_this_machine_do(
     settings = Settings(workload=str(file), target="http://10.0.0.1:8000")
     assert _largest_per_s(settings) == largest_per_s
     assert connections_per_s_max(is_loopback=False) < RATE_PER_S_MAX
+
+
+class Disturbed(Run):
+    """A search in which a neighbour comes by at these steps, of a system that takes 400/s."""
+
+    def __init__(self, folder: Path, *disturbed: int) -> None:
+        super().__init__(Settings(), folder, lambda _: None, task=Search(Level(), 100.0))
+        self._disturbed = disturbed
+
+    def _run_phase(self, system: System, folder: Path, phase: Phase) -> bool:
+        measured: Any = SimpleNamespace(phase=phase, samples=[], window=SimpleNamespace())
+        doubtful, p99_ms = [], 5.0
+        if phase.schedule is not None and phase.name.startswith("step-"):
+            doubtful = [STOLEN] * (int(phase.name.removeprefix("step-")) in self._disturbed)
+            p99_ms = (
+                500.0 if phase.schedule.stages[0].from_per_s > 400 else 5.0 + 95 * len(doubtful)
+            )
+        latency = Latency(1.0, 2.0, p99_ms, p99_ms, p99_ms, [])
+        total = Figures(9, 9, 100.0, latency, {}, {})
+        summary = Summary(total, {}, OpenFigures(9, 0, 1.0, latency, latency))
+        self._found.append(Findings(measured, summary, None, doubtful, 9, 0, []))
+        return True
+
+
+STOLEN = Check("steal", "broken", "the hypervisor took 9% of the machine's time")
+
+
+@pytest.mark.parametrize(
+    ("disturbed", "rates", "knee_per_s", "void"),
+    [
+        ((), [100, 200, 400, 800, 800], 400, []),
+        ((2,), [100, 200, 200, 400, 800, 800], 400, []),
+        ((4,), [100, 200, 400, 800, 800, 800], 400, []),
+        ((2, 3), [100, 200, 200], 100, [f"200.0/s: {STOLEN.why}"]),
+    ],
+)
+def test_a_search_is_void_where_it_ends_disturbed_alone(
+    disturbed: tuple[int, ...],
+    rates: list[float],
+    knee_per_s: float,
+    void: list[str],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> None:
+    """Six of eight searches ended VOID, each for one step with a neighbour or a late generator."""
+    monkeypatch.setattr("bench.run.capacity.RATE_RATIO", 2.0)  # no bisection
+    run = Disturbed(tmp_path, *disturbed)
+    assert run._load(System("", dict, lambda: None), tmp_path)
+    found = run._capacity
+    assert found is not None
+    assert ([step.rate_per_s for step in found.steps], found.knee_per_s) == (rates, knee_per_s)
+    told = [number for number, step in enumerate(found.steps, 1) if step.doubts]
+    assert told == [*disturbed]
+    assert of_load(run._found, 0.01, search=found).void == void
 
 
 def test_a_system_that_has_ended_spoils_its_run_and_no_more(tmp_path: Path) -> None:

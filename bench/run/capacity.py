@@ -29,13 +29,13 @@ RATE_PER_S_MIN = 1.0
 """A search gives up below it."""
 RATE_PER_S_MAX = 50_000.0
 """A search ends there; beyond what one machine can offer."""
-UNKNOWN_MAX = 2
+UNKNOWN_MAX = 3
 """A rate is tried so often in a row where nobody can tell whether it held; then the search ends, as
 a higher one would say nothing about the system."""
 LAGS_PER_REQUEST = 2
 """A generator that is late delays a request when it sends it, and again when it reads its answer,
-each time by at most the longest schedule lag: that is how long its one thread stood still at
-most."""
+each time by about the longest schedule lag at most: so long its one thread stood still, as there is
+a request to send every few ms."""
 GROWTH_MAX = 1.5
 """The ratio is in-flight requests of a step's second half over its first: more is a queue that
 grows."""

@@ -240,7 +240,8 @@ class Run:
             in_flight = _in_flight(last.measured)
             step = capacity.judge(rate, level, last.summary, in_flight, last.doubtful)
             found.steps.append(step)
-            self._progress(f"{rate:,.1f}/s: {'unknown: ' * step.unknown}{step.why}")
+            told = f"unknown: {step.doubts[0]}" if step.unknown else step.why
+            self._progress(f"{rate:,.1f}/s: {told}")
         return True
 
     def _run_phase(self, system: System, folder: Path, phase: Phase) -> bool:

@@ -2,6 +2,8 @@
 
 from collections.abc import Iterable
 from dataclasses import replace
+from heapq import heappop, heappush
+from itertools import accumulate
 
 import pytest
 from hypothesis import given
@@ -86,13 +88,14 @@ GOOD, BAD, UNKNOWN = step(0, True), step(0, False), step(0, False, unknown=True)
         ([GOOD, UNKNOWN, BAD, BAD], [100, 200, 200, 200]),
         ([GOOD, BAD, UNKNOWN, GOOD, BAD], [100, 200, 200, 200, 400]),
         ([GOOD, BAD, UNKNOWN, BAD], [100, 200, 200, 200]),
-        # Twice in a row ends the search.
-        ([UNKNOWN, UNKNOWN], [100, 100]),
-        ([GOOD, UNKNOWN, GOOD, UNKNOWN, UNKNOWN], [100, 200, 200, 400, 400]),
-        ([GOOD, BAD, UNKNOWN, UNKNOWN], [100, 200, 200, 200]),
+        # Three times in a row ends the search.
+        ([UNKNOWN, UNKNOWN, GOOD], [100, 100, 100]),
+        ([UNKNOWN, UNKNOWN, UNKNOWN], [100, 100, 100]),
+        ([GOOD, UNKNOWN, GOOD, UNKNOWN, UNKNOWN, UNKNOWN], [100, 200, 200, 400, 400, 400]),
+        ([GOOD, BAD, UNKNOWN, UNKNOWN, UNKNOWN], [100, 200, 200, 200, 200]),
     ],
 )
-def test_a_step_of_which_nobody_can_tell_is_tried_once_more(
+def test_a_step_of_which_nobody_can_tell_is_tried_again(
     steps: list[Step], rates: list[float]
 ) -> None:
     """A search ended VOID at its first step, for a generator that was late once."""
@@ -139,6 +142,33 @@ def test_what_the_generator_was_late_with_is_not_the_systems() -> None:
     found = summary(5, 0, 0, [])
     late = Summary(found.total, {}, OpenFigures(1000, 1, 0.999, None, None, not_sent=0))
     assert judge(100, Level(), late, [5.0] * 10).held
+
+
+def ended(sent_s: list[float], taken_s: list[float], servers: int) -> list[float]:
+    """When each request ends of a queue that is first in, first out."""
+    free_s, done_s = [0.0] * servers, []
+    for at_s, own_s in zip(sent_s, taken_s, strict=True):
+        begun_s = max(at_s, heappop(free_s))
+        heappush(free_s, begun_s + own_s)
+        done_s.append(begun_s + own_s)
+    return done_s
+
+
+TIMES_S = st.tuples(st.floats(0, 1), st.floats(0.001, 1), st.floats(0, 1))
+
+
+@given(st.lists(TIMES_S, min_size=1), st.integers(1, 4))
+def test_who_is_sent_late_ends_later_by_that_at_most(
+    requests: list[tuple[float, float, float]], servers: int
+) -> None:
+    """Of this a search concludes that a level would not have held with a generator on time."""
+    gaps_s, taken_s, lags_s = map(list, zip(*requests, strict=True))
+    due_s = [*accumulate(gaps_s)]
+    sent_s = [*accumulate((at_s + lag_s for at_s, lag_s in zip(due_s, lags_s, strict=True)), max)]
+    longest_s = max(sent - due for sent, due in zip(sent_s, due_s, strict=True))
+    on_time, late = (ended(times_s, taken_s, servers) for times_s in (due_s, sent_s))
+    for in_time_s, late_s in zip(on_time, late, strict=True):
+        assert in_time_s - 1e-9 <= late_s <= in_time_s + longest_s + 1e-9
 
 
 def test_nothing_answered_does_not_hold() -> None:

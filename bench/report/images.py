@@ -88,8 +88,23 @@ def draw(picture: Draw, theme: str, size_inches: tuple[float, float] = SIZE_INCH
         axes.spines[["top", "right"]].set_visible(False)
         picture(axes, palette)
         target = io.BytesIO()
-        figure.savefig(target, format="svg", metadata={"Date": None})
-    return target.getvalue()
+        nothing = dict.fromkeys(("Creator", "Date", "Format", "Type"))
+        figure.savefig(target, format="svg", metadata=nothing)
+    return short(target.getvalue())
+
+
+_INDENT, _TAG = re.compile(rb"\n +(?=<)"), re.compile(rb"<[^>]*>")
+_NUMBER = re.compile(rb"(?<=[ (\"])-?\d+\.\d{3,}")
+
+
+def short(svg: bytes) -> bytes:
+    """`short` returns the same picture a fifth smaller: without indents, and with coordinates of
+    two decimals, which is far below a pixel. What is between the tags stays."""
+
+    def rounded(number: re.Match[bytes]) -> bytes:
+        return b"%g" % round(float(number[0]), 2)
+
+    return _TAG.sub(lambda tag: _NUMBER.sub(rounded, tag[0]), _INDENT.sub(b"\n", svg))
 
 
 def percentiles(lines: Sequence[Line]) -> Draw:

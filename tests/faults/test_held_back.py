@@ -1,14 +1,18 @@
-"""A generator that is held back to half of its rate: the run is VOID, and says why."""
+"""A generator that is held back to half of its rate: the run is VOID, and says why, and so is a
+search for the capacity."""
 
 import subprocess
 import sys
 import threading
 from pathlib import Path
+from typing import Any
 
 import orjson
 import psutil
 from support.bench_command import RUN_TIMEOUT_S
 from support.truth_serving import server
+
+from bench.run.capacity import UNKNOWN_MAX
 
 HALF_S = 0.3
 """It may run for so long, then it is stopped for as long."""
@@ -40,13 +44,14 @@ def hold_back(parent: int, ended: threading.Event) -> None:
         ended.wait(HALF_S)
 
 
-def test_a_run_whose_generator_is_held_back_is_void(tmp_path: Path) -> None:
-    workload = tmp_path / "workload.toml"
+def held_back(folder: Path, *arguments: str) -> tuple[bytes, Any]:
+    """What the bench told, and the record, of a load whose generators are held back."""
+    workload = folder / "workload.toml"
     workload.write_text(WORKLOAD)
-    out = tmp_path / "out"
+    out = folder / "out"
     with server() as url:
         command = [
-            *(sys.executable, "-m", "bench", "run", "--duration", "12", "--rate", "300"),
+            *(sys.executable, "-m", "bench", *arguments),
             *("--target", url, "--workload", str(workload), "--out", str(out)),
         ]
         ended = threading.Event()
@@ -60,12 +65,27 @@ def test_a_run_whose_generator_is_held_back_is_void(tmp_path: Path) -> None:
                 holding.join()
                 process.kill()
     assert process.returncode == 4
+    (found,) = out.iterdir()
+    return told, orjson.loads((found / "run.json").read_bytes())
+
+
+def test_a_run_whose_generator_is_held_back_is_void(tmp_path: Path) -> None:
+    told, run = held_back(tmp_path, "run", "--duration", "12", "--rate", "300")
     assert b"VOID" in told
-    (folder,) = out.iterdir()
-    run = orjson.loads((folder / "run.json").read_bytes())
     assert run["verdict"] == "void"
     window = run["phases"][1]["window"]
     assert window["open"]["achieved_ratio"] < 0.9
     assert any("late at p99" in reason for reason in run["reasons"]), run["reasons"]
     assert any("were not sent, because the generator was late" in reason
                for reason in run["reasons"]), run["reasons"]  # fmt: skip
+
+
+def test_a_search_whose_generator_is_held_back_knows_of_no_rate(tmp_path: Path) -> None:
+    """What it offers is another load than the rate's: whether that holds is no matter."""
+    told, run = held_back(tmp_path, "capacity", "--duration", "5", "--start", "300")
+    assert b"CAN'T TELL" in told
+    assert run["verdict"] == "void"
+    assert any("late at p99" in reason for reason in run["reasons"]), run["reasons"]
+    assert run["capacity"]["knee_per_s"] is None
+    tried = [(step["rate_per_s"], step["unknown"]) for step in run["capacity"]["steps"]]
+    assert tried == [(300.0, True)] * UNKNOWN_MAX

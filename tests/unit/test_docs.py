@@ -352,7 +352,7 @@ def test_the_readmes_pictures_are_those_of_the_reference(tmp_path: Path, folder:
     assert [name for name in committed if f"reference/{folder}/images/{name}" not in text] == []
 
 
-@pytest.mark.parametrize("name", ["entities", "machine"])
+@pytest.mark.parametrize("name", ["entities", "growth", "machine"])
 def test_the_charts_of_growth_are_those_of_their_study(tmp_path: Path, name: str) -> None:
     text = (ROOT / "docs" / "costs.md").read_text()
     copy = shutil.copytree(REFERENCE / name, tmp_path / name)

@@ -44,6 +44,26 @@ def test_the_same_data_is_the_same_picture(name: str, theme: str) -> None:
     assert images.colors(theme)["--card"].encode() in drawn
 
 
+def test_a_short_picture_says_the_same() -> None:
+    long = b"""<g>
+   <path d="M 49.45024 -196.384203
+L 0.004 582.0" style="fill-opacity: 0.6"/>
+  <use x="84.985208"/>
+  <text transform="rotate(-90 12.3456)">0.12345 ms,
+ 99.999 %</text>
+</g>"""
+    assert (
+        images.short(long)
+        == b"""<g>
+<path d="M 49.45 -196.38
+L 0 582.0" style="fill-opacity: 0.6"/>
+<use x="84.99"/>
+<text transform="rotate(-90 12.35)">0.12345 ms,
+ 99.999 %</text>
+</g>"""
+    )
+
+
 def test_a_picture_names_what_it_shows() -> None:
     told = {name: words(images.draw(picture, "light")) for name, picture in PICTURES.items()}
     assert "64 users" in told["percentiles"]

@@ -13,7 +13,8 @@ from typing import Literal, NamedTuple
 from scipy.stats import fisher_exact
 
 from bench.compare.run_pairs import BROKEN, Sides
-from bench.records.run_record import GENERATOR_BUSY, Figures, RunRecord
+from bench.judge.generator_health import GENERATOR_BUSY
+from bench.records.run_record import Figures, RunRecord
 from bench.records.samples import kind_of
 from bench.stats.pooled_share import Count, PooledShare, pooled
 from bench.stats.window import asked, failures, successes

@@ -8,10 +8,12 @@ from collections.abc import Iterable
 import numpy as np
 
 from bench.judge.checks import Check, at_most
-from bench.records.run_record import GENERATOR_BUSY, AgentRecord, OpenFigures
+from bench.records.run_record import AgentRecord, OpenFigures
 from bench.records.samples import Watched, Window
 from bench.remote.clock import ERROR_NS_MAX
 
+GENERATOR_BUSY = "give more --generators, or load less"
+"""A reason ends so where a generator could not send as fast as the system answers."""
 CPU_SHARE_MAX = 0.9
 """Each generator process may use this share of one core: it runs on one."""
 SCHEDULE_LAG_P99_MS_MAX = 10.0

@@ -30,16 +30,6 @@ within a tick of the window's end, so a healthy sampler covers nearly all of it;
 that got no CPU for a quarter of the time, can't tell what happened meanwhile."""
 
 
-_DELAYS = frozenset({"steal", "runnable", "foreign", "io"})
-"""The checks of these names ask what takes time from everything on the machine."""
-
-
-def is_delay(check: Check) -> bool:
-    """`is_delay` tells whether a check says that something took time from all on the machine: the
-    system is never faster for it."""
-    return check.state == "broken" and check.name in _DELAYS
-
-
 class Host(NamedTuple):
     """The figures are means over a window; None where too little is known."""
 

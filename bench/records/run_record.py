@@ -17,8 +17,6 @@ IN_FLIGHT_MAX = 2_000
 the connections that one gateway accepts."""
 
 Verdict = Literal["valid", "failed", "invalid", "void", "interrupted"]
-GENERATOR_BUSY = "give more --generators, or load less"
-"""A reason ends so where a generator could not send as fast as the system answers."""
 Scenario = Literal["shop", "steady", "checkout"]
 Loop = Literal["closed", "open"]
 ProbeState = Literal["holds", "broken", "unknown"]
@@ -294,6 +292,8 @@ class CapacityRecord:
     knee_per_s: float | None
     """The knee is the highest rate that held; None when none did."""
     steps: list[Step]
+    at_least: bool = field(default=False, metadata=OPTIONAL)
+    """The flag says that the search did not come to its end: a higher rate may hold."""
 
 
 @dataclass(frozen=True)

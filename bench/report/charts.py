@@ -148,10 +148,11 @@ def capacity(found: CapacityRecord) -> Chart:
         at = {"type": "line", "yref": "y domain", "x0": knee, "x1": knee, "y0": 0, "y1": 1}
         shapes.append(at | {"line": {"color": "--good", "dash": "dot", "width": 2}})
     values = [value for trace in traces for value in trace["y"]]
+    dotted = "at least this rate holds" if found.at_least else "the highest rate that held"
     return Chart(
         "Latency against rate",
         "● held the service level, ✕ did not, ◇: nobody can tell. Dashed: the p99 that is allowed."
-        + (" Dotted: the highest rate that held." if knee is not None else ""),
+        + (f" Dotted: {dotted}." if knee is not None else ""),
         traces,
         {
             "xaxis": axis("rate, requests per second", rangemode="tozero"),

@@ -98,8 +98,8 @@ _NUMBER = re.compile(rb"(?<=[ (\"])-?\d+\.\d{3,}")
 
 
 def short(svg: bytes) -> bytes:
-    """`short` returns the same picture a fifth smaller: without indents, and with coordinates of
-    two decimals, which is far below a pixel. What is between the tags stays."""
+    """`short` returns the same picture a fifth smaller: without indents, and with numbers of two
+    decimals in its tags, which is far below a pixel. Numbers between them stay as they are."""
 
     def rounded(number: re.Match[bytes]) -> bytes:
         return b"%g" % round(float(number[0]), 2)
@@ -201,7 +201,8 @@ def knee(found: CapacityRecord) -> Draw:
             axes.plot([], [], "o-", color=color, label=name)
         axes.axhline(found.level.p99_ms, color=palette["--limit"], ls="--", label="p99 allowed")
         if knee_per_s is not None:
-            name = f"highest that held: {phrases.rate(knee_per_s)}/s"
+            rate = phrases.rate(knee_per_s)
+            name = f"at least: {rate}/s" if found.at_least else f"highest that held: {rate}/s"
             axes.axvline(knee_per_s, color=palette["--good"], ls=":", lw=2, label=name)
         axes.set_yscale("log")
         axes.yaxis.set_major_formatter(lambda value, _: f"{value:g}")

@@ -65,7 +65,8 @@ COMPILING_WARMUP_S = 20.0
 
 
 def reservations(run: RunRecord) -> list[str]:
-    """`reservations` says for which windows a valid run holds as a steady state, a line each.
+    """`reservations` says for which windows a valid run holds as a steady state, and beside which
+    something else was in the way, a line each.
 
     The figures of a window that never became steady are of a system that was still changing.
     """
@@ -93,8 +94,8 @@ def reservations(run: RunRecord) -> list[str]:
             f"{rate(step.rate_per_s)}/s ({'; '.join(step.doubts)})" for step in disturbed
         )
         lines.append(
-            "The generator or the machine was in the way at these rates, whose figures are not the "
-            f"system's alone; only what is sure in spite of it counts: {rates}."
+            "But the generator or the machine was, or may have been, in the way at these rates, "
+            f"whose other figures are not the system's alone: {rates}."
         )
     settings = run.settings
     if settings.target is None and 0 < settings.first_warmup_s < COMPILING_WARMUP_S:

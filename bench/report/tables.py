@@ -120,7 +120,7 @@ def capacity(found: CapacityRecord) -> Table:
             phrases.share(step.failed_share),
             f"{step.dropped:,}",
             phrases.ms(step.schedule_lag_p99_ms),
-            "; ".join([step.why] * (not step.held) + step.doubts) or phrases.NONE,
+            "; ".join([step.why] * bool(step.why and not step.held) + step.doubts) or phrases.NONE,
         ]
         for step in by_rate(found)
     ]
@@ -135,9 +135,10 @@ def level(found: CapacityRecord) -> str:
 
 def knee(found: CapacityRecord) -> str:
     rate = found.knee_per_s
+    ended = "; the search did not come to its end, and a higher one may hold" * found.at_least
     if rate is None:
-        return "no rate held the service level"
-    return f"the highest rate that held is {phrases.rate(rate)} requests per second"
+        return "nobody can tell whether a rate holds" if ended else "no rate held the service level"
+    return f"the highest rate that held is {phrases.rate(rate)} requests per second{ended}"
 
 
 def resent(invariants: InvariantsRecord) -> str | None:

@@ -4,10 +4,10 @@ Bracketing, then bisection: the rate is doubled until the level does not hold an
 is halved. A rate that did not hold is tried once more before it counts: one stall is not a limit.
 Which rate comes next follows from the steps alone, so a search can be played back.
 
-A busy machine makes latencies longer, never shorter: a level that held on one holds, and one that
-did not may hold without. So may one whose requests were sent late, unless the p99 is beyond it
-without all that this can have added. But they come in bunches then, which cost less where a system
-works in batches: that such a level held says nothing.
+A step beside which a check of generator or machine does not hold is unknown, and tried again. Of
+one thing alone more is known: where requests were sent late, and nothing else was wrong, a level
+did not hold whose p99 is beyond it without all that this can have added. That one held says nothing
+then: late requests come in bunches, which cost less where a system works in batches.
 """
 
 from collections.abc import Sequence
@@ -15,27 +15,27 @@ from typing import NamedTuple
 
 from bench.judge.checks import Check, doubts
 from bench.judge.generator_health import SCHEDULE_LAG
-from bench.judge.host_health import is_delay
-from bench.records.run_record import CapacityRecord, Latency, Level, Step
+from bench.records.run_record import CapacityRecord, Latency, Level, OpenFigures, Step
 from bench.stats.window import Summary
 
 START_PER_S = 50.0
 """A search begins at this rate; it is low, so that the first step holds."""
 RATE_RATIO = 1.1
 """The search ends when the lowest rate that did not hold is this close to the highest that did."""
-STEPS_MAX = 20
-"""One search has at most this many steps; twice what is needed from 50 to 50,000 requests/s."""
+STEPS_MAX = 40
+"""One search has at most this many steps: 18 lead from 50 to some 30,000 requests/s, and those of
+which nobody can tell are tried again."""
 RATE_PER_S_MIN = 1.0
 """A search gives up below it."""
 RATE_PER_S_MAX = 50_000.0
 """A search ends there; beyond what one machine can offer."""
 UNKNOWN_MAX = 3
-"""A rate is tried so often in a row where nobody can tell whether it held; then the search ends, as
-a higher one would say nothing about the system."""
-LAGS_PER_REQUEST = 2
-"""A generator that is late delays a request when it sends it, and again when it reads its answer,
-each time by about the longest schedule lag at most: so long its one thread stood still, as there is
-a request to send every few ms."""
+"""A rate is tried so often where nobody can tell whether it held; then the search ends, as a higher
+one would say nothing about the system."""
+STALLS_PER_REQUEST = 4
+"""A request is delayed so often by a generator that stands still: as its connection opens, as it is
+sent, as its answer comes, and once more. Each time that is about the longest schedule lag at most,
+and what was not seen of it, as no request was due then."""
 GROWTH_MAX = 1.5
 """The ratio is in-flight requests of a step's second half over its first: more is a queue that
 grows."""
@@ -63,13 +63,20 @@ class Capacity(NamedTuple):
 
     @property
     def void(self) -> list[str]:
-        """`void` says why nobody can tell the knee of a search that has ended, a line each."""
-        if self.steps and self.steps[-1].unknown:
-            last = self.steps[-1]
-            return [f"{last.rate_per_s:,.1f}/s: {why}" for why in last.doubts]
+        """`void` says why nobody can tell of the last rate, a line each."""
+        last = self.steps[-1] if self.steps else None
+        if last is None or not last.unknown:
+            return []
+        return [f"{last.rate_per_s:,.1f}/s: {why}" for why in last.doubts]
+
+    @property
+    def problems(self) -> list[str]:
+        """`problems` says of a search that has ended why it is not at its end."""
         if self._wanted_per_s is None:
             return []
-        return [f"the search had {STEPS_MAX} steps, and is not at its end: --start nearer to it"]
+        return [
+            f"the search had its {STEPS_MAX} steps, and is not at its end: --start nearer to it"
+        ]
 
     @property
     def _wanted_per_s(self) -> float | None:
@@ -78,8 +85,8 @@ class Capacity(NamedTuple):
             return self.start_per_s
         last = steps[-1].rate_per_s
         if steps[-1].unknown:
-            tried = [step.unknown for step in steps[-UNKNOWN_MAX:]]
-            return None if tried == [True] * UNKNOWN_MAX else last
+            tried = sum(step.unknown for step in steps if step.rate_per_s == last)
+            return last if tried < UNKNOWN_MAX else None
         failures = [step.rate_per_s for step in steps if not (step.held or step.unknown)]
         if not steps[-1].held and failures.count(last) == 1:
             return last
@@ -94,7 +101,8 @@ class Capacity(NamedTuple):
 
     def record(self) -> CapacityRecord:
         steps = sorted(self.steps, key=lambda step: step.rate_per_s)
-        return CapacityRecord(self.level, self.knee_per_s, steps)
+        at_least = bool(self.void or self.problems)
+        return CapacityRecord(self.level, self.knee_per_s, steps, at_least)
 
 
 def judge(
@@ -122,17 +130,14 @@ def judge(
     if (growth := _growth(in_flight)) is not None:
         reasons.append(f"in flight grew from {growth[0]:.0f} to {growth[1]:.0f}")
     lag = kept.schedule_lag_ms
-    if not doubtful:
-        is_known = True
-    elif not reasons:
-        is_known = all(map(is_delay, doubtful))
-    else:
-        is_sent_late = all(check.name == SCHEDULE_LAG for check in doubtful)
-        is_known = is_sent_late and _is_beyond(level, latency, lag)
+    is_known = not doubtful or (
+        all(check.name == SCHEDULE_LAG for check in doubtful)
+        and _is_beyond(level, latency, kept, 1000 / rate_per_s)
+    )
     return Step(
         rate_per_s,
         is_known and not reasons,
-        "; ".join(reasons) or "held",
+        "; ".join(reasons) or "held" * is_known,
         total.throughput_per_s,
         None if latency is None else latency.p50,
         None if latency is None else latency.p99,
@@ -145,12 +150,14 @@ def judge(
     )
 
 
-def _is_beyond(level: Level, latency: Latency | None, lag: Latency | None) -> bool:
+def _is_beyond(level: Level, latency: Latency | None, kept: OpenFigures, gap_ms: float) -> bool:
     """Without what the generator can have added: in a queue that is first in, first out a request
-    that comes earlier by some time ends earlier by at most that time."""
-    if latency is None or lag is None:
+    that comes earlier by some time ends earlier by at most that time. Requests that were never sent
+    are in the p99, so it tells nothing beside any."""
+    lag = kept.schedule_lag_ms
+    if latency is None or lag is None or kept.dropped or "p99" in latency.at_least:
         return False
-    return latency.p99 - LAGS_PER_REQUEST * lag.max > level.p99_ms
+    return latency.p99 - STALLS_PER_REQUEST * (lag.max + gap_ms) > level.p99_ms
 
 
 def _growth(in_flight: Sequence[float]) -> tuple[float, float] | None:

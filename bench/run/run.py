@@ -240,8 +240,8 @@ class Run:
             in_flight = _in_flight(last.measured)
             step = capacity.judge(rate, level, last.summary, in_flight, last.doubtful)
             found.steps.append(step)
-            told = f"unknown: {step.doubts[0]}" if step.unknown else step.why
-            self._progress(f"{rate:,.1f}/s: {told}")
+            told = ["unknown"] * step.unknown + [step.why] * bool(step.why) + step.doubts
+            self._progress(f"{rate:,.1f}/s: {'; '.join(told)}")
         return True
 
     def _run_phase(self, system: System, folder: Path, phase: Phase) -> bool:
@@ -281,7 +281,8 @@ class Run:
         if calls := unanswered(history):
             again = resend(system.url, calls, folder / RESENDS, self._progress)
             history = History([*history.paths, folder / RESENDS])
-        problems = [f"no answer in time: {again.first}"] if again.unknown else []
+        late = [f"no answer in time: {again.first}"] if again.unknown else []
+        problems = [*judged.problems, *late]
         try:
             final = audit(system.url, history, self._progress)
         except BenchError as cause:
@@ -309,8 +310,9 @@ def of_load(
         requests = sum(found.requests for found in windows)
         failed = sum((Counter(found.failed) for found in windows), Counter[str]())
         checks = [answers.judge("all steps", requests, failed, failed_share_max=1.0)]
-        void = search.void
+        void, problems = search.void, search.problems
     else:
+        problems = []
         void = [reason for found in windows for reason in found.void]
         checks = [found.answered(failed_share_max) for found in windows]
         if p99_ms is not None:
@@ -321,6 +323,7 @@ def of_load(
             sum(found.dropped for found in phases),
             [footer for found in phases for footer in found.footers],
         ),
+        problems=problems,
         unanswered=[check.why for check in checks if check.state == "broken"],
         void=[*void, *(check.why for check in checks if check.state == "unknown")],
     )

@@ -84,6 +84,7 @@ def test_a_search_whose_generator_is_held_back_knows_of_no_rate(tmp_path: Path) 
     """What it offers is another load than the rate's: whether that holds is no matter."""
     told, run = held_back(tmp_path, "capacity", "--duration", "5", "--start", "300")
     assert b"CAN'T TELL" in told
+    assert b"nobody can tell whether a rate holds" in told
     assert run["verdict"] == "void"
     assert any("late at p99" in reason for reason in run["reasons"]), run["reasons"]
     assert run["capacity"]["knee_per_s"] is None

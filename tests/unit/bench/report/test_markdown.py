@@ -107,13 +107,26 @@ def test_a_rate_of_which_nobody_can_tell(run: RunRecord) -> None:
     late = ["requests were sent 15.2 ms late", "generator 0 used 97% of a core"]
     steps = list(run.capacity.steps)
     steps[1:1] = [replace(steps[1], held=False, unknown=True, why="p99 is 60.0 ms", doubts=late)]
+    steps[1:1] = [replace(steps[1], why="")]
     steps[0] = replace(steps[0], doubts=late[:1])
     found = replace(run, verdict="valid", capacity=replace(run.capacity, steps=steps))
-    rows = cells(summarize(found), "rate/s", "level", "why")[:3]
-    assert [row["level"] for row in rows] == ["held", "CAN'T TELL", "held"]
-    assert [row["why"] for row in rows] == [late[0], "; ".join(["p99 is 60.0 ms", *late]), "-"]
-    assert reservations(found)[-1].endswith(f": 500/s ({late[0]}); 1,000/s ({'; '.join(late)}).")
+    rows = cells(summarize(found), "rate/s", "level", "why")[:4]
+    both = "; ".join(late)
+    assert [row["level"] for row in rows] == ["held", "CAN'T TELL", "CAN'T TELL", "held"]
+    assert [row["why"] for row in rows] == [late[0], both, f"p99 is 60.0 ms; {both}", "-"]
+    rates = f": 500/s ({late[0]}); 1,000/s ({both}); 1,000/s ({both})."
+    assert reservations(found)[-1].endswith(rates)
     assert len(reservations(found)) == len(reservations(replace(run, verdict="valid"))) + 1
+
+
+def test_a_search_that_did_not_come_to_its_end_has_a_lower_bound(run: RunRecord) -> None:
+    """It was VOID with "no rate held the service level", where nobody could tell."""
+    assert run.capacity is not None
+    found = replace(run.capacity, at_least=True)
+    told = "is 1,750 requests per second; the search did not come to its end, and a higher one may"
+    assert told in summarize(replace(run, capacity=found))
+    nothing = replace(found, knee_per_s=None)
+    assert "nobody can tell whether a rate holds" in summarize(replace(run, capacity=nothing))
 
 
 def test_no_capacity_at_all(run: RunRecord) -> None:

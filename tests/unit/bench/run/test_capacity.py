@@ -49,8 +49,8 @@ def test_the_knee_is_found_from_either_side(
     assert len(found.steps) <= STEPS_MAX
     assert found.knee_per_s is None or found.knee_per_s <= knee_per_s
     if len(found.steps) < STEPS_MAX and not any(unknown):
-        assert found.void == []
-    if not found.void:
+        assert (found.void, found.problems) == ([], [])
+    if not found.record().at_least:
         assert found.knee_per_s is not None
         assert knee_per_s / (RATE_RATIO * 1.01) <= found.knee_per_s <= knee_per_s
 
@@ -88,11 +88,12 @@ GOOD, BAD, UNKNOWN = step(0, True), step(0, False), step(0, False, unknown=True)
         ([GOOD, UNKNOWN, BAD, BAD], [100, 200, 200, 200]),
         ([GOOD, BAD, UNKNOWN, GOOD, BAD], [100, 200, 200, 200, 400]),
         ([GOOD, BAD, UNKNOWN, BAD], [100, 200, 200, 200]),
-        # Three times in a row ends the search.
+        # Three times in all ends the search.
         ([UNKNOWN, UNKNOWN, GOOD], [100, 100, 100]),
         ([UNKNOWN, UNKNOWN, UNKNOWN], [100, 100, 100]),
         ([GOOD, UNKNOWN, GOOD, UNKNOWN, UNKNOWN, UNKNOWN], [100, 200, 200, 400, 400, 400]),
         ([GOOD, BAD, UNKNOWN, UNKNOWN, UNKNOWN], [100, 200, 200, 200, 200]),
+        ([UNKNOWN, UNKNOWN, BAD, UNKNOWN], [100, 100, 100, 100]),
     ],
 )
 def test_a_step_of_which_nobody_can_tell_is_tried_again(
@@ -105,21 +106,37 @@ def test_a_step_of_which_nobody_can_tell_is_tried_again(
         assert rate is not None
         found.steps.append(replace(each, rate_per_s=rate))
     assert tried(found) == rates
-    if [each.unknown for each in steps[-UNKNOWN_MAX:]] == [True] * UNKNOWN_MAX:
+    last = [each.unknown for each in found.steps if each.rate_per_s == rates[-1]]
+    if steps[-1].unknown and sum(last) == UNKNOWN_MAX:
         assert found.next_per_s is None
         assert found.void == [f"{rates[-1]:,.1f}/s: {LATE}"]
+        assert found.record().at_least
     else:
         assert found.next_per_s is not None
 
 
 def test_a_search_that_runs_out_of_steps_cannot_tell() -> None:
     """It was VALID, with a knee that was as low as it happened to be."""
-    found = search(40_000, 1.0, unknown=[True, False] * STEPS_MAX)
+    found = search(10**9, 1.0, 10**12, unknown=[True, False] * STEPS_MAX)
     assert len(found.steps) == STEPS_MAX
-    assert found.void == [
-        f"the search had {STEPS_MAX} steps, and is not at its end: --start nearer to it"
+    assert found.problems == [
+        f"the search had its {STEPS_MAX} steps, and is not at its end: --start nearer to it"
     ]
-    assert search(40_000, 20_000).void == []
+    assert (found.void, found.record().at_least) == ([], True)
+
+
+def test_a_search_may_end_with_its_last_step() -> None:
+    to_its_end = search(10**9, 1.0, 2.0 ** (STEPS_MAX // 2 - 1), unknown=[True, False] * STEPS_MAX)
+    assert len(to_its_end.steps) == STEPS_MAX
+    assert (to_its_end.problems, to_its_end.void) == ([], [])
+    assert not to_its_end.record().at_least
+
+
+def test_the_last_step_may_be_one_of_which_nobody_can_tell() -> None:
+    found = search(10**9, 1.0, 10**12, unknown=[True, True, False] * STEPS_MAX)
+    assert len(found.steps) == STEPS_MAX
+    assert found.void
+    assert found.problems
 
 
 def summary(p99_ms: float, failed: int, dropped: int, at_least: list[QuantileName]) -> Summary:
@@ -161,7 +178,7 @@ TIMES_S = st.tuples(st.floats(0, 1), st.floats(0.001, 1), st.floats(0, 1))
 def test_who_is_sent_late_ends_later_by_that_at_most(
     requests: list[tuple[float, float, float]], servers: int
 ) -> None:
-    """Of this a search concludes that a level would not have held with a generator on time."""
+    """Of this a search concludes that a level did not hold, with a generator that was late."""
     gaps_s, taken_s, lags_s = map(list, zip(*requests, strict=True))
     due_s = [*accumulate(gaps_s)]
     sent_s = [*accumulate((at_s + lag_s for at_s, lag_s in zip(due_s, lags_s, strict=True)), max)]

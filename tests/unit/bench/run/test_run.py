@@ -18,7 +18,7 @@ from bench.judge.reply_contract import RESENT, Final
 from bench.judge.resends import Resent
 from bench.records.run_record import Figures, Latency, Level, OpenFigures
 from bench.run import run as runs
-from bench.run.capacity import RATE_PER_S_MAX
+from bench.run.capacity import RATE_PER_S_MAX, Capacity
 from bench.run.model import Search, Subject, System
 from bench.run.phase_figures import Findings
 from bench.run.record import Judgement
@@ -82,7 +82,7 @@ STOLEN = Check("steal", "broken", "the hypervisor took 9% of the machine's time"
         ((2, 3, 4), [100, 200, 200, 200], 100, [f"200.0/s: {STOLEN.why}"]),
     ],
 )
-def test_a_search_is_void_where_it_ends_disturbed_alone(
+def test_a_search_is_void_where_it_ends_disturbed(
     disturbed: tuple[int, ...],
     rates: list[float],
     knee_per_s: float,
@@ -99,7 +99,16 @@ def test_a_search_is_void_where_it_ends_disturbed_alone(
     assert ([step.rate_per_s for step in found.steps], found.knee_per_s) == (rates, knee_per_s)
     told = [number for number, step in enumerate(found.steps, 1) if step.doubts]
     assert told == [*disturbed]
-    assert of_load(run._found, 0.01, search=found).void == void
+    judgement = of_load(run._found, 0.01, search=found)
+    assert (judgement.void, judgement.problems) == (void, [])
+
+
+def test_a_search_without_an_end_is_invalid(tmp_path: Path) -> None:
+    found = Capacity(Level(), [], 100.0)
+    judgement = of_load([], 0.01, search=found)
+    assert judgement.verdict == "failed"  # nothing was answered
+    assert "is not at its end" in judgement.problems[0]
+    assert judgement._replace(unanswered=[]).verdict == "invalid"
 
 
 def test_a_system_that_has_ended_spoils_its_run_and_no_more(tmp_path: Path) -> None:

@@ -28,7 +28,7 @@ from bench.compare.comparison_record import Comparison
 from bench.compare.metric import Rule
 from bench.compare.outcomes import RUNS_MIN, judge, void_by_side
 from bench.compare.run_pairs import Sides
-from bench.records.run_record import GENERATOR_BUSY
+from bench.judge.generator_health import GENERATOR_BUSY
 from bench.regression.stopping_rule import Plan, Sequential, Step
 
 BUDGETS = read_budgets(DEFAULT_FILE)
